@@ -1,0 +1,40 @@
+# `make demo` runs the whole pipeline, `make test` the tests; both set up .venv themselves, once.
+# PYTHON=... picks the interpreter (3.11 or newer), SEEDS=... a folder of human-written seeds in Spider's or BIRD's layout.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+READY := .venv/ready
+EXTRAS := train,data,pipeline,serve,dev
+
+.PHONY: help demo test check bench clean
+help:
+	@echo 'make demo    the whole pipeline on this machine, ends with report/index.html   (SEEDS=folder: your own seeds)'
+	@echo 'make test    the tests'
+	@echo 'make check   format, lint, types, arrows'
+	@echo 'make clean   delete what runs made (data, models, metrics, report, mlflow.db); .venv stays'
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
+	  || { echo 'SENSE needs Python 3.11 to 3.13; name one: make PYTHON=/path/to/python3.11'; exit 2; }
+	@echo 'Setting up .venv (once; a few minutes and about 3 GB) ...'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
+	@touch $@
+
+demo: $(READY)
+ifdef SEEDS
+	@PATH="$(CURDIR)/$(BIN):$$PATH" sense profile --set data.seeds="$(SEEDS)"
+endif
+	@PATH="$(CURDIR)/$(BIN):$$PATH" dvc repro
+	@PATH="$(CURDIR)/$(BIN):$$PATH" sense results --metrics metrics --report report/index.html
+
+test: $(READY)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" pytest
+
+check: $(READY)
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/pytest tests/test_arrows.py
+
+clean:
+	rm -rf data models metrics report dvc.lock mlflow.db mlruns .sense dvc_plots

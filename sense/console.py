@@ -1,0 +1,84 @@
+"""What a person sees while a stage runs: a progress bar, a summary table, the paths. All of it on stderr."""
+
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+T = TypeVar("T")
+_SHOWN = 10  # a table of more counts than this shows the largest only
+_err = Console(stderr=True)
+_quiet = False
+
+
+def quiet(on: bool) -> None:
+    """Turns bars and tables off (for `--json`); errors still show."""
+    global _quiet  # the one process-wide switch: what a terminal shows is process-wide too
+    _quiet = on
+
+
+def say(text: str) -> None:
+    """One line for a person."""
+    if not _quiet:
+        _err.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+@contextmanager
+def bar(label: str, total: int | None) -> Iterator["Bar"]:
+    """A progress bar over `total` things; nothing is drawn when stderr is no terminal."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    off = _quiet or not sys.stderr.isatty()
+    with Progress(*columns, console=_err, disable=off, transient=True) as progress:
+        yield Bar(progress, progress.add_task(label, total=total))
+
+
+class Bar:
+    """A running progress bar."""
+
+    def __init__(self, progress: Progress, task: Any) -> None:
+        self._progress, self._task = progress, task
+
+    def advance(self, by: int = 1, note: str | None = None) -> None:
+        """Moves the bar on; `note` replaces its label."""
+        if note is None:
+            self._progress.update(self._task, advance=by)
+        else:
+            self._progress.update(self._task, advance=by, description=note)
+
+
+def track(rows: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:
+    """Yields `rows` under a progress bar."""
+    with bar(label, total) as running:
+        for row in rows:
+            yield row
+            running.advance()
+
+
+def summary(stage: str, metrics: Mapping[str, Any], outputs: Mapping[str, Path], seconds: float) -> None:
+    """The table at the end of a stage: its metrics, flattened, and where its outputs lie."""
+    if _quiet:
+        return
+    table = Table(title=f"sense {stage}  ({seconds:.1f} s)", title_justify="left", show_header=False)
+    for key, value in _flat("", metrics):
+        table.add_row(key, value)
+    for name, path in outputs.items():
+        table.add_row(f"-> {name}", str(path), style="dim")
+    _err.print(table)
+
+
+def _flat(prefix: str, value: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(value, Mapping) and len(value) > _SHOWN and all(isinstance(inner, int) for inner in value.values()):
+        most = sorted(value.items(), key=lambda item: -item[1])[:3]
+        yield prefix, f"{len(value)}, most often " + ", ".join(f"{key} ({count})" for key, count in most)
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _flat(f"{prefix}.{key}" if prefix else str(key), inner)
+    elif isinstance(value, float):
+        yield prefix, f"{value:.4g}"
+    else:
+        yield prefix, str(value)

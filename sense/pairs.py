@@ -1,0 +1,103 @@
+"""Preference pairs from executed samples: which right SQL is chosen over which wrong one (paper section 3.2)."""
+
+import random
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from difflib import SequenceMatcher
+from itertools import product
+from typing import Literal
+
+from sense.config import PreferConfig
+from sense.records import Example, Pair, Sample, VerdictName
+from sense.sql.parse import fingerprint
+
+NoPair = Literal["all_right", "all_wrong", "nothing_left", "same_query"]
+UNEXECUTED = ("error", "timeout", "too_large", "rejected")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A SQL with its canonical form, by which two spellings of one query are the same; `error` is its verdict."""
+
+    sql: str
+    canonical: str
+    error: VerdictName = "match"
+
+
+@dataclass(frozen=True)
+class Group:
+    """One question's distinct right and wrong SQL, in the order they were sampled, and what was left out, by reason."""
+
+    right: list[Candidate] = field(default_factory=list)
+    wrong: list[Candidate] = field(default_factory=list)
+    dropped: Counter[str] = field(default_factory=Counter)
+
+
+def group(samples: Sequence[Sample], drop_errors: bool = False) -> Group:
+    """Sorts the samples of one question.
+
+    Left out are those whose verdict says little (vacuous, or the gold itself failed), empty ones, repetitions, and with
+    `drop_errors` those that did not run.
+    """
+    found = Group()
+    for sample in samples:
+        reason = _unfit(sample, drop_errors)
+        candidate = Candidate(sample.sql, "" if reason else fingerprint(sample.sql), sample.verdict)
+        side = found.right if sample.correct else found.wrong
+        if not reason and candidate.canonical in {other.canonical for other in side}:
+            reason = "duplicate"
+        if reason:
+            found.dropped[reason] += 1
+        else:
+            side.append(candidate)
+    return found
+
+
+def _unfit(sample: Sample, drop_errors: bool) -> str:
+    """Why a sample is left out whatever the others are; empty if it is not."""
+    if sample.verdict == "gold_error":
+        return "gold_error"
+    if sample.vacuous:
+        return "vacuous"
+    if not sample.sql.strip():
+        return "empty"
+    if drop_errors and sample.verdict in UNEXECUTED:
+        return "did not run"
+    return ""
+
+
+def pair(config: PreferConfig, example: Example, found: Group) -> list[Pair]:
+    """The pairs of one question by `config.strategy`; with `chosen: gold` its gold is the one right SQL."""
+    right = [Candidate(example.sql, fingerprint(example.sql))] if config.chosen == "gold" else found.right
+    couples = [(good, bad) for good, bad in product(right, found.wrong) if good.canonical != bad.canonical]
+    if couples and config.strategy == "grouped-any-limit1":
+        couples = [random.Random(f"{config.seed}-pair-{example.id}").choice(couples)]
+    elif couples and config.strategy == "hardest-negative":
+        couples = [min(couples, key=lambda couple: distance(couple[0].sql, couple[1].sql))]  # the first of equals
+    return [
+        Pair(
+            id=f"{example.id}#pair{number}",
+            example_id=example.id,
+            chosen=good.sql,
+            rejected=bad.sql,
+            strategy=config.strategy,
+            error=bad.error,
+        )
+        for number, (good, bad) in enumerate(couples)
+    ]
+
+
+def distance(one: str, other: str) -> int:
+    """How many tokens it takes to turn one SQL into the other: replaced, inserted or deleted, by difflib's alignment."""
+    left, right = (re.findall(r"\w+|[^\w\s]", text) for text in (one, other))
+    steps = SequenceMatcher(None, left, right, autojunk=False).get_opcodes()
+    return sum(max(i2 - i1, j2 - j1) for step, i1, i2, j1, j2 in steps if step != "equal")
+
+
+def missing_side(found: Group) -> NoPair:
+    """Why a question gave no pair, by what is left of its samples."""
+    if not found.wrong:
+        return "all_right" if found.right else "nothing_left"
+    return "same_query" if found.right else "all_wrong"

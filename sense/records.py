@@ -1,0 +1,265 @@
+"""The rows that flow between stages, as JSONL, and the only code that reads and writes files whole.
+
+Formats are those of the README ("File formats"): one JSON object a line, UTF-8, fields may be added.
+A *dataset folder* is `examples.jsonl` beside `databases/<db_id>/<db_id>.sqlite` (Spider's layout).
+
+Writes go to a temporary name beside the target, are flushed to disk and renamed, so a reader never
+sees half a file. Reads name file and line of what they refuse.
+"""
+
+import hashlib
+import json
+import os
+import random
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from sense.errors import InputError, StorageError
+
+Hardness = Literal["easy", "medium", "hard", "extra"]
+HARDNESS: tuple[Hardness, ...] = ("easy", "medium", "hard", "extra")
+VerdictName = Literal["match", "mismatch", "error", "timeout", "too_large", "rejected", "gold_error"]
+
+
+class Record(BaseModel):
+    """A frozen row; unknown fields are kept, so a newer writer does not break an older reader."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+
+class Example(Record):
+    """A question on a database with its gold SQL; `source` says who wrote it (seeds, spider, grammar, llm)."""
+
+    id: str
+    db_id: str
+    question: str
+    sql: str
+    source: str
+    hardness: Hardness
+    evidence: str = ""
+    domain: str = ""
+
+
+class Prediction(Record):
+    """A model's SQL for the example of the same id."""
+
+    id: str
+    sql: str
+
+
+class Verdict(Record):
+    """What happened when a prediction was executed against the gold; `detail` is for people."""
+
+    id: str
+    correct: bool
+    verdict: VerdictName
+    detail: str = ""
+    vacuous: bool = False
+
+
+class Sample(Record):
+    """One of k SQL sampled for a question, with its verdict; `id` is `<example_id>#<k>`."""
+
+    id: str
+    example_id: str
+    sql: str
+    correct: bool
+    verdict: VerdictName
+    detail: str = ""
+    vacuous: bool = False
+
+
+class Pair(Record):
+    """A preference pair on one question; `error` is the rejected sample's verdict."""
+
+    id: str
+    example_id: str
+    chosen: str
+    rejected: str
+    strategy: str
+    error: VerdictName
+
+
+R = TypeVar("R", bound=Record)
+
+
+def read_jsonl(path: Path, kind: type[R]) -> Iterator[R]:
+    """Yields the rows of `path`; raises InputError naming file and line of the first bad one."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; the stage before this one writes it")
+    with path.open("rb") as stream:
+        for number, line in enumerate(stream, start=1):
+            if not line.strip():
+                continue
+            try:
+                yield kind.model_validate_json(line)
+            except ValidationError as error:
+                first = error.errors()[0]
+                where = ".".join(str(part) for part in first["loc"])
+                what = f"{where}: {first['msg']}" if where else first["msg"]
+                shown = line[:80].decode("utf-8", "replace").rstrip()
+                raise InputError(
+                    f"{path}, line {number}: not a {kind.__name__} ({what}): {shown!r}; mend or delete the line"
+                ) from None
+
+
+def read_rows(path: Path, kind: type[R]) -> list[R]:
+    """The rows of `path` as a list whose ids are all different; raises InputError on a repeated id."""
+    rows = list(read_jsonl(path, kind))
+    seen: set[str] = set()
+    for row in rows:
+        key = str(getattr(row, "id"))  # noqa: B009  (Record itself has no id; every kind of row does)
+        if key in seen:
+            raise InputError(f"{path}: the id {key!r} occurs twice; ids join the files, make them unique")
+        seen.add(key)
+    return rows
+
+
+def dump(row: Record) -> str:
+    """One line of JSONL, without its newline; the same row always gives the same bytes."""
+    return json.dumps(row.model_dump(), ensure_ascii=False)
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[IO[bytes]]:
+    """A binary file that appears under `path` only when the block ends well; StorageError if it can't be written."""
+    temporary = path.with_name(f".{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise StorageError(
+            f"{path}: cannot be written ({error.strerror or error}); free space or mend permissions, then rerun"
+        ) from error
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_jsonl(path: Path, rows: Iterable[Record]) -> int:
+    """Writes `rows` to `path` atomically; returns how many."""
+    count = 0
+    with atomic(path) as stream:
+        for row in rows:
+            stream.write(dump(row).encode() + b"\n")
+            count += 1
+    return count
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes `text` to `path` atomically, in UTF-8."""
+    with atomic(path) as stream:
+        stream.write(text.encode())
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes `value` to `path` as indented JSON, atomically."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """The JSON in `path`; raises InputError naming file, line and column."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not valid JSON ({error})") from None
+
+
+class Log:
+    """An append-only JSONL file that a killed stage reads back: what is whole stays, a torn last line goes."""
+
+    def __init__(self, path: Path, kind: type[R]) -> None:
+        self.path = path
+        self.rows: list[Any] = []
+        if path.exists():
+            keep = path.read_bytes()
+            keep = keep[: keep.rfind(b"\n") + 1]
+            os.truncate(path, len(keep))
+            self.rows = list(read_jsonl(path, kind))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._stream = path.open("ab")
+
+    def append(self, rows: Iterable[Record]) -> None:
+        """Appends `rows` and flushes them; StorageError if the disk is full."""
+        added = list(rows)
+        try:
+            self._stream.write(b"".join(dump(row).encode() + b"\n" for row in added))
+            self._stream.flush()
+        except OSError as error:
+            raise StorageError(f"{self.path}: cannot be written ({error.strerror or error}); free space, then rerun") from error
+        self.rows.extend(added)
+
+    def __enter__(self) -> "Log":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stream.close()
+
+
+def database_path(dataset: Path, db_id: str) -> Path:
+    """Where the database `db_id` of a dataset folder lies."""
+    return dataset / "databases" / db_id / f"{db_id}.sqlite"
+
+
+def read_dataset(dataset: Path) -> list[Example]:
+    """The examples of a dataset folder; InputError if a file or a database of theirs is missing."""
+    rows = read_rows(dataset / "examples.jsonl", Example)
+    for db_id in sorted({row.db_id for row in rows}):
+        if not database_path(dataset, db_id).is_file():
+            raise InputError(f"{database_path(dataset, db_id)}: no such database, but examples.jsonl asks questions of it")
+    return rows
+
+
+def draw(examples: list[Example], limit: int | None, seed: int) -> list[Example]:
+    """At most `limit` of the examples, drawn with `seed`, in their own order; all of them if `limit` is None."""
+    if limit is None or limit >= len(examples):
+        return examples
+    return [examples[index] for index in sorted(random.Random(seed).sample(range(len(examples)), limit))]
+
+
+def digest(path: Path) -> str:
+    """SHA-256 over a file, or over a folder's relative names and contents in sorted order."""
+    total = hashlib.sha256()
+    if path.is_file():
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    for file in sorted(file for file in path.rglob("*") if file.is_file() and "__pycache__" not in file.parts):
+        total.update(f"{file.relative_to(path).as_posix()}\0{digest(file)}\n".encode())
+    return total.hexdigest()
+
+
+def deliver(staged: Path, final: Path) -> None:
+    """Moves a finished file or folder to its final name, across file systems too, never half of it."""
+    final.parent.mkdir(parents=True, exist_ok=True)
+    arriving = final.with_name(f".{final.name}.partial")
+    remove(arriving)
+    try:
+        staged.replace(arriving)
+    except OSError:  # another file system: copy beside the target first
+        if staged.is_dir():
+            shutil.copytree(staged, arriving)
+        else:
+            shutil.copy2(staged, arriving)
+    if final.is_dir():
+        shutil.rmtree(final)
+    arriving.replace(final)
+
+
+def remove(path: Path) -> None:
+    """Deletes a file or a folder, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

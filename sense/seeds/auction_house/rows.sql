@@ -1,0 +1,61 @@
+INSERT INTO Consignors VALUES
+  (1, 'Estate of H. Varga', 'Budapest', 12.0),
+  (2, 'Lady Pemberton', 'Bath', 15.0),
+  (3, 'Musee Lacroix', 'Lyon', 8.5),
+  (4, 'Otto Brenner', 'Vienna', 15.0),
+  (5, 'Castlebridge Trust', 'Bath', 10.0),
+  (6, 'Private collection M.', 'Geneva', 12.5),
+  (7, 'Sunita Rao', 'London', 14.0);
+
+INSERT INTO Lots VALUES
+  (101, 1, 'Walnut longcase clock', 'clocks', 1745, 3000, 5000, 6200),
+  (102, 1, 'Silver coffee pot', 'silver', 1768, 1200, 1800, 1500),
+  (103, 2, 'Portrait of a girl with a finch', 'paintings', 1822, 8000, 12000, 19500),
+  (104, 2, 'Pair of brass candlesticks', 'furniture', NULL, 150, 250, 220),
+  (105, 3, 'Carriage clock with alarm', 'clocks', 1880, 600, 900, 850),
+  (106, 3, 'Harbour at dusk', 'paintings', 1907, 15000, 20000, NULL),
+  (107, 4, 'Biedermeier writing desk', 'furniture', 1830, 2500, 4000, 2700),
+  (108, 4, 'Silver sugar tongs', 'silver', 1851, 80, 120, 140),
+  (109, 5, 'Oak refectory table', 'furniture', 1690, 4000, 6000, 7400),
+  (110, 5, 'Study of clouds', 'paintings', 1835, 5000, 7000, NULL),
+  (111, 6, 'Marine chronometer', 'clocks', 1862, 7000, 9000, 11800),
+  (112, 6, 'Gold pocket watch', 'clocks', 1911, 2000, 3000, 2450),
+  (113, 2, 'Silver tea service', 'silver', 1899, 1500, 2200, 2050),
+  (114, 5, 'Windsor armchair', 'furniture', 1790, 400, 600, NULL);
+
+INSERT INTO Bidders VALUES
+  (12, 'Clemence Aubry', 'France', '2023-01-18', 30000),
+  (18, 'Theo Marchetti', 'Italy', '2022-06-05', 8000),
+  (25, 'Rosalind Pike', 'United Kingdom', '2021-09-27', 15000),
+  (31, 'Jasper Pike', 'United Kingdom', '2024-02-14', NULL),
+  (44, 'Hiroko Endo', 'Japan', '2023-11-30', 25000),
+  (52, 'Werner Stahl', 'Austria', '2020-04-22', 12000),
+  (67, 'Delia Monroe', 'United States', '2024-01-09', 50000),
+  (73, 'Ana Ferreira', 'Portugal', '2024-03-02', NULL);
+
+INSERT INTO Bids VALUES
+  (1, 101, 25, 3500, 'room'),
+  (2, 101, 52, 4800, 'phone'),
+  (3, 101, 25, 6200, 'room'),
+  (4, 102, 18, 1500, 'online'),
+  (5, 103, 12, 9000, 'phone'),
+  (6, 103, 67, 14000, 'phone'),
+  (7, 103, 12, 17500, 'phone'),
+  (8, 103, 67, 19500, 'phone'),
+  (9, 104, 31, 220, 'room'),
+  (10, 105, 44, 700, 'online'),
+  (11, 105, 52, 850, 'room'),
+  (12, 107, 52, 2700, 'phone'),
+  (13, 108, 18, 100, 'online'),
+  (14, 108, 31, 140, 'room'),
+  (15, 109, 67, 5500, 'phone'),
+  (16, 109, 25, 6800, 'room'),
+  (17, 109, 67, 7400, 'phone'),
+  (18, 111, 44, 9500, 'online'),
+  (19, 111, 12, 10500, 'phone'),
+  (20, 111, 44, 11800, 'online'),
+  (21, 112, 18, 2100, 'online'),
+  (22, 112, 31, 2450, 'room'),
+  (23, 113, 25, 2050, 'room'),
+  (24, 106, 12, 12500, 'phone'),
+  (25, 106, 67, 13000, 'phone');

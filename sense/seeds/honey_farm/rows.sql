@@ -1,0 +1,78 @@
+INSERT INTO yard VALUES
+  (1, 'Mill Orchard', 140, 'apple', 'Farrow Estate'),
+  (2, 'Linden Avenue', 95, 'lime', 'Parish Council'),
+  (3, 'High Moor', 430, 'heather', 'Farrow Estate'),
+  (4, 'Clover Bank', 180, 'white clover', 'Dale Dairy'),
+  (5, 'Quarry Edge', 265, 'bramble', 'Ostler Stone'),
+  (6, 'Railway Cutting', 110, NULL, 'Parish Council');
+
+INSERT INTO hive VALUES
+  ('MO-1', 1, 'National', 11, 2016),
+  ('MO-2', 1, 'National', 11, 2018),
+  ('MO-3', 1, 'Langstroth', 10, 2021),
+  ('LA-1', 2, 'Langstroth', 10, 2017),
+  ('LA-2', 2, 'Warre', 8, 2020),
+  ('HM-1', 3, 'National', 11, 2015),
+  ('HM-2', 3, 'Smith', 11, 2015),
+  ('HM-3', 3, 'Smith', 11, 2019),
+  ('CB-1', 4, 'Langstroth', 10, 2018),
+  ('CB-2', 4, 'Dadant', 12, 2022),
+  ('CB-3', 4, 'Dadant', 12, 2022),
+  ('CB-4', 4, 'National', 11, 2023),
+  ('QE-1', 5, 'Top bar', 24, 2019),
+  ('QE-2', 5, 'National', 11, 2023);
+
+INSERT INTO queen VALUES
+  (301, 'MO-1', 'Buckfast', 2022, 'yellow', 'Hallam Bees'),
+  (302, 'MO-2', 'Carniolan', 2023, 'red', 'Hallam Bees'),
+  (303, 'MO-3', 'Dark bee', 2024, 'green', NULL),
+  (304, 'LA-1', 'Italian', 2023, 'red', 'Sunny Apiaries'),
+  (305, 'LA-2', 'Carniolan', 2022, NULL, NULL),
+  (306, 'HM-1', 'Dark bee', 2021, 'white', 'Northern Queens'),
+  (307, 'HM-2', 'Buckfast', 2023, 'red', 'Northern Queens'),
+  (308, 'HM-3', 'Dark bee', 2024, 'green', 'Northern Queens'),
+  (309, 'CB-1', 'Buckfast', 2023, 'red', 'Hallam Bees'),
+  (310, 'CB-2', 'Italian', 2022, 'yellow', 'Sunny Apiaries'),
+  (311, 'CB-3', 'Italian', 2024, NULL, 'Sunny Apiaries'),
+  (312, 'QE-1', 'Carniolan', 2021, NULL, NULL),
+  (313, NULL, 'Buckfast', 2020, 'blue', 'Hallam Bees'),
+  (314, NULL, 'Carniolan', 2024, 'green', 'Hallam Bees');
+
+INSERT INTO inspection VALUES
+  (1, 'MO-1', '2024-04-12', 5, 3, 'calm'),
+  (2, 'MO-2', '2024-04-12', 4, 8, 'calm'),
+  (3, 'MO-3', '2024-04-13', 3, NULL, 'nervous'),
+  (4, 'LA-1', '2024-04-15', 6, 12, 'calm'),
+  (5, 'LA-2', '2024-04-15', 4, 5, 'nervous'),
+  (6, 'HM-1', '2024-05-02', 5, 2, 'defensive'),
+  (7, 'HM-2', '2024-05-02', 4, 1, 'defensive'),
+  (8, 'HM-3', '2024-05-02', 2, NULL, 'nervous'),
+  (9, 'CB-1', '2024-05-09', 8, 14, 'calm'),
+  (10, 'CB-2', '2024-05-09', 9, 21, 'calm'),
+  (11, 'CB-3', '2024-05-10', 3, 6, 'nervous'),
+  (12, 'QE-1', '2024-05-18', 7, 17, 'defensive'),
+  (13, 'MO-1', '2024-06-20', 8, 10, 'calm'),
+  (14, 'LA-1', '2024-06-22', 9, 26, 'nervous'),
+  (15, 'CB-2', '2024-06-28', 10, 33, 'nervous'),
+  (16, 'QE-1', '2024-07-07', 8, 24, 'defensive'),
+  (17, 'HM-1', '2024-07-21', 7, 4, 'calm'),
+  (18, 'MO-2', '2024-07-25', 6, 15, 'calm');
+
+INSERT INTO harvest VALUES
+  (1, 'MO-1', '2023-06-18', 11.2, 17.9, 'blossom'),
+  (2, 'MO-2', '2023-06-18', 8.6, 18.1, 'blossom'),
+  (3, 'LA-1', '2023-07-22', 16.4, 17.2, 'lime'),
+  (4, 'HM-1', '2023-09-03', 9.8, 20.6, 'heather'),
+  (5, 'HM-2', '2023-09-03', 7.1, 21.3, 'heather'),
+  (6, 'CB-1', '2023-08-05', 21.5, 16.8, 'clover'),
+  (7, 'MO-1', '2024-06-15', 13.7, 17.5, 'blossom'),
+  (8, 'MO-3', '2024-06-15', 4.2, 18.4, 'blossom'),
+  (9, 'LA-1', '2024-07-19', 18.9, 16.9, 'lime'),
+  (10, 'LA-2', '2024-07-20', 6.3, NULL, 'lime'),
+  (11, 'HM-1', '2024-08-31', 12.4, 20.2, 'heather'),
+  (12, 'HM-3', '2024-09-01', 3.9, 21.8, 'heather'),
+  (13, 'CB-1', '2024-08-02', 24.0, 16.5, 'clover'),
+  (14, 'CB-2', '2024-08-02', 27.3, 17.0, 'clover'),
+  (15, 'CB-3', '2024-08-03', 10.1, 17.4, 'clover'),
+  (16, 'QE-1', '2024-08-11', 5.6, NULL, 'bramble'),
+  (17, 'MO-2', '2024-09-08', 6.8, 19.0, 'ivy');

@@ -1,0 +1,63 @@
+INSERT INTO material VALUES
+  ('PET', 'drink bottles', 'plastic', 310.0),
+  ('HDPE', 'milk jugs', 'plastic', 425.5),
+  ('FILM', 'carrier bags', 'plastic', NULL),
+  ('OCC', 'cardboard', 'fibre', 92.0),
+  ('NEWS', 'newspaper', 'fibre', 118.0),
+  ('ALU', 'aluminium cans', 'metal', 1240.0),
+  ('STEEL', 'food tins', 'metal', 175.0),
+  ('GLC', 'clear glass', 'glass', 24.0),
+  ('GLM', 'mixed glass', 'glass', 6.5),
+  ('TETRA', 'drink cartons', 'composite', NULL);
+
+INSERT INTO hauler VALUES
+  (11, 'Bridgeford Waste', 'Riverside', 9, '2026-03-31'),
+  (12, 'Green Cart Co-op', 'Old Town', 4, '2025-12-31'),
+  (13, 'Harrow and Sons', 'Northfield', 6, '2027-06-30'),
+  (14, 'City Cleansing', 'Old Town', 22, NULL),
+  (15, 'Quayside Skips', 'Riverside', 3, '2025-09-30'),
+  (16, 'Valley Collections', 'Eastleigh', 7, '2026-11-30'),
+  (17, 'Blue Bin Express', 'Northfield', 5, NULL);
+
+INSERT INTO delivery VALUES
+  (5001, 11, 'OCC', '2025-02-03', 4200, 3.1),
+  (5002, 14, 'NEWS', '2025-02-03', 6150, 1.8),
+  (5003, 12, 'PET', '2025-02-04', 980, 7.4),
+  (5004, 13, 'GLM', '2025-02-04', 7300, 5.0),
+  (5005, 14, 'OCC', '2025-02-05', 5875, 2.6),
+  (5006, 15, 'STEEL', '2025-02-05', 1640, NULL),
+  (5007, 16, 'GLC', '2025-02-06', 6900, 0.9),
+  (5008, 14, 'PET', '2025-02-06', 2110, 6.2),
+  (5009, 12, 'ALU', '2025-02-07', 410, 2.2),
+  (5010, 11, 'FILM', '2025-02-07', 560, 18.5),
+  (5011, 13, 'OCC', '2025-02-10', 3920, 4.4),
+  (5012, 16, 'NEWS', '2025-02-10', 2750, 1.1),
+  (5013, 14, 'HDPE', '2025-02-11', 1320, 3.7),
+  (5014, 11, 'PET', '2025-02-11', 1475, 9.3),
+  (5015, 15, 'GLM', '2025-02-12', 5200, 6.8),
+  (5016, 12, 'OCC', '2025-02-12', 2035, 5.5),
+  (5017, 13, 'TETRA', '2025-02-13', 690, 12.0),
+  (5018, 14, 'ALU', '2025-02-13', 835, 1.5),
+  (5019, 16, 'GLC', '2025-02-14', 7120, 1.3),
+  (5020, 11, 'STEEL', '2025-02-14', 1905, 2.9),
+  (5021, 14, 'FILM', '2025-02-17', 720, 21.0),
+  (5022, 13, 'HDPE', '2025-02-17', 1105, NULL),
+  (5023, 16, 'STEEL', '2025-02-18', 1260, 4.1);
+
+INSERT INTO bale VALUES
+  (801, 'OCC', 1, '2025-02-05', 612, 'Aldermill Paper'),
+  (802, 'OCC', 1, '2025-02-05', 598, 'Aldermill Paper'),
+  (803, 'NEWS', 1, '2025-02-06', 655, 'Aldermill Paper'),
+  (804, 'PET', 2, '2025-02-07', 284, 'Polyloop'),
+  (805, 'PET', 2, '2025-02-10', 291, NULL),
+  (806, 'ALU', 3, '2025-02-10', 377, 'Castline Metals'),
+  (807, 'STEEL', 3, '2025-02-11', 843, 'Castline Metals'),
+  (808, 'HDPE', 2, '2025-02-12', 305, 'Polyloop'),
+  (809, 'OCC', 1, '2025-02-13', 640, 'Brandt Board'),
+  (810, 'FILM', 2, '2025-02-13', 248, NULL),
+  (811, 'NEWS', 1, '2025-02-14', 671, NULL),
+  (812, 'ALU', 3, '2025-02-14', 362, 'Norfoil'),
+  (813, 'STEEL', 3, '2025-02-17', 866, 'Castline Metals'),
+  (814, 'OCC', 1, '2025-02-18', 605, 'Brandt Board'),
+  (815, 'PET', 2, '2025-02-18', 279, 'Polyloop'),
+  (816, 'HDPE', 2, '2025-02-19', 312, NULL);

@@ -1,0 +1,180 @@
+"""Whether two results are the same answer: strict about what a question asks for, and about nothing else.
+
+Column names do not matter, nor does the order of the columns; rows are a bag, unless the gold query sorts them.
+Numbers are equal to a relative 1e-6, integers to one another exactly; texts and blobs are equal byte for byte.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+from sense.sql.execute import Result, Value
+from sense.sql.order import is_ordered, order_columns
+
+__all__ = ["Mismatch", "compare", "is_ordered", "order_columns"]
+
+Mismatch = Literal["columns", "rows", "order", "values"]
+_RELATIVE, _ABSOLUTE = 1e-6, 1e-9
+# Cells looked at before two results count as different. Finding which column is which takes a few times the size of
+# a result; only columns made to be confused with one another (it is graph isomorphism then) take more.
+_CELLS = 5_000_000
+
+
+def compare(predicted: Result, gold: Result, ordered: bool, keys: Sequence[int] | None = None) -> Mismatch | None:
+    """None if the results are the same, else the first of these that differs: columns, rows (their numbers), order, values.
+
+    `ordered` says that the order of rows counts (`is_ordered`). With `keys`, the gold columns that are sorted by
+    (`order_columns`), rows that agree in all of them may still change places.
+    """
+    if len(predicted.columns) != len(gold.columns):
+        return "columns"
+    if len(predicted.rows) != len(gold.rows):
+        return "rows"
+    if predicted.rows == gold.rows:
+        return None
+    match = _Match(_columns(predicted), _columns(gold))
+    places = range(len(gold.rows))
+    together = [0] * len(gold.rows)
+    if not ordered:
+        return None if match.found(together, ()) else "values"
+    if match.found(together, keys) if keys is not None else match.found(places, ()):
+        return None
+    return "order" if match.found(together, ()) else "values"
+
+
+class _Column:
+    """A column with what is asked of it again and again."""
+
+    def __init__(self, values: tuple[Value, ...]) -> None:
+        self.values = values
+        self.real = any(isinstance(value, float) for value in values)
+        self.numbers = sorted(value for value in values if isinstance(value, (int, float)))
+        self.others = frozenset(Counter(value for value in values if not isinstance(value, (int, float))).items())
+        self.key = (self.real, values)  # columns of the same key can stand in for one another
+        self.hash = hash(self.key)
+
+    def __hash__(self) -> int:
+        return self.hash
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Column) and self.hash == other.hash and self.key == other.key
+
+    def may_equal(self, other: "_Column") -> bool:
+        """False if the two cannot hold the same values, in whatever order."""
+        if len(self.numbers) != len(other.numbers) or self.others != other.others:
+            return False
+        if not (self.real or other.real):
+            return self.numbers == other.numbers
+        return all(map(_close, self.numbers, other.numbers))
+
+
+def _columns(result: Result) -> list[_Column]:
+    return [_Column(values) for values in zip(*result.rows, strict=True)]
+
+
+class _Match:
+    """The search for the predicted column that is each gold column, such that the rows agree as wholes.
+
+    Rows start in groups of those not told apart yet. Each column that is matched splits the groups, and the two
+    results must split alike; so a wrong choice shows at once or, where columns are much alike, some columns later.
+    """
+
+    def __init__(self, predicted: list[_Column], gold: list[_Column]) -> None:
+        self._predicted, self._gold = predicted, gold
+        self._codes: dict[tuple[_Column, _Column], tuple[Sequence[Value], Sequence[Value]]] = {}
+        self._left = 0
+
+    def found(self, groups: Sequence[int], in_place: Sequence[int]) -> bool:
+        """True if there is a match of the columns; those of the gold columns `in_place` must agree row by row."""
+        self._left = _CELLS
+        choices = [self._choices(column, number in in_place) for number, column in enumerate(self._gold)]
+        if not all(choices):
+            return False
+        order = sorted(range(len(choices)), key=lambda number: len(choices[number]))
+        used: list[int] = []
+        pending = [self._splits(self._gold[order[0]], choices[order[0]], used, groups, groups)]
+        while pending:
+            step = next(pending[-1], None)
+            if step is None:
+                pending.pop()
+                del used[-1:]
+                continue
+            choice, mine, theirs = step
+            if len(pending) == len(order):
+                return True
+            used.append(choice)
+            number = order[len(pending)]
+            pending.append(self._splits(self._gold[number], choices[number], used, mine, theirs))
+        return False
+
+    def _choices(self, gold: _Column, in_place: bool) -> list[int]:
+        """The predicted columns that hold the same values as `gold`."""
+        known: dict[_Column, bool] = {}
+        for column in self._predicted:
+            if column not in known:
+                known[column] = self._left > 0 and column.may_equal(gold) and self._fits(column, gold, in_place)
+        return [number for number, column in enumerate(self._predicted) if known[column]]
+
+    def _fits(self, column: _Column, gold: _Column, in_place: bool) -> bool:
+        if not (in_place or column.real or gold.real):
+            return True  # nothing but the order can differ
+        mine, theirs = self._coded(column, gold)
+        return list(mine) == list(theirs) if in_place else Counter(mine) == Counter(theirs)
+
+    def _splits(
+        self, gold: _Column, choices: list[int], used: list[int], mine: Sequence[int], theirs: Sequence[int]
+    ) -> Iterator[tuple[int, list[int], list[int]]]:
+        """The choices for `gold` that split the groups of both results alike, with the groups after it."""
+        tried: set[_Column] = set()
+        for number in choices:
+            column = self._predicted[number]
+            if number in used or column in tried or self._left <= 0:
+                continue
+            tried.add(column)
+            my_codes, their_codes = self._coded(column, gold)
+            names: dict[tuple[int, Value], int] = {}
+            my_groups = [names.setdefault(pair, len(names)) for pair in zip(mine, my_codes, strict=True)]
+            their_groups = [names.setdefault(pair, len(names)) for pair in zip(theirs, their_codes, strict=True)]
+            if Counter(my_groups) == Counter(their_groups):
+                yield number, my_groups, their_groups
+
+    def _coded(self, mine: _Column, theirs: _Column) -> tuple[Sequence[Value], Sequence[Value]]:
+        """The values of the two columns, numbers that count as equal made the same."""
+        self._left -= len(theirs.values)
+        if not (mine.real or theirs.real):
+            return mine.values, theirs.values
+        if (mine, theirs) not in self._codes:
+            same = _equal_numbers([*mine.numbers, *theirs.numbers])
+            self._codes[mine, theirs] = _replaced(mine.values, same), _replaced(theirs.values, same)
+        return self._codes[mine, theirs]
+
+
+def _replaced(values: Sequence[Value], same: dict[float, float]) -> list[Value]:
+    return [same[value] if isinstance(value, (int, float)) else value for value in values]
+
+
+def _equal_numbers(values: Sequence[float]) -> dict[float, float]:
+    """Maps each number to the least of those that it is equal to.
+
+    Neighbours are joined nearest first, as long as all numbers joined are within the tolerance of one another: so
+    rounding noise is never cut in two, and a long row of close numbers does not become one.
+    """
+    numbers = sorted(set(values))
+    first, last = list(range(len(numbers))), list(range(len(numbers)))  # of the run that begins or ends at an index
+    gaps = [index for index in range(len(numbers) - 1) if _close(numbers[index], numbers[index + 1])]
+    for index in sorted(gaps, key=lambda index: numbers[index + 1] - numbers[index]):
+        start, end = first[index], last[index + 1]
+        if _close(numbers[start], numbers[end]):
+            first[end], last[start] = start, end
+    same: dict[float, float] = {}
+    index = 0
+    while index < len(numbers):
+        for member in range(index, last[index] + 1):
+            same[numbers[member]] = numbers[index]
+        index = last[index] + 1
+    return same
+
+
+def _close(one: float, other: float) -> bool:
+    return math.isclose(one, other, rel_tol=_RELATIVE, abs_tol=_ABSOLUTE)

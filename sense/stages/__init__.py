@@ -1,0 +1,75 @@
+"""The stages, in order, and `execute`, the one way to run one: from the CLI, DVC and Kubeflow alike.
+
+A stage module is `Config`, `Inputs`, `Outputs` and `run(config, inputs, outputs) -> metrics`. Inputs and
+Outputs are frozen dataclasses of paths; their fields are the CLI's flags, the dvc.yaml command's and the
+KFP component's ports. A field `metrics` of Outputs is a JSON file that `execute` writes from run's result.
+
+`run` writes into a work directory that is keyed by everything the result depends on and that survives a
+kill: an unfinished output, or a file of the stage's own beside its outputs, is there again on the rerun.
+"""
+
+import hashlib
+import importlib
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from sense import config, console, records
+from sense.errors import InputError
+
+STAGES: tuple[str, ...] = ("ingest", "synthesize", "sft", "sample", "prefer", "dpo", "evaluate", "publish", "report")
+
+
+def module(stage: str) -> Any:
+    """The module of a stage; its imports are light, what is heavy it imports inside `run`."""
+    return importlib.import_module(f"sense.stages.{stage}")
+
+
+def execute(stage: str, section: Mapping[str, Any], inputs: Mapping[str, Path], outputs: Mapping[str, Path]) -> dict[str, Any]:
+    """Runs one stage and moves its outputs into place; returns its metrics.
+
+    `section` is the stage's section of params.yaml, `inputs` and `outputs` map every field to a path.
+    Raises UserError (exit code 2) for what the user can mend; then no output has been touched.
+    """
+    code = module(stage)
+    settings = config.validate(code.Config, section, f"the section of {stage}")
+    given = code.Inputs(**{name: Path(path) for name, path in inputs.items()})
+    final = code.Outputs(**{name: Path(path) for name, path in outputs.items()})
+    missing = [
+        f"{path}: no such file or folder (input {name!r} of {stage})" for name, path in vars(given).items() if not path.exists()
+    ]
+    if missing:
+        raise InputError("\n".join([*missing, "run the stages before it first: dvc repro"]))
+    work = config.work_root() / f"{stage}-{fingerprint(stage, settings, vars(given))[:16]}"
+    work.mkdir(parents=True, exist_ok=True)
+    staged = code.Outputs(**{field.name: work / field.name for field in fields(final)})
+    started = time.monotonic()
+    metrics: dict[str, Any] = code.run(settings, given, staged)
+    if not config.is_main_process():
+        return metrics
+    if hasattr(staged, "metrics"):
+        records.write_json(staged.metrics, metrics)
+    for name, path in vars(final).items():
+        records.deliver(getattr(staged, name), path)
+    records.remove(work)
+    console.summary(stage, metrics, vars(final), time.monotonic() - started)
+    return metrics
+
+
+def fingerprint(stage: str, settings: config.Section, inputs: Mapping[str, Path]) -> str:
+    """SHA-256 over all that a stage's result depends on: its code, its section, its inputs' contents."""
+    parts = {
+        "stage": stage,
+        "code": _code_digest(),
+        "section": settings.model_dump(mode="json"),
+        "inputs": {name: records.digest(path) for name, path in sorted(inputs.items())},
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _code_digest() -> str:
+    package = Path(__file__).parent.parent
+    return records.digest(package)

@@ -1,0 +1,156 @@
+"""Execution accuracy (EX) of base, SFT and SENSE, greedy, on the same questions, with what is needed to trust the difference."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sense import console, records
+from sense.config import EvaluateConfig
+from sense.errors import InputError
+from sense.prompts.dataset import question_prompts
+from sense.records import HARDNESS, Example, Prediction, Verdict
+from sense.sql import parse
+from sense.sql.execute import Executor
+from sense.sql.score import score
+
+Config = EvaluateConfig
+
+MODELS = ("base", "sft", "sense")
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The two model folders, and the dev sets: human-written `dev`, synthetic `heldout` on databases no model has seen."""
+
+    sft: Path
+    sense: Path
+    dev: Path
+    heldout: Path
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """A folder of `<set>.<model>.predictions.jsonl` and `.verdicts.jsonl`, and the metrics."""
+
+    predictions: Path
+    metrics: Path
+
+
+@dataclass(frozen=True)
+class DevSet:
+    """The questions asked of a dataset folder."""
+
+    name: str
+    folder: Path
+    examples: list[Example]
+
+
+def run(config: EvaluateConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any]:
+    """Scores every model on every set; returns, per set and model, n, EX with its interval, hardness, verdicts and McNemar."""
+    sets = [
+        DevSet(name, folder, records.draw(records.read_dataset(folder), config.limit, config.seed))
+        for name, folder in (("dev", inputs.dev), ("heldout", inputs.heldout))
+    ]
+    folders = {"base": inputs.sft, "sft": inputs.sft, "sense": inputs.sense}
+    outputs.predictions.mkdir(parents=True, exist_ok=True)
+    verdicts: dict[tuple[str, str], list[Verdict]] = {}
+    with Executor(config.execution) as executor:
+        for dev in sets:
+            _check_gold(executor, dev)
+        for model in MODELS:
+            _predict(model, folders[model], sets, config, outputs.predictions)
+            for dev in sets:
+                found = records.read_rows(outputs.predictions / f"{dev.name}.{model}.predictions.jsonl", Prediction)
+                verdicts[dev.name, model] = judge(executor, dev, found)
+                records.write_jsonl(outputs.predictions / f"{dev.name}.{model}.verdicts.jsonl", verdicts[dev.name, model])
+    return {"sets": {dev.name: _metrics(dev, {model: verdicts[dev.name, model] for model in MODELS}, config) for dev in sets}}
+
+
+def judge(executor: Executor, dev: DevSet, predictions: Sequence[Prediction]) -> list[Verdict]:
+    """One verdict an example, joined BY ID; InputError names missing and unknown ids."""
+    by_id = {prediction.id: prediction.sql for prediction in predictions}
+    wanted = {example.id for example in dev.examples}
+    missing, unknown = sorted(wanted - set(by_id)), sorted(set(by_id) - wanted)
+    if missing or unknown:
+        raise InputError(
+            f"{dev.folder}: the predictions do not fit its examples: {len(missing)} ids are missing {missing[:3]}, "
+            f"{len(unknown)} are unknown {unknown[:3]}; predict this set again"
+        )
+    items = [(e.id, records.database_path(dev.folder, e.db_id), by_id[e.id], e.sql) for e in dev.examples]
+    return score(executor, items, f"score {dev.name}")
+
+
+def _check_gold(executor: Executor, dev: DevSet) -> None:
+    """Scores the gold as a prediction: a set on which that is not 100% cannot measure a model."""
+    perfect = judge(executor, dev, [Prediction(id=example.id, sql=example.sql) for example in dev.examples])
+    bad = [verdict for verdict in perfect if not verdict.correct]
+    if bad:
+        shown = "\n".join(f"  {verdict.id}: {verdict.verdict} {verdict.detail}" for verdict in bad[:5])
+        raise InputError(
+            f"{dev.folder}: {len(bad)} of {len(perfect)} gold queries do not score as right against themselves; "
+            f"mend or drop them:\n{shown}"
+        )
+
+
+def _predict(model: str, folder: Path, sets: Sequence[DevSet], config: EvaluateConfig, target: Path) -> None:
+    """Writes the predictions of one model on every set; a file that is there was written whole and stands."""
+    from sense.llm.local import local
+    from sense.training import load
+
+    todo = [dev for dev in sets if not (target / f"{dev.name}.{model}.predictions.jsonl").exists()]
+    if not todo:
+        return
+    generator = local(folder, config.batch_size, base=model == "base")
+    with console.bar(f"evaluate {model}", sum(len(dev.examples) for dev in todo)) as bar:
+        for dev in todo:
+            prompts = question_prompts(dev.folder, dev.examples, load.card(folder).prompt)
+            answers = generator.generate(
+                prompts, n=1, temperature=0.0, top_p=1.0, max_tokens=config.max_new_tokens, seed=config.seed
+            )
+            rows = [Prediction(id=e.id, sql=parse.extract(a[0])) for e, a in zip(dev.examples, answers, strict=True)]
+            records.write_jsonl(target / f"{dev.name}.{model}.predictions.jsonl", rows)
+            bar.advance(len(rows))
+
+
+def _metrics(dev: DevSet, verdicts: Mapping[str, Sequence[Verdict]], config: EvaluateConfig) -> dict[str, Any]:
+    from sense.statistics import mcnemar
+
+    models: dict[str, Any] = {}
+    before: list[bool] | None = None
+    for model, found in verdicts.items():
+        right = [verdict.correct for verdict in found]
+        wins, losses, p = (None, None, None) if before is None else mcnemar(before, right)
+        models[model] = {**_row(dev.examples, found, config), "wins": wins, "losses": losses, "mcnemar_p": p}
+        before = right
+    return {"n": len(dev.examples), "digest": _digest(dev), "models": models}
+
+
+def _row(examples: Sequence[Example], found: Sequence[Verdict], config: EvaluateConfig) -> dict[str, Any]:
+    from sense.statistics import interval
+
+    right = [verdict.correct for verdict in found]
+    low, high = interval(right, config.resamples, config.seed)
+    by_level = {level: [v.correct for e, v in zip(examples, found, strict=True) if e.hardness == level] for level in HARDNESS}
+    ran = sum(verdict.verdict in ("match", "mismatch") for verdict in found)
+    return {
+        "n": len(right),
+        "ex": sum(right) / len(right),
+        "ex_low": low,
+        "ex_high": high,
+        "executable": ran / len(right),
+        "verdicts": dict(sorted(Counter(verdict.verdict for verdict in found).items())),
+        "hardness": {level: {"n": len(flags), "ex": sum(flags) / len(flags)} for level, flags in by_level.items() if flags},
+    }
+
+
+def _digest(dev: DevSet) -> str:
+    """SHA-256 over the questions asked and the databases they are asked of: two results compare only if it is the same."""
+    total = hashlib.sha256()
+    for example in dev.examples:
+        total.update(f"{example.id}\0{example.db_id}\0{example.question}\0{example.sql}\n".encode())
+    for name in sorted({example.db_id for example in dev.examples}):
+        total.update(records.digest(records.database_path(dev.folder, name)).encode())
+    return total.hexdigest()

@@ -1,0 +1,89 @@
+"""Preference pairs: a right sample chosen over a wrong one of the same question, by the strategy of the section."""
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sense import console, records
+from sense.config import PreferConfig
+from sense.errors import InputError, UserError
+from sense.pairs import group, missing_side, pair
+from sense.records import Example, Pair, Sample
+
+Config = PreferConfig
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The weak model's executed samples and the dataset whose questions they answer."""
+
+    samples: Path
+    unseen: Path
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The pairs, one a line, in the order of the questions."""
+
+    pairs: Path
+    metrics: Path
+
+
+def run(config: PreferConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any]:
+    """Writes the pairs; InputError if the samples do not fit the dataset, UserError if not one pair can be made."""
+    examples = records.read_dataset(inputs.unseen)
+    by_question = _by_question(inputs.samples, examples)
+    sampled = [example for example in examples if example.id in by_question]
+    pairs: list[Pair] = []
+    no_pair: Counter[str] = Counter()
+    dropped: Counter[str] = Counter()
+    for example in console.track(sampled, "pairs", len(sampled)):
+        found = group(by_question[example.id], config.drop_errors)
+        made = pair(config, example, found)
+        pairs += made
+        dropped += found.dropped
+        if not made:
+            no_pair[missing_side(found)] += 1
+    if not pairs:
+        raise UserError(_nothing(config, inputs.samples, len(sampled), no_pair, dropped))
+    records.write_jsonl(outputs.pairs, pairs)
+    return {
+        "questions": len(sampled),
+        "pairs": len(pairs),
+        "strategy": config.strategy,
+        "chosen": config.chosen,
+        "rejected_errors": dict(sorted(Counter(row.error for row in pairs).items())),
+        "no_pair": dict(sorted(no_pair.items())),
+        "dropped": dict(sorted(dropped.items())),
+    }
+
+
+def _by_question(file: Path, examples: list[Example]) -> dict[str, list[Sample]]:
+    """The samples of each question; InputError if one is of a question that the dataset lacks."""
+    known = {example.id for example in examples}
+    found: defaultdict[str, list[Sample]] = defaultdict(list)
+    for sample in records.read_rows(file, Sample):
+        if sample.example_id not in known:
+            raise InputError(
+                f"{file}: sample {sample.id!r} is of question {sample.example_id!r}, which the unseen dataset does not have; "
+                "give the dataset that was sampled, or run sample again"
+            )
+        found[sample.example_id].append(sample)
+    return dict(found)
+
+
+def _nothing(config: PreferConfig, file: Path, questions: int, no_pair: Counter[str], dropped: Counter[str]) -> str:
+    """Why there is no pair, for a person, and what to change."""
+    names = {"all_right": "right samples alone", "all_wrong": "wrong samples alone", "same_query": "right and wrong alike"}
+    counts = [f"{count} with {names.get(reason, 'no usable sample')}" for reason, count in no_pair.most_common()]
+    left_out = ", ".join(f"{count} {reason}" for reason, count in dropped.most_common()) or "none"
+    ways = ["sample more questions (synthesize.count, sample.limit)", "raise sample.k or sample.temperature"]
+    if config.chosen == "sample":
+        ways.append("set prefer.chosen: gold, which needs no right sample")
+    if dropped["did not run"]:
+        ways.append("set prefer.drop_errors: false")
+    return (
+        f"{file}: no preference pair from {questions} questions: {', '.join(counts) or 'there is no sample'} "
+        f"(samples left out: {left_out}); {', or '.join(ways)}"
+    )

@@ -1,0 +1,50 @@
+"""Report: one self-contained HTML file with everything a run made, for people."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sense import records
+from sense.config import ReportConfig
+
+Config = ReportConfig
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The folder of metrics (with `curves/`), the data, and evaluate's predictions."""
+
+    metrics: Path
+    strong: Path
+    unseen: Path
+    samples: Path
+    pairs: Path
+    dev: Path
+    heldout: Path
+    predictions: Path
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The page."""
+
+    report: Path
+
+
+def run(config: ReportConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any]:
+    """Writes the page; a missing section of metrics is named in it, InputError tells of anything else missing."""
+    from sense.report import material, page
+
+    found = material.read(
+        metrics=inputs.metrics,
+        strong=inputs.strong,
+        unseen=inputs.unseen,
+        samples=inputs.samples,
+        pairs=inputs.pairs,
+        sets={"dev": inputs.dev, "heldout": inputs.heldout},
+        predictions=inputs.predictions,
+    )
+    html = page.render(found, config.seed, config.examples)
+    records.write_text(outputs.report, html)
+    missing = [name for name in material.SECTIONS if name not in found.metrics]
+    return {"bytes": len(html.encode()), "sections_missing": missing}

@@ -1,0 +1,84 @@
+"""Supervised fine-tuning: (schema, question) -> SQL, for the student and, from another section, the weak model (paper, 3.1)."""
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sense import prompts, records, renaming
+from sense.config import SftConfig
+from sense.errors import InputError
+from sense.prompts.dataset import schemas
+from sense.records import Example
+from sense.schema import Schema
+
+Config = SftConfig
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The strong data and the human-written seeds, both dataset folders."""
+
+    strong: Path
+    seed: Path
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The model folder, its training curve (CSV) and the metrics."""
+
+    model: Path
+    curve: Path
+    metrics: Path
+
+
+def run(config: SftConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any]:
+    """Trains one model; returns examples, rows, steps, loss, parameters and what was dropped by reason."""
+    from sense import tracking
+    from sense.training import fit, load, nano
+
+    datasets = [folder for name, folder in (("strong", inputs.strong), ("seed", inputs.seed)) if name in config.data.split("+")]
+    rows = [row for folder in datasets for row in _rows(folder, config)]
+    if config.model.nano is not None:
+        words = nano.tokenizer((row["prompt"] + row["completion"] for row in rows), config.model.nano.vocabulary)
+        model: Any = nano.model(config.model.nano, words, config.seed)
+    else:
+        model, words = load.pretrained(config.model)
+    kept = [row for row in rows if len(words(row["prompt"] + row["completion"])["input_ids"]) < config.train.max_length]
+    if not kept:
+        raise InputError(f"{inputs.strong}: no example fits into train.max_length = {config.train.max_length} tokens; raise it")
+    dropped = {"longer than max_length": len(rows) - len(kept)}
+    with tracking.training_run("sft", config.model_dump(mode="json"), outputs.metrics.with_name("mlflow.json")) as tracked:
+        checkpoints = outputs.model.with_name("checkpoints")
+        model, curve = fit.sft(model, words, kept, config, checkpoints=checkpoints, on_log=tracked.log)
+        load.save(model, words, load.Card(config.model, config.seed, config.prompt), outputs.model)
+        records.write_text(outputs.curve, fit.curve_csv(curve))
+        metrics = {
+            "model": config.model.name or "nano",
+            "examples": len({(row["source"], row["id"]) for row in kept}),
+            "rows": len(kept),
+            "dropped": dropped,
+            **load.parameters(model),
+            "steps": int(curve[-1]["step"]),
+            "loss": curve[-1]["loss"],
+        }
+        tracked.finish(metrics)
+    return metrics
+
+
+def _rows(folder: Path, config: SftConfig) -> Iterator[dict[str, str]]:
+    """Prompt and completion of each example of a dataset folder, then of its renamed copies."""
+    examples = records.read_dataset(folder)
+    known = schemas(folder, examples, config.prompt)
+    for example in examples:
+        schema = known[example.db_id]
+        if config.rename.keep_original:
+            yield _row(example, schema, config)
+        for copy in range(config.rename.copies):
+            yield _row(*renaming.rename(example, schema, random.Random(f"{config.seed}-{example.id}-{copy}")), config)
+
+
+def _row(example: Example, schema: Schema, config: SftConfig) -> dict[str, str]:
+    prompt = prompts.question_prompt(schema, example.question, example.evidence, config.prompt.schema_style)
+    return {"id": example.id, "source": example.source, "prompt": prompt, "completion": prompts.completion(example.sql)}

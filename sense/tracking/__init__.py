@@ -1,0 +1,24 @@
+"""MLflow: runs while stages train, the registry when one publishes. The only importer of mlflow (2 s: import it inside `run`).
+
+`training_run` opens a run that a killed and repeated stage continues; `publish_model` registers a model folder without
+loading it; `gate` decides about champion, `find_alias` and `set_alias` carry that out. Every failure of the store is an
+EndpointError. Nothing of the environment is ever logged.
+"""
+
+import os
+
+# MLflow reads these when it is imported. A user's own setting wins.
+for _name, _value in {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",  # else its migrations are told line by line
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # stdout belongs to --json
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}.items():
+    os.environ.setdefault(_name, _value)
+
+from sense.tracking import gate, revision  # noqa: E402
+from sense.tracking.layout import Package, Score  # noqa: E402
+from sense.tracking.registry import Version, find_alias, publish_model, set_alias  # noqa: E402
+from sense.tracking.runs import Run, training_run  # noqa: E402
+
+__all__ = ["Package", "Run", "Score", "Version", "find_alias", "gate", "publish_model", "revision", "set_alias", "training_run"]

@@ -1,0 +1,28 @@
+"""Which code made this: the git revision of the package, or what the image was told."""
+
+import subprocess
+from pathlib import Path
+
+from sense import config
+
+
+def current(package: Path = Path(__file__).parent.parent) -> str:
+    """The commit of the repository that tracks `package`, with `-dirty` if that folder differs from it.
+
+    Without git or such a repository (an image), the environment variable SENSE_CODE_REV; without that, `unknown`.
+    """
+    tracked = _git(package, "ls-files", "--error-unmatch", "__init__.py")
+    commit = _git(package, "rev-parse", "HEAD")
+    if not tracked or not commit:
+        return config.environment("SENSE_CODE_REV") or "unknown"
+    # only this folder: dvc.lock changes with every stage of every run
+    return f"{commit}-dirty" if _git(package, "status", "--porcelain", "--", ".") else commit
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    """What git prints, or nothing if there is no git, no repository or git refuses."""
+    try:
+        done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""

@@ -1,0 +1,104 @@
+"""The connection to MLflow's store: opened once a process, and alone where two at once would collide."""
+
+import fcntl
+import functools
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from mlflow import MlflowClient
+from mlflow.entities import LifecycleStage, ViewType
+from mlflow.exceptions import MlflowException
+
+from sense import config
+from sense.errors import EndpointError
+
+EXPERIMENT = "sense"
+# Every run, logged model and version of SENSE carries this tag; what is found by it is continued, not made again.
+KEY = "sense.key"
+
+
+@dataclass(frozen=True)
+class Store:
+    """An open store and the id of the experiment `sense` in it."""
+
+    client: Any
+    experiment: str
+
+
+@contextmanager
+def reported() -> Iterator[None]:
+    """Turns MLflow's failures into an EndpointError that names the store and the fix; also usable as a decorator."""
+    try:
+        yield
+    except MlflowException as error:
+        uri = config.tracking_uri()
+        hidden = urlsplit(uri).netloc.rpartition("@")[0]
+        problem = f"MLflow ({uri}): {str(error).strip().splitlines()[0]}"
+        # user and password may stand in the address, and MLflow repeats it
+        shown = problem.replace(f"{hidden}@", "") if hidden else problem
+        raise EndpointError(
+            f"{shown}; check MLFLOW_TRACKING_URI and that the server runs, then run the same command again"
+        ) from None
+
+
+def current() -> Store:
+    """The store that config.tracking_uri() names, opened at its first use."""
+    return _open(config.tracking_uri(), Path.cwd())  # a relative sqlite path means another file in another folder
+
+
+@functools.cache
+def _open(uri: str, _folder: Path) -> Store:
+    with _alone(uri), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MLflow's own deprecations, which only MLflow can mend
+        client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+        client.search_registered_models(max_results=1)  # makes the registry's tables, as the next line does tracking's
+        return Store(client, _experiment(client, uri))
+
+
+@contextmanager
+def _alone(uri: str) -> Iterator[None]:
+    """Holds a lock beside a SQLite store: two processes that both migrate a fresh file break it for good."""
+    database = _sqlite(uri)
+    if database is None:
+        yield
+        return
+    database.parent.mkdir(parents=True, exist_ok=True)
+    with database.with_name(f".{database.name}.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _experiment(client: Any, uri: str) -> str:
+    """The experiment's id; it is made at first use, and brought back if somebody deleted it."""
+    found = client.get_experiment_by_name(EXPERIMENT)
+    if found is None:
+        database = _sqlite(uri)
+        # MLflow would take the folder the process happens to run in; beside the database they stay together.
+        place = str(database.resolve().parent / "mlruns") if database else None
+        try:
+            return str(client.create_experiment(EXPERIMENT, artifact_location=place))
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            found = client.get_experiment_by_name(EXPERIMENT)  # another process was faster, on a server
+    if found.lifecycle_stage == LifecycleStage.DELETED:
+        client.restore_experiment(found.experiment_id)
+    return str(found.experiment_id)
+
+
+def find_run(store: Store, key: str) -> Any | None:
+    """The run that carries `key`, unless it was deleted."""
+    condition = f"tags.`{KEY}` = '{key}'"
+    runs = store.client.search_runs([store.experiment], condition, run_view_type=ViewType.ACTIVE_ONLY, max_results=1)
+    return runs[0] if runs else None
+
+
+def _sqlite(uri: str) -> Path | None:
+    """The file of a SQLite store, or None for any other."""
+    name = uri.removeprefix("sqlite:///").partition("?")[0]
+    return Path(name) if uri.startswith("sqlite:///") and name not in ("", ":memory:") else None

@@ -1,0 +1,195 @@
+"""The two recipes, on TRL: supervised fine-tuning and DPO. Killed at any moment, they resume from their last whole checkpoint."""
+
+import csv
+import io
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset, disable_progress_bars
+from peft import LoraConfig
+from transformers import PreTrainedTokenizerBase, PrinterCallback, TrainerCallback
+from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
+
+from sense import config, console, records
+
+OnLog = Callable[[int, dict[str, float]], None]
+_NOT_CURVES = ("runtime", "per_second", "total_flos", "epoch", "num_tokens", "train_loss")
+
+
+def sft(
+    model: Any,
+    words: PreTrainedTokenizerBase,
+    rows: Sequence[dict[str, str]],
+    settings: config.SftConfig,
+    *,
+    checkpoints: Path,
+    on_log: OnLog,
+) -> tuple[Any, list[dict[str, float]]]:
+    """Fine-tunes on rows of prompt and completion; returns the model and its training curve, one dict a logged step."""
+    options = SFTConfig(
+        **_arguments(settings.train, settings.seed, checkpoints),
+        max_length=settings.train.max_length,
+        packing=settings.packing,
+        completion_only_loss=settings.loss_on == "completion",
+        train_sampling_strategy="random" if settings.packing else "group_by_length",
+    )
+    trainer = SFTTrainer(
+        model=model,
+        args=options,
+        train_dataset=_dataset(rows),
+        processing_class=words,
+        peft_config=_lora(settings.lora),
+        callbacks=[_Progress("sft", on_log)],
+    )
+    return _train(trainer, checkpoints)
+
+
+def dpo(
+    model: Any,
+    words: PreTrainedTokenizerBase,
+    rows: Sequence[dict[str, str]],
+    settings: config.DpoConfig,
+    *,
+    checkpoints: Path,
+    on_log: OnLog,
+) -> tuple[Any, list[dict[str, float]]]:
+    """Preference-tunes on rows of prompt, chosen and rejected; the model it starts from is the reference."""
+    kinds, weights = [settings.loss], [1.0]
+    if settings.sft_weight > 0:
+        kinds, weights = [*kinds, "sft"], [1.0, settings.sft_weight]  # type: ignore[list-item]
+    options = DPOConfig(
+        **_arguments(settings.train, settings.seed, checkpoints),
+        max_length=settings.train.max_length,
+        beta=settings.beta,
+        loss_type=kinds,
+        loss_weights=weights,
+        label_smoothing=settings.label_smoothing,
+        # the reference never changes: one pass over it instead of one an epoch, and no second copy in memory
+        precompute_ref_log_probs=True,
+        precompute_ref_batch_size=settings.train.batch_size,
+    )
+    trainer = DPOTrainer(
+        model=model,
+        args=options,
+        train_dataset=_dataset(rows),
+        processing_class=words,
+        peft_config=_lora(settings.lora) if not hasattr(model, "peft_config") else None,
+        callbacks=[_Progress("dpo", on_log)],
+    )
+    return _train(trainer, checkpoints)
+
+
+def curve_csv(curve: Sequence[dict[str, float]]) -> str:
+    """The training curve as CSV: `step` first, then every quantity the trainer logged, sorted by name."""
+    names = ["step", *sorted({name for row in curve for name in row} - {"step"})]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, names, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(curve)
+    return text.getvalue()
+
+
+def _arguments(train: config.TrainConfig, seed: int, checkpoints: Path) -> dict[str, Any]:
+    """What SFT and DPO share, in transformers' names."""
+    gpu = torch.cuda.is_available()
+    bf16 = train.precision == "bf16" or (train.precision == "auto" and gpu and torch.cuda.is_bf16_supported())
+    return {
+        "output_dir": str(checkpoints),
+        "num_train_epochs": train.epochs,
+        "max_steps": train.max_steps or -1,
+        "per_device_train_batch_size": train.batch_size,
+        "gradient_accumulation_steps": train.accumulation,
+        "learning_rate": train.learning_rate,
+        "warmup_steps": train.warmup_ratio,
+        "lr_scheduler_type": train.schedule,
+        "weight_decay": train.weight_decay,
+        "max_grad_norm": train.max_grad_norm,
+        "gradient_checkpointing": train.gradient_checkpointing,
+        "bf16": bf16,
+        "use_cpu": not gpu,
+        "seed": seed,
+        "data_seed": seed,
+        "save_steps": train.save_steps,
+        "save_total_limit": 1,
+        "logging_steps": train.log_steps,
+        "logging_first_step": True,
+        "report_to": "none",
+        "disable_tqdm": True,
+        "dataloader_pin_memory": gpu,
+    }
+
+
+def _lora(lora: config.LoraConfig | None) -> LoraConfig | None:
+    if lora is None:
+        return None
+    return LoraConfig(
+        r=lora.r, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=lora.target_modules, task_type="CAUSAL_LM"
+    )
+
+
+def _dataset(rows: Sequence[dict[str, str]]) -> Any:
+    disable_progress_bars()
+    return Dataset.from_list(list(rows))
+
+
+def _train(trainer: Any, checkpoints: Path) -> tuple[Any, list[dict[str, float]]]:
+    trainer.remove_callback(PrinterCallback)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the trainers' advice to their own callers, which nobody here can act on
+        trainer.train(resume_from_checkpoint=_last_whole(checkpoints))
+    return trainer.accelerator.unwrap_model(trainer.model), [_curve(row) for row in trainer.state.log_history if "loss" in row]
+
+
+def _last_whole(checkpoints: Path) -> str | None:
+    """The newest checkpoint that was written to its end; a torn one (killed while saving) is deleted."""
+    found = sorted(checkpoints.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
+    for torn in [path for path in found if not (path / _WHOLE).exists()]:
+        records.remove(torn)
+    whole = [path for path in found if (path / _WHOLE).exists()]
+    return str(whole[-1]) if whole else None
+
+
+_WHOLE = "whole"
+
+
+def _curve(row: dict[str, float]) -> dict[str, float]:
+    return {key: value for key, value in row.items() if not any(part in key for part in _NOT_CURVES)}
+
+
+class _Progress(TrainerCallback):  # type: ignore[misc]
+    """Draws the bar, hands logged values on, and marks a checkpoint whole once all its files are there."""
+
+    def __init__(self, label: str, on_log: OnLog) -> None:
+        self._label, self._on_log = label, on_log
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
+        """Starts the bar where the training stands."""
+        self._context = console.bar(self._label, state.max_steps)
+        self._bar = self._context.__enter__()
+        self._bar.advance(state.global_step)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
+        """Moves the bar on."""
+        self._bar.advance()
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:  # noqa: ARG002
+        """Hands the curve's values on."""
+        if logs and "loss" in logs and state.is_world_process_zero:
+            self._bar.advance(0, f"{self._label}  loss {logs['loss']:.3f}")
+            self._on_log(state.global_step, _curve(logs))
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
+        """Marks the checkpoint just written as whole."""
+        if state.is_world_process_zero:
+            checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+            # DPO's frozen reference adapter is made anew from the SFT adapter at every start; where transformers finds it in a
+            # checkpoint, it resumes that one alone and forgets the adapter being trained
+            records.remove(checkpoint / "ref")
+            (checkpoint / _WHOLE).touch()
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
+        """Ends the bar."""
+        self._context.__exit__(None, None, None)

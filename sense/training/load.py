@@ -1,0 +1,124 @@
+"""Model folders: transformers' (or PEFT's) files, the tokenizer, and `sense.json`: which base, which prompt."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from sense import config, records
+from sense.errors import InputError
+from sense.training import nano
+
+transformers.logging.set_verbosity_error()
+transformers.logging.disable_progress_bar()
+
+
+@dataclass(frozen=True)
+class Card:
+    """What `sense.json` in a model folder holds: the base it grew from, the seed of a nano base, the prompt it was trained on."""
+
+    base: config.ModelConfig
+    seed: int
+    prompt: config.PromptConfig
+
+    def write(self, folder: Path) -> None:
+        """Writes sense.json into `folder`."""
+        value = {"base": self.base.model_dump(), "seed": self.seed, "prompt": self.prompt.model_dump()}
+        records.write_json(folder / "sense.json", value)
+
+
+def card(folder: Path) -> Card:
+    """The card of a model folder; InputError if it is none of SENSE's."""
+    if not (folder / "sense.json").is_file():
+        raise InputError(f"{folder}: not a model folder of SENSE (no sense.json); `sense sft` and `sense dpo` write them")
+    value = records.read_json(folder / "sense.json")
+    where = str(folder / "sense.json")
+    base = config.validate(config.ModelConfig, value.get("base"), where)
+    prompt = config.validate(config.PromptConfig, value.get("prompt"), where)
+    return Card(base, int(value.get("seed", 0)), prompt)
+
+
+def device() -> torch.device:
+    """The first GPU, or the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def dtype() -> torch.dtype:
+    """bfloat16 where a GPU computes it, else float32."""
+    return torch.bfloat16 if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else torch.float32
+
+
+def pretrained(base: config.ModelConfig) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """A base by its hub name or folder, at its pinned revision; InputError if it cannot be had."""
+    try:
+        words = AutoTokenizer.from_pretrained(base.name, revision=base.revision or "main")
+        model = AutoModelForCausalLM.from_pretrained(base.name, revision=base.revision or "main", dtype=dtype())
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"the base model {base.name!r} cannot be loaded: {error}; check model.name, revision and HF_TOKEN"
+        ) from None
+    return model, padded(words)
+
+
+def padded(words: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
+    """The tokenizer ready for batches: padded on the left, with a padding token."""
+    words.padding_side = "left"
+    if words.pad_token is None:
+        words.pad_token = words.unk_token or words.eos_token
+    return words
+
+
+def tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model folder."""
+    return padded(AutoTokenizer.from_pretrained(str(folder)))
+
+
+def trained(folder: Path, trainable: bool = False) -> PreTrainedModel:
+    """The model of a folder: whole weights, or the base with its LoRA adapter."""
+    if not (folder / "adapter_config.json").is_file():
+        return AutoModelForCausalLM.from_pretrained(str(folder), dtype=dtype())
+    return PeftModel.from_pretrained(base_of(folder), str(folder), is_trainable=trainable)
+
+
+def base_of(folder: Path) -> PreTrainedModel:
+    """The base that a model folder grew from: loaded again, or, if nano, made again from its seed."""
+    about = card(folder)
+    if about.base.nano is not None:
+        return nano.model(about.base.nano, tokenizer(folder), about.seed)
+    return pretrained(about.base)[0]
+
+
+def save(model: Any, words: PreTrainedTokenizerBase, about: Card, folder: Path) -> None:
+    """Writes a model (or adapter), its tokenizer and its card into a fresh `folder`."""
+    records.remove(folder)
+    only = {"selected_adapters": ["default"]} if hasattr(model, "peft_config") else {}  # not DPO's reference adapter
+    model.save_pretrained(str(folder), **only)
+    words.save_pretrained(str(folder))
+    about.write(folder)
+
+
+def merged(folder: Path, target: Path) -> Path:
+    """A folder with whole weights: `folder` itself, or `target`, into which a LoRA adapter is merged."""
+    if not (folder / "adapter_config.json").is_file():
+        return folder
+    model: Any = trained(folder)
+    save(model.merge_and_unload(), tokenizer(folder), card(folder), target)
+    return target
+
+
+def parameters(model: Any) -> dict[str, int]:
+    """How many parameters the model has, and how many of them are trained."""
+    return {
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "trainable": sum(p.numel() for p in model.parameters() if p.requires_grad),
+    }
+
+
+def discard(folder: Path) -> None:
+    """Deletes a folder of checkpoints."""
+    shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,53 @@
+"""A base made on the spot: a byte-level BPE trained on the corpus and a small Llama of random weights.
+
+It needs no hub, trains on a laptop's CPU in minutes and is a plain transformers model, so that
+everything downstream (PEFT, TRL, MLflow, vLLM) treats it as it treats a 7B model.
+"""
+
+from collections.abc import Iterable
+
+import torch
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+
+from sense.config import NanoConfig
+
+PAD, BOS, EOS = "<pad>", "<s>", "</s>"
+
+# Words never carry their space: a column is the same tokens in the schema, in the question and in the SQL, so that
+# copying a name is copying tokens. Keywords and punctuation swallow the spaces around them, which keeps SQL short.
+PIECES = Regex(r" ?[A-Z]{2,}(?![a-z]) ?| ?[=<>!|]+ ?'?|[,;:?] ?| ?\(|\) ?|\n[a-z]+:|[A-Za-z]+|\d|\s|[^\w\s]|.")
+
+
+def tokenizer(corpus: Iterable[str], size: int) -> PreTrainedTokenizerBase:
+    """A byte-level BPE of at most `size` tokens; any text survives a round trip. The same corpus gives the same bytes."""
+    bpe = Tokenizer(models.BPE())
+    split = pre_tokenizers.Split(PIECES, behavior="isolated")
+    bpe.pre_tokenizer = pre_tokenizers.Sequence([split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    bpe.decoder = decoders.ByteLevel()
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    trainer = trainers.BpeTrainer(vocab_size=size, special_tokens=[PAD, BOS, EOS], initial_alphabet=alphabet, show_progress=False)
+    bpe.train_from_iterator(corpus, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=bpe, pad_token=PAD, bos_token=BOS, eos_token=EOS, clean_up_tokenization_spaces=False, padding_side="left"
+    )
+
+
+def model(config: NanoConfig, words: PreTrainedTokenizerBase, seed: int) -> PreTrainedModel:
+    """A Llama of random float32 weights; the same config, vocabulary and seed give the same weights."""
+    torch.manual_seed(seed)
+    shape = LlamaConfig(
+        vocab_size=len(words),
+        hidden_size=config.hidden,
+        intermediate_size=config.hidden * 3,
+        num_hidden_layers=config.layers,
+        num_attention_heads=config.heads,
+        max_position_embeddings=config.context,
+        tie_word_embeddings=True,
+        # transformers' 0.02 suits widths of thousands; at 100 it makes copying a token invisible in the logits for long
+        initializer_range=config.hidden**-0.5,
+        pad_token_id=words.pad_token_id,
+        bos_token_id=words.bos_token_id,
+        eos_token_id=words.eos_token_id,
+    )
+    return LlamaForCausalLM(shape)

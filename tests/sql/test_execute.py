@@ -1,0 +1,176 @@
+import os
+import select
+import signal
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+
+import pytest
+
+from sense.config import ExecutionConfig
+from sense.sql.execute import Executor, Failure, Result
+from sense.sql.process import Worker
+from sense.sql.sandbox import Limits
+
+ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
+
+
+def test_a_result_holds_columns_and_rows(executor, pets):
+    outcome = executor.run(pets, "SELECT name AS Who, weight, x'00ff' FROM pet WHERE kind = 'cat' ORDER BY id")
+    assert outcome == Result(("Who", "weight", "x'00ff'"), [("Tom", 4.0, b"\x00\xff"), ("Kit", 3.5, b"\x00\xff")])
+
+
+def test_null_and_large_integers_arrive_as_they_are(executor, pets):
+    assert executor.run(pets, "SELECT NULL, 9223372036854775807, -0.5").rows == [(None, 9223372036854775807, -0.5)]
+
+
+def test_outcomes_come_in_the_order_of_the_jobs(executor, pets):
+    jobs = [(pets, f"SELECT {number}" if number % 3 else "SELEC") for number in range(600)]
+    for number, outcome in enumerate(executor.map(jobs)):
+        if number % 3:
+            assert outcome.rows == [(number,)]
+        else:
+            assert outcome == Failure("rejected", "not a SELECT: it begins with SELEC")
+
+
+def test_map_takes_jobs_as_it_goes(executor, pets):
+    def jobs():
+        number = 0
+        while True:
+            number += 1
+            yield pets, f"SELECT {number}"
+
+    outcomes = executor.map(jobs())
+    assert [next(outcomes).rows[0][0] for _ in range(5)] == [1, 2, 3, 4, 5]
+    outcomes.close()
+    assert executor.run(pets, "SELECT 6").rows == [(6,)]
+
+
+def test_sqlite_says_what_is_wrong_with_a_query(executor, pets):
+    assert executor.run(pets, "SELECT nme FROM pet") == Failure("error", "no such column: nme")
+    assert executor.run(pets, "SELECT name FROM pet WERE id = 1") == Failure("error", 'near "id": syntax error')
+    assert executor.run(pets, "SELECT ?").verdict == "error"
+    assert executor.run(pets, "SELECT '\ud800'").verdict == "error"
+
+
+def test_limits_on_the_result(executor, pets):
+    many = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT {}) SELECT i FROM n"
+    assert len(executor.run(pets, many.format(100)).rows) == 100
+    assert executor.run(pets, many.format(101)) == Failure("too_large", "more than 100 rows")
+    assert len(executor.run(pets, "SELECT hex(zeroblob(5000))").rows[0][0]) == 10_000
+    assert executor.run(pets, "SELECT hex(zeroblob(5001))") == Failure("too_large", "more than 10,000 bytes")
+    assert executor.run(pets, ENDLESS) == Failure("timeout", "more than 1,000,000 steps")
+
+
+def test_the_step_budget_is_per_statement_and_gives_the_same_verdict_each_time(pets):
+    """The budget lies between two queries: whatever ran before on the connection, each keeps its own verdict."""
+    steps = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT {}) SELECT count(*) FROM n"
+    with Executor(ExecutionConfig(max_steps=100_000, workers=1)) as executor:
+        for _ in range(20):
+            assert executor.run(pets, steps.format(4_000)).rows == [(4_000,)]
+            assert executor.run(pets, steps.format(40_000)) == Failure("timeout", "more than 100,000 steps")
+
+
+def test_a_database_that_is_missing_or_none_is_named(executor, pets, tmp_path):
+    missing, text, folder = tmp_path / "missing.sqlite", tmp_path / "text.sqlite", tmp_path / "folder.sqlite"
+    text.write_text("this is no database, whatever its name says; " * 20)
+    folder.mkdir()
+    for path in (missing, text, folder):
+        outcome = executor.run(path, "SELECT 1")
+        assert outcome.verdict == "error"
+        assert str(path) in outcome.detail
+    assert not missing.exists()
+    assert executor.run(pets, "SELECT 1").rows == [(1,)]
+
+
+def test_a_replaced_database_is_opened_anew(executor, tmp_path):
+    path = tmp_path / "a.sqlite"
+    for value in (1, 2):
+        fresh = tmp_path / f"{value}.sqlite"
+        with closing(sqlite3.connect(fresh)) as connection:
+            connection.executescript(f"CREATE TABLE t(a); INSERT INTO t VALUES ({value})")
+        fresh.replace(path)
+        assert executor.run(path, "SELECT a FROM t").rows == [(value,)]
+
+
+def test_text_that_is_no_utf8_is_read_with_replacements(executor, tmp_path):
+    path = tmp_path / "latin.sqlite"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript("CREATE TABLE t(a); INSERT INTO t VALUES (CAST(x'43e9' AS TEXT))")
+    assert executor.run(path, "SELECT a FROM t").rows == [("C\ufffd",)]
+
+
+def test_virtual_tables_and_wal_files_are_read_without_a_trace(executor, tmp_path):
+    path = tmp_path / "special.sqlite"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(
+            "PRAGMA journal_mode = WAL; CREATE VIRTUAL TABLE d USING fts5(a); INSERT INTO d VALUES ('hello world'), ('bye');"
+            "CREATE VIRTUAL TABLE r USING rtree(id, low, high); INSERT INTO r VALUES (1, 0, 5)"
+        )
+    assert executor.run(path, "SELECT a FROM d WHERE d MATCH 'hello'").rows == [("hello world",)]
+    assert executor.run(path, "SELECT id FROM r WHERE low < 3").rows == [(1,)]
+    assert executor.run(path, "SELECT value FROM json_each('[7]')").rows == [(7,)]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["special.sqlite"]
+
+
+def test_more_databases_than_connections_are_kept(executor, tmp_path):
+    paths = [tmp_path / f"{number}.sqlite" for number in range(20)]
+    for number, path in enumerate(paths):
+        with closing(sqlite3.connect(path)) as connection:
+            connection.executescript(f"PRAGMA synchronous = OFF; CREATE TABLE t(a); INSERT INTO t VALUES ({number})")
+    for _ in range(2):
+        outcomes = executor.map((path, "SELECT a FROM t") for path in paths)
+        assert [outcome.rows for outcome in outcomes] == [[(number,)] for number in range(20)]
+
+
+LIMITS = Limits(timeout_s=30, max_rows=10, max_bytes=1000, max_steps=10**12, max_sql=1000)
+
+
+def test_a_worker_that_dies_takes_only_its_own_row(pets):
+    worker = Worker(LIMITS)
+    worker.start(pets, ENDLESS)
+    os.kill(worker._process.pid, signal.SIGSEGV)
+    assert worker.answer(ready=True) == ("error", "the query brought its process down (exit code -11)", None)
+    assert not worker.alive
+
+
+def test_a_worker_that_does_not_answer_is_killed(pets):
+    worker = Worker(LIMITS)
+    worker.start(pets, ENDLESS)
+    assert worker.answer(ready=False) == ("timeout", "more than 30 s, at work that SQLite cannot interrupt", None)
+    assert worker._process.returncode == -signal.SIGKILL
+
+
+def test_a_worker_that_died_idle_is_replaced(pets):
+    with Executor(ExecutionConfig(workers=1)) as executor:
+        assert executor.run(pets, "SELECT 1").rows == [(1,)]
+        process = executor._idle[0]._process
+        process.kill()
+        process.wait()
+        assert executor.run(pets, "SELECT 2").rows == [(2,)]
+
+
+def test_no_worker_outlives_its_executor(pets):
+    with Executor(ExecutionConfig(workers=2)) as executor:
+        list(executor.map([(pets, "SELECT 1")] * 4))
+        workers = list(executor._idle)
+        assert len(workers) == 2
+    assert [worker._process.returncode for worker in workers] == [0, 0]
+
+
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs Linux to wait for a process that is no child")
+def test_workers_end_when_their_parent_is_killed(pets):
+    program = (
+        "import sys, pathlib; from sense.sql.execute import Executor; from sense.config import ExecutionConfig\n"
+        "executor = Executor(ExecutionConfig()); executor.run(pathlib.Path(sys.argv[1]), 'SELECT 1')\n"
+        "print(executor._idle[0]._process.pid, flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", program, str(pets)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
+        watched = os.pidfd_open(int(parent.stdout.readline()))
+        parent.kill()
+    try:
+        assert select.select([watched], [], [], 30)[0]  # readable once the process has ended
+    finally:
+        os.close(watched)

@@ -1,0 +1,256 @@
+"""What publishing leaves in the registry, whatever was there and wherever it was killed."""
+
+import json
+import os
+import signal
+import sqlite3
+import sys
+import traceback
+import warnings
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from sense import records, tracking
+from sense.config import PublishConfig
+from sense.errors import InputError
+from sense.records import Example
+from sense.stages import publish
+from tests.mlflow_store import fresh
+
+SEED = Example(
+    id="s1", db_id="pets", question="How many pets?", sql="SELECT count(*) FROM pet", source="grammar", hardness="easy"
+)
+
+
+@pytest.fixture
+def client(tmp_path, monkeypatch):
+    return fresh(tmp_path, monkeypatch)
+
+
+def inputs(folder: Path, ex: float = 0.5, digest: str = "aaa", weights: bytes = b"w1") -> publish.Inputs:
+    """A model folder without weights worth the name, and what was measured of it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    model = folder / "model"
+    records.write_json(model / "config.json", {"architectures": ["LlamaForCausalLM"], "hidden_size": 64, "tie": True, "rope": {}})
+    records.write_json(model / "tokenizer_config.json", {})
+    records.write_json(model / "sense.json", {"base": {"name": "x"}, "prompt": {"schema_style": "compact", "sample_values": 0}})
+    (model / "model.safetensors").write_bytes(weights)
+    row = {"n": 10, "ex": ex, "ex_low": 0.1, "ex_high": 0.9, "executable": 1.0, "mcnemar_p": None, "wins": None, "losses": None}
+    held = {"n": 10, "digest": "hhh", "models": {"sense": row | {"ex": 0.25}}}
+    dev = {
+        "n": 10,
+        "digest": digest,
+        "models": {"base": row | {"ex": 0.0}, "sense": row | {"mcnemar_p": 0.5, "wins": 3, "losses": 1}},
+    }
+    records.write_json(folder / "evaluate.json", {"sets": {"dev": dev, "heldout": held}})
+    database = records.database_path(folder / "strong", "pets")
+    database.parent.mkdir(parents=True, exist_ok=True)
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("CREATE TABLE IF NOT EXISTS pet (id INTEGER PRIMARY KEY, name TEXT)")
+    records.write_jsonl(folder / "strong" / "examples.jsonl", [SEED])
+    for name in ("samples", "pairs"):
+        (folder / f"{name}.jsonl").write_text("{}\n")
+    return publish.Inputs(model, folder / "evaluate.json", folder / "strong", folder / "samples.jsonl", folder / "pairs.jsonl")
+
+
+def published(folder: Path, given: publish.Inputs, gate: str = "dev") -> tuple[dict, dict]:
+    """(metrics, record) of one run of the stage in the work directory `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    outputs = publish.Outputs(record=folder / "record", metrics=folder / "metrics")
+    metrics = publish.run(PublishConfig(gate=gate), given, outputs)
+    return metrics, records.read_json(outputs.record)
+
+
+def aliases(*names: str) -> dict[str, str | None]:
+    found = {name: tracking.find_alias("sense", name) for name in names or ("challenger", "champion", "previous")}
+    return {name: version and version.version for name, version in found.items()}
+
+
+def test_the_first_model_is_the_champion(client, tmp_path):
+    given = inputs(tmp_path / "in")
+    metrics, record = published(tmp_path / "work", given)
+    assert (metrics["version"], metrics["alias"], metrics["promoted"], metrics["ex"]) == ("1", "champion", True, 0.5)
+    assert metrics["champion_ex"] is None
+    assert aliases() == {"challenger": "1", "champion": "1", "previous": None}
+    assert record["uri"] == "models:/sense/1"
+    assert record["digests"]["strong"] == records.digest(given.strong)
+    assert record["tags"]["sense.eval.dev.digest"] == "aaa"
+    assert record["tags"]["sense.digest.sense"] == records.digest(given.sense)
+    assert record["tags"]["sense.code_rev"]
+
+
+def test_the_card_and_the_prompt_go_along(client, tmp_path):
+    published(tmp_path / "work", inputs(tmp_path / "in"))
+    version = client.get_model_version("sense", "1")
+    assert "| dev | SENSE | 10 | 50.0% | 10.0% to 90.0% | 100.0% | 0.50 |" in version.description
+    assert "models:/sense/VERSION" in version.description
+    root = Path(client.get_logged_model(version.source.rpartition("/")[2]).artifact_location)
+    assert json.loads((root / "input_example.json").read_text()) == ["pet(id, name)\n\nquestion: How many pets?\nsql:"]
+    assert (root / "model" / "README.md").read_text() == version.description
+
+
+def test_scores_of_every_set_and_model_lie_on_the_run(client, tmp_path):
+    metrics, _ = published(tmp_path / "work", inputs(tmp_path / "in"))
+    run = client.get_run(metrics["run_id"])
+    assert run.data.metrics["dev.base.ex"] == 0.0
+    assert run.data.metrics["dev.sense.ex"] == 0.5
+    assert run.data.metrics["heldout.sense.ex"] == 0.25
+    assert run.data.params["model.hidden_size"] == "64"
+    assert run.data.params["prompt.schema_style"] == "compact"
+
+
+def test_a_better_model_takes_over(client, tmp_path):
+    published(tmp_path / "w1", inputs(tmp_path / "a", ex=0.5))
+    metrics, record = published(tmp_path / "w2", inputs(tmp_path / "b", ex=0.6, weights=b"w2"))
+    assert aliases() == {"challenger": "2", "champion": "2", "previous": "1"}
+    assert (metrics["promoted"], metrics["champion_before"], metrics["champion_ex"]) == (True, "1", 0.5)
+    assert record["reason"] == "EX 60.0% on dev against 50.0% of the champion, version 1"
+
+
+def test_a_worse_model_stays_challenger(client, tmp_path):
+    published(tmp_path / "w1", inputs(tmp_path / "a", ex=0.5))
+    metrics, _ = published(tmp_path / "w2", inputs(tmp_path / "b", ex=0.4, weights=b"w2"))
+    assert (metrics["alias"], metrics["promoted"]) == ("challenger", False)
+    assert aliases() == {"challenger": "2", "champion": "1", "previous": None}
+
+
+def test_another_edition_of_the_set_is_not_compared(client, tmp_path):
+    published(tmp_path / "w1", inputs(tmp_path / "a", ex=0.1, digest="aaa"))
+    metrics, _ = published(tmp_path / "w2", inputs(tmp_path / "b", ex=0.9, digest="bbb", weights=b"w2"))
+    assert aliases() == {"challenger": "2", "champion": "1", "previous": None}
+    assert "bbb" in metrics["reason"]
+    assert "aaa" in metrics["reason"]
+
+
+def test_the_gate_looks_at_the_set_of_the_config(client, tmp_path):
+    published(tmp_path / "w1", inputs(tmp_path / "a", ex=0.9))
+    metrics, _ = published(tmp_path / "w2", inputs(tmp_path / "b", ex=0.1, weights=b"w2"), gate="heldout")
+    assert (metrics["ex"], metrics["promoted"]) == (0.25, True)  # equal on heldout, whatever dev says
+
+
+def test_the_same_content_again_is_the_same_version(client, tmp_path):
+    given = inputs(tmp_path / "in")
+    first, _ = published(tmp_path / "w1", given)
+    again, _ = published(tmp_path / "w2", given)
+    assert (again["version"], again["alias"], again["promoted"]) == ("1", "champion", False)
+    assert again["reason"] == "this version is the champion already"
+    assert again["run_id"] == first["run_id"]
+    assert len(client.search_model_versions("name = 'sense'")) == 1
+
+
+def test_a_gate_that_was_not_evaluated_is_the_users_to_mend(client, tmp_path):
+    given = inputs(tmp_path / "in")
+    records.write_json(given.evaluation, {"sets": {"dev": {"n": 0, "digest": "a", "models": {}}}})
+    with pytest.raises(InputError, match=r"evaluate\.json: no EX of sense on 'heldout' \(sets there: dev\).*publish\.gate"):
+        published(tmp_path / "work", given, gate="heldout")
+
+
+def test_strong_data_without_examples(client, tmp_path):
+    given = inputs(tmp_path / "in")
+    (given.strong / "examples.jsonl").write_text("")
+    with pytest.raises(InputError, match=r"examples\.jsonl: no examples"):
+        published(tmp_path / "work", given)
+
+
+# --- kill -9
+
+
+def in_child(work: Path, given: publish.Inputs, dies_at: int | None) -> bool:
+    """Runs the stage in a process of its own that kills itself at its nth call of MLflow's client; True if it came to its end."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # fork and threads: the child uses none of the parent's
+        child = os.fork()
+    if child == 0:
+        calls = 0
+
+        def count(frame, event, _):
+            nonlocal calls
+            called = frame.f_code
+            if (
+                event in ("call", "return")
+                and called.co_filename.endswith("mlflow/tracking/client.py")
+                and called.co_name != "__init__"
+            ):
+                calls += 1
+                if calls == dies_at:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        try:
+            if dies_at is not None:
+                sys.setprofile(count)
+            published(work, given)
+            os._exit(0)
+        finally:  # never back into the parent's pytest
+            traceback.print_exc()
+            os._exit(1)
+    _, status = os.waitpid(child, 0)
+    if os.WIFSIGNALED(status):
+        return False
+    assert os.waitstatus_to_exitcode(status) == 0
+    return True
+
+
+def state(client) -> dict:
+    """What the registry holds, without the ids."""
+    (experiment,) = [e.experiment_id for e in client.search_experiments() if e.name == "sense"]
+    versions = client.search_model_versions("name = 'sense'")
+    return {
+        "versions": sorted((v.version, v.tags["sense.eval.dev.ex"], v.status) for v in versions),
+        "aliases": dict(client.get_registered_model("sense").aliases),
+        "models": sorted((m.status, len(m.metrics)) for m in client.search_logged_models([experiment])),
+        "runs": sorted((r.info.status, sorted(r.data.metrics.items())) for r in client.search_runs([experiment])),
+        "outputs": sorted(len(r.outputs.model_outputs) for r in client.search_runs([experiment])),
+    }
+
+
+@pytest.mark.slow
+def test_killed_at_any_call_and_run_again_it_ends_as_undisturbed(tmp_path, monkeypatch):
+    old, new = inputs(tmp_path / "a", ex=0.5), inputs(tmp_path / "b", ex=0.6, weights=b"w2")
+
+    def attempt(name: str, dies_at: int | None) -> tuple[bool, dict, dict]:
+        home = tmp_path / name
+        home.mkdir()
+        client = fresh(home, monkeypatch)
+        in_child(home / "w1", old, None)
+        whole = in_child(home / "w2", new, dies_at)
+        if not whole:
+            in_child(home / "w2", new, None)
+        record = records.read_json(home / "w2" / "record")
+        return whole, state(client), {key: value for key, value in record.items() if not key.endswith("_id")}
+
+    _, undisturbed, record = attempt("undisturbed", None)
+    assert undisturbed["aliases"] == {"challenger": 2, "champion": 2, "previous": 1}
+    assert (record["promoted"], record["champion_ex"]) == (True, 0.5)
+    dies_at, whole, step = 1, False, 7
+    while not whole:
+        whole, after, told = attempt(f"killed-{dies_at}", dies_at)
+        assert after == undisturbed, dies_at
+        assert told == record, dies_at
+        dies_at += step
+    assert dies_at > 30  # it was killed at many places indeed
+
+
+@pytest.mark.slow
+def test_a_lora_adapter_is_published_merged(client, tmp_path):
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    from sense import config
+    from sense.training import load, nano
+
+    about = config.NanoConfig(vocabulary=300, hidden=16, layers=1, heads=2, context=64)
+    words = nano.tokenizer(["select name from pet where age = 1"] * 3, 300)
+    adapted = get_peft_model(nano.model(about, words, 7), LoraConfig(r=2, target_modules="all-linear", init_lora_weights=False))
+    given = inputs(tmp_path / "in")
+    load.save(adapted, words, load.Card(config.ModelConfig(nano=about), 7, config.PromptConfig()), given.sense)
+    metrics, _ = published(tmp_path / "work", given)
+    stored = Path(client.get_logged_model(metrics["model_id"]).artifact_location) / "model"
+    assert (stored / "model.safetensors").is_file()
+    assert not (stored / "adapter_config.json").exists()
+    tokens = torch.tensor([[5, 6, 7]])
+    with torch.inference_mode():
+        merged = AutoModelForCausalLM.from_pretrained(str(stored))(tokens).logits
+        assert torch.allclose(merged, adapted.eval()(tokens).logits, atol=1e-5)

@@ -1,0 +1,117 @@
+"""The LLM teacher against the fake endpoint: good answers become drafts that build and run, bad ones refusals."""
+
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from typing import Any
+
+import pytest
+
+from sense.config import LlmConfig
+from sense.errors import EndpointError
+from sense.records import HARDNESS, Example
+from sense.sql.hardness import hardness
+from sense.teacher import Draft, Refusal, build
+from sense.teacher.llm import LlmTeacher
+from tests.endpoint import Answerer, Endpoint, Reply, chat_reply, good_teacher
+
+SEEDS = [
+    (
+        Example(
+            id=f"s{n}", db_id=f"base_{n}", question=f"question {n}?", sql=f"SELECT {n}", source="seeds", hardness="easy",
+            domain="" if n == 0 else f"domain {n}",
+        ),
+        f"table_{n}(a)",
+    )
+    for n in range(5)
+]  # fmt: skip
+
+
+def teacher(endpoint: Endpoint, seed: int = 0, **options: Any) -> LlmTeacher:
+    config = LlmConfig.model_validate({"model": "m", "base_url": endpoint.base_url} | options)
+    return LlmTeacher(config, seed, SEEDS, "key", lambda _: None)
+
+
+def drafts(script: list[Reply] | Answerer, count: int = 1, **options: Any) -> list[Draft | Refusal]:
+    with Endpoint(script) as endpoint:
+        asked = teacher(endpoint, **options)
+        return [asked.draft(index, HARDNESS[index % 4], []) for index in range(count)]
+
+
+def prompt_of(index: int, level: str, avoid: list[str], seed: int = 0, **options: Any) -> str:
+    with Endpoint([chat_reply("")]) as endpoint:
+        teacher(endpoint, seed, **options).draft(index, level, avoid)
+    return str(endpoint.requests[0].body["messages"][1]["content"])
+
+
+@pytest.mark.parametrize("level", HARDNESS)
+def test_good_answers_build_and_run_at_the_level_asked_for(level, tmp_path):
+    with Endpoint(good_teacher()) as endpoint:
+        asked = teacher(endpoint)
+        made = [asked.draft(index, level, []) for index in range(4)]
+    for draft in made:
+        assert isinstance(draft, Draft)
+        assert (draft.level, hardness(draft.sql)) == (level, level)
+        build(draft, tmp_path / f"{draft.db_id}.sqlite")
+        with closing(sqlite3.connect(tmp_path / f"{draft.db_id}.sqlite")) as connection:
+            assert connection.execute(draft.sql).fetchall()
+    assert len({draft.db_id for draft in made}) == len({draft.question for draft in made}) == 4
+
+
+def test_drafts_depend_on_seed_and_index_alone_not_on_order_or_threads():
+    with Endpoint(good_teacher(nonsense=0.3)) as endpoint, ThreadPoolExecutor(2) as pool:
+        asked = teacher(endpoint)
+        threaded = list(pool.map(lambda index: asked.draft(index, "easy", ["x"]), range(12)))
+        again = [teacher(endpoint).draft(index, "easy", ["x"]) for index in reversed(range(12))][::-1]
+        other = [teacher(endpoint, seed=1).draft(index, "easy", ["x"]) for index in range(12)]
+    assert threaded == again != other
+    seeds = [request.body["seed"] for request in endpoint.requests]
+    assert len(set(seeds[:12])) == 12
+    assert all(0 <= seed < 2**31 for seed in seeds)
+
+
+def test_the_prompt_carries_level_domains_and_random_demonstrations():
+    prompt = prompt_of(3, "hard", ["sport", "travel"])
+    assert "Write one more data point at the hard level." in prompt
+    assert "over-represented: education, healthcare, travel, entertainment, sport." in prompt
+    prompts = [prompt_of(index, "hard", []) for index in range(8)]
+    shown = [
+        tuple(n for n in range(5) if f"Schema:\ntable_{n}(a)\nQuestion: question {n}?\nSQL: SELECT {n}\n" in text)
+        for text in prompts
+    ]
+    assert all(len(numbers) == 2 for numbers in shown)
+    assert len(set(shown)) > 1
+    assert any("Domain: base 0\n" in text for text in prompts)  # no domain given: the database's name
+    assert prompts[0] != prompt_of(0, "hard", [], seed=1)
+
+
+def test_demonstrations_may_be_none_or_all():
+    assert "Write one data point of" in prompt_of(0, "easy", [], demonstrations=0)
+    assert prompt_of(0, "easy", [], demonstrations=99).count("### Data point") == 5
+
+
+def test_nonsense_is_refused_by_reason_or_left_to_the_execution():
+    results = drafts(good_teacher(nonsense=1.0), count=40)
+    reasons = {result.reason for result in results if isinstance(result, Refusal)}
+    assert reasons == {"not json", "missing field", "bad schema", "bad rows", "not a select"}
+    assert any(isinstance(result, Draft) for result in results)  # SQL that fails or returns nothing: only running it tells
+
+
+@pytest.mark.parametrize(
+    ("text", "finish", "reason"),
+    [
+        ("I cannot help with that.", "stop", "not json"),
+        (None, "content_filter", "empty answer"),
+        ('{"domain": "bel', "length", "cut off"),
+        ("", "length", "cut off"),
+    ],
+)
+def test_an_unusable_answer_is_a_refusal(text, finish, reason):
+    (result,) = drafts([chat_reply(text, finish)])
+    assert isinstance(result, Refusal)
+    assert (result.reason, result.level) == (reason, "easy")
+
+
+def test_a_failing_endpoint_is_an_error():
+    with pytest.raises(EndpointError, match="set SENSE_API_KEY"):
+        drafts([(401, {}, "who are you?")])

@@ -1,0 +1,81 @@
+"""A stage's Inputs and Outputs, its CLI flags and its dvc.yaml command name the same ports; its section is what DVC watches."""
+
+import shlex
+import subprocess
+import sys
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sense import cli, config, stages
+
+ROOT = Path(__file__).parent.parent
+DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+
+
+def ports(stage, kind):
+    return [field.name for field in fields(getattr(stages.module(stage), kind))]
+
+
+def command(name):
+    """(stage, {flag: value}) of a stage of dvc.yaml."""
+    words = shlex.split(DVC[name]["cmd"])
+    assert words[0] == "sense"
+    pairs = words[2:]
+    return words[1], dict(zip([flag.removeprefix("--").replace("-", "_") for flag in pairs[::2]], pairs[1::2], strict=True))
+
+
+@pytest.mark.parametrize("stage", stages.STAGES)
+def test_a_stage_is_config_inputs_outputs_run(stage):
+    code = stages.module(stage)
+    assert issubclass(code.Config, config.Section)
+    assert is_dataclass(code.Inputs)
+    assert is_dataclass(code.Outputs)
+    assert {field.type for kind in (code.Inputs, code.Outputs) for field in fields(kind)} == {Path}
+    assert callable(code.run)
+    assert code.__doc__
+
+
+@pytest.mark.parametrize("stage", stages.STAGES)
+def test_cli_flags_are_the_ports(stage):
+    shown = subprocess.run([sys.executable, "-m", "sense", stage, "--help"], capture_output=True, text=True, check=True).stdout
+    for name in ports(stage, "Inputs") + ports(stage, "Outputs"):
+        assert f"--{name.replace('_', '-')} PATH" in shown
+    assert "example:" in shown
+    assert set(cli.ABOUT) == set(stages.STAGES)
+
+
+@pytest.mark.parametrize("name", DVC)
+def test_dvc_command_is_the_ports_and_its_lists_cover_them(name):
+    stage, flags = command(name)
+    section = flags.pop("section", stage)
+    assert section == name
+    assert DVC[name]["params"] == [name]
+    assert section in config.Params.model_fields
+    assert list(flags) == ports(stage, "Inputs") + ports(stage, "Outputs")
+    made = [
+        entry if isinstance(entry, str) else next(iter(entry))
+        for kind in ("outs", "metrics", "plots")
+        for entry in DVC[name].get(kind, [])
+    ]
+    assert sorted(made) == sorted(flags[port] for port in ports(stage, "Outputs"))
+    assert {flags[port] for port in ports(stage, "Inputs")} <= set(DVC[name]["deps"])
+    assert f"sense/stages/{stage}.py" in DVC[name]["deps"]
+
+
+def test_dvc_runs_every_stage_and_its_code_dependencies_exist():
+    assert {command(name)[0] for name in DVC} == set(stages.STAGES)
+    for stage in DVC.values():
+        for path in stage["deps"]:
+            if path.startswith("sense/"):
+                assert (ROOT / path).exists(), path
+
+
+def test_help_shows_the_paths_that_dvc_uses():
+    for name in DVC:
+        stage, flags = command(name)
+        if name == stage:
+            shown = {port: cli.example(stage, port) for port in flags}
+            assert shown == {port: value.replace("${data.seeds}", "sense/seeds") for port, value in flags.items()}

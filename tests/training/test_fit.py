@@ -1,0 +1,148 @@
+"""The recipes on models of a few thousand weights: they learn, they resume to the same bytes, LoRA and full alike."""
+
+import pytest
+
+from sense import config
+from sense.errors import InputError
+from sense.training import fit, generate, load, nano
+
+ROWS = [
+    {"prompt": f"pet(id, name)\n\nquestion: {word} {number}\nsql:", "completion": f" SELECT {number}"}
+    for number in range(10)
+    for word in ("give", "show")
+]
+PAIRS = [{"prompt": row["prompt"], "chosen": row["completion"], "rejected": " SELECT name FROM pet"} for row in ROWS[:8]]
+NANO = config.NanoConfig(vocabulary=300, hidden=32, layers=1, heads=2, context=128)
+BASE = config.ModelConfig(nano=NANO)
+TRAIN = config.TrainConfig(
+    max_steps=6, batch_size=4, learning_rate=3e-3, max_length=96, save_steps=2, log_steps=1, precision="fp32"
+)
+
+
+class Killed(Exception):
+    pass
+
+
+def words():
+    return nano.tokenizer((row["prompt"] + row["completion"] for row in ROWS), 300)
+
+
+def weights(folder):
+    return (
+        folder / ("adapter_model.safetensors" if (folder / "adapter_config.json").exists() else "model.safetensors")
+    ).read_bytes()
+
+
+def kill_at(step):
+    def on_log(at, values):
+        if at == step:
+            raise Killed
+
+    return on_log
+
+
+def ignore(step, values):
+    return None
+
+
+def trained_sft(folder, on_log=ignore, lora=None, **changes):
+    settings = config.SftConfig(model=BASE, train=TRAIN, lora=lora, **changes)
+    tokens = words()
+    model = nano.model(NANO, tokens, 0)
+    model, curve = fit.sft(model, tokens, ROWS, settings, checkpoints=folder / "checkpoints", on_log=on_log)
+    load.save(model, tokens, load.Card(BASE, 0, settings.prompt), folder / "model")
+    return folder / "model", curve
+
+
+def trained_dpo(start, folder, on_log=ignore, **changes):
+    settings = config.DpoConfig(train=TRAIN, **changes)
+    model, curve = fit.dpo(
+        load.trained(start, trainable=True),
+        load.tokenizer(start),
+        PAIRS,
+        settings,
+        checkpoints=folder / "checkpoints",
+        on_log=on_log,
+    )
+    load.save(model, load.tokenizer(start), load.card(start), folder / "model")
+    return folder / "model", curve
+
+
+@pytest.mark.parametrize("how", [{}, {"loss_on": "sequence"}, {"packing": True}, {"lora": config.LoraConfig(r=4, dropout=0.1)}])
+def test_a_killed_sft_resumes_to_the_same_weights_and_curve(tmp_path, how):
+    whole, curve = trained_sft(tmp_path / "whole", **how)
+    with pytest.raises(Killed):
+        trained_sft(tmp_path / "killed", kill_at(5), **how)
+    (tmp_path / "killed" / "checkpoints" / "checkpoint-6").mkdir()  # torn: killed while saving
+    again, resumed = trained_sft(tmp_path / "killed", **how)
+    assert weights(again) == weights(whole)
+    assert fit.curve_csv(resumed) == fit.curve_csv(curve)
+    assert [row["step"] for row in curve] == [1, 2, 3, 4, 5, 6]
+    assert curve[-1]["loss"] < curve[0]["loss"]
+
+
+@pytest.mark.parametrize("lora", [None, config.LoraConfig(r=4, dropout=0.0)])
+def test_a_killed_dpo_resumes_to_the_same_weights_and_prefers_the_chosen(tmp_path, lora):
+    start, _ = trained_sft(tmp_path / "sft", lora=lora)
+    whole, curve = trained_dpo(start, tmp_path / "whole", sft_weight=0.5, lora=lora)
+    with pytest.raises(Killed):
+        trained_dpo(start, tmp_path / "killed", kill_at(5), sft_weight=0.5, lora=lora)
+    again, resumed = trained_dpo(start, tmp_path / "killed", sft_weight=0.5, lora=lora)
+    assert weights(again) == weights(whole)
+    assert weights(whole) != weights(start)
+    assert fit.curve_csv(resumed) == fit.curve_csv(curve)
+    assert curve[-1]["rewards/margins"] > 0
+
+
+@pytest.mark.parametrize("loss", ["ipo", "apo_zero", "robust", "hinge"])
+def test_every_loss_of_the_config_trains(tmp_path, loss):
+    start, _ = trained_sft(tmp_path / "sft")
+    smoothing = 0.1 if loss == "robust" else 0.0
+    _, curve = trained_dpo(start, tmp_path / "dpo", loss=loss, label_smoothing=smoothing)
+    assert curve[-1]["step"] == 6
+
+
+def test_a_lora_folder_is_an_adapter_and_merges_into_whole_weights(tmp_path):
+    folder, _ = trained_sft(tmp_path, lora=config.LoraConfig(r=4))
+    assert (folder / "adapter_config.json").is_file()
+    assert not (folder / "model.safetensors").exists()
+    merged = load.merged(folder, tmp_path / "merged")
+    assert (merged / "model.safetensors").is_file()
+    prompts = [row["prompt"] for row in ROWS]
+    answers = [
+        generate.TransformersGenerator(load.trained(which), load.tokenizer(which), 8).generate(
+            prompts, n=1, temperature=0.0, top_p=1.0, max_tokens=8, seed=0
+        )
+        for which in (folder, merged)
+    ]
+    assert answers[0] == answers[1]
+    full, _ = trained_sft(tmp_path / "full")
+    assert load.merged(full, tmp_path / "unused") == full
+
+
+def test_the_base_of_a_nano_model_is_made_again_from_its_seed(tmp_path):
+    folder, _ = trained_sft(tmp_path)
+    base, fresh = load.base_of(folder), nano.model(NANO, words(), 0)
+    assert all((one == two).all() for one, two in zip(base.state_dict().values(), fresh.state_dict().values(), strict=True))
+    assert load.card(folder).base == BASE
+
+
+def test_sampling_is_seeded_and_in_the_order_asked(tmp_path):
+    folder, _ = trained_sft(tmp_path)
+    generator = generate.TransformersGenerator(load.trained(folder), load.tokenizer(folder), 4)
+    prompts = [row["prompt"] for row in ROWS[:6]] + ["x" * 50]
+
+    def ask(seed):
+        return generator.generate(prompts, n=3, temperature=1.0, top_p=0.9, max_tokens=6, seed=seed)
+
+    first = ask(1)
+    assert [len(answers) for answers in first] == [3] * 7
+    assert first == ask(1)
+    assert first != ask(2)
+
+
+def test_what_is_no_model_folder_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"no sense\.json"):
+        load.card(tmp_path)
+    with pytest.raises(InputError, match="cannot be loaded"):
+        load.pretrained(config.ModelConfig(name=str(tmp_path / "nowhere")))

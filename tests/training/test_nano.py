@@ -1,0 +1,40 @@
+import pytest
+
+from sense.config import NanoConfig
+from sense.training import nano
+
+CORPUS = ["pet(id, name, pet_age)\n\nquestion: What is the pet age of Rex?\nsql: SELECT pet_age FROM pet WHERE name = 'Rex'"] * 3
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        CORPUS[0],
+        " SELECT COUNT(*) FROM a AS T1 JOIN b ON T1.x = b.y WHERE z >= 3.5 AND n LIKE '%é_%'",
+        "tabs\tand  spaces \n\n and ünïcödé 数据 🙂",
+        "",
+    ],
+)
+def test_any_text_survives_the_round_trip(text):
+    words = nano.tokenizer(CORPUS, 400)
+    assert words.decode(words(text)["input_ids"]) == text
+
+
+def test_the_same_corpus_gives_the_same_bytes(tmp_path):
+    for name in ("one", "two"):
+        nano.tokenizer(CORPUS * 50, 400).save_pretrained(tmp_path / name)
+    assert (tmp_path / "one/tokenizer.json").read_bytes() == (tmp_path / "two/tokenizer.json").read_bytes()
+
+
+def test_prompt_and_completion_are_the_same_tokens_apart_and_together():
+    words = nano.tokenizer(CORPUS, 400)
+    prompt, completion = CORPUS[0].split("\nsql:")
+    prompt += "\nsql:"
+    assert words(prompt)["input_ids"] + words(completion)["input_ids"] == words(prompt + completion)["input_ids"]
+
+
+def test_a_model_is_its_seed():
+    words, config = nano.tokenizer(CORPUS, 400), NanoConfig(vocabulary=400, hidden=32, layers=1, heads=1)
+    one, two, other = nano.model(config, words, 1), nano.model(config, words, 1), nano.model(config, words, 2)
+    assert (one.lm_head.weight == two.lm_head.weight).all()
+    assert not (one.lm_head.weight == other.lm_head.weight).all()
