@@ -37,4 +37,4 @@ check: $(READY)
 	@$(BIN)/pytest tests/test_arrows.py
 
 clean:
-	rm -rf data models metrics report dvc.lock mlflow.db mlruns .sense dvc_plots
+	rm -rf data models metrics report dvc.lock mlflow.db .mlflow.db.lock mlruns mlartifacts .sense dvc_plots

@@ -89,12 +89,13 @@ def number(value: float, digits: int = 6) -> str:
 
 def nice(low: float, high: float, most: int = 5) -> list[float]:
     """Round numbers that cover [low, high]: at most `most` + 1 of them, a power of ten times 1, 2, 2.5 or 5 apart."""
-    span = (high - low) or abs(high) or 1.0
-    power = 10.0 ** math.floor(math.log10(span / most))
+    if low == high:
+        high = low + (abs(low) or 1.0)
+    power = 10.0 ** math.floor(math.log10((high - low) / most))
     steps = [power * factor for factor in (1, 2, 2.5, 5, 10, 20)]
     step = next(step for step in steps if math.ceil(high / step - 1e-9) - math.floor(low / step + 1e-9) <= most)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [round(index * step, 12) for index in range(first, max(last, first + 1) + 1)]
+    return [round(index * step, 12) for index in range(first, last + 1)]
 
 
 def intervals(title: str, rows: Sequence[tuple[str, str, float, float, float]], most: float) -> Chart:
@@ -166,8 +167,7 @@ def curves(title: str, y_label: str, rows: Sequence[tuple[str, str, Sequence[Poi
     for kind, name, points in rows:
         path = " ".join(f"{x(step):.1f},{y(height):.1f}" for step, height in _thin(points))
         lines.append(Line(kind, name, number(points[-1][1], 3), path, x(points[-1][0]), y(points[-1][1])))
-    ends = [(name, *points[0], *points[-1]) for _, name, points in rows]
-    said = [f"{name} from {v:.3g} at step {at:g} to {w:.3g} at step {end:g}" for name, at, v, end, w in ends]
+    said = [f"{name} from {p[0][1]:.3g} at step {p[0][0]:g} to {p[-1][1]:.3g} at step {p[-1][0]:g}" for _, name, p in rows]
     return Chart(
         title=title,
         described="; ".join(said),

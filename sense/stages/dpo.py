@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sense import prompts, records
-from sense.config import DpoConfig, PromptConfig
+from sense.config import DpoConfig, PromptConfig, is_main_process
 from sense.errors import InputError
 from sense.prompts.dataset import question_prompts
 from sense.records import Pair
@@ -51,8 +51,9 @@ def run(config: DpoConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any]:
         checkpoints = outputs.model.with_name("checkpoints")
         start = load.trained(inputs.sft, trainable=True)
         model, curve = fit.dpo(start, words, kept, config, checkpoints=checkpoints, on_log=tracked.log)
-        load.save(model, words, about, outputs.model)
-        records.write_text(outputs.curve, fit.curve_csv(curve))
+        if is_main_process():
+            load.save(model, words, about, outputs.model)
+            records.write_text(outputs.curve, fit.curve_csv(curve))
         last = {name.replace("/", "_"): value for name, value in curve[-1].items() if name.startswith("rewards/")}
         metrics = {
             "model": about.base.name or "nano",

@@ -3,11 +3,12 @@
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
 from sense import prompts, records, renaming
-from sense.config import SftConfig
+from sense.config import SftConfig, is_main_process
 from sense.errors import InputError
 from sense.prompts.dataset import schemas
 from sense.records import Example
@@ -45,15 +46,18 @@ def run(config: SftConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any]:
         model: Any = nano.model(config.model.nano, words, config.seed)
     else:
         model, words = load.pretrained(config.model)
-    kept = [row for row in rows if len(words(row["prompt"] + row["completion"])["input_ids"]) < config.train.max_length]
+    tokens = fit.tokenized(words, rows, config.loss_on)
+    short = [len(row["input_ids"]) <= config.train.max_length for row in tokens]
+    kept = list(compress(rows, short))
     if not kept:
         raise InputError(f"{inputs.strong}: no example fits into train.max_length = {config.train.max_length} tokens; raise it")
     dropped = {"longer than max_length": len(rows) - len(kept)}
     with tracking.training_run("sft", config.model_dump(mode="json"), outputs.metrics.with_name("mlflow.json")) as tracked:
         checkpoints = outputs.model.with_name("checkpoints")
-        model, curve = fit.sft(model, words, kept, config, checkpoints=checkpoints, on_log=tracked.log)
-        load.save(model, words, load.Card(config.model, config.seed, config.prompt), outputs.model)
-        records.write_text(outputs.curve, fit.curve_csv(curve))
+        model, curve = fit.sft(model, words, list(compress(tokens, short)), config, checkpoints=checkpoints, on_log=tracked.log)
+        if is_main_process():
+            load.save(model, words, load.Card(config.model, config.seed, config.prompt), outputs.model)
+            records.write_text(outputs.curve, fit.curve_csv(curve))
         metrics = {
             "model": config.model.name or "nano",
             "examples": len({(row["source"], row["id"]) for row in kept}),

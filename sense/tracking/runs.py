@@ -9,7 +9,7 @@ from typing import Any
 
 from mlflow.entities import Metric, Param, RunTag
 
-from sense import records
+from sense import config, records
 from sense.tracking import revision, store
 
 # MLflow's limits: characters of a key, of a parameter's and of a tag's value; entries of one request.
@@ -61,12 +61,31 @@ class Run:
                 self._client.set_terminated(self.id, "FAILED" if issubclass(kind, Exception) else "KILLED")
 
 
+class Silent:
+    """The run of a process that is not the first of those started together: it logs nothing."""
+
+    def log(self, step: int, values: Mapping[str, Any]) -> None:
+        """Logs nothing: the first process does."""
+
+    def finish(self, metrics: Mapping[str, Any]) -> None:
+        """Ends nothing: the first process does."""
+
+    def __enter__(self) -> "Silent":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+
 @store.reported()
-def training_run(name: str, params: Mapping[str, Any], resume_file: Path) -> Run:
+def training_run(name: str, params: Mapping[str, Any], resume_file: Path) -> Run | Silent:
     """Opens the run `name`; the same `resume_file` gives the same run again, unless that was deleted from the store.
 
-    `params` may be nested: keys are joined with dots, and long values cut at MLflow's limits.
+    `params` may be nested: keys are joined with dots, and long values cut at MLflow's limits. Of several processes that
+    train together (accelerate, torchrun) only the first has a run.
     """
+    if not config.is_main_process():
+        return Silent()
     if not resume_file.is_file():
         records.write_json(resume_file, {"key": uuid.uuid4().hex})  # first, so that no run is ever left without its key
     return keyed(name, str(records.read_json(resume_file)["key"]), params, {"sense.code_rev": revision.current()})

@@ -19,21 +19,38 @@ OnLog = Callable[[int, dict[str, float]], None]
 _NOT_CURVES = ("runtime", "per_second", "total_flos", "epoch", "num_tokens", "train_loss")
 
 
+def tokenized(words: PreTrainedTokenizerBase, rows: Sequence[dict[str, str]], loss_on: str) -> list[dict[str, list[int]]]:
+    """input_ids and labels of rows of prompt and completion, an end mark behind each; with `completion` the prompt bears no loss.
+
+    Done here in one batch: TRL would do the same row by row, which for a small model takes as long as a third of its training.
+    """
+    if not rows:
+        return []
+    wholes = words([row["prompt"] + row["completion"] for row in rows])["input_ids"]
+    prompts = words([row["prompt"] for row in rows])["input_ids"]
+    found = []
+    for whole, prompt in zip(wholes, prompts, strict=True):
+        ids = [*whole, words.eos_token_id]
+        hidden = min(len(prompt), len(whole)) if loss_on == "completion" else 0
+        found.append({"input_ids": ids, "labels": [-100] * hidden + ids[hidden:]})
+    return found
+
+
 def sft(
     model: Any,
     words: PreTrainedTokenizerBase,
-    rows: Sequence[dict[str, str]],
+    rows: Sequence[dict[str, list[int]]],
     settings: config.SftConfig,
     *,
     checkpoints: Path,
     on_log: OnLog,
 ) -> tuple[Any, list[dict[str, float]]]:
-    """Fine-tunes on rows of prompt and completion; returns the model and its training curve, one dict a logged step."""
+    """Fine-tunes on tokenized rows; returns the model and its training curve, one dict a logged step."""
     options = SFTConfig(
         **_arguments(settings.train, settings.seed, checkpoints),
         max_length=settings.train.max_length,
         packing=settings.packing,
-        completion_only_loss=settings.loss_on == "completion",
+        dataset_kwargs={"skip_prepare_dataset": not settings.packing},
         train_sampling_strategy="random" if settings.packing else "group_by_length",
     )
     trainer = SFTTrainer(
@@ -130,7 +147,7 @@ def _lora(lora: config.LoraConfig | None) -> LoraConfig | None:
     )
 
 
-def _dataset(rows: Sequence[dict[str, str]]) -> Any:
+def _dataset(rows: Sequence[Any]) -> Any:
     disable_progress_bars()
     return Dataset.from_list(list(rows))
 

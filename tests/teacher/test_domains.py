@@ -56,7 +56,7 @@ def test_all_words_make_identifiers_that_need_no_quotes():
             columns = [column.replace(" ", "_") for key, spec in table.columns.items() for column in (key, *spec.also)]
             for name in names:
                 connection.execute(f"CREATE TABLE {name} ({', '.join(columns)})")
-            sql = f"SELECT {', '.join(f'{names[0]}.{column}' for column in columns)} FROM {', '.join(names)}"
+            sql = f"SELECT {', '.join(f'{names[0]}.{column}' for column in columns)} FROM {' CROSS JOIN '.join(names)}"
             assert sqlglot.parse_one(sql, dialect="sqlite").sql("sqlite") == sql
             connection.execute(sql)
             for name in names:

@@ -49,7 +49,9 @@ def trained_sft(folder, on_log=ignore, lora=None, **changes):
     settings = config.SftConfig(model=BASE, train=TRAIN, lora=lora, **changes)
     tokens = words()
     model = nano.model(NANO, tokens, 0)
-    model, curve = fit.sft(model, tokens, ROWS, settings, checkpoints=folder / "checkpoints", on_log=on_log)
+    model, curve = fit.sft(
+        model, tokens, fit.tokenized(tokens, ROWS, settings.loss_on), settings, checkpoints=folder / "checkpoints", on_log=on_log
+    )
     load.save(model, tokens, load.Card(BASE, 0, settings.prompt), folder / "model")
     return folder / "model", curve
 
@@ -146,3 +148,13 @@ def test_what_is_no_model_folder_is_refused(tmp_path):
         load.card(tmp_path)
     with pytest.raises(InputError, match="cannot be loaded"):
         load.pretrained(config.ModelConfig(name=str(tmp_path / "nowhere")))
+
+
+def test_the_prompt_bears_no_loss_and_the_end_mark_does():
+    tokens = words()
+    (row,) = fit.tokenized(tokens, ROWS[:1], "completion")
+    assert tokens.decode(row["input_ids"]) == ROWS[0]["prompt"] + ROWS[0]["completion"] + "</s>"
+    assert tokens.decode([label for label in row["labels"] if label != -100]) == ROWS[0]["completion"] + "</s>"
+    (row,) = fit.tokenized(tokens, ROWS[:1], "sequence")
+    assert row["labels"] == row["input_ids"]
+    assert fit.tokenized(tokens, [], "completion") == []
