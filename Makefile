@@ -25,10 +25,12 @@ ifdef SEEDS
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sense profile --set data.seeds="$(SEEDS)"
 endif
 	@PATH="$(CURDIR)/$(BIN):$$PATH" dvc repro
-	@PATH="$(CURDIR)/$(BIN):$$PATH" sense results --metrics metrics --report report/index.html
+	@PATH="$(CURDIR)/$(BIN):$$PATH" sense results
+	@if [ -t 1 ] && { [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ] || [ "$$(uname)" = Darwin ]; }; then \
+	  $(BIN)/python -m webbrowser "file://$(CURDIR)/report/index.html"; fi
 
 test: $(READY)
-	@PATH="$(CURDIR)/$(BIN):$$PATH" pytest
+	@PATH="$(CURDIR)/$(BIN):$$PATH" pytest -n 2 --dist loadfile
 
 check: $(READY)
 	@$(BIN)/ruff format --check .

@@ -252,14 +252,18 @@ def deliver(staged: Path, final: Path) -> None:
             shutil.copytree(staged, arriving)
         else:
             shutil.copy2(staged, arriving)
-    if final.is_dir():
-        shutil.rmtree(final)
+    if not final.is_file():  # a file is replaced in one step, a folder cannot be
+        remove(final)
     arriving.replace(final)
 
 
 def remove(path: Path) -> None:
-    """Deletes a file or a folder, if it is there."""
+    """Deletes a file or a folder, if it is there; a kill meanwhile leaves nothing half deleted under its name."""
+    going = path.with_name(f".{path.name}.old.partial")
+    if going.is_dir():  # of a killed try
+        shutil.rmtree(going)
     if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
+        path.replace(going)
+        shutil.rmtree(going)
     else:
         path.unlink(missing_ok=True)

@@ -32,7 +32,7 @@ def test_the_paper_profiles_name_the_papers_models():
 
 
 def edited(tmp_path, *changes):
-    text = (ROOT / "configs/nano.yaml").read_text()
+    text = (ROOT / "configs/tiny.yaml").read_text()
     for old, new in changes:
         assert old in text
         text = text.replace(old, new, 1)
@@ -46,7 +46,7 @@ def test_all_errors_of_a_file_are_told_at_once(tmp_path):
         tmp_path,
         ("strategy: grouped-any-limit1", "strategy: grouped"),
         ("beta: 0.1", "beta: -1"),
-        ("  k: 8\n", "  k: many\n"),
+        ("  k: 2\n", "  k: many\n"),
         ("  gate: heldout", "  gates: heldout"),
         ("  holdout: 15", "  holdout: 0"),
     )
@@ -90,9 +90,9 @@ def test_a_broken_file_is_named(tmp_path, text, message):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ([("{unseen: 0.15, heldout: 0.1}", "{unseen: 0.5, heldout: 0.5}")], "unseen + heldout must stay below 1"),
+        ([("{unseen: 0.25, heldout: 0.15}", "{unseen: 0.5, heldout: 0.5}")], "unseen + heldout must stay below 1"),
         ([("teacher: grammar", "teacher: llm")], "needs an llm section"),
-        ([("save_steps: 500\n    log_steps: 20", "save_steps: 30\n    log_steps: 20")], "must be a multiple of log_steps"),
+        ([("save_steps: 4\n    log_steps: 2", "save_steps: 3\n    log_steps: 2")], "must be a multiple of log_steps"),
         ([("{easy: 0.7, medium: 0.25, hard: 0.05}", "{easy: 0.0}")], "at least one hardness"),
     ],
 )

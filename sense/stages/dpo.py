@@ -54,7 +54,7 @@ def run(config: DpoConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any]:
         if is_main_process():
             load.save(model, words, about, outputs.model)
             records.write_text(outputs.curve, fit.curve_csv(curve))
-        last = {name.replace("/", "_"): value for name, value in curve[-1].items() if name.startswith("rewards/")}
+        last = {name.replace("/", "_"): value for name, value in sorted(curve[-1].items()) if name.startswith("rewards/")}
         metrics = {
             "model": about.base.name or "nano",
             "pairs": len(kept),

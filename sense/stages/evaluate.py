@@ -97,12 +97,12 @@ def _check_gold(executor: Executor, dev: DevSet) -> None:
 
 def _predict(model: str, folder: Path, sets: Sequence[DevSet], config: EvaluateConfig, target: Path) -> None:
     """Writes the predictions of one model on every set; a file that is there was written whole and stands."""
-    from sense.llm.local import local
-    from sense.training import load
-
     todo = [dev for dev in sets if not (target / f"{dev.name}.{model}.predictions.jsonl").exists()]
     if not todo:
         return
+    from sense.llm.local import local
+    from sense.training import load
+
     generator = local(folder, config.batch_size, base=model == "base")
     with console.bar(f"evaluate {model}", sum(len(dev.examples) for dev in todo)) as bar:
         for dev in todo:

@@ -10,10 +10,11 @@ from typing import Any
 import torch
 from datasets import Dataset, disable_progress_bars
 from peft import LoraConfig
-from transformers import PreTrainedTokenizerBase, PrinterCallback, TrainerCallback
+from transformers import PreTrainedTokenizerBase, PrinterCallback, TrainerCallback, TrainerState
 from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
 from sense import config, console, records
+from sense.training import load
 
 OnLog = Callable[[int, dict[str, float]], None]
 _NOT_CURVES = ("runtime", "per_second", "total_flos", "epoch", "num_tokens", "train_loss")
@@ -51,7 +52,7 @@ def sft(
         max_length=settings.train.max_length,
         packing=settings.packing,
         dataset_kwargs={"skip_prepare_dataset": not settings.packing},
-        train_sampling_strategy="random" if settings.packing else "group_by_length",
+        train_sampling_strategy="random" if settings.packing or _passes(settings.train, len(rows)) > 1 else "group_by_length",
     )
     trainer = SFTTrainer(
         model=model,
@@ -130,13 +131,21 @@ def _arguments(train: config.TrainConfig, seed: int, checkpoints: Path) -> dict[
         "seed": seed,
         "data_seed": seed,
         "save_steps": train.save_steps,
-        "save_total_limit": 1,
         "logging_steps": train.log_steps,
         "logging_first_step": True,
         "report_to": "none",
         "disable_tqdm": True,
         "dataloader_pin_memory": gpu,
     }
+
+
+def _passes(train: config.TrainConfig, rows: int) -> float:
+    """How often the training sees every row. In a second pass transformers' groups of like length are drawn from wherever the
+    random numbers stand: a resumed training would draw others, and several processes each their own.
+    """
+    if train.max_steps is None:
+        return train.epochs
+    return train.max_steps * train.batch_size * train.accumulation * int(config.environment("WORLD_SIZE", "1")) / rows
 
 
 def _lora(lora: config.LoraConfig | None) -> LoraConfig | None:
@@ -154,19 +163,28 @@ def _dataset(rows: Sequence[Any]) -> Any:
 
 def _train(trainer: Any, checkpoints: Path) -> tuple[Any, list[dict[str, float]]]:
     trainer.remove_callback(PrinterCallback)
-    with warnings.catch_warnings():
+    last = _last_whole(checkpoints)
+    if last is not None:
+        state = TrainerState.load_from_json(str(last / "trainer_state.json"))
+        if state.global_step >= state.max_steps:  # done: what was killed came after it. Resumed as it is, it takes another step
+            trainer.args.max_steps, trainer.args.num_train_epochs = -1, 0
+    with warnings.catch_warnings(), load.writing(checkpoints):
         warnings.simplefilter("ignore")  # the trainers' advice to their own callers, which nobody here can act on
-        trainer.train(resume_from_checkpoint=_last_whole(checkpoints))
+        trainer.train(resume_from_checkpoint=last and str(last))
     return trainer.accelerator.unwrap_model(trainer.model), [_curve(row) for row in trainer.state.log_history if "loss" in row]
 
 
-def _last_whole(checkpoints: Path) -> str | None:
+def _last_whole(checkpoints: Path) -> Path | None:
     """The newest checkpoint that was written to its end; a torn one (killed while saving) is deleted."""
-    found = sorted(checkpoints.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
+    found = _by_step(checkpoints)
     for torn in [path for path in found if not (path / _WHOLE).exists()]:
         records.remove(torn)
     whole = [path for path in found if (path / _WHOLE).exists()]
-    return str(whole[-1]) if whole else None
+    return whole[-1] if whole else None
+
+
+def _by_step(checkpoints: Path) -> list[Path]:
+    return sorted(checkpoints.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
 
 
 _WHOLE = "whole"
@@ -199,13 +217,15 @@ class _Progress(TrainerCallback):  # type: ignore[misc]
             self._on_log(state.global_step, _curve(logs))
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
-        """Marks the checkpoint just written as whole."""
+        """Marks the checkpoint just written as whole; only then are those before it deleted (transformers does it too early)."""
         if state.is_world_process_zero:
             checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
             # DPO's frozen reference adapter is made anew from the SFT adapter at every start; where transformers finds it in a
             # checkpoint, it resumes that one alone and forgets the adapter being trained
             records.remove(checkpoint / "ref")
             (checkpoint / _WHOLE).touch()
+            for before in _by_step(checkpoint.parent)[:-1]:
+                records.remove(before)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
         """Ends the bar."""

@@ -1,6 +1,7 @@
 """Model folders: transformers' (or PEFT's) files, the tokenizer, and `sense.json`: which base, which prompt."""
 
-import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,11 @@ from typing import Any
 import torch
 import transformers
 from peft import PeftModel
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from sense import config, records
-from sense.errors import InputError
+from sense.errors import InputError, StorageError
 from sense.training import nano
 
 transformers.logging.set_verbosity_error()
@@ -93,11 +95,26 @@ def base_of(folder: Path) -> PreTrainedModel:
     return pretrained(about.base)[0]
 
 
+_FULL = ("No space left", "File too large", "Disk quota", "PytorchStreamWriter failed", "unexpected pos")
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Turns the ways in which torch and safetensors report a full disk (no OSError among them) into a StorageError."""
+    try:
+        yield
+    except (RuntimeError, SafetensorError) as error:
+        if not any(sign in str(error) for sign in _FULL):
+            raise
+        raise StorageError(f"{folder}: cannot be written ({str(error).splitlines()[0]}); free space, then rerun") from None
+
+
 def save(model: Any, words: PreTrainedTokenizerBase, about: Card, folder: Path) -> None:
     """Writes a model (or adapter), its tokenizer and its card into a fresh `folder`."""
     records.remove(folder)
     only = {"selected_adapters": ["default"]} if hasattr(model, "peft_config") else {}  # not DPO's reference adapter
-    model.save_pretrained(str(folder), **only)
+    with writing(folder):
+        model.save_pretrained(str(folder), **only)
     words.save_pretrained(str(folder))
     about.write(folder)
 
@@ -117,8 +134,3 @@ def parameters(model: Any) -> dict[str, int]:
         "parameters": sum(p.numel() for p in model.parameters()),
         "trainable": sum(p.numel() for p in model.parameters() if p.requires_grad),
     }
-
-
-def discard(folder: Path) -> None:
-    """Deletes a folder of checkpoints."""
-    shutil.rmtree(folder, ignore_errors=True)

@@ -42,6 +42,7 @@ def model(config: NanoConfig, words: PreTrainedTokenizerBase, seed: int) -> PreT
         intermediate_size=config.hidden * 3,
         num_hidden_layers=config.layers,
         num_attention_heads=config.heads,
+        head_dim=max(32, config.hidden // config.heads),  # copying wants several heads; vLLM on CPU none under 32
         max_position_embeddings=config.context,
         tie_word_embeddings=True,
         # transformers' 0.02 suits widths of thousands; at 100 it makes copying a token invisible in the logits for long
