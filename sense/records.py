@@ -12,6 +12,7 @@ import json
 import os
 import random
 import shutil
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -227,6 +228,14 @@ def draw(examples: list[Example], limit: int | None, seed: int) -> list[Example]
     if limit is None or limit >= len(examples):
         return examples
     return [examples[index] for index in sorted(random.Random(seed).sample(range(len(examples)), limit))]
+
+
+def verdict_counts(verdicts: Iterable[VerdictName]) -> dict[str, int]:
+    """How often each verdict came, sorted by name, for a metrics file.
+
+    `error` is spelt `sql_error` there: DVC takes a key `error` anywhere in a metrics file for a failure to read the file.
+    """
+    return dict(sorted(Counter("sql_error" if name == "error" else name for name in verdicts).items()))
 
 
 def digest(path: Path) -> str:

@@ -1,7 +1,6 @@
 """Execution accuracy (EX) of base, SFT and SENSE, greedy, on the same questions, with what is needed to trust the difference."""
 
 import hashlib
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,7 +140,7 @@ def _row(examples: Sequence[Example], found: Sequence[Verdict], config: Evaluate
         "ex_low": low,
         "ex_high": high,
         "executable": ran / len(right),
-        "verdicts": dict(sorted(Counter(verdict.verdict for verdict in found).items())),
+        "verdicts": records.verdict_counts(verdict.verdict for verdict in found),
         "hardness": {level: {"n": len(flags), "ex": sum(flags) / len(flags)} for level, flags in by_level.items() if flags},
     }
 

@@ -53,7 +53,7 @@ def run(config: PreferConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any
         "pairs": len(pairs),
         "strategy": config.strategy,
         "chosen": config.chosen,
-        "rejected_errors": dict(sorted(Counter(row.error for row in pairs).items())),
+        "rejected_errors": records.verdict_counts(row.error for row in pairs),
         "no_pair": dict(sorted(no_pair.items())),
         "dropped": dict(sorted(dropped.items())),
     }

@@ -1,6 +1,6 @@
 """Weak data: k SQL a question from the weak model, on questions it has not seen, each executed against the gold (paper, 3.2)."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,7 +94,7 @@ def _metrics(samples: Sequence[Sample], questions: int) -> dict[str, Any]:
     return {
         "questions": questions,
         "samples": len(samples),
-        "verdicts": dict(sorted(Counter(sample.verdict for sample in samples).items())),
+        "verdicts": records.verdict_counts(sample.verdict for sample in samples),
         "distinct": len({(sample.example_id, parse.fingerprint(sample.sql)) for sample in samples}),
         "pass_at_k": sum(any(flags) for flags in by_question.values()) / max(1, questions),
         "right": sum(sample.correct for sample in samples) / max(1, len(samples)),

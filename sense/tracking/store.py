@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 from mlflow.entities import LifecycleStage, ViewType
 from mlflow.exceptions import MlflowException
 
-from sense import config
+from sense import config, records
 from sense.errors import EndpointError
 
 EXPERIMENT = "sense"
@@ -55,9 +55,24 @@ def current() -> Store:
 def _open(uri: str, _folder: Path) -> Store:
     with _alone(uri), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # MLflow's own deprecations, which only MLflow can mend
+        database = _sqlite(uri)
+        if database is not None and not database.exists():
+            _make(database)
         client = MlflowClient(tracking_uri=uri, registry_uri=uri)
         client.search_registered_models(max_results=1)  # makes the registry's tables, as the next line does tracking's
         return Store(client, _experiment(client, uri))
+
+
+def _make(database: Path) -> None:
+    """A fresh SQLite store, under its name only when it is whole: MLflow cannot mend one whose first migration was killed."""
+    growing = database.with_name(f".{database.name}.partial") / database.name  # a folder: SQLite lays a journal beside it
+    records.remove(growing.parent)
+    growing.parent.mkdir()
+    uri = f"sqlite:///{growing}"
+    client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+    client.search_registered_models(max_results=1)
+    growing.replace(database)
+    records.remove(growing.parent)
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 import csv
 import io
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +11,16 @@ import torch
 import trl.trainer.utils as trl_utils
 from datasets import Dataset, disable_progress_bars
 from peft import LoraConfig
-from transformers import PreTrainedTokenizerBase, PrinterCallback, TrainerCallback, TrainerState
+from transformers import PreTrainedTokenizerBase, PrinterCallback, TrainerState
 from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
-from sense import config, console, records
-from sense.training import load
+from sense import config
+from sense.training import load, progress
+from sense.training.progress import OnLog, Progress, last_whole
 
 # TRL 1.16 leaves the positions without loss out of its language model head on GPUs alone. Under a small model that head is most
 # of the work, and most positions are the prompt's, which bear none: the same here makes training on a CPU twice as fast.
 trl_utils._use_triton = lambda device: device.type in ("cpu", "cuda")
-
-OnLog = Callable[[int, dict[str, float]], None]
-_NOT_CURVES = ("runtime", "per_second", "total_flos", "epoch", "num_tokens", "train_loss")
 
 
 def tokenized(words: PreTrainedTokenizerBase, rows: Sequence[dict[str, str]], loss_on: str) -> list[dict[str, list[int]]]:
@@ -65,7 +63,7 @@ def sft(
         train_dataset=_dataset(rows),
         processing_class=words,
         peft_config=_lora(settings.lora),
-        callbacks=[_Progress("sft", on_log)],
+        callbacks=[Progress("sft", on_log)],
     )
     return _train(trainer, checkpoints)
 
@@ -100,7 +98,7 @@ def dpo(
         train_dataset=_dataset(rows),
         processing_class=words,
         peft_config=_lora(settings.lora) if not hasattr(model, "peft_config") else None,
-        callbacks=[_Progress("dpo", on_log)],
+        callbacks=[Progress("dpo", on_log)],
     )
     return _train(trainer, checkpoints)
 
@@ -168,7 +166,7 @@ def _dataset(rows: Sequence[Any]) -> Any:
 
 def _train(trainer: Any, checkpoints: Path) -> tuple[Any, list[dict[str, float]]]:
     trainer.remove_callback(PrinterCallback)
-    last = _last_whole(checkpoints)
+    last = last_whole(checkpoints)
     if last is not None:
         state = TrainerState.load_from_json(str(last / "trainer_state.json"))
         if state.global_step >= state.max_steps:  # done: what was killed came after it. Resumed as it is, it takes another step
@@ -176,62 +174,6 @@ def _train(trainer: Any, checkpoints: Path) -> tuple[Any, list[dict[str, float]]
     with warnings.catch_warnings(), load.writing(checkpoints):
         warnings.simplefilter("ignore")  # the trainers' advice to their own callers, which nobody here can act on
         trainer.train(resume_from_checkpoint=last and str(last))
-    return trainer.accelerator.unwrap_model(trainer.model), [_curve(row) for row in trainer.state.log_history if "loss" in row]
-
-
-def _last_whole(checkpoints: Path) -> Path | None:
-    """The newest checkpoint that was written to its end; a torn one (killed while saving) is deleted."""
-    found = _by_step(checkpoints)
-    for torn in [path for path in found if not (path / _WHOLE).exists()]:
-        records.remove(torn)
-    whole = [path for path in found if (path / _WHOLE).exists()]
-    return whole[-1] if whole else None
-
-
-def _by_step(checkpoints: Path) -> list[Path]:
-    return sorted(checkpoints.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
-
-
-_WHOLE = "whole"
-
-
-def _curve(row: dict[str, float]) -> dict[str, float]:
-    return {key: value for key, value in row.items() if not any(part in key for part in _NOT_CURVES)}
-
-
-class _Progress(TrainerCallback):  # type: ignore[misc]
-    """Draws the bar, hands logged values on, and marks a checkpoint whole once all its files are there."""
-
-    def __init__(self, label: str, on_log: OnLog) -> None:
-        self._label, self._on_log = label, on_log
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
-        """Starts the bar where the training stands."""
-        self._context = console.bar(self._label, state.max_steps)
-        self._bar = self._context.__enter__()
-        self._bar.advance(state.global_step)
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
-        """Moves the bar on."""
-        self._bar.advance()
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:  # noqa: ARG002
-        """Hands the curve's values on."""
-        if logs and "loss" in logs and state.is_world_process_zero:
-            self._bar.advance(0, f"{self._label}  loss {logs['loss']:.3f}")
-            self._on_log(state.global_step, _curve(logs))
-
-    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
-        """Marks the checkpoint just written as whole; only then are those before it deleted (transformers does it too early)."""
-        if state.is_world_process_zero:
-            checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-            # DPO's frozen reference adapter is made anew from the SFT adapter at every start; where transformers finds it in a
-            # checkpoint, it resumes that one alone and forgets the adapter being trained
-            records.remove(checkpoint / "ref")
-            (checkpoint / _WHOLE).touch()
-            for before in _by_step(checkpoint.parent)[:-1]:
-                records.remove(before)
-
-    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
-        """Ends the bar."""
-        self._context.__exit__(None, None, None)
+    return trainer.accelerator.unwrap_model(trainer.model), [
+        progress.curve(row) for row in trainer.state.log_history if "loss" in row
+    ]

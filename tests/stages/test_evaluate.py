@@ -58,7 +58,7 @@ def test_ex_hardness_verdicts_and_mcnemar_are_what_a_hand_counts(tmp_path, datas
     assert dev["digest"] == metrics["sets"]["heldout"]["digest"]
     base, sft, sense = (dev["models"][name] for name in ("base", "sft", "sense"))
     assert [base["ex"], sft["ex"], sense["ex"]] == [0.0, 0.5, 1.0]
-    assert base["verdicts"] == {"error": 1, "mismatch": 1, "rejected": 2}
+    assert base["verdicts"] == {"mismatch": 1, "rejected": 2, "sql_error": 1}
     assert [base["executable"], sft["executable"], sense["executable"]] == [0.25, 0.5, 1.0]
     assert sft["hardness"] == {"easy": {"n": 2, "ex": 0.5}, "medium": {"n": 1, "ex": 1.0}, "hard": {"n": 1, "ex": 0.0}}
     assert (base["wins"], base["losses"], base["mcnemar_p"]) == (None, None, None)

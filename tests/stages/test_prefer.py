@@ -76,7 +76,7 @@ def test_hardest_negative_is_the_nearest_wrong_one(tmp_path: Path):
     pairs, metrics = made(tmp_path, MIXED, strategy="hardest-negative")
     # name -> nam is one token; every other couple differs in more
     assert [(row.chosen, row.rejected, row.error) for row in pairs] == [(MIXED[0].sql, MIXED[3].sql, "error")]
-    assert metrics["rejected_errors"] == {"error": 1}
+    assert metrics["rejected_errors"] == {"sql_error": 1}
 
 
 def test_of_equally_near_ones_the_first_sampled_is_taken(tmp_path: Path):
@@ -108,7 +108,7 @@ def test_all_pairs_every_right_with_every_wrong(tmp_path: Path):
         (good, bad) for good in (MIXED[0].sql, MIXED[1].sql) for bad in (MIXED[2].sql, MIXED[3].sql)
     ]
     assert len({row.id for row in pairs}) == 4
-    assert metrics["rejected_errors"] == {"error": 2, "mismatch": 2}
+    assert metrics["rejected_errors"] == {"mismatch": 2, "sql_error": 2}
 
 
 def test_gold_as_the_chosen_needs_no_right_sample(tmp_path: Path):

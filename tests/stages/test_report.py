@@ -86,7 +86,7 @@ def write_metrics(folder: Path) -> None:
             "questions": 4,
             "pairs": 1,
             "strategy": "grouped-any-limit1",
-            "rejected_errors": {"error": 1},
+            "rejected_errors": {"sql_error": 1},
             "no_pair": {"all_wrong": 3},
         },
         "evaluate": {
