@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -12,15 +13,15 @@ def show(metrics: Path, report: Path) -> None:
     """Prints the table of metrics/evaluate.json; InputError if no run has got that far."""
     out = Console()
     for name, found in records.read_json(metrics / "evaluate.json")["sets"].items():
-        table = Table(title=f"Execution accuracy on {name} ({found['n']} questions)", title_justify="left")
-        for column in ("model", "EX", "95% interval", "executable", "easy", "medium", "hard", "extra", "McNemar p"):
-            table.add_column(column, justify="left" if column == "model" else "right")
+        table = Table(box=SIMPLE_HEAD, title=f"Execution accuracy on {name} ({found['n']} questions)", title_justify="left")
+        for column in ("model", "EX", "95% CI", "runs", "easy", "medium", "hard", "extra", "McNemar p"):
+            table.add_column(column, justify="left" if column == "model" else "right", no_wrap=True)
         for model, row in found["models"].items():
             levels = [row["hardness"].get(level) for level in records.HARDNESS]
             table.add_row(
                 model,
                 f"{row['ex']:.1%}",
-                f"{row['ex_low']:.1%} to {row['ex_high']:.1%}",
+                f"{row['ex_low']:.1%}–{row['ex_high']:.1%}",
                 f"{row['executable']:.1%}",
                 *(f"{level['ex']:.1%}" if level else "-" for level in levels),
                 "-" if row["mcnemar_p"] is None else f"{row['mcnemar_p']:.3g}",

@@ -21,6 +21,7 @@ def render(material: Material, seed: int, examples: int) -> str:
     return _environment().get_template("page.html.j2").render(
         css=Markup(css),  # noqa: S704  (our own file)
         sets=sets,
+        lead=_lead(sets, metrics.get("publish", {}).get("gate")),
         data=_data(material, seed),
         weak=_weak(material),
         pairs=_pairs(material, seed),
@@ -30,6 +31,11 @@ def render(material: Material, seed: int, examples: int) -> str:
         publish=metrics.get("publish"),
         missing=[name for name in SECTIONS if name not in metrics],
     )  # fmt: skip
+
+
+def _lead(sets: list[results.SetResult], gate: str | None) -> results.SetResult | None:
+    """The set of the headline: the one that decided about the champion, else the first."""
+    return next((found for found in sets if gate and found.name == results.SET_NAMES[gate]), sets[0] if sets else None)
 
 
 def _data(material: Material, seed: int) -> dict[str, Any]:
