@@ -182,7 +182,7 @@ def test_the_evaluation_is_the_count_of_its_verdicts(copy):
             assert {row.id for row in predictions} == set(verdicts) <= set(questions)
             row = found["models"][model]
             assert row["n"] == found["n"] == len(verdicts) == 16
-            assert row["verdicts"] == Counter(verdict.verdict for verdict in verdicts.values())
+            assert row["verdicts"] == records.verdict_counts(verdict.verdict for verdict in verdicts.values())
             right = {key for key, verdict in verdicts.items() if verdict.correct}
             assert row["ex"] == len(right) / 16
             assert 0 <= row["ex_low"] <= row["ex"] <= row["ex_high"] <= 1

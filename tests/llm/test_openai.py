@@ -37,7 +37,7 @@ def test_asks_in_json_mode_with_seed_and_key():
         "model": "m",
         "messages": [{"role": "system", "content": "be brief"}, {"role": "user", "content": "hi"}],
         "temperature": 1.0,
-        "max_tokens": 2048,
+        "max_tokens": 4096,
         "seed": 7,
         "response_format": {"type": "json_object"},
     }
@@ -199,7 +199,7 @@ def test_leaves_out_a_parameter_that_the_endpoint_does_not_take_from_then_on(sta
     first, second, third = (request.body for request in endpoint.requests)
     assert name in first
     assert set(first) - set(second) == set(first) - set(third) == {name}
-    assert second.get("max_completion_tokens") == (2048 if name == "max_tokens" else None)
+    assert second.get("max_completion_tokens") == (4096 if name == "max_tokens" else None)
     assert pauses == []
 
 
