@@ -2,12 +2,14 @@
 
 import csv
 import io
+import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+import trl.trainer.dpo_trainer as trl_dpo
 import trl.trainer.utils as trl_utils
 from datasets import Dataset, disable_progress_bars
 from peft import LoraConfig
@@ -21,6 +23,9 @@ from sense.training.progress import OnLog, Progress, last_whole
 # TRL 1.16 leaves the positions without loss out of its language model head on GPUs alone. Under a small model that head is most
 # of the work, and most positions are the prompt's, which bear none: the same here makes training on a CPU twice as fast.
 trl_utils._use_triton = lambda device: device.type in ("cpu", "cuda")
+# its bar over the reference's log-probabilities knows no other way to keep out of logs
+_drawn = trl_dpo.tqdm
+trl_dpo.tqdm = lambda **options: _drawn(**{**options, "disable": not sys.stderr.isatty()})
 
 
 def tokenized(words: PreTrainedTokenizerBase, rows: Sequence[dict[str, str]], loss_on: str) -> list[dict[str, list[int]]]:

@@ -158,3 +158,19 @@ def test_the_prompt_bears_no_loss_and_the_end_mark_does():
     (row,) = fit.tokenized(tokens, ROWS[:1], "sequence")
     assert row["labels"] == row["input_ids"]
     assert fit.tokenized(tokens, [], "completion") == []
+
+
+def test_a_pretrained_base_is_loaded_tuned_by_lora_and_found_again(tmp_path):
+    """The path of the 7B profiles, on a base that lies in a folder instead of a hub."""
+    base, _ = trained_sft(tmp_path / "base")
+    start = config.ModelConfig(name=str(base))
+    model, tokens = load.pretrained(start)
+    assert tokens.padding_side == "left"
+    settings = config.SftConfig(model=start, train=TRAIN, lora=config.LoraConfig(r=4))
+    rows = fit.tokenized(tokens, ROWS, settings.loss_on)
+    model, _ = fit.sft(model, tokens, rows, settings, checkpoints=tmp_path / "checkpoints", on_log=ignore)
+    load.save(model, tokens, load.Card(start, 0, settings.prompt), tmp_path / "adapter")
+    again, whole = load.base_of(tmp_path / "adapter"), load.trained(base)
+    assert all((one == two).all() for one, two in zip(again.state_dict().values(), whole.state_dict().values(), strict=True))
+    assert load.merged(tmp_path / "adapter", tmp_path / "merged") == tmp_path / "merged"
+    assert weights(tmp_path / "merged") != weights(base)
