@@ -1,0 +1,71 @@
+"""Every option of SENSE: one frozen section per stage, read from one params.yaml, and the environment.
+
+`load` reports all errors of a file at once. No other part of SENSE reads environment variables.
+"""
+
+from sense.config.cluster import ClaimConfig, ClusterConfig, ResourcesConfig, TaskConfig
+from sense.config.data import (
+    DataConfig,
+    ExecutionConfig,
+    GrammarConfig,
+    IngestConfig,
+    LlmConfig,
+    PreferConfig,
+    SampleConfig,
+    ShardConfig,
+    SplitConfig,
+    SynthesizeConfig,
+)
+from sense.config.environment import api_key, environment, is_main_process, passed_on, tracking_uri, work_root
+from sense.config.outcome import EvaluateConfig, PublishConfig, ReportConfig
+from sense.config.params import Params, load, parse, validate
+from sense.config.section import Section
+from sense.config.training import (
+    DpoConfig,
+    LoraConfig,
+    ModelConfig,
+    NanoConfig,
+    PromptConfig,
+    RenameConfig,
+    SftConfig,
+    TrainConfig,
+)
+
+__all__ = [
+    "ClaimConfig",
+    "ClusterConfig",
+    "DataConfig",
+    "DpoConfig",
+    "EvaluateConfig",
+    "ExecutionConfig",
+    "GrammarConfig",
+    "IngestConfig",
+    "LlmConfig",
+    "LoraConfig",
+    "ModelConfig",
+    "NanoConfig",
+    "Params",
+    "PreferConfig",
+    "PromptConfig",
+    "PublishConfig",
+    "RenameConfig",
+    "ReportConfig",
+    "ResourcesConfig",
+    "SampleConfig",
+    "Section",
+    "SftConfig",
+    "ShardConfig",
+    "SplitConfig",
+    "SynthesizeConfig",
+    "TaskConfig",
+    "TrainConfig",
+    "api_key",
+    "environment",
+    "is_main_process",
+    "load",
+    "parse",
+    "passed_on",
+    "tracking_uri",
+    "validate",
+    "work_root",
+]

@@ -1,0 +1,35 @@
+"""The environment: where secrets and places come from. No other module reads it."""
+
+import os
+from pathlib import Path
+
+
+def environment(name: str, default: str = "") -> str:
+    """An environment variable; secrets come from here alone and are never logged."""
+    return os.environ.get(name, default)
+
+
+def tracking_uri() -> str:
+    """MLflow's store: MLFLOW_TRACKING_URI, else mlflow.db in the working copy."""
+    return environment("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
+
+
+def api_key() -> str:
+    """The teacher endpoint's key: SENSE_API_KEY, else OPENAI_API_KEY, else empty (local servers need none)."""
+    return environment("SENSE_API_KEY") or environment("OPENAI_API_KEY")
+
+
+def passed_on() -> dict[str, str]:
+    """The variables that a container of a local run gets: where MLflow and the data remote are, and the keys to them."""
+    names = ("MLFLOW_", "AWS_", "SENSE_API_KEY", "OPENAI_API_KEY", "HF_TOKEN", "HF_HUB_OFFLINE")
+    return {name: value for name, value in os.environ.items() if name.startswith(names)}
+
+
+def is_main_process() -> bool:
+    """False in all but the first of the processes that `accelerate launch` or torchrun starts."""
+    return environment("RANK", "0") == "0"
+
+
+def work_root() -> Path:
+    """Where unfinished stages keep what a rerun resumes from: SENSE_WORK, else .sense/work."""
+    return Path(environment("SENSE_WORK", ".sense/work"))
