@@ -10,8 +10,9 @@ from itertools import product
 from typing import Literal
 
 from sense.config import PreferConfig
-from sense.records import Example, Pair, Sample, VerdictName
+from sense.records import Example, Pair, Sample
 from sense.sql.parse import fingerprint
+from sense.verdicts import VerdictName
 
 NoPair = Literal["all_right", "all_wrong", "nothing_left", "same_query"]
 UNEXECUTED = ("error", "timeout", "too_large", "rejected")

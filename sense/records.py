@@ -21,10 +21,10 @@ from typing import IO, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sense.errors import InputError, StorageError
+from sense.verdicts import Kind, Limit, VerdictName
 
 Hardness = Literal["easy", "medium", "hard", "extra"]
 HARDNESS: tuple[Hardness, ...] = ("easy", "medium", "hard", "extra")
-VerdictName = Literal["match", "mismatch", "error", "timeout", "too_large", "rejected", "gold_error"]
 
 
 class Record(BaseModel):
@@ -54,13 +54,21 @@ class Prediction(Record):
 
 
 class Verdict(Record):
-    """What happened when a prediction was executed against the gold; `detail` is for people."""
+    """What happened when a prediction was executed against the gold, under a scoring mode; `detail` is for people.
+
+    `kind` says how a mismatch differs, `limit` which limit stopped the query, `vacuous` that both results were empty;
+    `score` is what a mode measures beyond right and wrong.
+    """
 
     id: str
     correct: bool
     verdict: VerdictName
     detail: str = ""
     vacuous: bool = False
+    mode: str = ""
+    kind: Kind = ""
+    limit: Limit = ""
+    score: float | None = None
 
 
 class Sample(Record):
@@ -73,6 +81,8 @@ class Sample(Record):
     verdict: VerdictName
     detail: str = ""
     vacuous: bool = False
+    kind: Kind = ""
+    limit: Limit = ""
 
 
 class Pair(Record):

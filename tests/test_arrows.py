@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-CORE = {"errors", "records", "config", "console"}
+CORE = {"errors", "records", "config", "console", "verdicts"}
 ENDS = {"stages", "cli", "components", "pipelines"}
 ONLY = {
     "training": {"torch", "transformers", "trl", "peft", "accelerate", "datasets", "tokenizers", "safetensors"},
@@ -43,13 +43,13 @@ def test_core_imports_only_core():
             assert {inner(name) for name in imports(path)} - {None} <= CORE, path
 
 
-def test_nothing_but_the_cli_imports_stages_and_stages_never_one_another():
+def test_only_what_runs_stages_imports_them_and_stages_never_one_another():
     for path in FILES:
         found = {name for name in imports(path) if inner(name) in ENDS}
         if part(path) == "stages":
             allowed = {"sense.stages"}
             assert not found - allowed, (path, found)
-        elif part(path) != "cli":
+        elif part(path) not in {"cli", "launching", "pipeline"}:
             assert not found, (path, found)
 
 

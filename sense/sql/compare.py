@@ -7,25 +7,25 @@ Numbers are equal to a relative 1e-6, integers to one another exactly; texts and
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Literal
 
-from sense.sql.execute import Result, Value
-from sense.sql.order import is_ordered, order_columns
+from sense.sql.result import Result, Value
+from sense.verdicts import Mismatch
 
-__all__ = ["Mismatch", "compare", "is_ordered", "order_columns"]
-
-Mismatch = Literal["columns", "rows", "order", "values"]
 _RELATIVE, _ABSOLUTE = 1e-6, 1e-9
-# Cells looked at before two results count as different. Finding which column is which takes a few times the size of
-# a result; only columns made to be confused with one another (it is graph isomorphism then) take more.
-_CELLS = 5_000_000
+# Cells looked at before two results count as different, at least, and as a multiple of the result's. Finding which column
+# is which takes a few times the size of a result; only columns made to be confused with one another (it is graph
+# isomorphism then) take more.
+_CELLS, _TIMES = 5_000_000, 30
 
 
-def compare(predicted: Result, gold: Result, ordered: bool, keys: Sequence[int] | None = None) -> Mismatch | None:
+def compare(
+    predicted: Result, gold: Result, ordered: bool, keys: Sequence[int] | None = None, exact: bool = False
+) -> Mismatch | None:
     """None if the results are the same, else the first of these that differs: columns, rows (their numbers), order, values.
 
     `ordered` says that the order of rows counts (`is_ordered`). With `keys`, the gold columns that are sorted by
-    (`order_columns`), rows that agree in all of them may still change places.
+    (`order_columns`), rows that agree in all of them may still change places. With `exact`, numbers are the same only
+    if Python says so (1 is 1.0, 0.1 + 0.2 is not 0.3).
     """
     if len(predicted.columns) != len(gold.columns):
         return "columns"
@@ -33,7 +33,7 @@ def compare(predicted: Result, gold: Result, ordered: bool, keys: Sequence[int] 
         return "rows"
     if predicted.rows == gold.rows:
         return None
-    match = _Match(_columns(predicted), _columns(gold))
+    match = _Match(_columns(predicted, exact), _columns(gold, exact))
     places = range(len(gold.rows))
     together = [0] * len(gold.rows)
     if not ordered:
@@ -46,9 +46,9 @@ def compare(predicted: Result, gold: Result, ordered: bool, keys: Sequence[int] 
 class _Column:
     """A column with what is asked of it again and again."""
 
-    def __init__(self, values: tuple[Value, ...]) -> None:
+    def __init__(self, values: tuple[Value, ...], exact: bool) -> None:
         self.values = values
-        self.real = any(isinstance(value, float) for value in values)
+        self.real = not exact and any(isinstance(value, float) for value in values)  # equal within a tolerance
         self.numbers = sorted(value for value in values if isinstance(value, (int, float)))
         self.others = frozenset(Counter(value for value in values if not isinstance(value, (int, float))).items())
         self.key = (self.real, values)  # columns of the same key can stand in for one another
@@ -69,8 +69,8 @@ class _Column:
         return all(map(_close, self.numbers, other.numbers))
 
 
-def _columns(result: Result) -> list[_Column]:
-    return [_Column(values) for values in zip(*result.rows, strict=True)]
+def _columns(result: Result, exact: bool) -> list[_Column]:
+    return [_Column(values, exact) for values in zip(*result.rows, strict=True)]
 
 
 class _Match:
@@ -87,7 +87,7 @@ class _Match:
 
     def found(self, groups: Sequence[int], in_place: Sequence[int]) -> bool:
         """True if there is a match of the columns; those of the gold columns `in_place` must agree row by row."""
-        self._left = _CELLS
+        self._left = max(_CELLS, _TIMES * len(groups) * len(self._gold))
         choices = [self._choices(column, number in in_place) for number, column in enumerate(self._gold)]
         if not all(choices):
             return False

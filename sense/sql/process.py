@@ -1,40 +1,59 @@
-"""A worker process as its parent sees it: start, one job at a time, an answer or its end."""
+"""A worker process as its parent sees it: start, one job at a time, answers in batches or its end."""
 
 import marshal
+import mmap
 import os
 import select
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sense.errors import SenseError
+from sense.sql.result import Failure
 from sense.sql.sandbox import Limits
-from sense.sql.worker import HEADER, Answer
+from sense.sql.worker import AT_WORK, HEADER
 
 # The worker sees the standard library and this package: no site-packages to scan, no variable or folder to shadow them.
 _PROGRAM = "import sys; sys.path.append(sys.argv[1]); from sense.sql.worker import main; main(*sys.argv[2:])"
 _ROOT = str(Path(__file__).parents[2])
-_PATIENCE_S = 60.0  # for what takes hundredths of a second: starting, and sending an answer that is ready
+_PATIENCE_S = 60.0  # for what takes hundredths of a second: starting, sending an answer that is ready; and for a comparison
+
+
+class End(NamedTuple):
+    """How a worker ended: the statement it was at (-1: the gold), why, and whether it ended by itself."""
+
+    number: int
+    failure: Failure
+    died: bool
 
 
 class Worker:
-    """A process that executes one job at a time; `output` is the descriptor that becomes readable with its answer."""
+    """A process that executes one job at a time; `output` is the descriptor that becomes readable with its answers.
+
+    After `deadline` there is no use in waiting for the next ones.
+    """
 
     def __init__(self, limits: Limits) -> None:
         self._timeout_s = limits.timeout_s
-        command = [sys.executable, "-I", "-S", "-c", _PROGRAM, _ROOT, *(str(limit) for limit in limits)]
         pipe = subprocess.PIPE
-        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, bufsize=0)
+        with tempfile.TemporaryFile() as shared:
+            shared.truncate(AT_WORK.size)
+            self._shared = mmap.mmap(shared.fileno(), AT_WORK.size)
+            numbers = [str(number) for number in (shared.fileno(), *limits)]
+            command = [sys.executable, "-I", "-S", "-c", _PROGRAM, _ROOT, *numbers]
+            self._process = subprocess.Popen(
+                command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, bufsize=0, pass_fds=[shared.fileno()]
+            )
         if self._process.stdin is None or self._process.stdout is None:
             raise SenseError("the SQL worker has no pipes")  # they were asked for: this is for the type checker
         self._input, self._output = self._process.stdin, self._process.stdout
         self.output = self._output.fileno()
-        self.alive = True
-        self.deadline = 0.0
+        self.deadline = self._overdue = 0.0
         try:
             self._receive()
         except (EOFError, TimeoutError):
@@ -43,27 +62,49 @@ class Worker:
                 f"{sys.executable}: cannot start a SQL worker; check that this Python has sqlite3 and memory"
             ) from None
 
-    def start(self, database: Path, sql: str) -> None:
-        """Sends a job and sets `deadline`, after which there is no use in waiting; BrokenPipeError if the worker has died."""
-        path = database.absolute()
-        payload = marshal.dumps((str(path), path.as_uri(), sql))
+    def start(self, job: tuple[Any, ...]) -> None:
+        """Sends a job; BrokenPipeError if the worker has died."""
+        AT_WORK.pack_into(self._shared, 0, -1, False)
+        payload = marshal.dumps(job)
         message = memoryview(HEADER.pack(len(payload)) + payload)
         while message:
             message = message[os.write(self._input.fileno(), message) :]
-        self.deadline = time.monotonic() + 1.3 * self._timeout_s + 0.2
+        self._wait()
 
-    def answer(self, ready: bool) -> Answer:
-        """The answer to the job; if none is `ready`, or the process has ended, the worker is not `alive` afterwards."""
-        late: Answer = ("timeout", f"more than {self._timeout_s:g} s, at work that SQLite cannot interrupt", None)
+    def answers(self, ready: bool) -> list[Any] | End:
+        """The answers since the last ones, maybe none; or how the worker ended, killed here if it is overdue."""
         if not ready:
+            number, compares = self.at_work()
+            now = time.monotonic()
+            if compares and now < self._overdue + _PATIENCE_S:
+                self.deadline = now + 1.0
+                return []
             self.kill()
-            return late
+            return End(number, self._late(compares), died=False)
         try:
-            answer: Answer = self._receive()
+            received: list[Any] = self._receive()
         except (EOFError, TimeoutError):
             code = self.kill()
-            return late if code == -signal.SIGALRM else ("error", f"the query brought its process down (exit code {code})", None)
-        return answer
+            number, _ = self.at_work()
+            if code == -signal.SIGALRM:
+                return End(number, self._late(False), died=False)
+            return End(number, Failure("error", f"the query brought its process down (exit code {code})"), died=True)
+        self._wait()
+        return received
+
+    def at_work(self) -> tuple[int, bool]:
+        """The number of the statement it is at, -1 for the gold, and whether it compares results."""
+        number, compares = AT_WORK.unpack_from(self._shared, 0)
+        return number, compares
+
+    def _late(self, compares: bool) -> Failure:
+        if compares:
+            return Failure("timeout", f"more than {_PATIENCE_S:g} s to compare the results", "clock")
+        return Failure("timeout", f"more than {self._timeout_s:g} s, at work that SQLite cannot interrupt", "clock")
+
+    def _wait(self) -> None:
+        """Sets `deadline`: one statement's time, and some for what stands between two messages."""
+        self.deadline = self._overdue = time.monotonic() + 1.3 * self._timeout_s + 0.2
 
     def _receive(self) -> Any:
         """The next message; EOFError if the process has ended, TimeoutError if it stops in the middle."""
@@ -75,7 +116,7 @@ class Worker:
         while len(data) < size:
             if not poll.poll(max(deadline - time.monotonic(), 0) * 1000):
                 raise TimeoutError
-            part = os.read(self.output, 1 << 20)  # never more than this message: nothing is sent unasked
+            part = os.read(self.output, min(size - len(data), 1 << 20))  # no more: the next message may follow
             if not part:
                 raise EOFError
             data += part
@@ -85,7 +126,6 @@ class Worker:
 
     def kill(self) -> int:
         """Ends the process at once, if it has not ended; returns its exit code, negative for a signal."""
-        self.alive = False
         self._process.kill()
         self._input.close()
         self._output.close()

@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 MIB = 1 << 20
+_LONGEST = 1_000_000_000  # bytes; SQLite knows no longer text or blob
 _ALLOWED = (sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_RECURSIVE)
 _FORBIDDEN_FUNCTIONS = frozenset({"load_extension", "fts3_tokenizer", "readfile", "writefile", "edit", "zipfile"})
 
@@ -22,7 +23,7 @@ class Limits(NamedTuple):
     @property
     def max_value(self) -> int:
         """The bytes of the longest text or blob; SQLite counts the statement itself as one, at 4 bytes a character."""
-        return max(self.max_bytes, 4 * self.max_sql)
+        return min(max(self.max_bytes, 4 * self.max_sql), _LONGEST)
 
     @property
     def max_memory(self) -> int:

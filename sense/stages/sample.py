@@ -1,16 +1,23 @@
-"""Weak data: k SQL a question from the weak model, on questions it has not seen, each executed against the gold (paper, 3.2)."""
+"""Weak data: k SQL a question from the weak model, on questions it has not seen, each executed against the gold (paper, 3.2).
+
+Several tasks can share the work: each takes a shard of the questions and writes it down with where it belongs, and `merge` gives
+the file that the stage writes without shards, byte for byte.
+"""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sense import console, records
-from sense.config import SampleConfig
+from sense import config as configs
+from sense import console, records, shards
+from sense.config import SampleConfig, ShardConfig
+from sense.errors import InputError
 from sense.llm import Generator
 from sense.prompts.dataset import question_prompts
 from sense.records import Example, Record, Sample
+from sense.shards import Shard
 from sense.sql import parse
 from sense.sql.execute import Executor
 from sense.sql.score import score
@@ -47,21 +54,64 @@ def run(config: SampleConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any
     from sense.llm.local import local
     from sense.training import load
 
-    examples = records.draw(records.read_dataset(inputs.unseen), config.limit, config.seed)
+    drawn = _drawn(config, inputs.unseen)
+    starts = _starts(len(drawn), config.shard)
+    examples = drawn[starts.start : starts.stop]
     prompts = question_prompts(inputs.unseen, examples, load.card(inputs.model).prompt)
-    starts = range(0, len(examples), _CHUNK)
     with records.Log(outputs.metrics.with_name("chunks.jsonl"), _Chunk) as log, Executor(config.execution) as executor:
         with console.bar("sample", len(starts)) as bar:
             bar.advance(len(log.rows))
             generator = local(inputs.model, config.batch_size) if len(log.rows) < len(starts) else None
             for start in starts[len(log.rows) :]:
-                part = slice(start, start + _CHUNK)
+                part = slice(start - starts.start, start - starts.start + _CHUNK)
                 found = _sampled(generator, examples[part], prompts[part], config, config.seed + start)
                 log.append([_Chunk(samples=list(_labelled(executor, inputs.unseen, found)))])
                 bar.advance()
         samples = [sample for chunk in log.rows for sample in chunk.samples]
-    records.write_jsonl(outputs.samples, samples)
+    records.write_jsonl(outputs.samples, samples if config.shard is None else [_shard(config, config.shard, inputs, samples)])
     return _metrics(samples, len(examples))
+
+
+def merge(section: Mapping[str, Any], unseen: Path, parts: Sequence[Path], samples: Path) -> dict[str, Any]:
+    """Writes what the stage would have written without shards, and returns the metrics it would have returned.
+
+    `section` is the stage's, with any shard or none; `parts` are the files of all shards, in any order. InputError names the
+    shard that is missing, there twice or of another run.
+    """
+    config: SampleConfig = configs.validate(SampleConfig, section, "the section of sample")
+    found = [(part, shards.read(part)) for part in parts]
+    shards.check_origin(found, _settings(config), unseen)
+    drawn = _drawn(config, unseen)
+    whole = shards.in_order(found)
+    for part, shard in whole:
+        starts = _starts(len(drawn), shard.shard)
+        expected = [_name(example, k) for example in drawn[starts.start : starts.stop] for k in range(config.k)]
+        if [sample.id for sample in shard.samples] != expected:
+            raise InputError(f"{part}: {shard} does not hold {config.k} samples of each of its questions; sample it again")
+    rows = [sample for _, shard in whole for sample in shard.samples]
+    records.write_jsonl(samples, rows)
+    return _metrics(rows, len(drawn))
+
+
+def _drawn(config: SampleConfig, unseen: Path) -> list[Example]:
+    return records.draw(records.read_dataset(unseen), config.limit, config.seed)
+
+
+def _starts(questions: int, shard: ShardConfig | None) -> range:
+    """Where the chunks of the questions start, and where the last one ends: of all, or of the shard's share of whole chunks."""
+    starts = range(0, questions, _CHUNK)
+    if shard is None:
+        return starts
+    return starts[shard.number * len(starts) // shard.of : (shard.number + 1) * len(starts) // shard.of]
+
+
+def _shard(config: SampleConfig, shard: ShardConfig, inputs: Inputs, samples: list[Sample]) -> Shard:
+    digests = {name: records.digest(path) for name, path in vars(inputs).items()}
+    return Shard(shard=shard, settings=_settings(config), samples=samples, **digests)
+
+
+def _settings(config: SampleConfig) -> dict[str, Any]:
+    return config.model_dump(mode="json", exclude={"shard"})
 
 
 def _sampled(
@@ -74,17 +124,21 @@ def _sampled(
         prompts, n=config.k, temperature=config.temperature, top_p=config.top_p, max_tokens=config.max_new_tokens, seed=seed
     )
     return [
-        (example, f"{example.id}#{number}", parse.extract(text))
+        (example, _name(example, number), parse.extract(text))
         for example, texts in zip(examples, answers, strict=True)
         for number, text in enumerate(texts)
     ]
+
+
+def _name(example: Example, number: int) -> str:
+    return f"{example.id}#{number}"
 
 
 def _labelled(executor: Executor, dataset: Path, found: Sequence[tuple[Example, str, str]]) -> Iterator[Sample]:
     """The samples with what happened when they ran against the gold."""
     items = [(name, records.database_path(dataset, example.db_id), sql, example.sql) for example, name, sql in found]
     for (example, name, sql), verdict in zip(found, score(executor, items, "execute"), strict=True):
-        yield Sample(example_id=example.id, sql=sql, **verdict.model_dump(exclude={"id"}), id=name)
+        yield Sample(example_id=example.id, sql=sql, **verdict.model_dump(exclude={"id", "mode", "score"}), id=name)
 
 
 def _metrics(samples: Sequence[Sample], questions: int) -> dict[str, Any]:

@@ -9,8 +9,8 @@ from contextlib import closing
 import pytest
 
 from sense.config import ExecutionConfig
-from sense.sql.execute import Executor, Failure, Result
-from sense.sql.process import Worker
+from sense.sql.execute import Executor, Failure, Result, place
+from sense.sql.process import End, Worker
 from sense.sql.sandbox import Limits
 
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
@@ -57,10 +57,10 @@ def test_sqlite_says_what_is_wrong_with_a_query(executor, pets):
 def test_limits_on_the_result(executor, pets):
     many = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT {}) SELECT i FROM n"
     assert len(executor.run(pets, many.format(100)).rows) == 100
-    assert executor.run(pets, many.format(101)) == Failure("too_large", "more than 100 rows")
+    assert executor.run(pets, many.format(101)) == Failure("too_large", "more than 100 rows", "rows")
     assert len(executor.run(pets, "SELECT hex(zeroblob(5000))").rows[0][0]) == 10_000
-    assert executor.run(pets, "SELECT hex(zeroblob(5001))") == Failure("too_large", "more than 10,000 bytes")
-    assert executor.run(pets, ENDLESS) == Failure("timeout", "more than 1,000,000 steps")
+    assert executor.run(pets, "SELECT hex(zeroblob(5001))") == Failure("too_large", "more than 10,000 bytes", "bytes")
+    assert executor.run(pets, ENDLESS) == Failure("timeout", "more than 1,000,000 steps", "steps")
 
 
 def test_the_step_budget_is_per_statement_and_gives_the_same_verdict_each_time(pets):
@@ -69,7 +69,7 @@ def test_the_step_budget_is_per_statement_and_gives_the_same_verdict_each_time(p
     with Executor(ExecutionConfig(max_steps=100_000, workers=1)) as executor:
         for _ in range(20):
             assert executor.run(pets, steps.format(4_000)).rows == [(4_000,)]
-            assert executor.run(pets, steps.format(40_000)) == Failure("timeout", "more than 100,000 steps")
+            assert executor.run(pets, steps.format(40_000)) == Failure("timeout", "more than 100,000 steps", "steps")
 
 
 def test_a_database_that_is_missing_or_none_is_named(executor, pets, tmp_path):
@@ -127,25 +127,32 @@ def test_more_databases_than_connections_are_kept(executor, tmp_path):
 LIMITS = Limits(timeout_s=30, max_rows=10, max_bytes=1000, max_steps=10**12, max_sql=1000)
 
 
-def test_a_worker_that_dies_takes_only_its_own_row(pets):
+def endless(pets):
+    """A worker that has answered one statement and is at the next, which never ends."""
     worker = Worker(LIMITS)
-    worker.start(pets, ENDLESS)
+    worker.start(("select", tuple(place(pets)), ("SELECT 1", ENDLESS)))
+    while worker.at_work() != (1, False):
+        os.sched_yield()
+    return worker
+
+
+def test_a_worker_that_dies_says_at_which_statement(pets):
+    worker = endless(pets)
     os.kill(worker._process.pid, signal.SIGSEGV)
-    assert worker.answer(ready=True) == ("error", "the query brought its process down (exit code -11)", None)
-    assert not worker.alive
+    assert worker.answers(ready=True) == End(1, Failure("error", "the query brought its process down (exit code -11)"), died=True)
 
 
 def test_a_worker_that_does_not_answer_is_killed(pets):
-    worker = Worker(LIMITS)
-    worker.start(pets, ENDLESS)
-    assert worker.answer(ready=False) == ("timeout", "more than 30 s, at work that SQLite cannot interrupt", None)
+    worker = endless(pets)
+    late = Failure("timeout", "more than 30 s, at work that SQLite cannot interrupt", "clock")
+    assert worker.answers(ready=False) == End(1, late, died=False)
     assert worker._process.returncode == -signal.SIGKILL
 
 
 def test_a_worker_that_died_idle_is_replaced(pets):
     with Executor(ExecutionConfig(workers=1)) as executor:
         assert executor.run(pets, "SELECT 1").rows == [(1,)]
-        process = executor._idle[0]._process
+        process = executor._pool._idle[0]._process
         process.kill()
         process.wait()
         assert executor.run(pets, "SELECT 2").rows == [(2,)]
@@ -154,7 +161,7 @@ def test_a_worker_that_died_idle_is_replaced(pets):
 def test_no_worker_outlives_its_executor(pets):
     with Executor(ExecutionConfig(workers=2)) as executor:
         list(executor.map([(pets, "SELECT 1")] * 4))
-        workers = list(executor._idle)
+        workers = list(executor._pool._idle)
         assert len(workers) == 2
     assert [worker._process.returncode for worker in workers] == [0, 0]
 
@@ -164,7 +171,7 @@ def test_workers_end_when_their_parent_is_killed(pets):
     program = (
         "import sys, pathlib; from sense.sql.execute import Executor; from sense.config import ExecutionConfig\n"
         "executor = Executor(ExecutionConfig()); executor.run(pathlib.Path(sys.argv[1]), 'SELECT 1')\n"
-        "print(executor._idle[0]._process.pid, flush=True); sys.stdin.read()"
+        "print(executor._pool._idle[0]._process.pid, flush=True); sys.stdin.read()"
     )
     command = [sys.executable, "-c", program, str(pets)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:

@@ -1,5 +1,6 @@
 from pathlib import Path
 
+from sense.sql import modes
 from sense.sql.execute import Executor, Failure
 from sense.sql.score import score
 
@@ -15,7 +16,7 @@ def verdicts(executor, pets, *pairs):
 
 def test_every_verdict_with_its_detail(executor, pets):
     endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
-    many = "SELECT 1 FROM pet a, pet b, pet c, pet d"
+    many = "SELECT hex(zeroblob(6000))"
     ordered = "SELECT name FROM pet WHERE kind = 'cat' ORDER BY weight"
     assert verdicts(
         executor,
@@ -35,7 +36,7 @@ def test_every_verdict_with_its_detail(executor, pets):
         ("SELECT 1", endless),
     ) == [
         (True, "match", "", False),
-        (False, "mismatch", "rows (4 against 2)", False),
+        (False, "mismatch", "rows (more than 2)", False),
         (False, "mismatch", "columns (2 against 1)", False),
         (False, "mismatch", "values", False),
         (False, "mismatch", "order", False),
@@ -43,7 +44,7 @@ def test_every_verdict_with_its_detail(executor, pets):
         (False, "rejected", "not a SELECT: it begins with DROP", False),
         (False, "rejected", "empty", False),
         (False, "timeout", "more than 1,000,000 steps", False),
-        (False, "too_large", "more than 100 rows", False),
+        (False, "too_large", "more than 10,000 bytes", False),
         (True, "match", "", True),
         (False, "gold_error", "gold: error: no such column: nme", False),
         (False, "gold_error", "gold: timeout: more than 1,000,000 steps", False),
@@ -57,15 +58,47 @@ def test_ties_in_the_gold_order_may_come_either_way(executor, pets):
     assert [row[1] for row in verdicts(executor, pets, (other, shown), (other, gold))] == ["match", "mismatch"]
 
 
+def test_a_verdict_says_how_it_differs_and_which_limit_was_reached(executor, pets):
+    endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
+    predictions = [
+        "SELECT name, id FROM pet",
+        "SELECT 1",
+        "SELECT kind FROM pet WHERE kind = 'cat'",
+        endless,
+        "SELECT nme FROM pet",
+    ]
+    rows = score(executor, [(str(number), pets, sql, GOLD) for number, sql in enumerate(predictions)], "test")
+    assert [(row.mode, row.kind, row.limit, row.score) for row in rows] == [
+        ("strict@1", "columns", "", None),
+        ("strict@1", "rows", "", None),
+        ("strict@1", "values", "", None),
+        ("strict@1", "", "steps", None),
+        ("strict@1", "", "", None),
+    ]
+
+
+def test_endless_rows_are_stopped_at_the_first_too_many(executor, pets):
+    endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n"
+    for mode, detail in (("strict@1", "rows (more than 2)"), ("spider-exec@1", "rows (more than 2)"), ("bird-ex@1", "values")):
+        (row,) = score(executor, [("q", pets, endless, GOLD)], "test", mode)
+        assert (row.verdict, row.detail[: len(detail)]) == ("mismatch", detail)
+
+
+def test_every_mode_is_known_to_the_workers(executor, pets):
+    for mode in modes.MODES:
+        (row,) = score(executor, [("q", pets, GOLD, GOLD)], "test", mode)
+        assert (row.mode, row.correct, row.verdict) == (mode, True, "match")
+
+
 class Counting:
     """An Executor that remembers what it was asked."""
 
     def __init__(self, executor: Executor) -> None:
         self.executor, self.jobs = executor, []
 
-    def map(self, jobs):
-        self.jobs += jobs
-        return self.executor.map(jobs)
+    def judge(self, tasks, costs):
+        self.jobs += [(task.places[0].path, task.gold, *(sql for sql, _ in task.predictions)) for task in tasks]
+        return self.executor.judge(tasks, costs)
 
 
 def test_the_same_work_is_done_once(executor, pets, tmp_path):
@@ -77,7 +110,14 @@ def test_the_same_work_is_done_once(executor, pets, tmp_path):
     items = [(f"{path.stem}{number}", path, *pair) for path in (pets, other) for number, pair in enumerate(pairs)]
     rows = score(counting, items, "test")
     assert [row.correct for row in rows] == [True, False, False, False, True, True] * 2
-    assert counting.jobs == [(pets, one), (pets, two), (other, one), (other, two)]
+    assert counting.jobs == [(str(path), *texts) for path in (pets, other) for texts in ((one, one, two), (two, one, two))]
+
+
+def test_many_predictions_of_one_question_are_shared_out(executor, pets):
+    items = [(str(number), pets, f"SELECT {number}", "SELECT 150") for number in range(200)]
+    rows = score(executor, items, "test")
+    assert [row.id for row in rows if row.correct] == ["150"]
+    assert [row.id for row in rows] == [str(number) for number in range(200)]
 
 
 def test_a_missing_database_is_an_error_of_the_gold(executor, tmp_path):
