@@ -7,7 +7,10 @@ Stage modules are imported only when asked for, so that `sense --help` is instan
 import argparse
 import errno
 import json
+import math
+import os
 import sys
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -48,7 +51,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"sense {command}: {error}; free space or mend permissions, then run the same command again", file=sys.stderr)
         return UserError.exit_code
     except KeyboardInterrupt:
-        print(f"sense {command}: interrupted; the same command again resumes", file=sys.stderr)
+        again = "starts over" if command == "score" else "resumes"
+        print(f"sense {command}: interrupted; the same command again {again}", file=sys.stderr)
         return 130
 
 
@@ -65,6 +69,10 @@ def _parser(command: str) -> argparse.ArgumentParser:
         sub = commands.add_parser(stage, help=about, description=about[0].upper() + about[1:] + ".")
         if stage == command:
             _stage_flags(sub, stage)
+    about = "judge a file of predictions, of whatever model, by the gold: EX as SENSE, Spider or BIRD define it"
+    scoring = commands.add_parser("score", help=about, description=about[0].upper() + about[1:] + ".")
+    if command == "score":
+        _score_flags(scoring)
     about = "set keys of params.yaml, keeping its comments"
     profile = commands.add_parser("profile", help=about, description=about[0].upper() + about[1:] + ".")
     if command == "profile":
@@ -120,6 +128,8 @@ def _run(command: str, options: argparse.Namespace) -> int:
 
         results.show(options.metrics, options.report)
         return 0
+    if command == "score":
+        return _score(options)
     from sense.stages import execute, module
 
     console.quiet(options.json)
@@ -133,6 +143,59 @@ def _run(command: str, options: argparse.Namespace) -> int:
     metrics = execute(command, section.model_dump(), ports[code.Inputs], ports[code.Outputs])
     if options.json:
         print(json.dumps(metrics))
+    return 0
+
+
+def _score_flags(parser: argparse.ArgumentParser) -> None:
+    from sense.sql.modes import MODES, STRICT
+
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    for name, about in (
+        ("databases", "folder of <db_id>/<db_id>.sqlite"),
+        ("examples", 'the gold, JSONL: {"id", "db_id", "sql"} a line'),
+        ("predictions", 'JSONL: {"id", "sql"} a line, and "example_id" where an example has several'),
+        ("output", "verdicts, JSONL: a line for every prediction and mode"),
+    ):
+        parser.add_argument(f"--{name}", type=Path, required=True, metavar="PATH", help=about)
+    help_mode = f"one of those below, may be repeated; default: {STRICT}"
+    parser.add_argument("--mode", action="append", choices=MODES, metavar="MODE", help=help_mode)
+    parser.add_argument("--timeout", type=_above_zero(float), default=30.0, metavar="SECONDS", help="of one query, default: 30")
+    cores = os.cpu_count() or 1
+    parser.add_argument("--workers", type=_above_zero(int), default=cores, metavar="N", help="default: one for each CPU")
+    parser.add_argument("--json", action="store_true", help="print the numbers as JSON on stdout, nothing else")
+    parser.epilog = (
+        f"modes: {', '.join(MODES)}\n\nexample:\n"
+        "  sense score \\\n    --databases data/dev/databases \\\n    --examples data/dev/examples.jsonl \\\n"
+        "    --predictions data/predictions/dev.sense.predictions.jsonl \\\n"
+        "    --mode strict@1 --mode bird-ex@1 --output data/verdicts.jsonl"
+    )
+
+
+def _above_zero(kind: type[int] | type[float]) -> Callable[[str], float]:
+    """Reads a flag's number, finite and above 0."""
+
+    def read(text: str) -> float:
+        value = kind(text)
+        if not 0 < value < math.inf:
+            raise argparse.ArgumentTypeError(f"{text}: must be a number above 0")
+        return value
+
+    read.__name__ = kind.__name__  # argparse names it where `kind` itself refuses
+    return read
+
+
+def _score(options: argparse.Namespace) -> int:
+    from sense import console, scoreboard, scoring
+    from sense.sql.modes import STRICT
+
+    console.quiet(options.json)
+    files = scoring.Files(options.databases, options.examples, options.predictions, options.output)
+    modes = list(dict.fromkeys(options.mode or [STRICT]))
+    found = scoring.run(files, modes, scoring.limits(options.timeout, options.workers))
+    if options.json:
+        print(json.dumps(found))
+    else:
+        scoreboard.show(found)
     return 0
 
 

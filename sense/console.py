@@ -75,6 +75,8 @@ def _flat(prefix: str, value: Any) -> Iterator[tuple[str, str]]:
     if isinstance(value, Mapping) and len(value) > _SHOWN and all(isinstance(inner, int) for inner in value.values()):
         most = sorted(value.items(), key=lambda item: -item[1])[:3]
         yield prefix, f"{len(value)}, most often " + ", ".join(f"{key} ({count})" for key, count in most)
+    elif isinstance(value, Mapping) and set(value) == {"n", "ex"}:
+        yield prefix, f"{value['ex']:.1%} of {value['n']}"
     elif isinstance(value, Mapping):
         for key, inner in value.items():
             yield from _flat(f"{prefix}.{key}" if prefix else str(key), inner)

@@ -1,4 +1,4 @@
-"""How the data and the models were made: the funnel, domains, hardness, weak verdicts, pairs, training curves."""
+"""How the data and the models were made: the funnel, domains, hardness, complexity, weak verdicts, pairs, training curves."""
 
 import difflib
 import math
@@ -12,6 +12,7 @@ from typing import Any
 from sense.records import HARDNESS, Example
 from sense.report import figures, text
 from sense.report.material import Material
+from sense.sql.complexity import BANDS
 
 _DOMAINS = 12
 
@@ -58,6 +59,13 @@ def levels(asked: Mapping[str, int], kept: Mapping[str, int]) -> list[tuple[str,
     all_asked, all_kept = sum(asked.values()) or 1, sum(kept.values()) or 1
     counts = [(name, asked.get(name, 0), kept.get(name, 0)) for name in HARDNESS]
     return [(name, before, after, before / all_asked, after / all_kept) for name, before, after in counts]
+
+
+def bands(counts: Mapping[str, int]) -> list[Bar]:
+    """How many examples each band of complexity has, the simplest first."""
+    total, longest = sum(counts.values()) or 1, max([*counts.values(), 1])
+    found = [(band, counts.get(band, 0)) for band in BANDS]
+    return [Bar(band, n, n / longest, text.percent(n / total), "data") for band, n in found]
 
 
 _CLASSES = (

@@ -46,6 +46,7 @@ def _data(material: Material, seed: int) -> dict[str, Any]:
         "funnel": making.funnel(found["funnel"]) if "funnel" in found else [],
         "domains": making.domains(found.get("domains", {})),
         "levels": making.levels(found.get("asked_hardness", {}), found.get("hardness", {})) if "hardness" in found else [],
+        "bands": making.bands(found["complexity"]) if "complexity" in found else [],
         "shown": making.strong(material, seed),
     }
 

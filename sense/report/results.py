@@ -1,12 +1,13 @@
-"""What came out: the headline, the table of results, accuracy by hardness, verdicts."""
+"""What came out: the headline, the table of results, accuracy by hardness and complexity, verdicts."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sense.records import HARDNESS
 from sense.report import figures, text
 from sense.report.material import MODELS, SETS
+from sense.sql.complexity import BANDS
 
 NAMES = {"base": "base", "sft": "SFT", "sense": "SENSE"}
 SET_NAMES = {"dev": "dev", "heldout": "held out"}
@@ -42,6 +43,7 @@ class SetResult:
     chart: figures.Chart
     by_hardness: figures.Chart | None
     hardness: "Levels"
+    complexity: "Levels"
     verdict: str
 
 
@@ -61,7 +63,7 @@ def _set(name: str, found: dict[str, Any], most: float) -> SetResult:
         low, high = m.get("ex_low", m["ex"]), m.get("ex_high", m["ex"])
         paired = (m.get("wins"), m.get("losses"), m.get("mcnemar_p"))
         rows.append(Row(model, NAMES[model], m["n"], m["ex"], low, high, m.get("executable"), change, *paired))
-    levels, table = _levels(found["models"], [row.model for row in rows])
+    table, bands = (_levels(found["models"], rows, *part) for part in (("hardness", HARDNESS), ("complexity", BANDS)))
     shown = SET_NAMES[name]
     return SetResult(
         name=shown,
@@ -70,8 +72,9 @@ def _set(name: str, found: dict[str, Any], most: float) -> SetResult:
         digest=str(found.get("digest", "")),
         rows=rows,
         chart=figures.intervals(f"EX on {shown}", [(r.model, r.name, r.ex, r.low, r.high) for r in rows], most),
-        by_hardness=figures.columns(f"EX by hardness, {shown}", levels, _columns(rows, table)) if levels else None,
+        by_hardness=_columns(f"EX by hardness, {shown}", rows, table) if table else None,
         hardness=table,
+        complexity=bands,
         verdict=_sentence(rows[-1], rows[-2]) if len(rows) > 1 else "",
     )
 
@@ -79,19 +82,19 @@ def _set(name: str, found: dict[str, Any], most: float) -> SetResult:
 Levels = list[tuple[str, int, list[float | None]]]  # (level, questions, EX of each model)
 
 
-def _levels(models: dict[str, Any], names: list[str]) -> tuple[list[str], Levels]:
-    """The levels that occur, and EX on each of them, in the order of `names`."""
-    by_level = {level: [models[name].get("hardness", {}).get(level, {}) for name in names] for level in HARDNESS}
-    table: Levels = [
+def _levels(models: dict[str, Any], rows: list[Row], part: str, order: Sequence[str]) -> Levels:
+    """The levels of `part` that occur, and EX of each row's model on each of them."""
+    by_level = {level: [models[row.model].get(part, {}).get(level, {}) for row in rows] for level in order}
+    return [
         (level, max(cell.get("n", 0) for cell in cells), [cell.get("ex") for cell in cells])
         for level, cells in by_level.items()
         if any(cells)
     ]
-    return [level for level, *_ in table], table
 
 
-def _columns(rows: list[Row], table: Levels) -> list[tuple[str, str, list[float | None]]]:
-    return [(row.model, row.name, [values[place] for *_, values in table]) for place, row in enumerate(rows)]
+def _columns(title: str, rows: list[Row], table: Levels) -> figures.Chart:
+    columns = [(row.model, row.name, [values[place] for *_, values in table]) for place, row in enumerate(rows)]
+    return figures.columns(title, [level for level, *_ in table], columns)
 
 
 def _sentence(last: Row, before: Row) -> str:

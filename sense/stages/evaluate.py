@@ -12,6 +12,7 @@ from sense.errors import InputError
 from sense.prompts.dataset import question_prompts
 from sense.records import HARDNESS, Example, Prediction, Verdict
 from sense.sql import parse
+from sense.sql.complexity import BANDS, complexity
 from sense.sql.execute import Executor
 from sense.sql.score import score
 
@@ -32,7 +33,7 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Outputs:
-    """A folder of `<set>.<model>.predictions.jsonl` and `.verdicts.jsonl`, and the metrics."""
+    """A folder of `<set>.examples.jsonl`, `<set>.<model>.predictions.jsonl` and `.verdicts.jsonl`, and the metrics."""
 
     predictions: Path
     metrics: Path
@@ -48,7 +49,7 @@ class DevSet:
 
 
 def run(config: EvaluateConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any]:
-    """Scores every model on every set; returns, per set and model, n, EX with its interval, hardness, verdicts and McNemar."""
+    """Scores every model on every set; returns, per set and model, n, EX with its interval, in parts, verdicts and McNemar."""
     sets = [
         DevSet(name, folder, records.draw(records.read_dataset(folder), config.limit, config.seed))
         for name, folder in (("dev", inputs.dev), ("heldout", inputs.heldout))
@@ -59,6 +60,7 @@ def run(config: EvaluateConfig, inputs: Inputs, outputs: Outputs) -> dict[str, A
     with Executor(config.execution) as executor:
         for dev in sets:
             _check_gold(executor, dev)
+            records.write_jsonl(outputs.predictions / f"{dev.name}.examples.jsonl", dev.examples)
         for model in MODELS:
             _predict(model, folders[model], sets, config, outputs.predictions)
             for dev in sets:
@@ -117,22 +119,24 @@ def _predict(model: str, folder: Path, sets: Sequence[DevSet], config: EvaluateC
 def _metrics(dev: DevSet, verdicts: Mapping[str, Sequence[Verdict]], config: EvaluateConfig) -> dict[str, Any]:
     from sense.statistics import mcnemar
 
+    levels = [example.hardness for example in dev.examples]
+    bands = [complexity(example.sql).band for example in dev.examples]
     models: dict[str, Any] = {}
     before: list[bool] | None = None
     for model, found in verdicts.items():
         right = [verdict.correct for verdict in found]
         wins, losses, p = (None, None, None) if before is None else mcnemar(before, right)
-        models[model] = {**_row(dev.examples, found, config), "wins": wins, "losses": losses, "mcnemar_p": p}
+        parts = {"hardness": _by(HARDNESS, levels, right), "complexity": _by(BANDS, bands, right)}
+        models[model] = {**_row(found, config), **parts, "wins": wins, "losses": losses, "mcnemar_p": p}
         before = right
     return {"n": len(dev.examples), "digest": _digest(dev), "models": models}
 
 
-def _row(examples: Sequence[Example], found: Sequence[Verdict], config: EvaluateConfig) -> dict[str, Any]:
+def _row(found: Sequence[Verdict], config: EvaluateConfig) -> dict[str, Any]:
     from sense.statistics import interval
 
     right = [verdict.correct for verdict in found]
     low, high = interval(right, config.resamples, config.seed)
-    by_level = {level: [v.correct for e, v in zip(examples, found, strict=True) if e.hardness == level] for level in HARDNESS}
     ran = sum(verdict.verdict in ("match", "mismatch") for verdict in found)
     return {
         "n": len(right),
@@ -141,8 +145,13 @@ def _row(examples: Sequence[Example], found: Sequence[Verdict], config: Evaluate
         "ex_high": high,
         "executable": ran / len(right),
         "verdicts": records.verdict_counts(verdict.verdict for verdict in found),
-        "hardness": {level: {"n": len(flags), "ex": sum(flags) / len(flags)} for level, flags in by_level.items() if flags},
     }
+
+
+def _by(names: Sequence[str], labels: Sequence[str], right: Sequence[bool]) -> dict[str, Any]:
+    """n and EX of the questions under each label that occurs, in the order of `names`."""
+    parts = {name: [flag for label, flag in zip(labels, right, strict=True) if label == name] for name in names}
+    return {name: {"n": len(flags), "ex": sum(flags) / len(flags)} for name, flags in parts.items() if flags}
 
 
 def _digest(dev: DevSet) -> str:

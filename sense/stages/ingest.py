@@ -15,6 +15,7 @@ from sense.errors import InputError
 from sense.ingest import Row, Source
 from sense.records import HARDNESS, Example
 from sense.sql import parse
+from sense.sql.complexity import BANDS, complexity
 from sense.sql.execute import Executor, Result
 
 Config = IngestConfig
@@ -186,6 +187,11 @@ def _write(rows: Sequence[Row], source: str, split: str, staging: Path, dataset:
         for file in sorted((staging / db_id).glob("*.sqlite")):
             file.replace(target / file.name)
     records.write_jsonl(dataset / "examples.jsonl", examples)
-    counts = Counter(example.hardness for example in examples)
-    hardness = {level: counts[level] for level in HARDNESS}
-    return {"examples": len(examples), "databases": len(databases), "hardness": hardness}
+    levels = Counter(example.hardness for example in examples)
+    bands = Counter(complexity(example.sql).band for example in examples)
+    return {
+        "examples": len(examples),
+        "databases": len(databases),
+        "hardness": {level: levels[level] for level in HARDNESS},
+        "complexity": {band: bands[band] for band in BANDS},
+    }

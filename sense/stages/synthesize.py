@@ -14,6 +14,7 @@ from sense.drafts import Drafts, Shelf, domain_key, over_represented
 from sense.errors import UserError
 from sense.records import HARDNESS, Example, Hardness
 from sense.sql import parse
+from sense.sql.complexity import BANDS, complexity
 from sense.sql.execute import Executor
 from sense.teacher import Draft, Refusal, Teacher
 from sense.teacher.grammar import GrammarTeacher
@@ -174,6 +175,7 @@ def _nothing(config: SynthesizeConfig, tally: Tally) -> str:
 
 def _metrics(config: SynthesizeConfig, tally: Tally, sides: Mapping[str, str]) -> dict[str, Any]:
     measured = Counter(example.hardness for example in tally.kept)
+    bands = Counter(complexity(example.sql).band for example in tally.kept)
     asked = Counter(str(getattr(example, "level")) for example in tally.kept)  # noqa: B009  (a field of these rows alone)
     splits = Counter(sides[example.db_id] for example in tally.kept)
     return {
@@ -182,6 +184,7 @@ def _metrics(config: SynthesizeConfig, tally: Tally, sides: Mapping[str, str]) -
         "funnel": {"asked": tally.asked, "kept": len(tally.kept), "dropped": dict(sorted(tally.dropped.items()))},
         "hardness": {level: measured[level] for level in HARDNESS},
         "asked_hardness": {level: asked[level] for level in HARDNESS},
+        "complexity": {band: bands[band] for band in BANDS},
         "domains": _commonest(tally.domains),
         "databases": len(sides),
         "splits": {name: splits[name] for name in SPLITS},

@@ -61,6 +61,8 @@ def test_ex_hardness_verdicts_and_mcnemar_are_what_a_hand_counts(tmp_path, datas
     assert base["verdicts"] == {"mismatch": 1, "rejected": 2, "sql_error": 1}
     assert [base["executable"], sft["executable"], sense["executable"]] == [0.25, 0.5, 1.0]
     assert sft["hardness"] == {"easy": {"n": 2, "ex": 0.5}, "medium": {"n": 1, "ex": 1.0}, "hard": {"n": 1, "ex": 0.0}}
+    # a column and a table, 2; b: COUNT, 3; c: ORDER BY and LIMIT, 4; d: another column, a condition, AVG, a subquery, 10
+    assert sft["complexity"] == {"1": {"n": 2, "ex": 0.5}, "2": {"n": 1, "ex": 1.0}, "6": {"n": 1, "ex": 0.0}}
     assert (base["wins"], base["losses"], base["mcnemar_p"]) == (None, None, None)
     assert (sft["wins"], sft["losses"], sft["mcnemar_p"]) == (2, 0, 0.5)  # 2 * (1/2)^2
     assert (sense["ex_low"], sense["ex_high"]) == (1.0, 1.0)

@@ -73,7 +73,8 @@ def test_builtin_seeds_are_built_from_text(tmp_path: Path):
         ("builtin-seed-00001", "cats", "SELECT name FROM pet", "builtin", "easy", "shelters"),
     ]
     assert [one.id for one in dev] == ["builtin-dev-00000", "builtin-dev-00001"]
-    side = {"examples": 2, "databases": 1, "hardness": {"easy": 2, "medium": 0, "hard": 0, "extra": 0}}
+    bands = {"1": 2} | dict.fromkeys("2345678", 0)
+    side = {"examples": 2, "databases": 1, "hardness": {"easy": 2, "medium": 0, "hard": 0, "extra": 0}, "complexity": bands}
     assert metrics == {"source": "builtin", "seed": side, "dev": side, "dropped": {}}
     with closing(sqlite3.connect(records.database_path(tmp_path / "out/seed", "cats"))) as connection:
         assert connection.execute("SELECT * FROM pet ORDER BY id").fetchall() == [(1, "Rex", 3), (2, "Tom", 5)]

@@ -40,8 +40,9 @@ def dataset(folder: Path, name: str, n: int) -> Path:
 
 
 def model_row(right: int, n: int, **paired) -> dict:
-    levels = {"easy": {"n": n, "ex": right / n}}
-    row = {"n": n, "ex": right / n, "ex_low": 0.0, "ex_high": 0.9, "executable": 0.75, "verdicts": {}, "hardness": levels}
+    part = {"n": n, "ex": right / n}
+    parts = {"hardness": {"easy": part}, "complexity": {"2": part}}
+    row = {"n": n, "ex": right / n, "ex_low": 0.0, "ex_high": 0.9, "executable": 0.75, "verdicts": {}, **parts}
     return row | {"wins": None, "losses": None, "mcnemar_p": None} | paired
 
 
@@ -68,6 +69,7 @@ def write_metrics(folder: Path) -> None:
             "funnel": {"asked": 40, "kept": 30, "dropped": {"returns nothing": 8, "duplicate": 2}},
             "hardness": {"easy": 27, "hard": 3},
             "asked_hardness": {"easy": 30, "hard": 10},
+            "complexity": {"1": 6, "2": 21, "7": 3},
             "domains": {"<i>bees</i>": 20, "clubs": 10},
             "splits": {"strong": 20, "heldout": 10},
         },
@@ -239,11 +241,26 @@ def test_headline_and_table(given):
     assert "SFT 7 57.1% 0.0% to 90.0% 75.0% +28.6 3 : 1 0.62" in shown.replace("\u2009", " ")
 
 
+def test_parts_of_the_table(given):
+    shown = visible(made(given)[0])
+    assert "set hardness questions base SFT SENSE dev easy 7 28.6% 57.1% 57.1% held out easy 4 0.0% 25.0% 75.0%" in shown
+    assert "set complexity questions base SFT SENSE dev 2 7 28.6% 57.1% 57.1% held out 2 4 0.0% 25.0% 75.0%" in shown
+
+
+def test_metrics_of_an_older_run_have_no_complexity(given):
+    path = given.metrics / "evaluate.json"
+    path.write_text(path.read_text().replace('"complexity"', '"formerly"'))
+    html, _ = made(given)
+    assert "By complexity" not in html
+    assert tags(html).wrong is None
+
+
 def test_making_of(given):
     shown = visible(made(given)[0])
     assert "asked 40 100.0% returns nothing 8 20.0% duplicate 2 5.0% kept 30 75.0%" in shown
     assert "Split by database: 20 strong, 10 held out." in shown
     assert "easy 30 75.0% 27 90.0% medium 0 0.0% 0 0.0% hard 10 25.0% 3 10.0%" in shown
+    assert "1 6 20.0% 2 21 70.0% 3 0 0.0% 4 0 0.0% 5 0 0.0% 6 0 0.0% 7 3 10.0% 8 0 0.0%" in shown
     assert "no such column 2 0 0 0" in shown  # two of the weak samples' three errors
     assert "no such table 0 9 7 7" in shown  # base: 5 of 7 wrong on dev, 4 of 4 on held out
     assert "all wrong 3 75.0%" in shown

@@ -104,6 +104,7 @@ def test_kept_examples_carry_measured_and_asked_hardness_and_their_domain(tmp_pa
     assert metrics["funnel"] == {"asked": 24, "kept": 24, "dropped": {}}
     assert metrics["hardness"] == {"easy": 24, "medium": 0, "hard": 0, "extra": 0}
     assert metrics["asked_hardness"] == {"easy": 0, "medium": 0, "hard": 24, "extra": 0}
+    assert metrics["complexity"] == {"3": 24} | dict.fromkeys("1245678", 0)  # a column, a table, an aggregate, a condition of 2
     assert metrics["domains"] == {"farms": 12, "museum 1": 3, "museum 3": 3, "museum 5": 3, "museum 7": 3}
     assert metrics["databases"] == 8
 
