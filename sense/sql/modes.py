@@ -29,7 +29,10 @@ _SPLIT = re.compile(r"distinct|;|\bgo\b", re.IGNORECASE)  # what sqlparse would 
 
 
 def databases(mode: str, database: Path) -> tuple[Path, ...]:
-    """The databases that decide: `database`, or with it all others of its folder (a test suite)."""
+    """The databases that decide: `database`, or with it all others of its folder (a test suite).
+
+    The original takes every file with ".sqlite" anywhere in its name; we want it at the end: not a journal, not a backup.
+    """
     if mode != SPIDER:
         return (database,)
     return tuple(sorted(database.parent.glob("*.sqlite"))) or (database,)
