@@ -73,6 +73,12 @@ def _parser(command: str) -> argparse.ArgumentParser:
     scoring = commands.add_parser("score", help=about, description=about[0].upper() + about[1:] + ".")
     if command == "score":
         _score_flags(scoring)
+    about = "the pipeline on Kubeflow: compile, describe, run on this machine, submit"
+    pipeline = commands.add_parser("pipeline", help=about, description=about[0].upper() + about[1:] + ".")
+    if command == "pipeline":
+        from sense.pipeline import flags
+
+        flags(pipeline)
     about = "set keys of params.yaml, keeping its comments"
     profile = commands.add_parser("profile", help=about, description=about[0].upper() + about[1:] + ".")
     if command == "profile":
@@ -130,6 +136,10 @@ def _run(command: str, options: argparse.Namespace) -> int:
         return 0
     if command == "score":
         return _score(options)
+    if command == "pipeline":
+        from sense import pipeline
+
+        return pipeline.main(options)
     from sense.stages import execute, module
 
     console.quiet(options.json)

@@ -21,6 +21,16 @@ def _migrated() -> bytes:
         return file.read_bytes()
 
 
+def opened(file: Path) -> MlflowClient:
+    """A client of the store in `file`; MLflow's own warnings while it opens are not ours."""
+    uri = f"sqlite:///{file}"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+        client.search_registered_models()
+        return client
+
+
 def fresh(folder: Path, patch: pytest.MonkeyPatch) -> MlflowClient:
     """Makes `folder` the home of the store that sense uses; returns a client that looks at it."""
     file = folder / "mlflow.db"

@@ -16,7 +16,7 @@ from sense.config.data import (
     SplitConfig,
     SynthesizeConfig,
 )
-from sense.config.environment import api_key, environment, is_main_process, passed_on, tracking_uri, work_root
+from sense.config.environment import api_key, environment, is_main_process, passed_on, processes, tracking_uri, work_root
 from sense.config.outcome import EvaluateConfig, PublishConfig, ReportConfig
 from sense.config.params import Params, load, parse, validate
 from sense.config.section import Section
@@ -65,6 +65,7 @@ __all__ = [
     "load",
     "parse",
     "passed_on",
+    "processes",
     "tracking_uri",
     "validate",
     "work_root",

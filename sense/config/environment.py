@@ -19,6 +19,11 @@ def api_key() -> str:
     return environment("SENSE_API_KEY") or environment("OPENAI_API_KEY")
 
 
+def processes() -> int:
+    """How many processes `accelerate launch` or torchrun has started for this stage."""
+    return int(environment("WORLD_SIZE", "1"))
+
+
 def passed_on() -> dict[str, str]:
     """The variables that a container of a local run gets: where MLflow and the data remote are, and the keys to them."""
     names = ("MLFLOW_", "AWS_", "SENSE_API_KEY", "OPENAI_API_KEY", "HF_TOKEN", "HF_HUB_OFFLINE")

@@ -60,16 +60,18 @@ def execute(stage: str, section: Mapping[str, Any], inputs: Mapping[str, Path], 
 
 
 def fingerprint(stage: str, settings: config.Section, inputs: Mapping[str, Path]) -> str:
-    """SHA-256 over all that a stage's result depends on: its code, its section, its inputs' contents."""
+    """SHA-256 over all that a stage's result depends on: its code, its section, its inputs' contents, the processes."""
     parts = {
         "stage": stage,
-        "code": _code_digest(),
+        "code": code_digest(),
         "section": settings.model_dump(mode="json"),
+        "processes": config.processes(),
         "inputs": {name: records.digest(path) for name, path in sorted(inputs.items())},
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def _code_digest() -> str:
+def code_digest() -> str:
+    """SHA-256 over the package: the same in a working copy and where it is installed."""
     package = Path(__file__).parent.parent
     return records.digest(package)

@@ -1,13 +1,14 @@
 """Publish: the model becomes a version in MLflow's registry, and a gate decides whether it is the new champion.
 
 Every version is registered as `challenger`. It becomes `champion` if there is none, or if it is at least as good on the
-very same evaluation set; the champion before it becomes `previous`. Killed at any moment and run again, the stage ends as if
-nothing had happened: the version is found by the digest of its content, the decision in the work directory.
+very same evaluation set, unless `promote` is off; the champion before it becomes `previous`. `preview` tells before a version is
+registered what would become of it. Killed at any moment and run again, the stage ends as if nothing had happened: the version is
+found by the digest of its content, the decision in the work directory.
 """
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +71,18 @@ def run(config: PublishConfig, inputs: Inputs, outputs: Outputs) -> dict[str, An
     return metrics
 
 
+def preview(section: Mapping[str, Any], evaluation: Path) -> "tracking.gate.Decision":
+    """What the gate says to a model with evaluate's metrics in `evaluation`, before it is registered; its version is "this run".
+
+    `section` is publish's. Raises InputError if the gate's set was not evaluated, EndpointError if the registry cannot be asked.
+    """
+    from sense import tracking
+
+    config: PublishConfig = configs.validate(PublishConfig, section, "the section of publish")
+    measured = _measured(_sets(evaluation, config.gate))
+    return _judged(config, tracking.gate.standing("this run", tracking.gate.tags(measured), config.gate))
+
+
 def _register(
     config: PublishConfig, inputs: Inputs, sets: Mapping[str, Any], digests: Mapping[str, str], work: Path
 ) -> "tracking.Version":
@@ -77,11 +90,10 @@ def _register(
     from sense import tracking
     from sense.report import card
 
-    measured = {name: (str(found["digest"]), found["models"].get("sense", {}).get("ex")) for name, found in sets.items()}
     tags = {
         "sense.code_rev": tracking.revision.current(),
         **{f"sense.digest.{name}": digest for name, digest in digests.items()},
-        **tracking.gate.tags(measured),
+        **tracking.gate.tags(_measured(sets)),
     }
     folder = _whole(inputs.sense, work / "merged")
     package = tracking.Package(
@@ -106,12 +118,27 @@ def _decided(file: Path, config: PublishConfig, version: "tracking.Version") -> 
         decision = tracking.gate.Decision(**records.read_json(file))
         if decision.version == version.version:
             return decision
-    new = tracking.gate.standing(version.version, version.tags, config.gate)
+    decision = _judged(config, tracking.gate.standing(version.version, version.tags, config.gate))
+    records.write_json(file, asdict(decision))
+    return decision
+
+
+def _judged(config: PublishConfig, new: "tracking.gate.Standing") -> "tracking.gate.Decision":
+    """What the gate says to `new` beside today's champion; without `promote` it is held back, whatever that is."""
+    from sense import tracking
+
     champion = tracking.find_alias(config.model, "champion")
     old = None if champion is None else tracking.gate.standing(champion.version, champion.tags, config.gate)
     decision = tracking.gate.decide(new, old, config.gate)
-    records.write_json(file, asdict(decision))
-    return decision
+    if config.promote or decision.champion == new.version:  # what is champion already stays it
+        return decision
+    why = f"publish.promote is false (the gate: {decision.reason})" if decision.promoted else decision.reason
+    return replace(decision, promoted=False, alias="challenger", reason=f"held back: {why}")
+
+
+def _measured(sets: Mapping[str, Any]) -> dict[str, tuple[str, float | None]]:
+    """set -> (digest of its edition, EX of SENSE on it): what the gate compares."""
+    return {name: (str(found["digest"]), found["models"].get("sense", {}).get("ex")) for name, found in sets.items()}
 
 
 def _sets(evaluation: Path, gate: str) -> dict[str, Any]:

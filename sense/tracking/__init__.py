@@ -1,8 +1,9 @@
 """MLflow: runs while stages train, the registry when one publishes. The only importer of mlflow (2 s: import it inside `run`).
 
 `training_run` opens a run that a killed and repeated stage continues; `publish_model` registers a model folder without
-loading it; `gate` decides about champion, `find_alias` and `set_alias` carry that out. Every failure of the store is an
-EndpointError. Nothing of the environment is ever logged.
+loading it; `gate` decides about champion, `find_alias` and `set_alias` carry that out; `record_data` keeps the versions of
+data, `reach` asks whether the store can be used at all. Every failure of the store is an EndpointError. Nothing of the
+environment is ever logged.
 """
 
 import os
@@ -17,8 +18,23 @@ for _name, _value in {
     os.environ.setdefault(_name, _value)
 
 from sense.tracking import gate, revision  # noqa: E402
+from sense.tracking.contact import reach  # noqa: E402
+from sense.tracking.data import record_data  # noqa: E402
 from sense.tracking.layout import Package, Score  # noqa: E402
 from sense.tracking.registry import Version, find_alias, publish_model, set_alias  # noqa: E402
 from sense.tracking.runs import Run, training_run  # noqa: E402
 
-__all__ = ["Package", "Run", "Score", "Version", "find_alias", "gate", "publish_model", "revision", "set_alias", "training_run"]
+__all__ = [
+    "Package",
+    "Run",
+    "Score",
+    "Version",
+    "find_alias",
+    "gate",
+    "publish_model",
+    "reach",
+    "record_data",
+    "revision",
+    "set_alias",
+    "training_run",
+]

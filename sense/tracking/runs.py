@@ -10,6 +10,7 @@ from typing import Any
 from mlflow.entities import Metric, Param, RunTag
 
 from sense import config, records
+from sense.metrics import is_number, leaves
 from sense.tracking import revision, store
 
 # MLflow's limits: characters of a key, of a parameter's and of a tag's value; entries of one request.
@@ -32,7 +33,7 @@ class Run:
         """Logs numbers at `step`; a step that a killed try has logged already is left as it is."""
         now = int(time.time() * 1000)
         logged = self._already()
-        fresh = {key: value for key, value in flat(values).items() if _number(value) and step not in logged.get(key, ())}
+        fresh = {key: value for key, value in flat(values).items() if is_number(value) and step not in logged.get(key, ())}
         metrics = [Metric(key, float(value), now, step) for key, value in fresh.items()]
         for part in _parts(metrics, _METRICS_AT_ONCE):
             self._client.log_batch(self.id, metrics=part)
@@ -107,20 +108,9 @@ def keyed(name: str, key: str, params: Mapping[str, Any], tags: Mapping[str, str
     return Run(opened, run)
 
 
-def flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat(value: Mapping[str, Any]) -> dict[str, Any]:
     """Nested mappings as one, keys joined with dots and made fit for MLflow."""
-    found: dict[str, Any] = {}
-    for key, inner in value.items():
-        name = f"{prefix}{key}"
-        if isinstance(inner, Mapping):
-            found |= flat(inner, f"{name}.")
-        else:
-            found[re.sub(r"[^A-Za-z0-9_./ -]", "_", name)[:_KEY]] = inner
-    return found
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return {re.sub(r"[^A-Za-z0-9_./ -]", "_", name)[:_KEY]: inner for name, inner in leaves(value).items()}
 
 
 def _parts(rows: list[Any], size: int) -> Iterator[list[Any]]:

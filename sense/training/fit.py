@@ -27,6 +27,9 @@ trl_utils._use_triton = lambda device: device.type in ("cpu", "cuda")
 _drawn = trl_dpo.tqdm
 trl_dpo.tqdm = lambda **options: _drawn(**{**options, "disable": not sys.stderr.isatty()})
 
+# of several processes on a CPU, transformers resumes each on a device "cpu:0", which torch knows, but not in files
+torch.serialization.register_package(5, lambda _: None, lambda storage, place: storage if place == "cpu:0" else None)
+
 
 def tokenized(words: PreTrainedTokenizerBase, rows: Sequence[dict[str, str]], loss_on: str) -> list[dict[str, list[int]]]:
     """input_ids and labels of rows of prompt and completion, an end mark behind each; with `completion` the prompt bears no loss.
@@ -100,7 +103,7 @@ def dpo(
     trainer = DPOTrainer(
         model=model,
         args=options,
-        train_dataset=_dataset(rows),
+        train_dataset=_common(_dataset(rows), checkpoints.with_name("reference")),
         processing_class=words,
         peft_config=_lora(settings.lora) if not hasattr(model, "peft_config") else None,
         callbacks=[Progress("dpo", on_log)],
@@ -167,6 +170,19 @@ def _lora(lora: config.LoraConfig | None) -> LoraConfig | None:
 def _dataset(rows: Sequence[Any]) -> Any:
     disable_progress_bars()
     return Dataset.from_list(list(rows))
+
+
+def _common(dataset: Any, folder: Path) -> Any:
+    """With several processes, the same data from a file in `folder`, which they must share (as they do the checkpoints).
+
+    TRL's first process writes the reference's log-probabilities beside the data, for the others to read; beside data in memory
+    is a temporary folder, another one for each process.
+    """
+    if int(config.environment("WORLD_SIZE", "1")) == 1:
+        return dataset
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / f"pairs-{config.environment('RANK')}.arrow"
+    return dataset.map(lambda row: row, cache_file_name=str(file), load_from_cache_file=False)
 
 
 def _train(trainer: Any, checkpoints: Path) -> tuple[Any, list[dict[str, float]]]:

@@ -14,7 +14,7 @@ import pytest
 
 from sense import records, tracking
 from sense.config import PublishConfig
-from sense.errors import InputError
+from sense.errors import ConfigError, InputError
 from sense.records import Example
 from sense.stages import publish
 from tests.mlflow_store import fresh
@@ -55,11 +55,11 @@ def inputs(folder: Path, ex: float = 0.5, digest: str = "aaa", weights: bytes = 
     return publish.Inputs(model, folder / "evaluate.json", folder / "strong", folder / "samples.jsonl", folder / "pairs.jsonl")
 
 
-def published(folder: Path, given: publish.Inputs, gate: str = "dev") -> tuple[dict, dict]:
+def published(folder: Path, given: publish.Inputs, gate: str = "dev", promote: bool = True) -> tuple[dict, dict]:
     """(metrics, record) of one run of the stage in the work directory `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     outputs = publish.Outputs(record=folder / "record", metrics=folder / "metrics")
-    metrics = publish.run(PublishConfig(gate=gate), given, outputs)
+    metrics = publish.run(PublishConfig(gate=gate, promote=promote), given, outputs)
     return metrics, records.read_json(outputs.record)
 
 
@@ -140,6 +140,76 @@ def test_the_same_content_again_is_the_same_version(client, tmp_path):
     assert len(client.search_model_versions("name = 'sense'")) == 1
 
 
+# --- held back, and looked at before
+
+
+@pytest.mark.parametrize(
+    ("ex", "reason"),
+    [
+        (
+            0.6,
+            "held back: publish.promote is false (the gate: EX 60.0% on dev against 50.0% of the champion, version 1)",
+        ),
+        (0.4, "held back: EX 40.0% on dev against 50.0% of the champion, version 1"),
+    ],
+)
+def test_without_promote_a_model_is_registered_and_the_champion_stays(ex, reason, client, tmp_path):
+    published(tmp_path / "w1", inputs(tmp_path / "a", ex=0.3))
+    published(tmp_path / "w2", inputs(tmp_path / "b", ex=0.5, weights=b"w2"))
+    client.set_registered_model_alias("sense", "champion", "1")
+    client.set_registered_model_alias("sense", "previous", "2")
+    client.set_model_version_tag("sense", "1", "sense.eval.dev.ex", "0.5")
+    metrics, record = published(tmp_path / "w3", inputs(tmp_path / "c", ex=ex, weights=b"w3"), promote=False)
+    assert aliases() == {"challenger": "3", "champion": "1", "previous": "2"}
+    assert (metrics["version"], metrics["alias"], metrics["promoted"]) == ("3", "challenger", False)
+    assert (metrics["champion_before"], metrics["champion_ex"]) == ("1", 0.5)
+    assert metrics["reason"] == record["reason"] == reason
+
+
+def test_without_promote_there_is_no_first_champion(client, tmp_path):
+    metrics, _ = published(tmp_path / "work", inputs(tmp_path / "in"), promote=False)
+    assert aliases() == {"challenger": "1", "champion": None, "previous": None}
+    assert metrics["reason"] == "held back: publish.promote is false (the gate: there was no champion yet)"
+
+
+def test_a_model_that_was_held_back_can_be_promoted_later(client, tmp_path):
+    published(tmp_path / "w1", inputs(tmp_path / "a", ex=0.5))
+    given = inputs(tmp_path / "b", ex=0.6, weights=b"w2")
+    published(tmp_path / "w2", given, promote=False)
+    assert aliases() == {"challenger": "2", "champion": "1", "previous": None}
+    metrics, _ = published(tmp_path / "w3", given)
+    assert (metrics["version"], metrics["promoted"]) == ("2", True)
+    assert aliases() == {"challenger": "2", "champion": "2", "previous": "1"}
+    metrics, _ = published(tmp_path / "w4", given, promote=False)  # what is champion by now stays it
+    assert (metrics["alias"], metrics["reason"]) == ("champion", "this version is the champion already")
+    assert aliases() == {"challenger": "2", "champion": "2", "previous": "1"}
+
+
+@pytest.mark.parametrize("promote", [True, False])
+@pytest.mark.parametrize("champion", [None, {"ex": 0.5}, {"ex": 0.6}, {"ex": 0.6000001}, {"ex": 0.1, "digest": "bbb"}], ids=str)
+def test_the_preview_is_what_publishing_then_decides(champion, promote, client, tmp_path):
+    if champion is not None:
+        published(tmp_path / "w1", inputs(tmp_path / "a", **champion))
+    given = inputs(tmp_path / "b", ex=0.6, weights=b"w2")
+    before = aliases()
+    decision = publish.preview({"gate": "dev", "promote": promote}, given.evaluation)
+    assert decision.version == "this run"
+    assert aliases() == before  # it has only looked
+    assert len(client.search_model_versions("name = 'sense'")) == (champion is not None)
+    metrics, _ = published(tmp_path / "w2", given, promote=promote)
+    assert (decision.promoted, decision.alias) == (metrics["promoted"], metrics["alias"])
+    assert (decision.champion, decision.champion_ex) == (metrics["champion_before"], metrics["champion_ex"])
+    assert decision.reason.replace("this run", metrics["version"]) == metrics["reason"]
+
+
+def test_the_preview_asks_for_the_set_that_the_gate_needs(client, tmp_path):
+    records.write_json(tmp_path / "evaluate.json", {"sets": {"dev": {"n": 0, "digest": "a", "models": {}}}})
+    with pytest.raises(InputError, match=r"evaluate\.json: no EX of sense on 'dev' \(sets there: dev\)"):
+        publish.preview({}, tmp_path / "evaluate.json")
+    with pytest.raises(ConfigError, match=r'the section of publish: 1 error\n  gate = "test"'):
+        publish.preview({"gate": "test"}, tmp_path / "evaluate.json")
+
+
 def test_a_gate_that_was_not_evaluated_is_the_users_to_mend(client, tmp_path):
     given = inputs(tmp_path / "in")
     records.write_json(given.evaluation, {"sets": {"dev": {"n": 0, "digest": "a", "models": {}}}})
@@ -157,7 +227,7 @@ def test_strong_data_without_examples(client, tmp_path):
 # --- kill -9
 
 
-def in_child(work: Path, given: publish.Inputs, dies_at: int | None) -> bool:
+def in_child(work: Path, given: publish.Inputs, dies_at: int | None, promote: bool = True) -> bool:
     """Runs the stage in a process of its own that kills itself at its nth call of MLflow's client; True if it came to its end."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # fork and threads: the child uses none of the parent's
@@ -180,7 +250,7 @@ def in_child(work: Path, given: publish.Inputs, dies_at: int | None) -> bool:
         try:
             if dies_at is not None:
                 sys.setprofile(count)
-            published(work, given)
+            published(work, given, promote=promote)
             os._exit(0)
         finally:  # never back into the parent's pytest
             traceback.print_exc()
@@ -206,7 +276,8 @@ def state(client) -> dict:
 
 
 @pytest.mark.slow
-def test_killed_at_any_call_and_run_again_it_ends_as_undisturbed(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("promote", "step"), [(True, 7), (False, 16)])
+def test_killed_at_any_call_and_run_again_it_ends_as_undisturbed(promote, step, tmp_path, monkeypatch):
     old, new = inputs(tmp_path / "a", ex=0.5), inputs(tmp_path / "b", ex=0.6, weights=b"w2")
 
     def attempt(name: str, dies_at: int | None) -> tuple[bool, dict, dict]:
@@ -214,16 +285,17 @@ def test_killed_at_any_call_and_run_again_it_ends_as_undisturbed(tmp_path, monke
         home.mkdir()
         client = fresh(home, monkeypatch)
         in_child(home / "w1", old, None)
-        whole = in_child(home / "w2", new, dies_at)
+        whole = in_child(home / "w2", new, dies_at, promote)
         if not whole:
-            in_child(home / "w2", new, None)
+            in_child(home / "w2", new, None, promote)
         record = records.read_json(home / "w2" / "record")
         return whole, state(client), {key: value for key, value in record.items() if not key.endswith("_id")}
 
     _, undisturbed, record = attempt("undisturbed", None)
-    assert undisturbed["aliases"] == {"challenger": 2, "champion": 2, "previous": 1}
-    assert (record["promoted"], record["champion_ex"]) == (True, 0.5)
-    dies_at, whole, step = 1, False, 7
+    moved = {"champion": 2, "previous": 1} if promote else {"champion": 1}
+    assert undisturbed["aliases"] == {"challenger": 2} | moved
+    assert (record["promoted"], record["champion_ex"]) == (promote, 0.5)
+    dies_at, whole = 1, False
     while not whole:
         whole, after, told = attempt(f"killed-{dies_at}", dies_at)
         assert after == undisturbed, dies_at

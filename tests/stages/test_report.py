@@ -284,7 +284,7 @@ def test_nothing_but_the_data(given):
         file.unlink()
     shown = visible(made(given)[0])
     assert "No model has been evaluated yet" in shown
-    assert "There is no metrics/publish.json: sense publish has not run for this report." in shown
+    assert "The model of this run is not published yet: there is no metrics/publish.json, which sense publish writes." in shown
     assert "nothing has been trained for this report" in shown
 
 

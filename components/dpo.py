@@ -1,0 +1,30 @@
+"""Preference-tunes the SFT model: the SENSE model."""
+
+from kfp import dsl
+
+
+@dsl.component(base_image="sense-train:dev", install_kfp_package=False)
+def dpo(
+    section: dict,
+    code_rev: str,
+    data_rev: str,
+    processes: int,
+    sft: dsl.Input[dsl.Model],
+    pairs: dsl.Input[dsl.Dataset],
+    unseen: dsl.Input[dsl.Dataset],
+    model: dsl.Output[dsl.Model],
+    curve: dsl.Output[dsl.Artifact],
+    metrics: dsl.Output[dsl.Metrics],
+    summary: dsl.Output[dsl.Markdown],
+):
+    """Runs the stage dpo on `processes` GPUs."""
+    from pathlib import Path
+
+    from sense.launching import launch
+    from sense.report import markdown
+
+    inputs = {"sft": sft.path, "pairs": pairs.path, "unseen": unseen.path}
+    outputs = {"model": model.path, "curve": curve.path, "metrics": metrics.path}
+    found = launch("dpo", section, inputs, outputs, processes)
+    metrics.metadata.update(markdown.numbers(found))
+    Path(summary.path).write_text(markdown.summary("dpo", found))

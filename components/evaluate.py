@@ -1,0 +1,29 @@
+"""Execution accuracy of base, SFT and SENSE."""
+
+from kfp import dsl
+
+
+@dsl.component(base_image="sense-train:dev", install_kfp_package=False)
+def evaluate(
+    section: dict,
+    code_rev: str,
+    data_rev: str,
+    sft: dsl.Input[dsl.Model],
+    sense: dsl.Input[dsl.Model],
+    dev: dsl.Input[dsl.Dataset],
+    heldout: dsl.Input[dsl.Dataset],
+    predictions: dsl.Output[dsl.Dataset],
+    metrics: dsl.Output[dsl.Metrics],
+    summary: dsl.Output[dsl.Markdown],
+):
+    """Runs the stage evaluate; `summary` is the results table."""
+    from pathlib import Path
+
+    from sense.report import markdown
+    from sense.stages import execute
+
+    inputs = {"sft": sft.path, "sense": sense.path, "dev": dev.path, "heldout": heldout.path}
+    outputs = {"predictions": predictions.path, "metrics": metrics.path}
+    found = execute("evaluate", section, inputs, outputs)
+    metrics.metadata.update(markdown.numbers(found))
+    Path(summary.path).write_text(markdown.summary("evaluate", found))

@@ -1,0 +1,27 @@
+"""Seeds in: checked, executed, split by database."""
+
+from kfp import dsl
+
+
+@dsl.component(base_image="sense-train:dev", install_kfp_package=False)
+def ingest(
+    section: dict,
+    code_rev: str,
+    data_rev: str,
+    seeds: dsl.Input[dsl.Dataset],
+    seed: dsl.Output[dsl.Dataset],
+    dev: dsl.Output[dsl.Dataset],
+    metrics: dsl.Output[dsl.Metrics],
+    summary: dsl.Output[dsl.Markdown],
+):
+    """Runs the stage ingest; `summary` shows what was dropped and why."""
+    from pathlib import Path
+
+    from sense.report import markdown
+    from sense.stages import execute
+
+    inputs = {"seeds": seeds.path}
+    outputs = {"seed": seed.path, "dev": dev.path, "metrics": metrics.path}
+    found = execute("ingest", section, inputs, outputs)
+    metrics.metadata.update(markdown.numbers(found))
+    Path(summary.path).write_text(markdown.summary("ingest", found))

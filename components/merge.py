@@ -1,0 +1,29 @@
+"""The shards of the weak data as one."""
+
+from typing import List  # noqa: UP035  (KFP reads this spelling alone)
+
+from kfp import dsl
+
+
+@dsl.component(base_image="sense-train:dev", install_kfp_package=False)
+def merge(
+    section: dict,
+    code_rev: str,
+    data_rev: str,
+    unseen: dsl.Input[dsl.Dataset],
+    parts: dsl.Input[List[dsl.Dataset]],
+    samples: dsl.Output[dsl.Dataset],
+    metrics: dsl.Output[dsl.Metrics],
+    summary: dsl.Output[dsl.Markdown],
+):
+    """Joins the samples of all shards, in the order of the questions."""
+    from pathlib import Path
+
+    from sense.records import write_json
+    from sense.report import markdown
+    from sense.stages.sample import merge
+
+    found = merge(section, Path(unseen.path), [Path(part.path) for part in parts], Path(samples.path))
+    write_json(Path(metrics.path), found)
+    metrics.metadata.update(markdown.numbers(found))
+    Path(summary.path).write_text(markdown.summary("sample", found))

@@ -1,0 +1,38 @@
+"""The HTML report of the run."""
+
+from kfp import dsl
+
+
+@dsl.component(base_image="sense-train:dev", install_kfp_package=False)
+def report(
+    section: dict,
+    code_rev: str,
+    data_rev: str,
+    metrics: dsl.Input[dsl.Dataset],
+    strong: dsl.Input[dsl.Dataset],
+    unseen: dsl.Input[dsl.Dataset],
+    samples: dsl.Input[dsl.Dataset],
+    pairs: dsl.Input[dsl.Dataset],
+    dev: dsl.Input[dsl.Dataset],
+    heldout: dsl.Input[dsl.Dataset],
+    predictions: dsl.Input[dsl.Dataset],
+    report: dsl.Output[dsl.HTML],
+):
+    """Runs the stage report."""
+    from sense.stages import execute
+
+    execute(
+        "report",
+        section,
+        {
+            "metrics": metrics.path,
+            "strong": strong.path,
+            "unseen": unseen.path,
+            "samples": samples.path,
+            "pairs": pairs.path,
+            "dev": dev.path,
+            "heldout": heldout.path,
+            "predictions": predictions.path,
+        },
+        {"report": report.path},
+    )

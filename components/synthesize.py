@@ -1,0 +1,28 @@
+"""Strong data: written by the teacher, executed, split by database."""
+
+from kfp import dsl
+
+
+@dsl.component(base_image="sense-train:dev", install_kfp_package=False)
+def synthesize(
+    section: dict,
+    code_rev: str,
+    data_rev: str,
+    seed: dsl.Input[dsl.Dataset],
+    strong: dsl.Output[dsl.Dataset],
+    unseen: dsl.Output[dsl.Dataset],
+    heldout: dsl.Output[dsl.Dataset],
+    metrics: dsl.Output[dsl.Metrics],
+    summary: dsl.Output[dsl.Markdown],
+):
+    """Runs the stage synthesize; `summary` shows the funnel and the hardness."""
+    from pathlib import Path
+
+    from sense.report import markdown
+    from sense.stages import execute
+
+    inputs = {"seed": seed.path}
+    outputs = {"strong": strong.path, "unseen": unseen.path, "heldout": heldout.path, "metrics": metrics.path}
+    found = execute("synthesize", section, inputs, outputs)
+    metrics.metadata.update(markdown.numbers(found))
+    Path(summary.path).write_text(markdown.summary("synthesize", found))

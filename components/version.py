@@ -1,0 +1,56 @@
+"""The data of the run as a version: dvc.lock, and the data in the remote that it names."""
+
+from kfp import dsl
+
+
+@dsl.component(base_image="sense-train:dev", install_kfp_package=False)
+def version(
+    params: str,
+    remote: str,
+    project: str,
+    code_rev: str,
+    data_rev: str,
+    seeds: dsl.Input[dsl.Dataset],
+    seed: dsl.Input[dsl.Dataset],
+    dev: dsl.Input[dsl.Dataset],
+    strong: dsl.Input[dsl.Dataset],
+    unseen: dsl.Input[dsl.Dataset],
+    heldout: dsl.Input[dsl.Dataset],
+    weak: dsl.Input[dsl.Model],
+    samples: dsl.Input[dsl.Dataset],
+    pairs: dsl.Input[dsl.Dataset],
+    ingest_metrics: dsl.Input[dsl.Metrics],
+    synthesize_metrics: dsl.Input[dsl.Metrics],
+    sample_metrics: dsl.Input[dsl.Metrics],
+    prefer_metrics: dsl.Input[dsl.Metrics],
+    lock: dsl.Output[dsl.Artifact],
+    summary: dsl.Output[dsl.Markdown],
+):
+    """Pushes the data and writes the dvc.lock that a working copy of the same revision takes over; tells MLflow.
+
+    `project` is the folder with dvc.yaml where the task runs.
+    """
+    from pathlib import Path
+
+    from sense import versions
+    from sense.report import markdown
+
+    made = versions.Made(
+        seeds=Path(seeds.path),
+        seed=Path(seed.path),
+        dev=Path(dev.path),
+        strong=Path(strong.path),
+        unseen=Path(unseen.path),
+        heldout=Path(heldout.path),
+        weak=Path(weak.path),
+        samples=Path(samples.path),
+        pairs=Path(pairs.path),
+        ingest_metrics=Path(ingest_metrics.path),
+        synthesize_metrics=Path(synthesize_metrics.path),
+        sample_metrics=Path(sample_metrics.path),
+        prefer_metrics=Path(prefer_metrics.path),
+    )
+    digests = versions.commit(Path(project), remote, params, made, Path(lock.path))
+    lock.metadata.update(digests)
+    lock.metadata["run_id"] = versions.record(digests, remote, Path(lock.path))
+    Path(summary.path).write_text(markdown.summary("version", digests))

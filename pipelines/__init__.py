@@ -1,0 +1,1 @@
+"""Kubeflow pipelines made of the components."""

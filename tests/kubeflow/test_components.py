@@ -1,0 +1,53 @@
+"""Every component: the ports of its stage, typed, and nothing in it but a call of the library."""
+
+import importlib
+import json
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from sense.stages import STAGES, module
+
+ROOT = Path(__file__).parents[2]
+TASKS = sorted(path.stem for path in (ROOT / "components").glob("[a-z]*.py"))
+PARAMETERS = {"section", "code_rev", "data_rev", "processes", "shard", "shards", "promote"}
+TYPES = {
+    "metrics": "system.Metrics",
+    "report": "system.HTML",
+    "model": "system.Model",
+    "sft": "system.Model",
+    "sense": "system.Model",
+}
+
+
+def spec(name):
+    return getattr(importlib.import_module(f"components.{name}"), name).component_spec
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_the_ports_of_a_component_are_the_fields_of_its_stage(stage):
+    found, code = spec(stage), module(stage)
+    assert set(found.inputs) - PARAMETERS == {field.name for field in fields(code.Inputs)}
+    assert set(found.outputs) - {"summary"} == {field.name for field in fields(code.Outputs)}
+    assert {"section", "code_rev", "data_rev"} <= set(found.inputs)
+    assert found.inputs["section"].type == "Dict"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_artifacts_have_the_type_that_the_kubeflow_page_shows(stage):
+    found = spec(stage)
+    for name, port in [*found.inputs.items(), *found.outputs.items()]:
+        if name in TYPES and name not in PARAMETERS and not (stage == "report" and name == "metrics"):
+            assert port.type == f"{TYPES[name]}@0.0.1", name
+    if stage != "report":
+        assert found.outputs["summary"].type == "system.Markdown@0.0.1"
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_component_is_short_and_installs_nothing(name):
+    text = (ROOT / "components" / f"{name}.py").read_text()
+    assert len(text.splitlines()) <= 60
+    command = json.dumps(spec(name).implementation.container.command)
+    assert "pip install" not in command
+    assert "from __future__" not in text

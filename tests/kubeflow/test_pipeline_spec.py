@@ -1,0 +1,102 @@
+"""The compiled pipeline: the same text every time, valid for KFP's protobufs, asking for what the profile says."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from google.protobuf import json_format
+from kfp.kubernetes.kubernetes_executor_config_pb2 import KubernetesExecutorConfig
+
+from pipelines.sense import build
+from sense import cli, config
+from sense.kubeflow.compiling import compiled
+from sense.kubeflow.describing import describe
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+PROFILES = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
+
+
+def built(profile, code_rev="code"):
+    file = CONFIGS / f"{profile}.yaml"
+    return compiled(build(config.load(file), file.read_text(), code_rev, "data"))
+
+
+@pytest.fixture(scope="module")
+def large():
+    return built("sense-7b")
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_every_profile_compiles_to_the_same_text_each_time(profile):
+    assert built(profile) == built(profile)
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_a_section_arrives_at_its_component_as_it_is_in_the_file(profile):
+    """KFP has no null and only floating-point numbers: what a component gets must still validate to the same section."""
+    params = config.load(CONFIGS / f"{profile}.yaml")
+    spec = next(yaml.safe_load_all(built(profile)))
+    tasks = spec["root"]["dag"]["tasks"]
+    for task, name in (("ingest", "ingest"), ("synthesize", "synthesize"), ("sft", "sft"), ("sft-2", "weak"), ("dpo", "dpo")):
+        sent = tasks[task]["inputs"]["parameters"]["section"]["runtimeValue"]["constant"]
+        section = getattr(params, name)
+        assert config.validate(type(section), sent, name) == section
+
+
+def test_what_tasks_ask_of_kubernetes_is_valid_for_its_protobuf(large):
+    _, platform = yaml.safe_load_all(large)
+    executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    for asked in executors.values():
+        json_format.ParseDict(asked, KubernetesExecutorConfig())
+        assert asked["securityContext"] == {"runAsGroup": "0", "runAsNonRoot": True, "runAsUser": "1000"}
+
+
+def test_the_table_of_the_large_profile(large):
+    rows = {row["stage"]: row for row in describe(large)}
+    assert list(rows) == [
+        "check", "seeds", "ingest", "synthesize", "sft", "weak", "sample", "merge", "prefer", "dpo", "evaluate", "collect",
+        "gate", "publish", "register", "report", "version",
+    ]  # fmt: skip
+    assert rows["sft"] == {
+        "stage": "sft",
+        "image": "sense-train:0.1.0",
+        "GPU": "8 x nvidia.com/gpu",
+        "cpu": "32",
+        "memory": "512Gi",
+        "nodes": "nvidia.com/gpu.product=NVIDIA-H100-80GB-HBM3",
+        "tolerations": "nvidia.com/gpu:NoSchedule",
+        "volumes": "sense-weights at /weights, sense-checkpoints at /checkpoints, 64Gi memory at /dev/shm",
+        "retries": "3, after 60s x 2",
+        "timeout": "172800 s",
+        "cache": "yes",
+    }
+    assert {name for name, row in rows.items() if row["GPU"]} == {"check", "sft", "weak", "sample", "dpo", "evaluate"}
+    assert {name for name, row in rows.items() if row["cache"] == "no"} == {"check", "gate", "publish", "register", "version"}
+    without = {name for name, row in rows.items() if "sense-checkpoints" not in row["volumes"]}
+    assert without == {"seeds", "merge", "collect", "gate", "version"}
+
+
+def test_secrets_are_named_and_never_written(large, monkeypatch):
+    monkeypatch.setenv("SENSE_API_KEY", "sk-very-secret")
+    text = built("sense-7b")
+    assert text == large
+    assert "sk-very-secret" not in text
+    _, platform = yaml.safe_load_all(text)
+    asked = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]["exec-synthesize"]["secretAsEnv"]
+    assert [secret["optional"] for secret in asked] == [True] * 3
+
+
+def test_a_run_parameter_changes_the_cache_keys():
+    one, other = (next(yaml.safe_load_all(built("tiny", rev))) for rev in ("one", "other"))
+    parameters = [spec["root"]["dag"]["tasks"]["sft"]["inputs"]["parameters"]["code_rev"] for spec in (one, other)]
+    assert [value["runtimeValue"]["constant"] for value in parameters] == ["one", "other"]
+
+
+def test_the_command_writes_the_pipeline(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(CONFIGS.parent)
+    file = tmp_path / "pipeline.yaml"
+    assert cli.main(["pipeline", "compile", "--profile", "tiny", "-o", str(file)]) == 0
+    assert next(yaml.safe_load_all(file.read_text()))["pipelineInfo"]["name"] == "sense"
+    assert cli.main(["pipeline", "describe", "--profile", "tiny"]) == 0
+    assert "synthesize" in capsys.readouterr().out
+    assert cli.main(["pipeline", "compile", "--profile", "none", "-o", str(file)]) == 2

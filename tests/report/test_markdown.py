@@ -1,0 +1,301 @@
+"""The Markdown that the Kubeflow UI shows: its tables, cell by cell, and that nobody else's text becomes markup."""
+
+import re
+from types import SimpleNamespace
+
+import pytest
+
+from sense.metrics import leaves, numbers
+from sense.report import markdown
+
+EASY = {"easy": 2, "medium": 0, "hard": 0, "extra": 1}
+INGEST = {
+    "source": "builtin",
+    "seed": {"examples": 1200, "databases": 4, "hardness": {"easy": 1000, "medium": 200}},
+    "dev": {"examples": 3, "databases": 1, "hardness": EASY},
+    "dropped": {"duplicate": 3, "gold_fails": 5},
+}
+SYNTHESIZE = {
+    "teacher": "llm",
+    "wanted": 30,
+    "funnel": {"asked": 40, "kept": 30, "dropped": {"returns nothing": 8, "duplicate": 2}},
+    "hardness": {"easy": 27, "medium": 0, "hard": 3, "extra": 0},
+    "asked_hardness": {"easy": 30, "medium": 0, "hard": 10, "extra": 0},
+    "complexity": {"1": 30},
+    "domains": {"bees": 20, "clubs": 10},
+    "databases": 6,
+    "splits": {"strong": 20, "heldout": 10},
+}
+SAMPLE = {
+    "questions": 3,
+    "samples": 12,
+    "verdicts": {"match": 3, "sql_error": 9},
+    "distinct": 10,
+    "pass_at_k": 2 / 3,
+    "right": 0.25,
+}
+PREFER = {
+    "questions": 4,
+    "pairs": 1,
+    "strategy": "grouped-any-limit1",
+    "chosen": "gold",
+    "rejected_errors": {"mismatch": 1},
+    "no_pair": {"all_wrong": 2, "same_query": 1},
+    "dropped": {"empty": 7},
+}
+DPO = {
+    "model": "nano",
+    "pairs": 1,
+    "dropped": {"longer than max_length": 2},
+    "steps": 1200,
+    "loss": 0.69314,
+    "rewards_margins": -0.5,
+}
+PUBLISH = {
+    "model": "sense",
+    "version": "3",
+    "promoted": False,
+    "alias": "challenger",
+    "reason": "EX 40.0% on dev against 50.0% of the champion, version 1",
+    "champion_ex": 0.5,
+    "gate": "dev",
+    "ex": 0.4,
+    "champion_before": "1",
+    "run_id": "r1",
+    "model_id": "m1",
+}
+
+
+def row(ex, low, high, paired, easy):
+    wins, losses, p = paired
+    hardness = {"easy": {"n": 3, "ex": easy}, "extra": {"n": 1, "ex": 0.0}}
+    interval = {"ex_low": low, "ex_high": high, "executable": 0.75, "verdicts": {}}
+    return {"n": 4, "ex": ex, **interval, "hardness": hardness, "complexity": {}, "wins": wins, "losses": losses, "mcnemar_p": p}
+
+
+EVALUATE = {
+    "sets": {
+        "heldout": {
+            "n": 4,
+            "digest": "d" * 64,
+            "models": {
+                "base": row(0.0, 0.0, 0.0, (None, None, None), 0.0),
+                "sft": row(0.5, 0.25, 0.75, (3, 1, 0.625), 2 / 3),
+                "sense": row(0.75, 0.5, 1.0, (1, 0, 0.0004), 1.0),
+            },
+        }
+    }
+}
+
+
+def cells(page):
+    """Every row of every table, split into its cells; the lines under the heads left out."""
+    lines = [line for line in page.splitlines() if line.startswith("|") and not line.startswith("|---")]
+    return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
+
+
+def test_seeds():
+    page = markdown.summary("ingest", INGEST)
+    assert page.startswith("Human-written seeds (builtin), every gold executed.\n")
+    assert cells(page) == [
+        ["set", "examples", "databases"],
+        ["seed", "1,200", "4"],
+        ["dev", "3", "1"],
+        ["dropped", "examples"],
+        ["gold fails", "5"],
+        ["duplicate", "3"],
+        ["hardness", "seed", "dev"],
+        ["easy", "1,000", "2"],
+        ["medium", "200", "0"],
+        ["hard", "0", "0"],
+        ["extra", "0", "1"],
+    ]
+    assert "Nothing was dropped." in markdown.funnel(INGEST | {"dropped": {}})
+
+
+def test_strong_data():
+    assert cells(markdown.summary("synthesize", SYNTHESIZE)) == [
+        ["funnel", "examples", "of asked"],
+        ["asked", "40", "100.0%"],
+        ["returns nothing", "8", "20.0%"],
+        ["duplicate", "2", "5.0%"],
+        ["kept", "30", "75.0%"],
+        ["hardness", "asked", "share", "kept", "share"],
+        ["easy", "30", "75.0%", "27", "90.0%"],
+        ["medium", "0", "0.0%", "0", "0.0%"],
+        ["hard", "10", "25.0%", "3", "10.0%"],
+        ["extra", "0", "0.0%", "0", "0.0%"],
+        ["domain", "examples", "share"],
+        ["bees", "20", "66.7%"],
+        ["clubs", "10", "33.3%"],
+        ["split", "examples", "share"],
+        ["strong", "20", "66.7%"],
+        ["held out", "10", "33.3%"],
+    ]
+
+
+def test_of_many_domains_the_commonest_are_shown():
+    many = {f"d{n:02}": 100 - n for n in range(40)}
+    rows = cells(markdown.funnel(SYNTHESIZE | {"domains": many}))
+    shown = [line for line in rows if line[0].startswith("d") and line[0][1:].isdigit()]
+    assert [line[0] for line in shown] == [f"d{n:02}" for n in range(12)]
+    assert ["28 more", "2,086", "64.8%"] in rows  # the sum of 61 to 88; of 3,220
+
+
+@pytest.mark.parametrize("stage", ["sample", "merge"])
+def test_verdicts(stage):
+    page = markdown.summary(stage, SAMPLE)
+    assert page.splitlines()[0] == (
+        "12 samples for 3 questions, 10 of them distinct. **25.0%** are right; 66.7% of the questions have a right one."
+    )
+    assert cells(page) == [["verdict", "samples", "share"], ["sql error", "9", "75.0%"], ["match", "3", "25.0%"]]
+
+
+def test_an_empty_shard_has_no_verdicts():
+    empty = {"questions": 0, "samples": 0, "verdicts": {}, "distinct": 0, "pass_at_k": 0.0, "right": 0.0}
+    assert markdown.summary("sample", empty).startswith("0 samples for 0 questions")
+
+
+def test_pairs():
+    page = markdown.summary("prefer", PREFER)
+    assert page.startswith("**1** pairs, strategy grouped-any-limit1.\n")
+    assert cells(page) == [
+        ["funnel", "questions", "of all"],
+        ["questions", "4", "100.0%"],
+        ["no pair: all wrong", "2", "50.0%"],
+        ["no pair: same query", "1", "25.0%"],
+        ["what is wrong with the rejected answer", "pairs", "share"],
+        ["mismatch", "1", "100.0%"],
+        ["samples left out", "samples"],
+        ["empty", "7"],
+    ]
+
+
+@pytest.mark.parametrize("stage", ["sft", "weak", "dpo"])
+def test_a_training(stage):
+    page = markdown.summary(stage, DPO)
+    assert page.startswith("Last loss: **0.693**, at step 1,200.\n")
+    assert cells(page) == [
+        ["metric", "value"],
+        ["model", "nano"],
+        ["pairs", "1"],
+        [r"dropped.longer than max\_length", "2"],
+        ["steps", "1,200"],
+        ["loss", "0.693"],
+        [r"rewards\_margins", "-0.5"],
+    ]
+
+
+def test_results():
+    page = markdown.summary("evaluate", EVALUATE)
+    assert page.startswith("### held out: 4 synthetic questions on databases that no training saw\n")
+    assert cells(page) == [
+        ["model", "EX", "95% interval", "executable", "change (points)", "won", "lost", "McNemar p"],
+        ["base", "0.0%", "0.0% to 0.0%", "75.0%", "–", "–", "–", "–"],
+        ["SFT", "50.0%", "25.0% to 75.0%", "75.0%", "+50.0", "3", "1", "0.62"],
+        ["SENSE", "75.0%", "50.0% to 100.0%", "75.0%", "+25.0", "1", "0", "&lt; 0.001"],
+        ["hardness", "questions", "base", "SFT", "SENSE"],
+        ["easy", "3", "0.0%", "66.7%", "100.0%"],
+        ["extra", "1", "0.0%", "0.0%", "0.0%"],
+    ]
+    assert "SENSE is 25.0 points above SFT: 1 questions won and 0 lost (McNemar p < 0.001), more than chance explains." in page
+    assert markdown.results({"sets": {}}) == "No model has been evaluated.\n"
+
+
+def test_what_was_published():
+    page = markdown.summary("publish", PUBLISH)
+    assert page.splitlines()[0] == (
+        "**sense** version **3** is **challenger**: EX 40.0% on dev against 50.0% of the champion, version 1."
+    )
+    assert cells(page) == [
+        ["metric", "value"],
+        ["promoted", "False"],
+        [r"champion\_ex", "0.5"],
+        ["gate", "dev"],
+        ["ex", "0.4"],
+        [r"champion\_before", "1"],
+        [r"run\_id", "r1"],
+        [r"model\_id", "m1"],
+    ]
+
+
+@pytest.mark.parametrize(("promoted", "said"), [(True, "may become champion"), (False, "does not become champion")])
+def test_the_gates_decision(promoted, said):
+    found = SimpleNamespace(version="this run", promoted=promoted, reason="EX 40.0% <b>")
+    assert markdown.decision(found) == f"**This run {said}**: EX 40.0% &lt;b&gt;.\n"
+
+
+def test_digests_and_findings():
+    assert cells(markdown.summary("version", {"data/strong": "a1.dir", "seeds": "b2"})) == [
+        ["metric", "value"],
+        ["data/strong", "a1.dir"],
+        ["seeds", "b2"],
+    ]
+    found = [("MLflow", True, "sqlite:///mlflow.db"), ("GPUs", False, "1 wanted | 0 there")]
+    assert cells(markdown.findings(found)) == [
+        ["what", "", "found"],
+        ["MLflow", "ok", r"sqlite\:///mlflow.db"],
+        ["GPUs", "FAILED", r"1 wanted \| 0 there"],
+    ]
+
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(2)>",
+    "a | b || c",
+    "[click](javascript:alert(3))",
+    "![x](http://evil.example/?leak)",
+    "https://evil.example",
+    "**bold** _it_ ~~gone~~ ==mark== `code`",
+    "line\nbreak\r\n| new | row |\n# heading",
+    "\u202eesrever\u0007",
+    "&lt;b&gt; &#60;",
+    "\\",
+    "someone@example.com",
+]
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_what_a_model_wrote_stays_text_in_its_cell(hostile):
+    pages = [
+        markdown.summary("synthesize", SYNTHESIZE | {"domains": {hostile: 30}, "teacher": hostile}),
+        markdown.summary("ingest", INGEST | {"source": hostile, "dropped": {hostile: 1}}),
+        markdown.summary("prefer", PREFER | {"strategy": hostile}),
+        markdown.summary("dpo", DPO | {"model": hostile}),
+        markdown.summary("publish", PUBLISH | {"reason": hostile, "gate": hostile}),
+        markdown.summary("other", {hostile: hostile}),
+        markdown.decision(SimpleNamespace(version="this run", promoted=False, reason=hostile)),
+    ]
+    plain = [
+        markdown.summary("synthesize", SYNTHESIZE | {"domains": {"x": 30}}),
+        markdown.summary("ingest", INGEST | {"dropped": {"x": 1}}),
+        *(markdown.summary(stage, metrics) for stage, metrics in (("prefer", PREFER), ("dpo", DPO), ("publish", PUBLISH))),
+        markdown.summary("other", {"x": "x"}),
+        markdown.decision(SimpleNamespace(version="this run", promoted=False, reason="x")),
+    ]
+    for page, other in zip(pages, plain, strict=True):
+        assert [len(line) for line in cells(page)] == [len(line) for line in cells(other)]
+        assert page.count("\n") == other.count("\n")
+        assert not re.search(r"[<>]", page)
+        assert not re.search(r"(?<!\\)(\[|~|`|@|://)", page)
+        assert "\u202e" not in page
+
+
+def test_escaped_text_means_what_it_was():
+    def meant(text):  # as CommonMark reads it
+        bare = re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", text)
+        return bare.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+
+    for hostile in HOSTILE:
+        if hostile.isprintable():
+            assert meant(markdown.escaped(hostile)) == hostile
+    long = "x" * 5000
+    assert markdown.escaped(long) == "x" * 600 + " …"
+
+
+def test_numbers_are_the_finite_ones():
+    nested = {"a": {"b": 1, "c": {"d": 0.5}}, "flag": True, "name": "x", "none": None, "nan": float("nan"), "inf": float("inf")}
+    assert numbers(nested) == {"a.b": 1.0, "a.c.d": 0.5}
+    assert {type(value) for value in numbers(nested).values()} == {float}
+    assert list(leaves(nested)) == ["a.b", "a.c.d", "flag", "name", "none", "nan", "inf"]
+    assert leaves({}) == {}
