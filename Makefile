@@ -4,12 +4,19 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 READY := .venv/ready
 EXTRAS := train,data,pipeline,serve,dev
+# For `make image`: IMAGE=... its name, DOCKER=... what builds it, BUILD_FLAGS=... more for the build, such as --build-arg.
+DOCKER ?= docker
+IMAGE ?= sense-train:dev
+BUILD_FLAGS ?=
+# as sense/tracking/revision.py tells it
+REVISION = $(shell git rev-parse HEAD)$(if $(shell git status --porcelain -- sense),-dirty)
 
-.PHONY: help demo test check bench clean
+.PHONY: help demo test check bench image clean
 help:
 	@echo 'make demo    the whole pipeline on this machine, ends with report/index.html   (SEEDS=folder: your own seeds)'
 	@echo 'make test    the tests'
 	@echo 'make check   format, lint, types, arrows'
+	@echo 'make image   the container image that runs the pipeline on a cluster   (IMAGE=name)'
 	@echo 'make clean   delete what runs made (data, models, metrics, report, mlflow.db); .venv stays'
 
 $(READY): pyproject.toml constraints.txt
@@ -37,6 +44,9 @@ check: $(READY)
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/pytest tests/test_arrows.py
+
+image:
+	$(DOCKER) build --target train --build-arg REVISION=$(REVISION) $(BUILD_FLAGS) -t $(IMAGE) .
 
 clean:
 	rm -rf data models metrics report dvc.lock mlflow.db .mlflow.db.lock mlruns mlartifacts .sense dvc_plots

@@ -1,0 +1,112 @@
+# Two images from one recipe, for the classic builder and BuildKit alike:
+#   train   runs every stage and every Kubeflow component:  make image
+#   serve   the upstream vLLM image and, in an environment of its own, SENSE:  docker build --target serve .
+# Arguments:
+#   PYTHON_IMAGE  base of `train`; name it by digest (python:3.11-slim-bookworm@sha256:...) where builds must repeat
+#   VLLM_IMAGE    base of `serve`
+#   TORCH_INDEX   package index that torch alone comes from. Empty: wherever pip finds it, which on Linux is usually the CUDA
+#                 build. PyTorch's own index has one folder for each CUDA version (cu130) and one without (cpu).
+#   REVISION      git revision of the code: a label, and what MLflow records as the code's revision
+# Nothing is compiled and no compiler is left, so neither torch.compile nor a source build of a CUDA extension works inside.
+ARG PYTHON_IMAGE=python:3.11-slim-bookworm
+ARG VLLM_IMAGE=vllm/vllm-openai:v0.32.0
+
+
+# What pyproject.toml says of the project, without the settings of its tools, which change more often
+FROM ${PYTHON_IMAGE} AS project
+WORKDIR /build
+COPY pyproject.toml .
+RUN sed -i '/^\[tool\./,$d' pyproject.toml && touch README.md LICENSE
+
+
+# All that SENSE needs, without SENSE: changes with requirements and constraints only. Installed from the outside, so that the
+# environment holds no pip.
+FROM ${PYTHON_IMAGE} AS dependencies
+ARG TORCH_INDEX=""
+ENV PIP_PYTHON=/opt/venv/bin/python PIP_CONSTRAINT=/build/constraints.txt PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+WORKDIR /build
+COPY --from=project /build .
+COPY constraints.txt .
+# `.` is an empty package with SENSE's name, requirements and command; sense.pth says where its modules will be. Of kfp, tasks run
+# the executor, which is all standard library: its requirements are for compiling and submitting.
+RUN python3 -m venv --without-pip /opt/venv \
+ && if [ -n "$TORCH_INDEX" ]; then python3 -m pip install --no-compile --no-deps --index-url "$TORCH_INDEX" torch; fi \
+ && python3 -m pip install --no-compile '.[train,data]' \
+ && python3 -m pip install --no-compile --no-deps kfp
+# Out with what only builds or tests packages. The rest is compiled here, once, and trusted from then on; the few modules for a
+# newer Python stay as they are.
+RUN cd /opt/venv/lib/python3*/site-packages \
+ && echo /opt/sense > sense.pth \
+ && python3 -m pip uninstall -y setuptools \
+ && find . -path './*.dist-info' -prune -o -type d \( -name tests -o -name test \) -prune -exec rm -r {} + \
+ && find . -name '*.a' -delete \
+ && rm -rf torch/include torch/bin/*[tT]est* torch/bin/protoc* torch/lib/*_test.so \
+ && { /opt/venv/bin/python -m compileall -qq -j 0 --invalidation-mode unchecked-hash . || true; }
+
+
+# SENSE as in a working copy, for DVC too: changes with every commit, takes seconds.
+FROM dependencies AS code
+WORKDIR /opt/sense
+COPY LICENSE dvc.yaml .dvcignore params.yaml ./
+COPY configs configs
+COPY sense sense
+RUN chmod -R u=rwX,go=rX . \
+ && /opt/venv/bin/python -m compileall -q --invalidation-mode unchecked-hash sense
+
+
+FROM ${PYTHON_IMAGE} AS train
+# group 0 may add to the working directory, not change what is there
+RUN echo 'sense:x:1000:0::/tmp:/usr/sbin/nologin' >> /etc/passwd \
+ && mkdir -m 1775 /opt/sense \
+ && python3 -m pip uninstall -y pip setuptools wheel
+COPY --from=dependencies /opt/venv /opt/venv
+# Whatever a library keeps for itself goes under /tmp, the one place that is writable below a read-only root; USER and LOGNAME are
+# for user ids that /etc/passwd does not know.
+ENV PATH=/opt/venv/bin:$PATH USER=sense LOGNAME=sense HOME=/tmp SENSE_WORK=/tmp/sense/work \
+    XDG_CACHE_HOME=/tmp/.cache XDG_CONFIG_HOME=/tmp/.config HF_HOME=/tmp/.cache/huggingface MPLCONFIGDIR=/tmp/.cache/matplotlib \
+    TRITON_CACHE_DIR=/tmp/.cache/triton TORCHINDUCTOR_CACHE_DIR=/tmp/.cache/inductor DVC_SITE_CACHE_DIR=/tmp/.cache/dvc \
+    PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
+    DVC_NO_ANALYTICS=1 HF_HUB_DISABLE_TELEMETRY=1 GIT_PYTHON_REFRESH=quiet
+COPY --from=code /opt/sense /opt/sense
+WORKDIR /opt/sense
+USER 1000:0
+# no ENTRYPOINT: Kubeflow's components and `docker run IMAGE sense --help` both bring their whole command
+CMD ["sense", "--help"]
+ARG PYTHON_IMAGE
+ARG REVISION=""
+ENV SENSE_CODE_REV=${REVISION}
+LABEL org.opencontainers.image.title="sense-train" \
+      org.opencontainers.image.description="SENSE: every stage of the pipeline and the runtime of its Kubeflow components" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.base.name="${PYTHON_IMAGE}" \
+      org.opencontainers.image.revision="${REVISION}"
+
+
+FROM ${VLLM_IMAGE} AS serve
+USER root
+WORKDIR /build
+COPY --from=project /build .
+COPY constraints.txt .
+# vLLM keeps its own versions of everything: SENSE sees none of its packages, nor it SENSE's
+RUN python3 -m venv --without-pip /opt/venv \
+ && python3 -m pip --python /opt/venv/bin/python install --no-cache-dir --disable-pip-version-check -c constraints.txt '.[serve]' \
+ && echo /opt/sense > "$(echo /opt/venv/lib/python3*/site-packages)/sense.pth" \
+ && rm -r /build
+# after vLLM's own python3: only `sense` is found here
+ENV PATH=$PATH:/opt/venv/bin USER=sense LOGNAME=sense HOME=/tmp SENSE_WORK=/tmp/sense/work \
+    XDG_CACHE_HOME=/tmp/.cache XDG_CONFIG_HOME=/tmp/.config HF_HOME=/tmp/.cache/huggingface \
+    TRITON_CACHE_DIR=/tmp/.cache/triton TORCHINDUCTOR_CACHE_DIR=/tmp/.cache/inductor VLLM_CACHE_ROOT=/tmp/.cache/vllm \
+    PYTHONUNBUFFERED=1 VLLM_NO_USAGE_STATS=1 HF_HUB_DISABLE_TELEMETRY=1
+COPY --from=code /opt/sense /opt/sense
+WORKDIR /opt/sense
+USER 1000:0
+ENTRYPOINT []
+CMD ["sense", "--help"]
+ARG VLLM_IMAGE
+ARG REVISION=""
+ENV SENSE_CODE_REV=${REVISION}
+LABEL org.opencontainers.image.title="sense-serve" \
+      org.opencontainers.image.description="SENSE beside vLLM: the model server and the gateway" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.base.name="${VLLM_IMAGE}" \
+      org.opencontainers.image.revision="${REVISION}"

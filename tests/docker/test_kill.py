@@ -1,0 +1,58 @@
+"""A training container killed in the middle and started again, as Kubernetes does on a retry: the same weights in the end."""
+
+import os
+import select
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from sense import records
+from tests.docker.container import docker, run
+
+pytestmark = [pytest.mark.docker, pytest.mark.slow]
+ROOT = Path(__file__).parents[2]
+NAME = f"sense-test-kill-{os.getpid()}"
+
+
+def sft(work: str, model: str) -> list[str]:
+    ports = "--strong /run/sense/strong --seed /run/sense/seed"
+    outputs = f"--model /run/sense/{model} --curve /run/sense/{model}.csv --metrics /run/sense/{model}.json"
+    return ["sh", "-ec", f"SENSE_WORK=/run/sense/{work} exec sense sft --params /run/sense/params.yaml {ports} {outputs}"]
+
+
+@pytest.fixture
+def folder(image, tmp_path):
+    """A folder that containers of any user share, with the data to train on."""
+    tmp_path.chmod(0o777)
+    shutil.copy(ROOT / "configs" / "tiny.yaml", tmp_path / "params.yaml")
+    stages = (
+        "cd /run/sense && export MLFLOW_TRACKING_URI=sqlite:////tmp/mlflow.db && "
+        "sense ingest --seeds /opt/sense/sense/seeds --seed seed --dev dev --metrics ingest.json && "
+        "sense synthesize --seed seed --strong strong --unseen unseen --heldout heldout --metrics synthesize.json"
+    )
+    run(image, "sh", "-ec", stages, mounts={tmp_path: "/run/sense"})
+    return tmp_path
+
+
+def test_a_killed_training_resumes_and_ends_with_the_same_weights(image, folder):
+    options = ["--network", "none", "--read-only", "--tmpfs", "/tmp", "--env", "MLFLOW_TRACKING_URI=sqlite:////tmp/mlflow.db"]
+    options += ["--volume", f"{folder}:/run/sense"]
+    docker("run", "--rm", *options, image, *sft("undisturbed", "whole"))
+    docker("run", "--detach", "--name", NAME, *options, image, *sft("work", "model"))
+    try:
+        while not list(folder.glob("work/sft-*/**/checkpoint-*/trainer_state.json")):
+            assert docker("inspect", "-f", "{{.State.Running}}", NAME) == "true", docker("logs", NAME)
+            select.select([], [], [], 0.05)
+        subprocess.run(["docker", "kill", "--signal", "KILL", NAME], capture_output=True, check=False)
+        assert docker("wait", NAME) == "137"
+        assert not (folder / "model").exists()
+        begun = {path.name for path in folder.glob("work/sft-*/**/checkpoint-*")}
+        docker("run", "--rm", *options, image, *sft("work", "model"))
+    finally:
+        subprocess.run(["docker", "rm", "--force", NAME], capture_output=True, check=False)
+    assert begun
+    assert not list(folder.glob("work/sft-*"))
+    assert records.digest(folder / "model") == records.digest(folder / "whole")
+    assert (folder / "model.csv").read_bytes() == (folder / "whole.csv").read_bytes()

@@ -1,0 +1,94 @@
+"""The tiny pipeline in containers of the image, beside a real MLflow server and a real S3 API."""
+
+import os
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+from mlflow import MlflowClient
+
+from sense import records, versions
+from tests.object_store import BUCKET, ObjectStore
+
+pytestmark = pytest.mark.docker
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def tracking(tmp_path_factory):
+    """The address of an MLflow server on this machine; its store and its files lie in a folder of their own."""
+    folder = tmp_path_factory.mktemp("mlflow")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}", "--artifacts-destination", str(folder / "files")]
+    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    with (folder / "log").open("w") as log, (folder / "log").open() as told:
+        server = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True)
+        try:
+            text = ""
+            while "Application startup complete" not in text:
+                assert server.poll() is None, text
+                select.select([], [], [], 0.1)
+                text += told.read()
+            assert httpx.get(f"http://127.0.0.1:{port}/health").text == "OK"
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            os.killpg(server.pid, signal.SIGKILL)  # it has workers
+            server.wait()
+
+
+@pytest.fixture(scope="module")
+def store():
+    with ObjectStore() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def run(image, tracking, store, tmp_path_factory):
+    """The folder of a run's outputs."""
+    folder = tmp_path_factory.mktemp("docker")
+    for parent in (folder, *folder.parents[:2]):
+        parent.chmod(0o755)  # pytest makes folders for their owner alone; the containers' user must get through
+    text = (ROOT / "configs" / "tiny.yaml").read_text()
+    cluster = f"cluster:\n  image: {image}\n  remote: s3://{BUCKET}/dvc\n"
+    (folder / "params.yaml").write_text(text.replace("cluster:\n", cluster))
+    command = [sys.executable, "-m", "sense", "pipeline", "run", "--runner", "docker", "--root", "out"]
+    environment = {**os.environ, **store.environment, "MLFLOW_TRACKING_URI": tracking}
+    done = subprocess.run(command, check=False, cwd=folder, env=environment, capture_output=True, text=True, timeout=1200)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    shutil.copy(folder / "params.yaml", tmp_path_factory.getbasetemp() / "params.yaml")
+    (found,) = (folder / "out").iterdir()
+    return found
+
+
+def test_the_model_is_in_the_registry_of_the_server(run, tracking):
+    client = MlflowClient(tracking_uri=tracking, registry_uri=tracking)
+    record = records.read_json(run / "publish" / "record")
+    version = client.get_model_version_by_alias("sense", "champion")
+    assert record["uri"] == f"models:/sense/{version.version}"
+    files = [item.path for item in client.list_logged_model_artifacts(record["model_id"], "model")]
+    assert "model/model.safetensors" in files
+
+
+def test_the_data_comes_back_from_s3_by_its_digest(run, store, tmp_path, monkeypatch):
+    for name, value in store.environment.items():
+        monkeypatch.setenv(name, value)
+    lock = yaml.safe_load((run / "version" / "lock").read_text())
+    digests = {out["path"]: out["md5"] for stage in lock["stages"].values() for out in stage["outs"]}
+    versions.pull(f"s3://{BUCKET}/dvc", digests["data/strong"], tmp_path / "strong")
+    assert records.digest(tmp_path / "strong") == records.digest(run / "synthesize" / "strong")
+
+
+def test_tasks_ran_as_the_image_s_user(run):
+    owner = os.getuid() or 1000
+    assert (run / "report" / "report").stat().st_uid == owner
+    assert (run / "sft" / "model" / "model.safetensors").stat().st_uid == owner
