@@ -154,9 +154,9 @@ def _submit(given: Given, options: argparse.Namespace) -> None:
         records.write_text(file, text)
         name = f"sense {version} {datetime.now():%Y-%m-%d %H:%M:%S}"
         run = submitting.submit(options.host, file, version, options.experiment, name, options.namespace)
-    print(run.link)
+    print(run.link, flush=True)  # at once, also into a pipe: the run may take days
     if options.wait:
-        submitting.wait(options.host, run, options.namespace)
+        submitting.wait(options.host, run)
 
 
 _ACTIONS = {"check": _check, "compile": _compile, "describe": _describe, "run": _run, "submit": _submit}
