@@ -15,7 +15,7 @@ from sense.sql.result import Failure, Result
 from sense.sql.statement import Place, Row, Session, collect
 from sense.verdicts import Kind, Limit, Mismatch, VerdictName
 
-_KEPT_ROWS = 200_000  # rows of golds kept for later tasks; on hundreds of databases that is all of them
+_KEPT = 200_000  # cells of golds kept for later tasks, 64 bytes of text or blob counted as one; mostly that is all of them
 
 
 class Task(NamedTuple):
@@ -58,7 +58,7 @@ class Golds:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._kept: OrderedDict[Any, Result | Failure] = OrderedDict()
-        self._rows = 0
+        self._size = 0
 
     def get(self, place: Place, sql: str, errors: str) -> Result | Failure:
         """The outcome of a gold."""
@@ -73,14 +73,17 @@ class Golds:
         outcome = found if isinstance(found, Failure) else Result(*found)
         if key is not None:
             self._kept[key] = outcome
-            self._rows += _size(outcome)
-            while self._rows > _KEPT_ROWS and len(self._kept) > 1:
-                self._rows -= _size(self._kept.popitem(last=False)[1])
+            self._size += _size(outcome)
+            while self._size > _KEPT and len(self._kept) > 1:
+                self._size -= _size(self._kept.popitem(last=False)[1])
         return outcome
 
 
 def _size(outcome: Result | Failure) -> int:
-    return 1 + (len(outcome.rows) * len(outcome.columns) if isinstance(outcome, Result) else 0)
+    if isinstance(outcome, Failure):
+        return 1
+    texts = sum(len(value) for row in outcome.rows for value in row if isinstance(value, (str, bytes)))
+    return 1 + len(outcome.rows) * len(outcome.columns) + (texts + sum(map(len, outcome.columns))) // 64
 
 
 class Gold:
@@ -158,7 +161,7 @@ def _one(session: Session, mode: _Mode, gold: Gold, sql: str, tell: Callable[[bo
     except MemoryError:
         return Ruling(False, "too_large", "the comparison needs more memory than it may use", limit="memory", score=mode.worst)
     if mode.timed:
-        score = reward(session, gold.place, sql, gold.task.gold, partial(tell, True)) if ruling.correct else 0.0
+        score = reward(session, gold.place, sql, gold.task.gold, partial(tell, False)) if ruling.correct else 0.0
         return ruling._replace(score=score)
     return ruling
 

@@ -42,12 +42,19 @@ def task(mode: str, places: tuple[Place, ...], gold: str, predictions: Sequence[
     """The task of judging `predictions` by `gold`, texts cleaned as the mode does."""
     if mode == SPIDER:
         gold = _cleaned(gold) or gold
-        return Task(mode, places, _executed(gold), "order by" in gold.lower(), None, tuple(map(_spider, predictions)))
+        return Task(
+            mode, places, _executed(gold), "order by" in gold.lower(), None, tuple(_sent(*_spider(sql)) for sql in predictions)
+        )
     if mode != STRICT:
-        return Task(mode, places, gold, False, None, tuple((sql, _too_long(sql)) for sql in predictions))
+        return Task(mode, places, gold, False, None, tuple(_sent(sql, _too_long(sql)) for sql in predictions))
     ordered = is_ordered(gold)
     keys = order_columns(gold) if ordered else None
-    return Task(mode, places, gold, ordered, keys, tuple((sql, check_select(sql) or "") for sql in predictions))
+    return Task(mode, places, gold, ordered, keys, tuple(_sent(sql, check_select(sql) or "") for sql in predictions))
+
+
+def _sent(sql: str, reason: str) -> tuple[str, str]:
+    """What a worker is sent: a text that is rejected may be longer than its memory."""
+    return ("", reason) if reason else (sql, "")
 
 
 def _spider(sql: str) -> tuple[str, str]:

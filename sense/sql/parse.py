@@ -101,5 +101,5 @@ def _other_than_select(sql: str) -> str | None:
     if not first:
         return "empty"
     if first not in ("SELECT", "WITH"):
-        return f"not a SELECT: it begins with {first[:20]}"
+        return f"not a SELECT: it begins with {first[:20].encode(errors='replace').decode()}"
     return None if verb in ("SELECT", "") else f"not a SELECT: WITH ... {verb}"

@@ -3,11 +3,14 @@
 import select
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
+from sense.errors import SenseError
 from sense.sql.process import End, Worker
 from sense.sql.sandbox import Limits
 
+_STARTS = 3  # tries to start a worker
 _DEATHS = 2  # a worker that dies once at a statement may have been killed by someone else; twice is the statement's doing
 
 
@@ -70,11 +73,18 @@ class Pool:
             for worker in busy:  # nobody will ask for their answers
                 worker.kill()
 
+    def _new(self) -> Worker:
+        """A new worker; one that dies while it starts may have been killed by someone else."""
+        for _ in range(_STARTS - 1):
+            with suppress(SenseError):
+                return Worker(self._limits)
+        return Worker(self._limits)
+
     def _employ(self, busy: dict[Worker, Unit], next_unit: Callable[[Worker], Unit | None]) -> bool:
         """Gives work to every worker that has none, as far as there is work; True if there was."""
         some = False
         while len(busy) < self._workers:
-            worker = self._idle.pop() if self._idle else Worker(self._limits)
+            worker = self._idle.pop() if self._idle else self._new()
             unit = next_unit(worker)
             if unit is None:
                 self._idle.append(worker)
@@ -90,7 +100,7 @@ class Pool:
                 worker.start(unit.job())
             except BrokenPipeError:
                 worker.kill()
-                worker = Worker(self._limits)
+                worker = self._new()
             else:
                 return worker
 
@@ -109,7 +119,7 @@ class Pool:
                 del busy[worker]
                 unit.lost(found)
                 if unit.left:
-                    busy[self._started(Worker(self._limits), unit)] = unit
+                    busy[self._started(self._new(), unit)] = unit
             else:
                 unit.take(found)
                 if not unit.left:

@@ -40,6 +40,7 @@ class Worker:
 
     def __init__(self, limits: Limits) -> None:
         self._timeout_s = limits.timeout_s
+        self._allowed_s = 1.3 * limits.timeout_s + 0.2
         pipe = subprocess.PIPE
         with tempfile.TemporaryFile() as shared:
             shared.truncate(AT_WORK.size)
@@ -64,7 +65,7 @@ class Worker:
 
     def start(self, job: tuple[Any, ...]) -> None:
         """Sends a job; BrokenPipeError if the worker has died."""
-        AT_WORK.pack_into(self._shared, 0, -1, False)
+        AT_WORK.pack_into(self._shared, 0, -1, False, time.monotonic())
         payload = marshal.dumps(job)
         message = memoryview(HEADER.pack(len(payload)) + payload)
         while message:
@@ -74,8 +75,11 @@ class Worker:
     def answers(self, ready: bool) -> list[Any] | End:
         """The answers since the last ones, maybe none; or how the worker ended, killed here if it is overdue."""
         if not ready:
-            number, compares = self.at_work()
+            number, compares, since = self._state()
             now = time.monotonic()
+            if now < since + self._allowed_s:  # it has got further, and only its message is late
+                self.deadline = self._overdue = since + self._allowed_s
+                return []
             if compares and now < self._overdue + _PATIENCE_S:
                 self.deadline = now + 1.0
                 return []
@@ -94,8 +98,12 @@ class Worker:
 
     def at_work(self) -> tuple[int, bool]:
         """The number of the statement it is at, -1 for the gold, and whether it compares results."""
-        number, compares = AT_WORK.unpack_from(self._shared, 0)
+        number, compares, _ = self._state()
         return number, compares
+
+    def _state(self) -> tuple[int, bool, float]:
+        number, compares, since = self._last if self._shared.closed else AT_WORK.unpack_from(self._shared, 0)
+        return number, compares, since
 
     def _late(self, compares: bool) -> Failure:
         if compares:
@@ -104,7 +112,7 @@ class Worker:
 
     def _wait(self) -> None:
         """Sets `deadline`: one statement's time, and some for what stands between two messages."""
-        self.deadline = self._overdue = time.monotonic() + 1.3 * self._timeout_s + 0.2
+        self.deadline = self._overdue = time.monotonic() + self._allowed_s
 
     def _receive(self) -> Any:
         """The next message; EOFError if the process has ended, TimeoutError if it stops in the middle."""
@@ -129,7 +137,11 @@ class Worker:
         self._process.kill()
         self._input.close()
         self._output.close()
-        return self._process.wait()
+        code = self._process.wait()
+        if not self._shared.closed:
+            self._last = AT_WORK.unpack_from(self._shared, 0)
+            self._shared.close()
+        return code
 
     def close(self) -> None:
         """Lets the process end by itself, as it does when its input ends."""

@@ -64,9 +64,9 @@ class Session:
         """
         try:
             connection = self._connection(place)
-        except (OSError, sqlite3.Error) as error:
+        except (OSError, sqlite3.Error, UnicodeError) as error:
             reason = getattr(error, "strerror", None) or error
-            return Failure("error", f"{place.path}: not a readable SQLite database ({reason})")
+            return Failure("error", f"{place.path}: not a readable SQLite database ({str(reason)[:300]})")
         budget = _Budget(self.limits)
         connection.set_progress_handler(budget.spend, budget.stride)
         # Should the parent die in the middle of a long C call, nobody is left to kill this process but itself.
@@ -105,7 +105,10 @@ class Session:
 
     def _taken(self, connection: sqlite3.Connection, sql: str, take: Take[T]) -> T:
         with closing(connection.execute(sql)) as cursor:
-            return take(tuple(column[0] for column in cursor.description or ()), self._rows(cursor))
+            columns = tuple(column[0] for column in cursor.description or ())
+            if sum(map(len, columns)) > self.limits.max_bytes:
+                raise Stopped("too_large", "bytes", f"more than {self.limits.max_bytes:,} bytes of column names")
+            return take(columns, self._rows(cursor))
 
     def _rows(self, cursor: sqlite3.Cursor) -> Iterator[Row]:
         limits, size = self.limits, 0
@@ -119,7 +122,7 @@ class Session:
             yield row
 
     def _explain(self, error: Exception) -> Failure:
-        code, message = getattr(error, "sqlite_errorcode", None), str(error)
+        code, message = getattr(error, "sqlite_errorcode", None), str(error)[:300]
         if code == sqlite3.SQLITE_TOOBIG and "string or blob" in message:
             return Failure("too_large", f"a value of more than {self.limits.max_value:,} bytes", "value")
         if code == sqlite3.SQLITE_AUTH or message.startswith(("not authorized", "You can only execute one statement")):

@@ -23,7 +23,8 @@ from sense.sql.sandbox import MIB, Limits
 from sense.sql.statement import Place, Session, collect
 
 HEADER = struct.Struct("!Q")
-AT_WORK = struct.Struct("=q?")  # the number of the statement (-1: the gold), and whether it is work without a limit
+# The number of the statement (-1: the gold), whether it is work without a limit, and since when (time.monotonic).
+AT_WORK = struct.Struct("=q?d")
 _EVERY_S = 0.02  # answers wait this long for others, to be sent together
 
 
@@ -38,7 +39,7 @@ class Channel:
     def tell(self, number: int, compares: bool) -> None:
         """Notes what comes next, and lets the parent hear from this process: its patience is for one statement."""
         self.flush(_EVERY_S)
-        AT_WORK.pack_into(self._shared, 0, number, compares)
+        AT_WORK.pack_into(self._shared, 0, number, compares, time.monotonic())
 
     def give(self, answer: Any) -> None:
         """The next answer."""

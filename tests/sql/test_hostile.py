@@ -1,82 +1,160 @@
-"""Statements that attack: each gets a verdict, none changes a file, and the row after it is still executed."""
+"""Statements that attack: each gets a verdict, none changes a file, and the row after it is executed as if nothing had been."""
+
+import os
+import resource
+import sqlite3
+import sys
+from contextlib import closing
 
 import pytest
 
-from sense.config import ExecutionConfig
-from sense.records import digest
-from sense.sql.execute import Executor, Failure, Result
+from sense.records import digest, dump
+from sense.sql import modes
+from sense.sql.execute import Executor, Failure, Result, place
+from sense.sql.score import score
+from sense.sql.tree import MAX_LENGTH
+from tests.sql import hostile
+from tests.sql.hostile import LIMITS, PLAIN, TEXT, filled
 
-N = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)"
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="counts descriptors through /proc")
+LONG_DETAIL = 1000  # characters; what people read is a line
 
-HOSTILE = {
-    "endless recursion": (f"{N} SELECT count(*) FROM n", "timeout"),
-    "endless rows": (f"{N} SELECT i FROM n", "too_large"),
-    "endless recursion in a subquery": (f"SELECT name FROM pet WHERE id IN ({N} SELECT -i FROM n)", "timeout"),
-    "cross join": ("SELECT count(*) FROM " + ", ".join(f"pet p{i}" for i in range(20)), "timeout"),
-    "sort that fills memory": (f"{N} SELECT hex(zeroblob(450000)) || i FROM n ORDER BY 1", "too_large or timeout"),
-    "aggregate that fills memory": (
-        f"{N} SELECT length(group_concat(hex(zeroblob(1000)))) FROM (SELECT i FROM n LIMIT 5000)",
-        "too_large",
-    ),
-    "huge rows": (f"{N} SELECT hex(zeroblob(400000)) FROM n", "too_large"),
-    "printf": ("SELECT printf('%.*c', 999999999, 'x')", "too_large or timeout"),
-    "zeroblob": ("SELECT zeroblob(999999999)", "too_large"),
-    "randomblob": ("SELECT hex(randomblob(999999999))", "too_large"),
-    "replace": ("SELECT replace(replace(hex(zeroblob(400000)), '0', 'aaaaaaaaaa'), 'a', 'aaaaaaaaaa')", "too_large"),
-    "instr, one long C call": ("SELECT instr(hex(zeroblob(450000)), hex(zeroblob(200000)) || '1')", "timeout"),
-    "like, one long C call": ("SELECT hex(zeroblob(450000)) LIKE '%" + "0%" * 400 + "1'", "result or timeout"),
-    "like with a long pattern": ("SELECT 'a' LIKE '" + "%" * 2000 + "'", "error"),
-    "glob backtracking": ("SELECT hex(zeroblob(450000)) GLOB '*" + "[0-9]*" * 100 + "a'", "result or timeout"),
-    "deep expression": ("SELECT " + "(" * 5000 + "1" + ")" * 5000, "error"),
-    "deep function calls": ("SELECT " + "abs(" * 2000 + "1" + ")" * 2000, "error"),
-    "many terms": ("SELECT " + "+".join("1" for _ in range(2000)), "error"),
-    "many compound selects": ("SELECT 1" + " UNION ALL SELECT 1" * 600, "error"),
-    "many columns": ("SELECT " + ",".join("1" for _ in range(2500)), "error"),
-    "many arguments": ("SELECT max(" + ",".join("1" for _ in range(120)) + ")", "error"),
-    "a megabyte": ("SELECT '" + "x" * 1_000_000 + "'", "rejected"),
-    "attach": ("ATTACH DATABASE '{folder}/new.sqlite' AS other", "rejected"),
-    "vacuum into": ("VACUUM INTO '{folder}/copy.sqlite'", "rejected"),
-    "pragma": ("PRAGMA writable_schema = 1", "rejected"),
-    "pragma as a table": ("SELECT * FROM pragma_journal_mode('delete')", "rejected"),
-    "pragma as a table, harmless": ("SELECT * FROM pragma_table_info('pet')", "rejected"),
-    "load_extension": ("SELECT load_extension('libc.so.6', 'system')", "rejected"),
-    "tokenizer pointer": ("SELECT hex(fts3_tokenizer('simple'))", "rejected"),
-    "drop": ("DROP TABLE pet", "rejected"),
-    "insert": ("INSERT INTO pet(id) VALUES (99)", "rejected"),
-    "delete behind with": ("WITH x AS (SELECT 1) DELETE FROM pet", "rejected"),
-    "update returning": ("UPDATE pet SET name = 'x' RETURNING name", "rejected"),
-    "second statement": ("SELECT 1; DROP TABLE pet", "rejected"),
-    "hidden by a comment": ("/* SELECT */ DROP TABLE pet --", "rejected"),
-    "comment that never ends": ("SELECT 1 /* ; DROP TABLE pet", "result"),
-    "string that never ends": ("SELECT 'a ; DROP TABLE pet", "error"),
-    "begin": ("BEGIN EXCLUSIVE", "rejected"),
-    "NUL": ("SELECT 1\0; DROP TABLE pet", "rejected"),
-    "half a character": ("SELECT '\ud800'", "error"),
-    "binding": ("SELECT ?1, :a, @b", "error"),
-    "empty": ("", "rejected"),
-}
+
+@pytest.fixture(scope="module")
+def attacked(tmp_path_factory):
+    return hostile.build(tmp_path_factory.mktemp("hostile"))
+
+
+@pytest.fixture(scope="module")
+def attacks(attacked):
+    return hostile.statements(attacked.parent)
 
 
 @pytest.fixture(scope="module")
 def guarded():
-    limits = ExecutionConfig(timeout_s=0.5, max_rows=1000, max_bytes=1_000_000, max_steps=2_000_000, workers=2)
-    with Executor(limits) as executor:
+    with Executor(LIMITS) as executor:
         yield executor
 
 
-def test_each_hostile_statement_has_a_verdict_and_the_next_row_has_its_result(guarded, pets):
-    before = digest(pets)
-    statements = [sql.replace("{folder}", str(pets.parent)) for sql, _ in HOSTILE.values()]
-    jobs = [(pets, sql) for statement in statements for sql in (statement, "SELECT name FROM pet WHERE id = 1")]
+@pytest.fixture(autouse=True)
+def untouched(attacked):
+    before = digest(attacked)
+    yield
+    assert digest(attacked) == before
+    assert [file.name for file in attacked.parent.iterdir()] == [attacked.name]
+
+
+def plain(number):
+    """The plain statement, written differently for each number, so that each is executed."""
+    return f"{PLAIN} AND {number} = {number}"
+
+
+def rulings(attack, mode):
+    """The verdicts that are right for an attack judged by the plain gold.
+
+    Its result is never the gold's. What gives more than the gold may be stopped before it is known to be too large.
+    """
+    outcomes = attack.select if mode == modes.STRICT else attack.official
+    differs = {"mismatch"} if outcomes & {"result", "too_large"} else set()
+    return outcomes - {"result"} | differs
+
+
+def test_there_is_no_lack_of_attacks(attacks):
+    assert len({attack.sql for attack in attacks}) == len({(attack.family, attack.name) for attack in attacks}) > 250
+
+
+def test_each_hostile_statement_has_an_outcome_and_the_next_one_its_result(guarded, attacked, attacks):
+    jobs = [(attacked, sql) for number, attack in enumerate(attacks) for sql in (attack.sql, plain(number))]
     outcomes = list(guarded.map(jobs))
-    for (name, (_, verdict)), outcome in zip(HOSTILE.items(), outcomes[0::2], strict=True):
+    for attack, outcome in zip(attacks, outcomes[0::2], strict=True):
         got = outcome.verdict if isinstance(outcome, Failure) else "result"
-        assert got in verdict.split(" or "), (name, outcome)
-    assert outcomes[1::2] == [Result(("name",), [("Rex",)])] * len(HOSTILE)
-    assert digest(pets) == before
-    assert [file.name for file in pets.parent.iterdir()] == [pets.name]
+        assert got in attack.select, (attack.family, attack.name, str(outcome)[:300])
+    assert outcomes[1::2] == [Result(("name",), [("Rex",)])] * len(attacks)
 
 
-def test_a_statement_that_sqlite_cannot_interrupt_is_named_as_such(guarded, pets):
-    outcome = guarded.run(pets, HOSTILE["instr, one long C call"][0])
-    assert outcome == Failure("timeout", "more than 0.5 s, at work that SQLite cannot interrupt")
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", modes.MODES)
+def test_each_hostile_prediction_has_a_verdict_and_the_next_one_matches(guarded, attacked, attacks, mode):
+    items = []
+    for number, attack in enumerate(attacks):
+        items += [(attack.name, attacked, attack.sql, PLAIN), (f"after {attack.name}", attacked, plain(number), PLAIN)]
+    verdicts = score(guarded, items, "hostile", mode)
+    assert [verdict.id for verdict in verdicts] == [item[0] for item in items]
+    for attack, verdict in zip(attacks, verdicts[0::2], strict=True):
+        assert verdict.verdict in rulings(attack, mode), (attack.family, str(verdict)[:300])
+        assert dump(verdict).encode()  # a lone surrogate could not be written
+    assert [str(verdict) for verdict in verdicts[1::2] if verdict.verdict != "match"] == []
+    assert [verdict.id for verdict in verdicts if len(verdict.detail) > LONG_DETAIL] == []
+
+
+@pytest.mark.slow
+def test_each_hostile_gold_has_a_verdict_and_the_next_one_matches(guarded, attacked, attacks):
+    items = []
+    for number, attack in enumerate(attacks):
+        items += [(attack.name, attacked, PLAIN, attack.sql), (f"after {attack.name}", attacked, PLAIN, plain(number))]
+    verdicts = score(guarded, items, "hostile")
+    for attack, verdict in zip(attacks, verdicts[0::2], strict=True):
+        # as a gold, any statement is executed, and longer ones than a prediction may be
+        outcomes = attack.select | attack.official | ({"result"} if len(attack.sql) > MAX_LENGTH else set())
+        right = {"mismatch" if outcome == "result" else "gold_error" for outcome in outcomes}
+        assert verdict.verdict in right, (attack.family, str(verdict)[:300])
+    assert [str(verdict) for verdict in verdicts[1::2] if verdict.verdict != "match"] == []
+    assert [verdict.id for verdict in verdicts if len(verdict.detail) > LONG_DETAIL] == []
+
+
+def test_a_statement_that_sqlite_cannot_interrupt_is_named_as_such(guarded, attacked, attacks):
+    (attack,) = (attack for attack in attacks if attack.name == "instr, one long C call")
+    outcome = guarded.run(attacked, attack.sql)
+    assert outcome == Failure("timeout", "more than 0.25 s, at work that SQLite cannot interrupt", "clock")
+
+
+def test_messages_and_names_are_bounded_like_results(guarded, attacked, attacks):
+    outcomes = {attack.name: guarded.run(attacked, attack.sql) for attack in attacks if "huge" in attack.name}
+    failures = {name: outcome for name, outcome in outcomes.items() if isinstance(outcome, Failure)}
+    assert {"a huge error message", "a huge identifier"} <= set(failures)
+    assert [name for name, failure in failures.items() if len(failure.detail) > LONG_DETAIL] == []
+    results = {name: outcome for name, outcome in outcomes.items() if name not in failures}
+    assert [name for name, result in results.items() if sum(map(len, result.columns)) > LIMITS.max_bytes] == []
+
+
+@pytest.mark.parametrize("mode", modes.MODES)
+def test_a_text_that_is_too_long_is_not_even_sent(attacked, mode):
+    task = modes.task(mode, (place(attacked),), PLAIN, ["SELECT 1 --" + "x" * 10 * MAX_LENGTH, PLAIN])
+    assert [reason == "" for _, reason in task.predictions] == [False, True]
+    assert max(len(sql) for sql, _ in task.predictions) <= MAX_LENGTH
+
+
+def test_golds_of_huge_texts_do_not_add_up(attacked):
+    """Each is as large as it may be; all of them together are more than a worker's memory."""
+    huge = [filled(TEXT, attacked.parent, 480_000 + number) for number in range(1000)]
+    items = [(str(number), attacked, f"SELECT {text} AS t", f"SELECT {text}") for number, text in enumerate(huge)]
+    with Executor(LIMITS.model_copy(update={"workers": 1})) as executor:
+        assert {verdict.verdict for verdict in score(executor, items, "huge golds")} == {"match"}
+
+
+def test_a_damaged_database_is_named_even_if_the_damage_is_no_utf8(guarded, tmp_path):
+    path = tmp_path / "damaged.sqlite"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript("CREATE TABLE t(a); PRAGMA writable_schema = ON")
+        connection.execute("UPDATE sqlite_master SET sql = CAST('CREATE TABLE t(a) ' || x'ff' AS TEXT)")
+        connection.commit()
+    outcome = guarded.run(path, "SELECT 1")
+    assert outcome.verdict == "error"
+    assert outcome.detail.startswith(f"{path}: not a readable SQLite database")
+
+
+@LINUX
+def test_workers_that_are_killed_leave_no_descriptors_open(attacked):
+    """Many statements that end their workers, each with a gold of its own, under a limit that two workers stay far below."""
+    text, half = (filled(each, attacked.parent, 450_000) for each in (TEXT, "hex(zeroblob({size} / 2))"))
+    items = [(str(number), attacked, f"SELECT instr({text}, {half} || '1')", f"SELECT {number}") for number in range(40)]
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    used = {int(name) for name in os.listdir("/proc/self/fd")}
+    free = [number for number in range(len(used) + 24) if number not in used][:24]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free[-1] + 1, hard))
+    try:
+        with Executor(LIMITS.model_copy(update={"timeout_s": 0.05})) as executor:
+            verdicts = score(executor, items, "killed")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert [verdict.verdict for verdict in verdicts] == ["timeout"] * len(items)
