@@ -131,7 +131,10 @@ def _run(given: Given, options: argparse.Namespace) -> None:
     from sense.kubeflow import running
     from sense.kubeflow.compiling import compiled
 
-    project = "/opt/sense" if options.runner == "docker" else str(Path.cwd())
+    project = str(Path.cwd())
+    if options.runner == "docker":
+        project = "/opt/sense"
+        running.insist_on_image(given.params.cluster.image)
     pipeline = _built(given._replace(params=running.at_home(given.params)), project)
     environment = {**config.passed_on(), **given.params.cluster.env}
     user = f"{os.getuid() or given.params.cluster.run_as_user}:{given.params.cluster.run_as_group}"  # never root

@@ -2,6 +2,7 @@
 
 import os
 import re
+import subprocess
 import tempfile
 import warnings
 from collections.abc import Callable, Mapping
@@ -21,6 +22,19 @@ def at_home(params: Params) -> Params:
     """The same parameters for a run on this machine, where there are no claims and no node's environment."""
     home = params.cluster.model_copy(update={"weights": None, "checkpoints": None, "env": {}})
     return params.model_copy(update={"cluster": home})
+
+
+def insist_on_image(image: str) -> None:
+    """UserError unless a Docker engine answers and has the image."""
+    try:
+        asked = subprocess.run(["docker", "image", "inspect", image], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        raise UserError("there is no docker here; install it, or take --runner subprocess") from None
+    if "no such image" in asked.stderr.lower():
+        raise UserError(f"cluster.image {image}: Docker has no such image; make image IMAGE={image}")
+    if asked.returncode != 0:
+        said = asked.stderr.strip().splitlines()[-1]
+        raise UserError(f"no Docker engine answers ({said}); start it, or take --runner subprocess")
 
 
 def run(pipeline: Callable[..., Any], runner: Runner, root: Path, environment: Mapping[str, str], user: str) -> Path:

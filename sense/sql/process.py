@@ -40,7 +40,7 @@ class Worker:
 
     def __init__(self, limits: Limits) -> None:
         self._timeout_s = limits.timeout_s
-        self._allowed_s = 1.3 * limits.timeout_s + 0.2
+        self._allowed_s = 1.2 * limits.timeout_s + 0.15  # one that can be stopped ends at the time limit itself
         pipe = subprocess.PIPE
         with tempfile.TemporaryFile() as shared:
             shared.truncate(AT_WORK.size)

@@ -11,7 +11,7 @@ import yaml
 from kfp import dsl
 
 from pipelines.sense import publish_if_better
-from sense import config, records, shards
+from sense import cli, config, records, shards
 from sense.errors import SenseError, UserError
 from sense.kubeflow import running
 from sense.kubeflow.compiling import compiled
@@ -133,3 +133,18 @@ def test_a_failing_task_is_told_with_exit_code_2(tmp_path, monkeypatch):
     records.write_json(model.evaluation, {"sets": {}})
     with pytest.raises(UserError, match=r"Inner task failed: 'gate'; its log is above"):
         running.run(_judging(model, params), "subprocess", tmp_path / "out", {}, "")
+
+
+def test_a_container_run_without_its_image_or_engine_is_refused_before_anything_runs(tmp_path, monkeypatch, capsys):
+    text = (ROOT / "configs" / "tiny.yaml").read_text()
+    (tmp_path / "params.yaml").write_text(text.replace("cluster:\n", "cluster:\n  image: sense-train:never-built\n"))
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["pipeline", "run", "--runner", "docker"]) == 2
+    said = capsys.readouterr().err
+    assert any(
+        fix in said for fix in ("make image IMAGE=sense-train:never-built", "no Docker engine answers", "there is no docker")
+    )
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path / 'none.sock'}")
+    assert cli.main(["pipeline", "run", "--runner", "docker"]) == 2
+    assert "--runner subprocess" in capsys.readouterr().err
+    assert not (tmp_path / ".sense").exists()
