@@ -73,7 +73,7 @@ def test_each_hostile_statement_has_an_outcome_and_the_next_one_its_result(guard
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", modes.MODES)
+@pytest.mark.parametrize("mode", [mode for mode in modes.MODES if mode != "bird-rves@1"])  # which is bird-ex@1, 100 times over
 def test_each_hostile_prediction_has_a_verdict_and_the_next_one_matches(guarded, attacked, attacks, mode):
     items = []
     for number, attack in enumerate(attacks):

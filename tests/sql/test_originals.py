@@ -18,7 +18,7 @@ from sense.sql.score import score
 
 ROOT = Path(__file__).parents[2]
 SPIDER = ROOT.parent / "shared" / "spider"
-SPIDER_PAIRS = 2_000
+SPIDER_PAIRS = 1_200
 MAX_STEPS = 2_000_000  # for the originals; what takes more is left out
 ORIGINALS = {"spider-exec@1": spider_exec, "bird-ex@1": bird_ex, "bird-f1@1": bird_f1}
 NOT_RUN = ("PRAGMA", "EXPLAIN")  # the originals run them; here they are rejected
