@@ -21,10 +21,11 @@ def dpo(
     from pathlib import Path
 
     from sense.launching import launch
+    from sense.metrics import numbers
     from sense.report import markdown
 
     inputs = {"sft": sft.path, "pairs": pairs.path, "unseen": unseen.path}
     outputs = {"model": model.path, "curve": curve.path, "metrics": metrics.path}
     found = launch("dpo", section, inputs, outputs, processes)
-    metrics.metadata.update(markdown.numbers(found))
+    metrics.metadata.update(numbers(found))
     Path(summary.path).write_text(markdown.summary("dpo", found))

@@ -21,6 +21,7 @@ def publish(
     """Runs the stage publish; without `promote` the version is registered and champion stays. `record` names the version."""
     from pathlib import Path
 
+    from sense.metrics import numbers
     from sense.report import markdown
     from sense.stages import execute
 
@@ -33,5 +34,5 @@ def publish(
     }
     outputs = {"record": record.path, "metrics": metrics.path}
     found = execute("publish", section | {"promote": promote}, inputs, outputs)
-    metrics.metadata.update(markdown.numbers(found))
+    metrics.metadata.update(numbers(found))
     Path(summary.path).write_text(markdown.summary("publish", found))

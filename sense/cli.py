@@ -69,24 +69,10 @@ def _parser(command: str) -> argparse.ArgumentParser:
         sub = commands.add_parser(stage, help=about, description=about[0].upper() + about[1:] + ".")
         if stage == command:
             _stage_flags(sub, stage)
-    about = "judge a file of predictions, of whatever model, by the gold: EX as SENSE, Spider or BIRD define it"
-    scoring = commands.add_parser("score", help=about, description=about[0].upper() + about[1:] + ".")
-    if command == "score":
-        _score_flags(scoring)
-    about = "the pipeline on Kubeflow: compile, describe, run on this machine, submit"
-    pipeline = commands.add_parser("pipeline", help=about, description=about[0].upper() + about[1:] + ".")
-    if command == "pipeline":
-        from sense.pipeline import flags
-
-        flags(pipeline)
-    about = "set keys of params.yaml, keeping its comments"
-    profile = commands.add_parser("profile", help=about, description=about[0].upper() + about[1:] + ".")
-    if command == "profile":
-        _profile_flags(profile)
-    about = "print the results table of the last run, and where its report lies"
-    results = commands.add_parser("results", help=about, description=about[0].upper() + about[1:] + ".")
-    if command == "results":
-        _results_flags(results)
+    for name, (about, flags) in _OTHERS.items():
+        sub = commands.add_parser(name, help=about, description=about[0].upper() + about[1:] + ".")
+        if name == command:
+            flags(sub)
     return parser
 
 
@@ -227,6 +213,20 @@ def _results_flags(parser: argparse.ArgumentParser) -> None:
         "--report", type=Path, default=Path("report/index.html"), metavar="PATH", help="default: report/index.html"
     )
     parser.epilog = "example:\n  sense results"
+
+
+def _pipeline_flags(parser: argparse.ArgumentParser) -> None:
+    from sense.pipeline import flags
+
+    flags(parser)
+
+
+_OTHERS = {
+    "score": ("judge a file of predictions, of whatever model, by the gold: EX as SENSE, Spider or BIRD define it", _score_flags),
+    "pipeline": ("the pipeline on Kubeflow: compile, describe, run on this machine, submit", _pipeline_flags),
+    "profile": ("set keys of params.yaml, keeping its comments", _profile_flags),
+    "results": ("print the results table of the last run, and where its report lies", _results_flags),
+}
 
 
 def _profile(options: argparse.Namespace) -> int:

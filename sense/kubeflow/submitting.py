@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import kfp_server_api as rest  # type: ignore[import-untyped]
+import kfp_server_api as rest
 import urllib3
 from urllib3.exceptions import HTTPError
 
@@ -158,14 +158,13 @@ def _client(host: str, besides: str = "then submit again") -> Iterator[Any]:
 def _explained(error: Exception) -> tuple[str, str]:
     """What the server or the way to it says, and what to do about it."""
     if isinstance(error, HTTPError):
-        return str(getattr(error, "reason", error)).rstrip(
-            "."
-        ), "check --host and that the server runs and can be reached from here"
+        said = str(getattr(error, "reason", error)).rstrip(".")
+        return said, "check --host and that the server runs and can be reached from here"
     status = getattr(error, "status", 0)
     if 300 <= status < 400:
         return f"{status}, a redirect, as to a login page", f"{_LOGIN}, or --host to the address it redirects to"
-    said = _message(getattr(error, "body", "") or "").strip().splitlines()
-    what = f"{status} {getattr(error, 'reason', '')}" + (f", {said[0][:300]}" if said else "")
+    lines = _message(getattr(error, "body", "") or "").strip().splitlines()
+    what = f"{status} {getattr(error, 'reason', '')}" + (f", {lines[0][:300]}" if lines else "")
     return what, _FIXES.get(status, "its own log says why (kubectl logs deployment/ml-pipeline)")
 
 

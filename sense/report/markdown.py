@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
-from sense.metrics import is_number, leaves, numbers  # noqa: F401  (numbers is for the components, beside summary)
+from sense.metrics import is_number, leaves
 from sense.records import HARDNESS
 from sense.report import making, text
 from sense.report import results as tables

@@ -96,13 +96,18 @@ class Worker:
         self._wait()
         return received
 
+    @property
+    def ended(self) -> bool:
+        """Whether it was killed, or found dead."""
+        return self._shared.closed
+
     def at_work(self) -> tuple[int, bool]:
         """The number of the statement it is at, -1 for the gold, and whether it compares results."""
         number, compares, _ = self._state()
         return number, compares
 
     def _state(self) -> tuple[int, bool, float]:
-        number, compares, since = self._last if self._shared.closed else AT_WORK.unpack_from(self._shared, 0)
+        number, compares, since = self._last if self.ended else AT_WORK.unpack_from(self._shared, 0)
         return number, compares, since
 
     def _late(self, compares: bool) -> Failure:
@@ -138,7 +143,7 @@ class Worker:
         self._input.close()
         self._output.close()
         code = self._process.wait()
-        if not self._shared.closed:
+        if not self.ended:
             self._last = AT_WORK.unpack_from(self._shared, 0)
             self._shared.close()
         return code

@@ -27,7 +27,7 @@ class Schedule:
         """The next task of a worker."""
         places = self._on.get(worker)
         if places not in self._tasks:
-            taken = set(self._on.values())
+            taken = {places for other, places in self._on.items() if not other.ended}
             free = [places for places in self._tasks if places not in taken] or list(self._tasks)
             if not free:
                 return None
