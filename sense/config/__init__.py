@@ -20,6 +20,16 @@ from sense.config.environment import api_key, environment, is_main_process, pass
 from sense.config.outcome import EvaluateConfig, PublishConfig, ReportConfig
 from sense.config.params import Params, load, parse, validate
 from sense.config.section import Section
+from sense.config.serving import (
+    BackendConfig,
+    DatabasesConfig,
+    GenerationConfig,
+    LimitsConfig,
+    LocalConfig,
+    ServeConfig,
+    ServedConfig,
+    VllmConfig,
+)
 from sense.config.training import (
     DpoConfig,
     LoraConfig,
@@ -32,15 +42,20 @@ from sense.config.training import (
 )
 
 __all__ = [
+    "BackendConfig",
     "ClaimConfig",
     "ClusterConfig",
     "DataConfig",
+    "DatabasesConfig",
     "DpoConfig",
     "EvaluateConfig",
     "ExecutionConfig",
+    "GenerationConfig",
     "GrammarConfig",
     "IngestConfig",
+    "LimitsConfig",
     "LlmConfig",
+    "LocalConfig",
     "LoraConfig",
     "ModelConfig",
     "NanoConfig",
@@ -53,12 +68,15 @@ __all__ = [
     "ResourcesConfig",
     "SampleConfig",
     "Section",
+    "ServeConfig",
+    "ServedConfig",
     "SftConfig",
     "ShardConfig",
     "SplitConfig",
     "SynthesizeConfig",
     "TaskConfig",
     "TrainConfig",
+    "VllmConfig",
     "api_key",
     "environment",
     "is_main_process",
