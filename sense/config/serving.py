@@ -11,7 +11,7 @@ from sense.config.training import PromptConfig
 
 
 class LocalConfig(Section):
-    """A model in this process: `models:/NAME@ALIAS` (looked up again every `follow_s` seconds), `models:/NAME/VERSION`, a folder."""
+    """A model in this process: `models:/NAME@ALIAS` (asked again every `follow_s` seconds), `models:/NAME/VERSION`, a folder."""
 
     model: str = "models:/sense@champion"
     follow_s: Positive = 5.0
