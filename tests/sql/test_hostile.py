@@ -49,6 +49,9 @@ def plain(number):
     return f"{PLAIN} AND {number} = {number}"
 
 
+LONG = 50_000  # characters: reading a statement alone takes a good part of the time limit, and all of it beside other work
+
+
 def rulings(attack, mode):
     """The verdicts that are right for an attack judged by the plain gold.
 
@@ -56,7 +59,8 @@ def rulings(attack, mode):
     """
     outcomes = attack.select if mode == modes.STRICT else attack.official
     differs = {"mismatch"} if outcomes & {"result", "too_large"} else set()
-    return outcomes - {"result"} | differs
+    late = {"timeout"} if len(attack.sql) > LONG else set()
+    return outcomes - {"result"} | differs | late
 
 
 def test_there_is_no_lack_of_attacks(attacks):

@@ -1,0 +1,319 @@
+"""Every example as the real Helm engine renders it: linted, valid for Kubernetes 1.33, and sound as a whole."""
+
+import hashlib
+import json
+import re
+import tomllib
+from pathlib import Path
+
+import helm_python as helm
+import jsonschema
+import pytest
+import yaml
+
+from sense.config import GenerationConfig, LimitsConfig, ServeConfig, validate
+from tests.chart import rendering
+from tests.chart.rendering import CHAMPION, CHART, EXAMPLES, documents, find, kinds, pod, render, values
+from tests.chart.validity import KUBERNETES, check
+
+FILES = sorted(file.name for file in EXAMPLES.glob("values-*.yaml"))
+WORKLOADS = ("Deployment", "Pod")
+
+
+@pytest.fixture(params=FILES, scope="module")
+def manifests(request):
+    return render(request.param)
+
+
+def containers(manifest):
+    spec = pod(manifest)
+    return [*spec.get("initContainers", []), *spec["containers"]]
+
+
+def test_there_is_an_example_for_each_case():
+    assert FILES == ["values-cpu.yaml", "values-full.yaml", "values-one-gpu.yaml", "values-tensor-parallel.yaml"]
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_lint_finds_nothing(file):
+    report = helm.lint(CHART, values(file, CHAMPION), strict=True, kube_version=f"v{KUBERNETES}.0")
+    assert report["errors"] == []
+    assert [one["error"] for one in report["messages"]] == ["icon is recommended"]
+
+
+def test_every_manifest_is_valid(manifests):
+    for manifest in manifests:
+        check(manifest)
+
+
+@pytest.mark.parametrize("kind", ["ServiceMonitor", "ScaledObject", "HTTPRoute"])
+def test_the_schema_of_a_custom_resource_refuses_a_misspelt_key(kind):
+    manifest = find(render("values-full.yaml"), kind, "-gateway" if kind == "ServiceMonitor" else "")
+    manifest["spec"]["mispelt"] = 1
+    with pytest.raises(jsonschema.ValidationError, match="mispelt"):
+        check(manifest)
+
+
+def test_the_full_example_has_every_object_that_the_chart_knows():
+    with_ingress = render(
+        "values-full.yaml", set={"httpRoute.enabled": False, "ingress": {"enabled": True, "host": "sql.example.com"}}
+    )
+    rendered = {one["kind"] for one in [*render("values-full.yaml"), *with_ingress]}
+    written = {
+        kind for file in (CHART / "templates").rglob("*.*") for kind in re.findall(r"^kind: (\w+)", file.read_text(), re.M)
+    }
+    assert rendered == written
+
+
+def test_names_are_unique_and_everything_is_in_the_namespace(manifests):
+    assert len(set(kinds(manifests))) == len(manifests)
+    assert {one["metadata"]["namespace"] for one in manifests} == {"serving"}
+
+
+def test_selectors_match_exactly_the_pods_they_mean(manifests):
+    pods = {
+        one["metadata"]["name"]: one["spec"]["template"]["metadata"]["labels"] for one in manifests if one["kind"] == "Deployment"
+    }
+    pods |= {one["metadata"]["name"]: one["metadata"]["labels"] for one in manifests if one["kind"] == "Pod"}
+
+    def matched(selector):
+        return {name for name, labels in pods.items() if selector.items() <= labels.items()}
+
+    for one in manifests:
+        name, spec = one["metadata"]["name"], one.get("spec", {})
+        if one["kind"] in ("Deployment", "PodDisruptionBudget"):
+            assert matched(spec["selector"]["matchLabels"]) == {name}
+        if one["kind"] == "Service":
+            assert matched(spec["selector"]) == {name}
+        if one["kind"] == "NetworkPolicy":
+            expected = set(pods) if name.endswith("-deny") else {name}
+            assert matched(spec["podSelector"]["matchLabels"]) == expected
+        if one["kind"] == "ServiceMonitor":
+            services = [other for other in manifests if other["kind"] == "Service"]
+            wanted = spec["selector"]["matchLabels"].items()
+            (service,) = [other for other in services if wanted <= other["metadata"]["labels"].items()]
+            assert service["metadata"]["name"] == name
+            assert {end["port"] for end in spec["endpoints"]} <= {port["name"] for port in service["spec"]["ports"]}
+
+
+def test_ports_and_references_lead_somewhere(manifests):
+    names = set(kinds(manifests))
+    for one in manifests:
+        if one["kind"] == "Service":
+            target = find(manifests, "Deployment", one["metadata"]["name"])
+            ports = {port["name"] for port in pod(target)["containers"][0]["ports"]}
+            assert {port["targetPort"] for port in one["spec"]["ports"]} <= ports
+        if one["kind"] in ("HorizontalPodAutoscaler", "ScaledObject"):
+            target = one["spec"]["scaleTargetRef"]
+            assert f"{target['kind']}/{target['name']}" in names
+            assert "replicas" not in find(manifests, "Deployment", target["name"])["spec"]
+        if one["kind"] == "HTTPRoute":
+            assert f"Service/{one['spec']['rules'][0]['backendRefs'][0]['name']}" in names
+        if one["kind"] in WORKLOADS:
+            assert f"ServiceAccount/{pod(one)['serviceAccountName']}" in names
+
+
+def test_every_mount_has_its_volume_and_every_volume_a_mount(manifests):
+    for one in [one for one in manifests if one["kind"] in WORKLOADS]:
+        mounted = {mount["name"] for container in containers(one) for mount in container.get("volumeMounts", [])}
+        assert mounted == {volume["name"] for volume in pod(one).get("volumes", [])}
+        for container in containers(one):
+            paths = [mount["mountPath"] for mount in container.get("volumeMounts", [])]
+            assert len(set(paths)) == len(paths)
+
+
+def test_claims_and_config_maps_of_the_chart_exist(manifests):
+    names = set(kinds(manifests))
+    own = {"release-sense-models", "release-sense-feedback", "release-sense-gateway"}
+    for one in [one for one in manifests if one["kind"] == "Deployment"]:
+        for volume in pod(one)["volumes"]:
+            claim = volume.get("persistentVolumeClaim", {}).get("claimName")
+            config = volume.get("configMap", {}).get("name")
+            if claim in own:
+                assert f"PersistentVolumeClaim/{claim}" in names
+            if config:
+                assert f"ConfigMap/{config}" in names
+
+
+def test_pods_are_restricted(manifests):
+    for one in [one for one in manifests if one["kind"] in WORKLOADS]:
+        spec = pod(one)
+        assert spec["automountServiceAccountToken"] is False
+        assert spec["enableServiceLinks"] is False
+        assert spec["securityContext"]["runAsNonRoot"] is True
+        assert spec["securityContext"]["runAsUser"] > 0
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & spec.keys()
+        for container in containers(one):
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "capabilities": {"drop": ["ALL"]},
+                "privileged": False,
+                "readOnlyRootFilesystem": True,
+                "runAsNonRoot": True,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            }
+            assert {"cpu", "memory"} <= container["resources"]["requests"].keys()
+            assert "memory" in container["resources"]["limits"]
+            assert "cpu" not in container["resources"]["limits"]
+            assert len({entry["name"] for entry in container["env"]}) == len(container["env"])
+    for one in [one for one in manifests if one["kind"] == "ServiceAccount"]:
+        assert one["automountServiceAccountToken"] is False
+
+
+def test_every_image_is_pinned(manifests):
+    for one in [one for one in manifests if one["kind"] in WORKLOADS]:
+        for container in containers(one):
+            assert re.fullmatch(r"[a-z0-9./-]+:v?\d+\.\d+\.\d+", container["image"])
+
+
+def test_no_secret_is_in_any_manifest(manifests):
+    assert not [one for one in manifests if one["kind"] == "Secret"]
+    for one in [one for one in manifests if one["kind"] in WORKLOADS]:
+        for container in containers(one):
+            for entry in container["env"]:
+                if entry["name"] in ("SENSE_GATEWAY_KEYS", "VLLM_API_KEY") or entry["name"].startswith("SENSE_DATABASE_"):
+                    assert entry.keys() == {"name", "valueFrom"}
+                    assert entry["valueFrom"].keys() == {"secretKeyRef"}
+
+
+def test_pods_end_in_their_own_time(manifests):
+    vllm, gateway = (find(manifests, "Deployment", name) for name in ("-vllm", "-gateway"))
+    words = rendering.vllm_command(manifests)[0]
+    config = served(manifests)
+    for one, work in ((vllm, float(words[words.index("--shutdown-timeout") + 1])), (gateway, config.limits.request_s)):
+        spec = pod(one)
+        leaving = spec["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
+        assert leaving >= 1
+        assert spec["terminationGracePeriodSeconds"] > leaving + work
+    assert float(words[words.index("--shutdown-timeout") + 1]) >= config.limits.model_s
+
+
+def test_probes(manifests):
+    vllm, gateway = (pod(find(manifests, "Deployment", name))["containers"][0] for name in ("-vllm", "-gateway"))
+
+    def paths(one):
+        return [one[probe]["httpGet"]["path"] for probe in ("startupProbe", "readinessProbe", "livenessProbe")]
+
+    assert paths(vllm) == ["/health", "/health", "/health"]
+    assert paths(gateway) == ["/healthz", "/readyz", "/healthz"]
+
+
+def served(manifests):
+    """The gateway's configuration, as `sense serve` reads it."""
+    text = find(manifests, "ConfigMap", "-gateway")["data"]["serve.yaml"]
+    return validate(ServeConfig, yaml.safe_load(text), "serve.yaml")
+
+
+def test_the_gateway_knows_what_vllm_serves(manifests):
+    config, (words, _) = served(manifests), rendering.vllm_command(manifests)
+    vllm = config.backend.vllm
+    name = words[words.index("--served-model-name") + 1]
+    assert name == "sense-3"
+    assert list(vllm.models) == ["sense-3", "sense-2"]  # the gateway prefers the first
+    assert [(one.name, one.version, one.digest[:4]) for one in vllm.models.values()] == [
+        ("sense", "3", "3b1f"),
+        ("sense", "2", "9c0d"),
+    ]
+    assert vllm.models[name].prompt.schema_style == "compact"
+    service = find(manifests, "Service", "-vllm")
+    assert vllm.url == f"http://{service['metadata']['name']}:{service['spec']['ports'][0]['port']}"
+    assert service["spec"]["ports"][0]["port"] == int(words[words.index("--port") + 1])
+    assert service["metadata"]["name"] != "vllm"
+
+
+def test_the_gateway_finds_what_its_configuration_names(manifests):
+    config = served(manifests)
+    container = pod(find(manifests, "Deployment", "-gateway"))["containers"][0]
+    mounts = {mount["mountPath"]: mount for mount in container["volumeMounts"]}
+    env = {entry["name"] for entry in container["env"]}
+    assert config.host == "0.0.0.0"
+    assert config.port == container["ports"][0]["containerPort"]
+    assert config.data is None
+    assert config.feedback is None or "readOnly" not in mounts[config.feedback]
+    assert config.databases.folders or config.databases.urls
+    assert all(mounts[folder]["readOnly"] for folder in config.databases.folders)
+    assert {config.keys, *config.databases.urls.values()} <= env
+    assert container["command"][:3] == ["sense", "serve", "--config"]
+    assert Path(container["command"][3]).parent.as_posix() in mounts
+    rolled = find(manifests, "Deployment", "-gateway")["spec"]["template"]["metadata"]["annotations"]["checksum/config"]
+    assert (
+        rolled == hashlib.sha256(find(manifests, "ConfigMap", "-gateway")["data"]["serve.yaml"].rstrip("\n").encode()).hexdigest()
+    )
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_the_same_values_give_the_same_bytes(file):
+    merged = values(file, CHAMPION)
+    assert documents(merged) == documents(merged)
+
+
+def test_nothing_looks_at_the_cluster_the_clock_or_chance():
+    source = "".join(file.read_text() for file in (CHART / "templates").rglob("*.*"))
+    assert not re.findall(
+        r"\b(lookup|now|randAlphaNum|randAlpha|randNumeric|uuidv4|genCA|genSelfSignedCert|Capabilities)\b", source
+    )
+
+
+def test_no_script_has_what_kubernetes_would_expand(manifests):
+    for one in [one for one in manifests if one["kind"] in WORKLOADS]:
+        for container in containers(one):
+            assert "$(" not in "".join([*container["command"], *container.get("args", [])])
+
+
+def test_the_chart_is_of_the_same_version_as_sense():
+    project = tomllib.loads((CHART.parent.parent / "pyproject.toml").read_text())["project"]
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    assert (chart["apiVersion"], chart["appVersion"]) == ("v2", project["version"])
+
+
+def test_the_schema_knows_the_gateways_options_and_no_others():
+    gateway = json.loads((CHART / "values.schema.json").read_text())["properties"]["gateway"]["properties"]
+    assert gateway["generation"]["properties"].keys() == GenerationConfig.model_fields.keys()
+    assert gateway["limits"]["properties"].keys() == LimitsConfig.model_fields.keys()
+    execution = gateway["limits"]["properties"]["execution"]["properties"]
+    assert execution.keys() == type(LimitsConfig().execution).model_fields.keys()
+
+
+def test_the_defaults_that_the_chart_reckons_with_are_the_gateways():
+    source = "".join(file.read_text() for file in (CHART / "templates").glob("_*.tpl"))
+    assert {name: float(value) for name, value in re.findall(r'dig "(\w+_s)" (\d+)', source)} == {
+        "request_s": LimitsConfig().request_s,
+        "model_s": LimitsConfig().model_s,
+    }
+
+
+def test_every_object_of_the_schema_is_closed():
+    """additionalProperties is false, or says what free entries look like; `affinity` and `valueFrom` are Kubernetes' own."""
+
+    def walk(schema, path):
+        if isinstance(schema, dict):
+            if schema.get("type") == "object" and schema.get("maxProperties") != 0:
+                closed = schema.get("additionalProperties") is False or isinstance(schema.get("additionalProperties"), dict)
+                assert closed or path[-1] in ("affinity", "valueFrom"), ".".join(path)
+            for key, value in schema.items():
+                walk(value, [*path, key])
+        elif isinstance(schema, list):
+            for number, value in enumerate(schema):
+                walk(value, [*path, str(number)])
+
+    walk(json.loads((CHART / "values.schema.json").read_text()), ["values"])
+
+
+def test_every_value_is_documented():
+    """A comment stands above each key of the first two levels."""
+    lines = (CHART / "values.yaml").read_text().splitlines()
+    bare = []
+    for number, line in enumerate(lines):
+        key = re.match(r"^(  )?(\w+):", line)
+        if key and not lines[number - 1].strip().startswith("#"):
+            bare.append(f"{number + 1}: {line}")
+    assert bare == []
+
+
+def test_the_packaged_chart_is_the_same(tmp_path):
+    archive = helm.package(CHART, destination=tmp_path)
+    with helm.Chart.load(archive) as chart:
+        assert chart.render(values("values-full.yaml", CHAMPION), name="release", namespace="serving") == documents(
+            values("values-full.yaml", CHAMPION)
+        )

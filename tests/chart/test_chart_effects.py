@@ -1,0 +1,109 @@
+"""No option of values.yaml is without effect: each is changed, and the manifests must change."""
+
+import functools
+
+import pytest
+import yaml
+
+from tests.chart.rendering import CHAMPION, CHART, documents, values
+
+
+def leaves(value, path=()):
+    """Every key that holds no further keys, as a dotted path, and its value."""
+    if isinstance(value, dict) and value:
+        for key, inner in value.items():
+            yield from leaves(inner, (*path, key))
+    else:
+        yield ".".join(path), value
+
+
+DEFAULTS = dict(leaves(yaml.safe_load((CHART / "values.yaml").read_text())))
+# what to set where a flipped switch, the next number or another word would be refused or change nothing
+OTHER = {
+    "commonLabels": {"a": "b"},
+    "imagePullSecrets": ["other"],
+    "images.pullPolicy": "Always",
+    "model.prompt.schemaStyle": "ddl",
+    "model.previous": None,
+    "model.digest": "ab" * 32,
+    "model.version": "7",
+    "mlflow.trackingUri": "http://other",
+    "mlflow.env": [],
+    "vllm.command": ["other"],
+    "vllm.gpuMemoryUtilization": 0.5,
+    "vllm.dtype": "half",
+    "vllm.maxModelLen": 9,
+    "vllm.lora.maxRank": 64,
+    "vllm.lora.adapters": [],
+    "vllm.gpu.resource": "amd.com/gpu",
+    "vllm.gpu.count": 2,
+    "vllm.tensorParallelSize": 2,
+    "vllm.keda.prometheusAddress": "http://other",
+    "vllm.pdb.maxUnavailable": 2,
+    "gateway.databases.claims": [],
+    "gateway.databases.urls": [],
+    "gateway.logLevel": "debug",
+    "gateway.generation": {"seed": 5},
+    "gateway.limits": {"queue": 5},
+    "gateway.strategy": {"type": "Recreate"},
+    "ingress.annotations": {"a": "b"},
+    "httpRoute.parentRefs": [{"name": "other"}],
+    "httpRoute.hostnames": [],
+    "httpRoute.timeout": "9s",
+    "networkPolicy.clients": [],
+    "networkPolicy.prometheus": [{"podSelector": {}}],
+    "networkPolicy.dns": [],
+    "networkPolicy.mlflow": [],
+    "networkPolicy.artifacts": [],
+    "networkPolicy.databases": [{"to": [{"podSelector": {}}]}],
+    "test.question": "Why?",
+}
+BY_NAME = {
+    "digest": "sha256:" + "a" * 64,
+    "whenUnsatisfiable": "DoNotSchedule",
+    "interval": "9s",
+    "scrapeTimeout": "9s",
+    "env": [{"name": "X", "value": "y"}],
+    "extraArgs": ["--x"],
+    "tolerations": [{"operator": "Exists"}],
+    **dict.fromkeys(("size", "shmSize", "cacheSize", "sizeLimit", "memory", "cpu"), "3"),
+}
+INGRESS = {"httpRoute.enabled": False, "ingress.enabled": True, "ingress.host": "h"}
+# where an option shows
+WHERE = {
+    "vllm.replicas": {"vllm.keda.enabled": False},
+    "vllm.cpuKvCacheGiB": {"vllm.gpu.count": 0},
+    "vllm.storage.sizeLimit": {"vllm.storage.persistence.enabled": False},
+    "gateway.replicas": {"gateway.hpa.enabled": False},
+    **{f"ingress.{key}": INGRESS for key in ("className", "annotations", "host", "tlsSecret")},
+}
+# what must change with it
+ALONG = {
+    "vllm.gpu.count": {"vllm.tensorParallelSize": 2},
+    "vllm.tensorParallelSize": {"vllm.gpu.count": 2},
+    "ingress.enabled": INGRESS,
+}
+# tests of their own show them: with everything on, only their default is allowed
+ELSEWHERE = {"vllm.storage.persistence.accessMode", "gateway.feedback.accessMode", "vllm.strategy.type"}
+
+
+def another(path, now):
+    """A value that differs from the one in use."""
+    name = path.rpartition(".")[2]
+    if path in OTHER:
+        return OTHER[path]
+    if name in BY_NAME:
+        return BY_NAME[name]
+    if isinstance(now, bool):
+        return not now
+    if isinstance(now, int):
+        return now + 1
+    return "other" if isinstance(now, str) else {"other": "x"}
+
+
+@pytest.mark.parametrize("path", sorted(DEFAULTS.keys() - ELSEWHERE))
+def test_no_option_is_without_effect(path):
+    before = values("values-full.yaml", CHAMPION, set=WHERE.get(path))
+    now = functools.reduce(lambda inner, key: inner.get(key, {}), path.split("."), before)
+    change = {**WHERE.get(path, {}), **ALONG.get(path, {}), path: another(path, DEFAULTS[path] if now == {} else now)}
+    assert documents(values("values-full.yaml", CHAMPION, set=change)) != documents(before)

@@ -1,0 +1,431 @@
+"""What each option does to the manifests; one row an option."""
+
+import pytest
+import yaml
+
+from tests.chart import rendering
+from tests.chart.rendering import find, kinds, pod, render
+from tests.chart.validity import check
+
+ONE = "values-one-gpu.yaml"
+CPU = "values-cpu.yaml"
+FULL = "values-full.yaml"
+
+
+def reach(value, path):
+    """The part of a manifest at a path: keys and positions, and NAME of [{name: NAME, ...}] as =NAME."""
+    for step in path:
+        if isinstance(step, str) and step.startswith("="):
+            (value,) = [one for one in value if one["name"] == step[1:]]
+        else:
+            value = value[step]
+    return value
+
+
+VLLM, GATEWAY = ("Deployment", "-vllm"), ("Deployment", "-gateway")
+POD = ("spec", "template", "spec")
+MAIN = (*POD, "containers", 0)
+FETCH = (*POD, "initContainers", 0)
+META = ("spec", "template", "metadata")
+
+
+@pytest.mark.parametrize(
+    ("file", "options", "where", "path", "expected"),
+    [
+        # names, labels, images
+        (ONE, {"commonLabels": {"team": "x"}}, VLLM, ("metadata", "labels", "team"), "x"),
+        (ONE, {"commonLabels": {"team": "x"}}, GATEWAY, (*META, "labels", "team"), "x"),
+        (ONE, {"nameOverride": "sql"}, ("Service", "-vllm"), ("metadata", "name"), "release-sql-vllm"),
+        (ONE, {"fullnameOverride": "sql"}, ("Service", "-vllm"), ("metadata", "name"), "sql-vllm"),
+        (ONE, {"imagePullSecrets": ["a", "b"]}, VLLM, (*POD, "imagePullSecrets"), [{"name": "a"}, {"name": "b"}]),
+        (ONE, {"imagePullSecrets": ["a"]}, ("Pod", "-test"), ("spec", "imagePullSecrets"), [{"name": "a"}]),
+        (ONE, {"images.pullPolicy": "Always"}, GATEWAY, (*MAIN, "imagePullPolicy"), "Always"),
+        (ONE, {}, VLLM, (*MAIN, "image"), "vllm/vllm-openai:v0.32.0"),
+        (ONE, {}, VLLM, (*FETCH, "image"), "sense-train:0.1.0"),
+        (ONE, {}, GATEWAY, (*MAIN, "image"), "sense-gateway:0.1.0"),
+        (ONE, {"images.gateway.tag": "0.2.0"}, GATEWAY, (*MAIN, "image"), "sense-gateway:0.2.0"),
+        (
+            ONE,
+            {"images.vllm.digest": "sha256:" + "a" * 64},
+            VLLM,
+            (*MAIN, "image"),
+            "vllm/vllm-openai:v0.32.0@sha256:" + "a" * 64,
+        ),
+        # the version
+        (ONE, {}, VLLM, (*META, "labels", "sense/model-version"), "3"),
+        (ONE, {}, VLLM, (*META, "annotations", "sense/model-version"), "3"),
+        (ONE, {"model.digest": "ab" * 32}, VLLM, (*META, "annotations", "sense/model-digest"), "ab" * 32),
+        (ONE, {"model.digest": "ab" * 32}, VLLM, (*META, "labels", "sense/model-digest"), "abababababab"),
+        # where models come from
+        (ONE, {}, VLLM, (*FETCH, "env", "=MLFLOW_TRACKING_URI", "value"), "http://mlflow.mlops.svc:5000"),
+        (ONE, {"mlflow.existingSecret": "s"}, VLLM, (*FETCH, "envFrom"), [{"secretRef": {"name": "s"}}]),
+        (ONE, {"mlflow.env": [{"name": "X", "value": "y"}]}, VLLM, (*FETCH, "env", "=X", "value"), "y"),
+        (ONE, {"vllm.download.resources": {"limits": {"memory": "1Gi"}}}, VLLM, (*FETCH, "resources", "limits", "memory"), "1Gi"),
+        # vLLM's pod
+        (ONE, {"vllm.replicas": 0}, VLLM, ("spec", "replicas"), 0),
+        (ONE, {}, VLLM, ("spec", "strategy", "rollingUpdate"), {"maxSurge": 0, "maxUnavailable": 1}),
+        (ONE, {"vllm.strategy": {"type": "Recreate", "rollingUpdate": None}}, VLLM, ("spec", "strategy"), {"type": "Recreate"}),
+        (ONE, {"vllm.progressDeadlineSeconds": 60}, VLLM, ("spec", "progressDeadlineSeconds"), 60),
+        (ONE, {"vllm.command": ["a", "b"]}, VLLM, (*MAIN, "command"), ["a", "b"]),
+        (ONE, {"vllm.port": 9000}, VLLM, (*MAIN, "ports", 0, "containerPort"), 9000),
+        (ONE, {"vllm.port": 9000}, ("Service", "-vllm"), ("spec", "ports", 0, "port"), 9000),
+        (ONE, {"vllm.startupSeconds": 95}, VLLM, (*MAIN, "startupProbe", "failureThreshold"), 10),
+        (ONE, {"vllm.preStopSeconds": 7}, VLLM, (*MAIN, "lifecycle", "preStop", "sleep", "seconds"), 7),
+        (ONE, {"vllm.shutdownTimeoutSeconds": 300}, VLLM, (*POD, "terminationGracePeriodSeconds"), 325),
+        (
+            ONE,
+            {},
+            VLLM,
+            (*MAIN, "resources"),
+            {
+                "requests": {"cpu": "4", "memory": "32Gi", "nvidia.com/gpu": 1},
+                "limits": {"memory": "32Gi", "nvidia.com/gpu": 1},
+            },
+        ),
+        (
+            ONE,
+            {"vllm.gpu": {"resource": "amd.com/gpu", "count": 2}, "vllm.tensorParallelSize": 2},
+            VLLM,
+            (*MAIN, "resources", "limits"),
+            {"memory": "32Gi", "amd.com/gpu": 2},
+        ),
+        (CPU, {}, VLLM, (*MAIN, "resources"), {"requests": {"cpu": "1", "memory": "3Gi"}, "limits": {"memory": "6Gi"}}),
+        (CPU, {"vllm.cpuKvCacheGiB": 3}, VLLM, (*MAIN, "env", "=VLLM_CPU_KVCACHE_SPACE", "value"), "3"),
+        (ONE, {"vllm.env": [{"name": "HF_HUB_OFFLINE", "value": "0"}]}, VLLM, (*MAIN, "env", "=HF_HUB_OFFLINE", "value"), "0"),
+        (
+            ONE,
+            {"vllm.apiKey": {"existingSecret": "s", "key": "k"}},
+            VLLM,
+            (*MAIN, "env", "=VLLM_API_KEY", "valueFrom", "secretKeyRef"),
+            {"name": "s", "key": "k"},
+        ),
+        (
+            ONE,
+            {"vllm.apiKey": {"existingSecret": "s", "key": "k"}},
+            GATEWAY,
+            (*MAIN, "env", "=VLLM_API_KEY", "valueFrom", "secretKeyRef"),
+            {"name": "s", "key": "k"},
+        ),
+        (ONE, {"vllm.shmSize": "1Gi"}, VLLM, (*POD, "volumes", "=shm", "emptyDir"), {"medium": "Memory", "sizeLimit": "1Gi"}),
+        (ONE, {}, VLLM, (*MAIN, "volumeMounts", "=shm", "mountPath"), "/dev/shm"),
+        (ONE, {"vllm.cacheSize": "1Gi"}, VLLM, (*POD, "volumes", "=cache", "emptyDir", "sizeLimit"), "1Gi"),
+        (CPU, {"vllm.storage.sizeLimit": "9Gi"}, VLLM, (*POD, "volumes", "=models", "emptyDir", "sizeLimit"), "9Gi"),
+        (ONE, {}, VLLM, (*POD, "volumes", "=models", "persistentVolumeClaim", "claimName"), "release-sense-models"),
+        (
+            ONE,
+            {"vllm.storage.persistence.existingClaim": "mine"},
+            VLLM,
+            (*POD, "volumes", "=models", "persistentVolumeClaim", "claimName"),
+            "mine",
+        ),
+        (ONE, {}, VLLM, (*MAIN, "volumeMounts", "=models"), {"name": "models", "mountPath": "/models", "readOnly": True}),
+        (
+            ONE,
+            {"vllm.storage.persistence.storageClass": "fast"},
+            ("PersistentVolumeClaim", "-models"),
+            ("spec",),
+            {"accessModes": ["ReadWriteOnce"], "storageClassName": "fast", "resources": {"requests": {"storage": "100Gi"}}},
+        ),
+        (ONE, {"vllm.runtimeClassName": "nvidia"}, VLLM, (*POD, "runtimeClassName"), "nvidia"),
+        (
+            ONE,
+            {"vllm.podSecurityContext": {"runAsUser": None, "runAsGroup": None, "fsGroup": None}},
+            VLLM,
+            (*POD, "securityContext"),
+            {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+        ),
+        (ONE, {"vllm.nodeSelector": {"gpu": "yes"}}, VLLM, (*POD, "nodeSelector"), {"gpu": "yes"}),
+        (ONE, {"vllm.priorityClassName": "high"}, VLLM, (*POD, "priorityClassName"), "high"),
+        (ONE, {"vllm.affinity": {"podAffinity": {}}}, VLLM, (*POD, "affinity"), {"podAffinity": {}}),
+        (ONE, {"vllm.podLabels": {"a": "b"}}, VLLM, (*META, "labels", "a"), "b"),
+        (ONE, {"vllm.podAnnotations": {"a": "b"}}, VLLM, (*META, "annotations", "a"), "b"),
+        (ONE, {}, VLLM, (*POD, "tolerations", 0, "key"), "nvidia.com/gpu"),
+        (
+            ONE,
+            {"vllm.topologySpread": {"maxSkew": 2, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}},
+            VLLM,
+            (*POD, "topologySpreadConstraints", 0, "topologyKey"),
+            "zone",
+        ),
+        (ONE, {"vllm.pdb.maxUnavailable": "50%"}, ("PodDisruptionBudget", "-vllm"), ("spec", "maxUnavailable"), "50%"),
+        (ONE, {"vllm.serviceAccount.name": "other"}, VLLM, (*POD, "serviceAccountName"), "other"),
+        (ONE, {"vllm.serviceAccount.create": False}, VLLM, (*POD, "serviceAccountName"), "default"),
+        (
+            ONE,
+            {"vllm.serviceAccount.annotations": {"a": "b"}},
+            ("ServiceAccount", "-vllm"),
+            ("metadata", "annotations"),
+            {"a": "b"},
+        ),
+        # KEDA
+        (FULL, {}, ("ScaledObject", ""), ("spec", "minReplicaCount"), 2),
+        (FULL, {"vllm.keda.threshold": 9}, ("ScaledObject", ""), ("spec", "triggers", 0, "metadata", "threshold"), "9"),
+        (
+            FULL,
+            {"model.name": "a.b"},
+            ("ScaledObject", ""),
+            ("spec", "triggers", 0, "metadata", "query"),
+            'sum(vllm:num_requests_waiting{namespace="serving",model_name=~"a[.]b-[0-9]+"})',
+        ),
+        (FULL, {}, ("ScaledObject", ""), ("spec", "triggers", 0, "authenticationRef", "name"), "prometheus"),
+        # the gateway
+        (ONE, {}, GATEWAY, ("spec", "strategy"), {"type": "Recreate"}),
+        (
+            ONE,
+            {"gateway.feedback.enabled": False, "gateway.replicas": 3},
+            GATEWAY,
+            ("spec", "strategy"),
+            {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+        ),
+        (
+            ONE,
+            {"gateway.feedback.accessMode": "ReadWriteMany", "gateway.strategy": {"type": "RollingUpdate"}},
+            GATEWAY,
+            ("spec", "strategy"),
+            {"type": "RollingUpdate"},
+        ),
+        (ONE, {"gateway.port": 9090}, GATEWAY, (*MAIN, "ports", 0, "containerPort"), 9090),
+        (ONE, {"gateway.service.port": 8000}, ("Service", "-gateway"), ("spec", "ports", 0, "port"), 8000),
+        (ONE, {"gateway.service.annotations": {"a": "b"}}, ("Service", "-gateway"), ("metadata", "annotations"), {"a": "b"}),
+        (
+            ONE,
+            {"gateway.keys": {"existingSecret": "s", "key": "k"}},
+            GATEWAY,
+            (*MAIN, "env", "=SENSE_GATEWAY_KEYS", "valueFrom", "secretKeyRef"),
+            {"name": "s", "key": "k"},
+        ),
+        (ONE, {"gateway.env": [{"name": "TZ", "value": "UTC"}]}, GATEWAY, (*MAIN, "env", "=TZ", "value"), "UTC"),
+        (ONE, {"gateway.limits": {"request_s": 90.5}}, GATEWAY, (*POD, "terminationGracePeriodSeconds"), 111),
+        (
+            ONE,
+            {"gateway.feedback.existingClaim": "f"},
+            GATEWAY,
+            (*POD, "volumes", "=feedback"),
+            {"name": "feedback", "persistentVolumeClaim": {"claimName": "f"}},
+        ),
+        (
+            ONE,
+            {},
+            ("PersistentVolumeClaim", "-feedback"),
+            ("metadata", "annotations"),
+            {"helm.sh/resource-policy": "keep"},
+        ),
+        (
+            FULL,
+            {},
+            GATEWAY,
+            (*MAIN, "env", "=SENSE_DATABASE_CRM", "valueFrom", "secretKeyRef"),
+            {"name": "crm-readonly", "key": "url"},
+        ),
+        (
+            FULL,
+            {},
+            GATEWAY,
+            (*MAIN, "volumeMounts", "=database-sales"),
+            {"name": "database-sales", "mountPath": "/databases/sales", "readOnly": True, "subPath": "current"},
+        ),
+        (
+            FULL,
+            {},
+            GATEWAY,
+            (*POD, "volumes", "=database-sales", "persistentVolumeClaim"),
+            {"claimName": "sales-databases", "readOnly": True},
+        ),
+        (FULL, {}, ("HorizontalPodAutoscaler", "-gateway"), ("spec", "maxReplicas"), 8),
+        # outside
+        (FULL, {}, ("HTTPRoute", ""), ("spec", "hostnames"), ["sql.example.com"]),
+        (
+            FULL,
+            {},
+            ("HTTPRoute", ""),
+            ("spec", "parentRefs"),
+            [{"name": "public", "namespace": "gateways", "sectionName": "https"}],
+        ),
+        (FULL, {"httpRoute.timeout": "5s"}, ("HTTPRoute", ""), ("spec", "rules", 0, "timeouts"), {"request": "5s"}),
+        (
+            ONE,
+            {"ingress": {"enabled": True, "host": "h.example.com", "tlsSecret": "t", "className": "nginx"}},
+            ("Ingress", ""),
+            ("spec",),
+            {
+                "ingressClassName": "nginx",
+                "tls": [{"hosts": ["h.example.com"], "secretName": "t"}],
+                "rules": [
+                    {
+                        "host": "h.example.com",
+                        "http": {
+                            "paths": [
+                                {
+                                    "path": "/",
+                                    "pathType": "Prefix",
+                                    "backend": {"service": {"name": "release-sense-gateway", "port": {"name": "http"}}},
+                                }
+                            ]
+                        },
+                    }
+                ],
+            },
+        ),
+        # monitoring
+        (FULL, {}, ("ServiceMonitor", "-vllm"), ("metadata", "labels", "release"), "prometheus"),
+        (
+            FULL,
+            {"monitoring.serviceMonitor.interval": "5s"},
+            ("ServiceMonitor", "-vllm"),
+            ("spec", "endpoints", 0, "interval"),
+            "5s",
+        ),
+        (FULL, {}, ("ConfigMap", "-dashboard"), ("metadata", "labels", "grafana_dashboard"), "1"),
+        (FULL, {}, ("ConfigMap", "-dashboard"), ("metadata", "annotations"), {"grafana_folder": "SENSE"}),
+        # helm test
+        (FULL, {}, ("Pod", "-test"), ("spec", "containers", 0, "env", "=DATABASE", "value"), "sales"),
+        (ONE, {}, ("Pod", "-test"), ("metadata", "annotations", "helm.sh/hook"), "test"),
+    ],
+)
+def test_option(file, options, where, path, expected):
+    manifest = find(render(file, set=options), *where)
+    assert reach(manifest, path) == expected
+    check(manifest)
+
+
+@pytest.mark.parametrize(
+    ("options", "gone"),
+    [
+        ({"vllm.pdb.enabled": False}, "PodDisruptionBudget/release-sense-vllm"),
+        ({"gateway.pdb.enabled": False}, "PodDisruptionBudget/release-sense-gateway"),
+        ({"vllm.serviceAccount.create": False}, "ServiceAccount/release-sense-vllm"),
+        ({"gateway.serviceAccount.create": False}, "ServiceAccount/release-sense-gateway"),
+        ({"gateway.feedback.enabled": False}, "PersistentVolumeClaim/release-sense-feedback"),
+        ({"gateway.feedback.existingClaim": "mine"}, "PersistentVolumeClaim/release-sense-feedback"),
+        ({"vllm.storage.persistence.existingClaim": "mine"}, "PersistentVolumeClaim/release-sense-models"),
+        ({"test.enabled": False}, "Pod/release-sense-test"),
+    ],
+)
+def test_what_is_off_is_not_made(options, gone):
+    assert set(kinds(render(ONE))) - set(kinds(render(ONE, set=options))) == {gone}
+
+
+@pytest.mark.parametrize("part", ["vllm", "gateway"])
+def test_replicas_may_stand_together(part):
+    assert "topologySpreadConstraints" not in pod(
+        find(render(ONE, set={f"{part}.topologySpread.enabled": False}), "Deployment", part)
+    )
+
+
+@pytest.mark.parametrize(
+    ("release", "expected"),
+    [("release", "release-sense-vllm"), ("my-sense", "my-sense-vllm"), ("r" * 53, "r" * 45 + "-vllm")],
+)
+def test_names(release, expected):
+    assert find(render(ONE, name=release), "Service", "-vllm")["metadata"]["name"] == expected
+
+
+def test_the_longest_name_still_fits():
+    assert max(len(one["metadata"]["name"]) for one in render(FULL, name="r" * 53)) <= 63
+
+
+FOLDER = "/models/sense/3-3b1f7f4f2f2f"
+
+
+@pytest.mark.parametrize(
+    ("file", "expected"),
+    [
+        (
+            ONE,
+            f"vllm serve {FOLDER}/model --served-model-name sense-3 --port 8000 --dtype auto --max-model-len 4096 "
+            "--tensor-parallel-size 1 --gpu-memory-utilization 0.9 --shutdown-timeout 60",
+        ),
+        (
+            "values-tensor-parallel.yaml",
+            f"vllm serve {FOLDER}/model --served-model-name sense-3 --port 8000 --dtype auto --max-model-len 8192 "
+            "--tensor-parallel-size 4 --gpu-memory-utilization 0.9 --shutdown-timeout 60 --max-num-seqs 128",
+        ),
+        (
+            CPU,
+            f"python3 -m vllm.entrypoints.openai.api_server --model {FOLDER}/model --served-model-name sense-3 --port 8000 "
+            "--dtype auto --max-model-len 1024 --tensor-parallel-size 1 --shutdown-timeout 60 --enforce-eager",
+        ),
+        (
+            FULL,
+            f"vllm serve {FOLDER}/model --served-model-name sense-3 --port 8000 --dtype auto --max-model-len 4096 "
+            "--tensor-parallel-size 1 --gpu-memory-utilization 0.9 --shutdown-timeout 60 --enable-lora --max-lora-rank 32 "
+            "--max-loras 2 --lora-modules sense-finance-2=/models/adapters/sense-finance-6ac58c15790d "
+            "trial=/models/adapters/trial-2106c4250059",
+        ),
+    ],
+)
+def test_what_vllm_is_started_with(file, expected):
+    assert " ".join(rendering.vllm_command(render(file))[0]) == expected
+
+
+def test_vllm_writes_only_where_it_may():
+    container = pod(find(render(CPU), "Deployment", "-vllm"))["containers"][0]
+    writable = [mount["mountPath"] for mount in container["volumeMounts"] if not mount.get("readOnly")]
+    assert writable == ["/cache", "/tmp", "/dev/shm"]
+    env = rendering.vllm_command(render(CPU))[1]
+    assert {name: path for name, path in env.items() if path.startswith("/")}.keys() == {
+        "HOME",
+        "XDG_CACHE_HOME",
+        "XDG_CONFIG_HOME",
+        "HF_HOME",
+        "VLLM_CACHE_ROOT",
+        "TRITON_CACHE_DIR",
+        "TORCHINDUCTOR_CACHE_DIR",
+    }
+    assert all(path == "/cache" or path.startswith("/cache/") for path in env.values() if path.startswith("/"))
+    assert (env["HF_HUB_OFFLINE"], env["VLLM_NO_USAGE_STATS"], env["VLLM_CPU_KVCACHE_SPACE"]) == ("1", "1", "1")
+
+
+def test_paths_of_the_container_become_paths_here():
+    words, env = rendering.vllm_command(render(FULL), {"/models": "/here", "/cache": "/there"})
+    assert "/here/sense/3-3b1f7f4f2f2f/model" in words
+    assert "trial=/here/adapters/trial-2106c4250059" in words
+    assert (env["HOME"], env["HF_HOME"]) == ("/there", "/there/huggingface")
+    arguments = rendering.fetch_command(render(FULL), {"/models": "/here"})[0][3:]
+    assert [yaml.safe_load(one)["into"].startswith("/here/") for one in arguments] == [True, True, True]
+
+
+def test_verification_can_be_switched_off():
+    arguments = rendering.fetch_command(render(ONE, set={"vllm.download.verify": False}))[0]
+    assert yaml.safe_load(arguments[3])["digest"] == ""
+
+
+def policies(**more):
+    manifests = render(FULL, set={f"networkPolicy.{key}": value for key, value in more.items()})
+    return {one["metadata"]["name"].rpartition("-")[2]: one["spec"] for one in manifests if one["kind"] == "NetworkPolicy"}
+
+
+def test_everything_is_denied_first():
+    denied = policies()["deny"]
+    assert (denied["policyTypes"], denied.keys()) == (["Ingress", "Egress"], {"podSelector", "policyTypes"})
+
+
+def test_only_gateway_and_prometheus_reach_vllm():
+    (rule,) = policies()["vllm"]["ingress"]
+    assert [
+        peer.get("podSelector", {})["matchLabels"].get("app.kubernetes.io/component", "prometheus") for peer in rule["from"]
+    ] == [
+        "gateway",
+        "prometheus",
+    ]
+    assert rule["ports"] == [{"port": 8000, "protocol": "TCP"}]
+
+
+def test_without_named_clients_everybody_may_ask():
+    assert policies(clients=[])["gateway"]["ingress"] == [{"ports": [{"port": 8080, "protocol": "TCP"}]}]
+
+
+@pytest.mark.parametrize(
+    ("address", "port"),
+    [("https://m.example.com", 443), ("http://m", 80), ("http://m.mlops.svc:5000/prefix", 5000), ("http://[::1]:5001", 5001)],
+)
+def test_mlflow_is_reached_on_its_port(address, port):
+    manifests = render(FULL, set={"mlflow.trackingUri": address, "networkPolicy.mlflow": [], "networkPolicy.artifacts": []})
+    egress = find(manifests, "NetworkPolicy", "-vllm")["spec"]["egress"]
+    assert egress[1:] == [{"ports": [{"port": port, "protocol": "TCP"}]}]
+
+
+def test_large_numbers_stay_numbers():
+    manifests = render(ONE, set={"gateway.limits": {"body_bytes": 10_000_000, "execution": {"max_steps": 123_456_789}}})
+    limits = yaml.safe_load(find(manifests, "ConfigMap", "-gateway")["data"]["serve.yaml"])["limits"]
+    assert limits == {"body_bytes": 10_000_000, "execution": {"max_steps": 123_456_789}}

@@ -1,0 +1,125 @@
+"""Values that cannot work are refused before anything reaches a cluster, and the message says which and what to do."""
+
+import helm_python as helm
+import pytest
+
+from tests.chart.rendering import CHAMPION, documents, values
+
+ONE = "values-one-gpu.yaml"
+FULL = "values-full.yaml"
+RWO = "ReadWriteOnce"
+
+
+def refused(merged):
+    with pytest.raises(helm.HelmError) as found:
+        documents(merged)
+    return str(found.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        # unknown keys, wherever they stand
+        ("replicas", 2, ["replicas"]),
+        ("vllm.replica", 2, ["/vllm", "replica"]),
+        ("gateway.feedback.enable", True, ["/gateway/feedback", "enable"]),
+        ("gateway.limits.max_rows", 5, ["/gateway/limits", "max_rows"]),
+        ("gateway.limits.execution.rows", 5, ["/gateway/limits/execution", "rows"]),
+        ("model.alias", "champion", ["/model", "alias"]),
+        ("model.previous.digest", None, ["/model/previous/digest", "string"]),
+        ("networkPolicy.clients", [{"podselector": {}}], ["/networkPolicy/clients/0", "podselector"]),
+        ("vllm.tolerations", [{"keys": "x"}], ["/vllm/tolerations/0", "keys"]),
+        ("vllm.resources", {"limit": {}}, ["/vllm/resources", "limit"]),
+        ("global.x", 1, ["/global"]),
+        # wrong kinds and values
+        ("model.version", 3, ["/model/version", "string"]),
+        ("model.digest", "abc", ["/model/digest"]),
+        ("model.prompt.schemaStyle", "sql", ["/model/prompt/schemaStyle", "compact"]),
+        ("vllm.replicas", "2", ["/vllm/replicas", "integer"]),
+        ("vllm.gpuMemoryUtilization", 1.5, ["/vllm/gpuMemoryUtilization"]),
+        ("vllm.dtype", "int8", ["/vllm/dtype", "bfloat16"]),
+        ("vllm.shutdownTimeoutSeconds", 0, ["/vllm/shutdownTimeoutSeconds"]),
+        ("vllm.shmSize", "8 GB", ["/vllm/shmSize"]),
+        ("vllm.extraArgs", "--max-num-seqs 64", ["/vllm/extraArgs", "array"]),
+        ("vllm.pdb.maxUnavailable", "half", ["/vllm/pdb/maxUnavailable"]),
+        ("vllm.env", [{"name": "X"}], ["/vllm/env/0"]),
+        ("vllm.keda.minReplicas", 0, ["/vllm/keda/minReplicas"]),
+        ("vllm.lora.maxRank", 17, ["/vllm/lora/maxRank"]),
+        ("vllm.lora.adapters", [{"name": "a"}], ["/vllm/lora/adapters/0"]),
+        ("vllm.storage.persistence.accessMode", "RWX", ["/vllm/storage/persistence/accessMode", "ReadWriteMany"]),
+        ("vllm.podLabels", {"app.kubernetes.io/name": "x"}, ["/vllm/podLabels"]),
+        ("vllm.podAnnotations", {"sense/model": "x"}, ["/vllm/podAnnotations"]),
+        ("vllm", None, ["vllm"]),
+        ("gateway.limits.rows", 0, ["/gateway/limits/rows"]),
+        ("gateway.logLevel", "trace", ["/gateway/logLevel"]),
+        ("gateway.databases.urls", [{"name": "a", "url": "sqlite:///x"}], ["/gateway/databases/urls/0"]),
+        ("mlflow.trackingUri", "sqlite:///mlflow.db", ["/mlflow/trackingUri"]),
+        ("mlflow.trackingUri", "https://user:password@mlflow.example.com", ["/mlflow/trackingUri"]),
+        ("monitoring.serviceMonitor.interval", "30", ["/monitoring/serviceMonitor/interval"]),
+        ("images.vllm.digest", "abc", ["/images/vllm/digest"]),
+    ],
+)
+def test_the_schema_refuses(path, value, said):
+    message = refused(values(ONE, CHAMPION, set={path: value}))
+    assert [part for part in said if part not in message] == []
+
+
+@pytest.mark.parametrize(
+    ("file", "options", "said"),
+    [
+        (ONE, {"model.version": "champion"}, 'model.version "champion" is no version number'),
+        (
+            ONE,
+            {"model.previous": {"version": "3", "digest": "", "prompt": {"schemaStyle": "ddl", "sampleValues": 0}}},
+            "is model.version",
+        ),
+        (ONE, {"mlflow.trackingUri": ""}, "mlflow.trackingUri is missing"),
+        (ONE, {"vllm.tensorParallelSize": 2}, "vllm.tensorParallelSize is 2 and vllm.gpu.count 1"),
+        (ONE, {"vllm.gpu.count": 2}, "vllm.tensorParallelSize is 1 and vllm.gpu.count 2"),
+        ("values-cpu.yaml", {"vllm.tensorParallelSize": 2}, "on CPU it must be 1"),
+        (ONE, {"vllm.resources.limits": {"nvidia.com/gpu": 1}}, "set vllm.gpu.count instead"),
+        (ONE, {"vllm.shutdownTimeoutSeconds": 20}, "less than gateway.limits.model_s (30)"),
+        (ONE, {"gateway.limits": {"model_s": 100}}, "less than gateway.limits.model_s (100)"),
+        (ONE, {"vllm.replicas": 2}, "vllm.storage.persistence.accessMode is ReadWriteOnce with up to 2 replicas"),
+        (FULL, {"vllm.storage.persistence.accessMode": RWO}, "ReadWriteOnce with up to 6 replicas"),
+        (ONE, {"vllm.strategy.rollingUpdate": {"maxSurge": 1}}, "vllm.strategy starts a pod before the old one is gone"),
+        (ONE, {"vllm.strategy.rollingUpdate.maxUnavailable": 0}, "vllm.strategy: maxSurge and maxUnavailable are both 0"),
+        (ONE, {"vllm.strategy.type": "Recreate"}, "vllm.strategy: type Recreate has no rollingUpdate"),
+        (ONE, {"vllm.keda.enabled": True}, "vllm.keda.enabled without vllm.keda.prometheusAddress"),
+        (FULL, {"vllm.keda.minReplicas": 9}, "vllm.keda.minReplicas (9) is more than maxReplicas (6)"),
+        (FULL, {"vllm.lora.adapters": [{"name": "sense", "version": "3"}]}, "sense-3 is the name of a version of the model"),
+        (
+            FULL,
+            {"vllm.lora.adapters": [{"name": "sense-2", "uri": "runs:/1/a"}]},
+            "sense-2 is the name of a version of the model",
+        ),
+        (ONE, {"vllm.lora.adapters": [{"name": "a", "uri": "models:/a@champion"}]}, "models:/a@champion names no version"),
+        (ONE, {"vllm.lora.adapters": [{"name": "a", "uri": "models:/a/latest"}]}, "models:/a/latest names no version"),
+        (ONE, {"gateway.keys.existingSecret": ""}, "gateway.keys.existingSecret is missing"),
+        (ONE, {"gateway.databases.claims": []}, "gateway.databases is empty"),
+        (FULL, {"gateway.databases.claims": [{"name": "crm", "claimName": "c"}]}, "crm and crm are too alike"),
+        (ONE, {"gateway.replicas": 2}, "gateway.feedback.accessMode is ReadWriteOnce with up to 2 replicas"),
+        (FULL, {"gateway.feedback.accessMode": RWO}, "gateway.feedback.accessMode is ReadWriteOnce with up to 8 replicas"),
+        (ONE, {"gateway.strategy": {"type": "RollingUpdate"}}, "gateway.strategy starts a pod before the old one is gone"),
+        (FULL, {"gateway.hpa.minReplicas": 9}, "gateway.hpa.minReplicas (9) is more than maxReplicas (8)"),
+        (FULL, {"gateway.resources.requests.cpu": None}, "gateway.hpa.enabled without gateway.resources.requests.cpu"),
+        (FULL, {"ingress": {"enabled": True, "host": "h"}}, "ingress.enabled and httpRoute.enabled: take one of them"),
+        (ONE, {"ingress.enabled": True}, "ingress.enabled without ingress.host"),
+        (ONE, {"httpRoute.enabled": True}, "httpRoute.enabled without httpRoute.parentRefs"),
+        (FULL, {"networkPolicy.prometheus": []}, "networkPolicy.prometheus is empty"),
+        (FULL, {"networkPolicy.databases": []}, "networkPolicy.databases is empty"),
+    ],
+)
+def test_values_that_do_not_fit_together_are_refused(file, options, said):
+    assert said in refused(values(file, CHAMPION, set=options))
+
+
+def test_without_the_champions_values_the_message_says_how_to_get_them():
+    assert "model.version is missing: run `sense models values sense@champion > values.champion.yaml`" in refused(values(ONE))
+
+
+def test_everything_wrong_is_told_at_once():
+    message = refused({})
+    assert message.count("\n- ") == 4
+    for key in ("model.version", "mlflow.trackingUri", "gateway.keys.existingSecret", "gateway.databases"):
+        assert f"- {key} is " in message

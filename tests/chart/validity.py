@@ -1,0 +1,28 @@
+"""Whether Kubernetes would take a manifest; a misspelt key is an error."""
+
+import functools
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import kubernetes_validate
+from referencing import Registry, Resource
+
+KUBERNETES = "1.33"
+CRDS = Path(__file__).parent / "crds"
+
+
+@functools.cache
+def _custom() -> dict[str, Any]:
+    return {file.name: json.loads(file.read_text()) for file in CRDS.glob("*.json")}
+
+
+def check(manifest: dict[str, Any]) -> None:
+    """Against Kubernetes' own schema, or the vendored one of a custom resource; raises ValidationError."""
+    schema = _custom().get(f"{manifest['kind'].lower()}.json")
+    if schema is None:
+        kubernetes_validate.validate(manifest, KUBERNETES, strict=True)
+    else:
+        registry = Registry().with_resources((name, Resource.from_contents(one)) for name, one in _custom().items())
+        jsonschema.Draft7Validator(schema, registry=registry).validate(manifest)
