@@ -150,15 +150,14 @@ def build(params: Params, text: str, code_rev: str, data_rev: str, project: str 
             ),
         ).outputs["metrics"]
         shown = {"samples": drawn["samples"], "pairs": pairs["pairs"], "strong": strong["strong"]}
+        shown |= {"predictions": judged["predictions"], **sets}
         placed(
             "report",
             report.report(
                 section=section["report"],
                 metrics=measured,
                 unseen=strong["unseen"],
-                predictions=judged["predictions"],
                 **shown,
-                **sets,
                 **revisions,
             ),
         )

@@ -6,6 +6,7 @@ Stage modules are imported only when asked for, so that `sense --help` is instan
 
 import argparse
 import errno
+import importlib
 import json
 import math
 import os
@@ -122,10 +123,8 @@ def _run(command: str, options: argparse.Namespace) -> int:
         return 0
     if command == "score":
         return _score(options)
-    if command == "pipeline":
-        from sense import pipeline
-
-        return pipeline.main(options)
+    if command in _COMMANDS:
+        return int(importlib.import_module(_COMMANDS[command]).main(options))
     from sense.stages import execute, module
 
     console.quiet(options.json)
@@ -221,9 +220,25 @@ def _pipeline_flags(parser: argparse.ArgumentParser) -> None:
     flags(parser)
 
 
+def _serve_flags(parser: argparse.ArgumentParser) -> None:
+    from sense.serving.command import flags
+
+    flags(parser)
+
+
+def _models_flags(parser: argparse.ArgumentParser) -> None:
+    from sense.models.command import flags
+
+    flags(parser)
+
+
+# commands with actions or flags of their own: a module with `flags` and `main`
+_COMMANDS = {"pipeline": "sense.pipeline", "serve": "sense.serving.command", "models": "sense.models.command"}
 _OTHERS = {
     "score": ("judge a file of predictions, of whatever model, by the gold: EX as SENSE, Spider or BIRD define it", _score_flags),
     "pipeline": ("the pipeline on Kubeflow: compile, describe, run on this machine, submit", _pipeline_flags),
+    "serve": ("the gateway: answers questions on databases over HTTP, with a page to try it", _serve_flags),
+    "models": ("the registry: versions listed, compared, measured, promoted, rolled back", _models_flags),
     "profile": ("set keys of params.yaml, keeping its comments", _profile_flags),
     "results": ("print the results table of the last run, and where its report lies", _results_flags),
 }

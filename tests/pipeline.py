@@ -61,6 +61,9 @@ INPUTS: dict[str, dict[str, str]] = {
     "publish": {
         "sense": "models/sense",
         "evaluation": "metrics/evaluate.json",
+        "predictions": "data/predictions",
+        "dev": "data/dev",
+        "heldout": "data/heldout",
         "strong": "data/strong",
         "samples": "data/weak/samples.jsonl",
         "pairs": "data/pairs/pairs.jsonl",

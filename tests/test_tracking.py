@@ -152,10 +152,14 @@ def model_folder(folder: Path) -> Path:
 
 
 def package(folder: Path, key: str = "k1", **changed) -> tracking.Package:
+    evaluation = folder.with_name("evaluation")
+    evaluation.mkdir(exist_ok=True)
+    (evaluation / "dev.verdicts.jsonl").write_text('{"id": "q1", "correct": true, "verdict": "match", "hardness": "easy"}\n')
     values = {
         "name": "sense",
         "key": key,
         "folder": folder,
+        "evaluation": evaluation,
         "card": "# a card",
         "example": "pet(id, name)\n\nquestion: how many pets?\nsql:",
         "params": {"model": {"hidden": 64}},
@@ -308,7 +312,7 @@ def standing(version, digest, ex):
         (standing("2", "aaa", 0.5), True, "champion", "EX 60.0% on dev against 50.0%"),
         (standing("2", "aaa", 0.6), True, "champion", "60.0%"),  # as good is enough
         (standing("2", "aaa", 0.61), False, "challenger", "EX 60.0% on dev against 61.0%"),
-        (standing("2", "bbb", 0.1), False, "challenger", "digest aaa.*version 2.*bbb.*move the alias champion to version 3"),
+        (standing("2", "bbb", 0.1), False, "challenger", "digest aaa.*version 2.*bbb.*sense models promote 3 --force"),
         (standing("2", None, None), False, "challenger", "version 2, carries no EX on dev"),
         (standing("3", "aaa", 0.6), False, "champion", "this version is the champion already"),
     ],
@@ -322,8 +326,8 @@ def test_the_gate(champion, promoted, alias, reason):
 
 def test_a_standing_survives_its_tags_exactly():
     third = 1 / 3
-    tags = gate.tags({"dev": ("aaa", third), "heldout": ("bbb", None)})
-    assert gate.standing("1", tags, "dev") == standing("1", "aaa", third)
+    tags = gate.tags({"dev": gate.Standing("1", "aaa", third, 0.1, 2 / 3), "heldout": standing("1", "bbb", None)})
+    assert gate.standing("1", tags, "dev") == gate.Standing("1", "aaa", third, 0.1, 2 / 3)
     assert gate.standing("1", tags, "heldout") == standing("1", "bbb", None)
     assert gate.standing("1", {}, "dev") == standing("1", None, None)
 

@@ -1,7 +1,7 @@
 """Preference learning on the SFT model from executed pairs: cDPO, which is DPO with label smoothing (paper, 3.3)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,8 @@ def run(config: DpoConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any]:
         start = load.trained(inputs.sft, trainable=True)
         model, curve = fit.dpo(start, words, kept, config, checkpoints=checkpoints, on_log=tracked.log)
         if is_main_process():
-            load.save(model, words, about, outputs.model)
+            recipe = {**about.recipe, "dpo": config.model_dump(mode="json")}
+            load.save(model, words, replace(about, recipe=recipe), outputs.model)
             records.write_text(outputs.curve, fit.curve_csv(curve))
         last = {name.replace("/", "_"): value for name, value in sorted(curve[-1].items()) if name.startswith("rewards/")}
         metrics = {

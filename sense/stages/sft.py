@@ -56,7 +56,8 @@ def run(config: SftConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any]:
         checkpoints = outputs.model.with_name("checkpoints")
         model, curve = fit.sft(model, words, list(compress(tokens, short)), config, checkpoints=checkpoints, on_log=tracked.log)
         if is_main_process():
-            load.save(model, words, load.Card(config.model, config.seed, config.prompt), outputs.model)
+            recipe = {"sft": config.model_dump(mode="json", exclude={"model", "prompt"})}
+            load.save(model, words, load.Card(config.model, config.seed, config.prompt, recipe), outputs.model)
             records.write_text(outputs.curve, fit.curve_csv(curve))
         metrics = {
             "model": config.model.name or "nano",

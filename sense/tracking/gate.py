@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Standing:
-    """A version on the gate's set: its EX (a share) and the digest of the set's edition; None if it was never measured."""
+    """A version on one set: the digest of the set's edition, its EX (a share) and the 95% interval; None: never measured."""
 
     version: str
     digest: str | None
     ex: float | None
+    low: float | None = None
+    high: float | None = None
 
 
 @dataclass(frozen=True)
@@ -25,18 +27,21 @@ class Decision:
     champion_ex: float | None
 
 
-def tags(sets: Mapping[str, tuple[str, float | None]]) -> dict[str, str]:
-    """What a version must carry to stand at the gate later: set -> (digest, EX); the EX is written exactly."""
+def tags(sets: Mapping[str, Standing]) -> dict[str, str]:
+    """What a version must carry to stand at the gate later, on each set; numbers are written exactly."""
     found: dict[str, str] = {}
-    for name, (digest, ex) in sets.items():
-        found |= {f"sense.eval.{name}.digest": digest} | ({} if ex is None else {f"sense.eval.{name}.ex": repr(ex)})
+    for name, one in sets.items():
+        values = {"ex": one.ex, "ex_low": one.low, "ex_high": one.high}
+        found[f"sense.eval.{name}.digest"] = str(one.digest)
+        found |= {f"sense.eval.{name}.{key}": repr(value) for key, value in values.items() if value is not None}
     return found
 
 
 def standing(version: str, carried: Mapping[str, str], name: str) -> Standing:
     """The standing on the set `name` of a version that carries these tags."""
-    ex = carried.get(f"sense.eval.{name}.ex")
-    return Standing(version, carried.get(f"sense.eval.{name}.digest"), None if ex is None else float(ex))
+    values = [carried.get(f"sense.eval.{name}.{key}") for key in ("ex", "ex_low", "ex_high")]
+    numbers = [None if value is None else float(value) for value in values]
+    return Standing(version, carried.get(f"sense.eval.{name}.digest"), *numbers)
 
 
 def decide(new: Standing, champion: Standing | None, name: str) -> Decision:
@@ -45,16 +50,32 @@ def decide(new: Standing, champion: Standing | None, name: str) -> Decision:
         return Decision(new.version, True, "champion", "there was no champion yet", None, None)
     if champion.version == new.version:
         return Decision(new.version, False, "champion", "this version is the champion already", champion.version, champion.ex)
-    way_out = f"evaluate both on one edition, or move the alias champion to version {new.version} in MLflow yourself"
-    if champion.digest is None or champion.ex is None or new.ex is None:
-        reason = f"not comparable: the champion, version {champion.version}, carries no EX on {name}; {way_out}"
+    problem = incomparable(new, champion, name, f"the champion, version {champion.version},")
+    if problem:
+        way_out = f"evaluate both on one edition, or: sense models promote {new.version} --force --reason WHY"
+        reason = f"not comparable: {problem}; {way_out}"
         return Decision(new.version, False, "challenger", reason, champion.version, champion.ex)
-    if champion.digest != new.digest:
-        reason = (
-            f"not comparable: this {name} set has the digest {new.digest}, but the champion, version {champion.version}, "
-            f"was evaluated on one with {champion.digest}; {way_out}"
-        )
-        return Decision(new.version, False, "challenger", reason, champion.version, champion.ex)
-    promoted = new.ex >= champion.ex
+    promoted = (new.ex or 0.0) >= (champion.ex or 0.0)
     reason = f"EX {new.ex:.1%} on {name} against {champion.ex:.1%} of the champion, version {champion.version}"
     return Decision(new.version, promoted, "champion" if promoted else "challenger", reason, champion.version, champion.ex)
+
+
+def incomparable(new: Standing, old: Standing, name: str, called: str = "") -> str:
+    """Why the two may not be compared on the set `name`, or nothing; `called` says what the old one is."""
+    called = called or f"version {old.version}"
+    for one, which in ((old, called), (new, f"version {new.version}")):
+        if one.digest is None or one.ex is None:
+            return f"{which} carries no EX on {name}"
+    if old.digest != new.digest:
+        return f"version {new.version} was evaluated on {name} with the digest {new.digest}, {called} on one with {old.digest}"
+    return ""
+
+
+def late(version: str, carried: Mapping[str, str], budget_s: float) -> str:
+    """Why a version that carries these tags is slower than `budget_s` seconds at the 95th percentile allow, or nothing."""
+    measured = carried.get("sense.latency.p95_ms")
+    if measured is None:
+        return f"no latency is recorded of version {version}; measure it: sense models measure {version}"
+    if float(measured) > budget_s * 1000:
+        return f"p95 latency {float(measured) / 1000:.3g} s ({carried.get('sense.latency.where')}) is above {budget_s:g} s"
+    return ""

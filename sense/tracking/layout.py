@@ -42,14 +42,15 @@ class Score:
 class Package:
     """A model to publish under `name`. What has the same `key` is the same package, published once.
 
-    `folder` holds transformers' files with whole weights, `card` is Markdown, `example` a prompt. `params` (nested) and
-    `tags` go to the run, the logged model and the version, `scores` to the run and the logged model, `data` (name ->
-    digest) to the run as its data sets.
+    `folder` holds transformers' files with whole weights, `evaluation` what the model did on each set (its verdicts and the
+    prompts), `card` is Markdown, `example` a prompt. `params` (nested) and `tags` go to the run, the logged model and the
+    version, `scores` to the run and the logged model, `data` (name -> digest) to the run as its data sets.
     """
 
     name: str
     key: str
     folder: Path
+    evaluation: Path
     card: str
     example: str
     params: Mapping[str, Any]
@@ -65,6 +66,7 @@ def build(package: Package, target: Path, model: Any, run_id: str) -> dict[str, 
     records.write_text(target / "model" / "README.md", package.card)
     for file in tokenizer_files(package.folder):
         _link(file, target / "components" / "tokenizer" / file.name)
+    _link(package.evaluation, target / "evaluation")
     _environment(target)
     records.write_json(target / "input_example.json", [package.example])
     records.write_json(target / "serving_input_example.json", {"inputs": [package.example]})

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +11,10 @@ from mlflow.exceptions import MlflowException
 from sense import records
 from sense.errors import StorageError
 from sense.tracking import layout, runs, store
+from sense.tracking.versions import Version, described
 
 _DIGEST = 36  # MLflow's longest digest of a data set
-
-
-@dataclass(frozen=True)
-class Version:
-    """A registered version: its number, the run and logged model behind it, its tags."""
-
-    version: str
-    run_id: str
-    model_id: str
-    tags: dict[str, str]
+_DESCRIPTION = 5000  # characters; PostgreSQL and MySQL refuse more
 
 
 @store.reported()
@@ -52,7 +43,7 @@ def publish_model(package: layout.Package, staging: Path) -> Version:
 def find_alias(name: str, alias: str) -> Version | None:
     """The version of the model `name` that `alias` points at, or None."""
     try:
-        return _version(store.current().client.get_model_version_by_alias(name, alias))
+        return described(store.current().client.get_model_version_by_alias(name, alias))
     except MlflowException as error:
         if error.error_code in ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST"):  # no such alias, no such model
             return None
@@ -137,15 +128,21 @@ def _register(client: Any, package: layout.Package, run_id: str, model_id: str) 
             raise
     tags = {**package.tags, store.KEY: package.key}  # written with the version: it is never there without its key
     source = f"models:/{model_id}"
-    made = client.create_model_version(package.name, source, run_id, tags, description=package.card, model_id=model_id)
-    return _version(made)
+    card = shortened(package.card)
+    made = client.create_model_version(package.name, source, run_id, tags, description=card, model_id=model_id)
+    return described(made)
+
+
+def shortened(card: str) -> str:
+    """The card as a description that every database under MLflow holds: whole sections, and where the others are."""
+    if len(card) <= _DESCRIPTION:
+        return card
+    rest = "\n\nThe rest is in `model/README.md` among the files of this version.\n"
+    start = card[: _DESCRIPTION - len(rest)]
+    return start[: max(start.rfind("\n## "), 0) or None].rstrip() + rest
 
 
 def _find_version(client: Any, package: layout.Package) -> Version | None:
     condition = f"name = '{package.name}' and tags.`{store.KEY}` = '{package.key}'"
     found = client.search_model_versions(condition, max_results=1)
-    return _version(found[0]) if found else None
-
-
-def _version(found: Any) -> Version:
-    return Version(str(found.version), found.run_id, found.source.rpartition("/")[2], dict(found.tags))
+    return described(found[0]) if found else None

@@ -13,9 +13,10 @@ from urllib.parse import urlsplit
 from mlflow import MlflowClient
 from mlflow.entities import LifecycleStage, ViewType
 from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import SQLAlchemyError
 
 from sense import config, records
-from sense.errors import EndpointError
+from sense.errors import EndpointError, InputError
 
 EXPERIMENT = "sense"
 # Every run, logged model and version of SENSE carries this tag; what is found by it is continued, not made again.
@@ -35,15 +36,27 @@ def reported() -> Iterator[None]:
     """Turns MLflow's failures into an EndpointError that names the store and the fix; also usable as a decorator."""
     try:
         yield
-    except MlflowException as error:
-        uri = config.tracking_uri()
-        hidden = urlsplit(uri).netloc.rpartition("@")[0]
-        problem = f"MLflow ({uri}): {str(error).strip().splitlines()[0]}"
-        # user and password may stand in the address, and MLflow repeats it
-        shown = problem.replace(f"{hidden}@", "") if hidden else problem
+    except (MlflowException, SQLAlchemyError) as error:
+        problem = f"MLflow ({config.tracking_uri()}): {str(error).strip().splitlines()[0]}"
         raise EndpointError(
-            f"{shown}; check MLFLOW_TRACKING_URI and that the server runs, then run the same command again"
+            f"{shown(problem)}; check MLFLOW_TRACKING_URI and that the server runs, then run the same command again"
         ) from None
+
+
+def shown(text: str | None = None) -> str:
+    """The store's address, or a text that repeats it, without the user and password that may stand in it."""
+    uri = config.tracking_uri()
+    hidden = urlsplit(uri).netloc.rpartition("@")[0]
+    text = uri if text is None else text
+    return text.replace(f"{hidden}@", "") if hidden else text
+
+
+def registry() -> Any:
+    """A client for those who only look, opened at its first use; InputError if a SQLite store is not there yet."""
+    database = _sqlite(config.tracking_uri())
+    if database is not None and not database.exists():
+        raise InputError(f"{database}: no such MLflow store; publish a model first (dvc repro), or set MLFLOW_TRACKING_URI")
+    return _client(config.tracking_uri(), Path.cwd())
 
 
 def current() -> Store:
@@ -52,15 +65,25 @@ def current() -> Store:
 
 
 @functools.cache
-def _open(uri: str, _folder: Path) -> Store:
+def _open(uri: str, folder: Path) -> Store:
+    client = _client(uri, folder)
+    with _alone(uri), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return Store(client, _experiment(client, uri))
+
+
+@functools.cache
+def _client(uri: str, _folder: Path) -> Any:
     with _alone(uri), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # MLflow's own deprecations, which only MLflow can mend
         database = _sqlite(uri)
         if database is not None and not database.exists():
             _make(database)
         client = MlflowClient(tracking_uri=uri, registry_uri=uri)
-        client.search_registered_models(max_results=1)  # makes the registry's tables, as the next line does tracking's
-        return Store(client, _experiment(client, uri))
+        client.search_registered_models(max_results=1)  # makes the registry's tables
+        if database is not None:
+            client.search_experiments(max_results=1)  # and this tracking's
+        return client
 
 
 def _make(database: Path) -> None:

@@ -1,8 +1,8 @@
 """Model folders: transformers' (or PEFT's) files, the tokenizer, and `sense.json`: which base, which prompt."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +22,20 @@ transformers.logging.disable_progress_bar()
 
 @dataclass(frozen=True)
 class Card:
-    """What `sense.json` in a model folder holds: the base it grew from, the seed of a nano base, the prompt it was trained on."""
+    """What `sense.json` in a model folder holds: the base it grew from, the seed of a nano base, the prompt it was trained on.
+
+    `recipe`: the section of each stage that trained it, by the stage's name.
+    """
 
     base: config.ModelConfig
     seed: int
     prompt: config.PromptConfig
+    recipe: Mapping[str, Any] = field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
         """Writes sense.json into `folder`."""
         value = {"base": self.base.model_dump(), "seed": self.seed, "prompt": self.prompt.model_dump()}
-        records.write_json(folder / "sense.json", value)
+        records.write_json(folder / "sense.json", {**value, "recipe": dict(self.recipe)})
 
 
 def card(folder: Path) -> Card:
@@ -42,7 +46,7 @@ def card(folder: Path) -> Card:
     where = str(folder / "sense.json")
     base = config.validate(config.ModelConfig, value.get("base"), where)
     prompt = config.validate(config.PromptConfig, value.get("prompt"), where)
-    return Card(base, int(value.get("seed", 0)), prompt)
+    return Card(base, int(value.get("seed", 0)), prompt, value.get("recipe", {}))
 
 
 def device() -> torch.device:

@@ -99,7 +99,8 @@ def test_outputs_that_are_missing_are_noticed_whatever_the_runner_said(place, ru
 
 def _judging(model, params):
     """A pipeline of the gate and its branches alone, on files that are there."""
-    kinds = {"sense": dsl.Model, "evaluation": dsl.Metrics, "strong": dsl.Dataset, "samples": dsl.Dataset, "pairs": dsl.Dataset}
+    data = ("predictions", "dev", "heldout", "strong", "samples", "pairs")
+    kinds = {"sense": dsl.Model, "evaluation": dsl.Metrics, **dict.fromkeys(data, dsl.Dataset)}
 
     @dsl.pipeline(name="judging")
     def judging():

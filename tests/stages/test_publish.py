@@ -15,7 +15,7 @@ import pytest
 from sense import records, tracking
 from sense.config import PublishConfig
 from sense.errors import ConfigError, InputError
-from sense.records import Example
+from sense.records import Example, Verdict
 from sense.stages import publish
 from tests.mlflow_store import fresh
 
@@ -29,30 +29,55 @@ def client(tmp_path, monkeypatch):
     return fresh(tmp_path, monkeypatch)
 
 
-def inputs(folder: Path, ex: float = 0.5, digest: str = "aaa", weights: bytes = b"w1") -> publish.Inputs:
-    """A model folder without weights worth the name, and what was measured of it."""
+def inputs(
+    folder: Path, ex: float = 0.5, digest: str = "aaa", weights: bytes = b"w1", right: str | None = None, **about
+) -> publish.Inputs:
+    """A model folder without weights worth the name, and what was measured of it: on dev `ex`, of 20 questions.
+
+    `right` says of each of these, y or n, whether it was right; `about` goes into sense.json.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     model = folder / "model"
     records.write_json(model / "config.json", {"architectures": ["LlamaForCausalLM"], "hidden_size": 64, "tie": True, "rope": {}})
     records.write_json(model / "tokenizer_config.json", {})
-    records.write_json(model / "sense.json", {"base": {"name": "x"}, "prompt": {"schema_style": "compact", "sample_values": 0}})
+    told = {"base": {"name": "x"}, "prompt": {"schema_style": "compact", "sample_values": 0}}
+    records.write_json(model / "sense.json", told | about)
     (model / "model.safetensors").write_bytes(weights)
-    row = {"n": 10, "ex": ex, "ex_low": 0.1, "ex_high": 0.9, "executable": 1.0, "mcnemar_p": None, "wins": None, "losses": None}
-    held = {"n": 10, "digest": "hhh", "models": {"sense": row | {"ex": 0.25}}}
+    right = right or "y" * round(20 * ex) + "n" * (20 - round(20 * ex))
+    row = {"n": 20, "ex": ex, "ex_low": 0.1, "ex_high": 0.9, "executable": 1.0, "mcnemar_p": None, "wins": None, "losses": None}
+    held = {"n": 20, "digest": "hhh", "models": {"sense": row | {"ex": 0.25}}}
     dev = {
-        "n": 10,
+        "n": 20,
         "digest": digest,
         "models": {"base": row | {"ex": 0.0}, "sense": row | {"mcnemar_p": 0.5, "wins": 3, "losses": 1}},
     }
     records.write_json(folder / "evaluate.json", {"sets": {"dev": dev, "heldout": held}})
-    database = records.database_path(folder / "strong", "pets")
+    for name, correct in (("dev", right), ("heldout", "yyyyy" + "n" * 15)):
+        judged(folder / "predictions", name, correct)
+    for name in ("dev", "heldout", "strong"):
+        dataset(folder / name)
+    for name in ("samples", "pairs"):
+        (folder / f"{name}.jsonl").write_text("{}\n")
+    folders = (folder / name for name in ("predictions", "dev", "heldout", "strong", "samples.jsonl", "pairs.jsonl"))
+    return publish.Inputs(model, folder / "evaluate.json", *folders)
+
+
+def judged(folder: Path, name: str, correct: str) -> None:
+    """evaluate's examples and verdicts of a set, a question a letter of `correct`; every fourth is hard."""
+    asked = [(f"q{n:02}", flag == "y", "hard" if n % 4 == 0 else "easy") for n, flag in enumerate(correct)]
+    examples = [SEED.model_copy(update={"id": key, "question": f"{key}?", "hardness": level}) for key, _, level in asked]
+    verdicts = [Verdict(id=key, correct=flag, verdict="match" if flag else "mismatch") for key, flag, _ in asked]
+    records.write_jsonl(folder / f"{name}.examples.jsonl", examples)
+    records.write_jsonl(folder / f"{name}.sense.verdicts.jsonl", verdicts)
+
+
+def dataset(folder: Path) -> None:
+    """A dataset folder of one question."""
+    database = records.database_path(folder, "pets")
     database.parent.mkdir(parents=True, exist_ok=True)
     with closing(sqlite3.connect(database)) as connection:
         connection.execute("CREATE TABLE IF NOT EXISTS pet (id INTEGER PRIMARY KEY, name TEXT)")
-    records.write_jsonl(folder / "strong" / "examples.jsonl", [SEED])
-    for name in ("samples", "pairs"):
-        (folder / f"{name}.jsonl").write_text("{}\n")
-    return publish.Inputs(model, folder / "evaluate.json", folder / "strong", folder / "samples.jsonl", folder / "pairs.jsonl")
+    records.write_jsonl(folder / "examples.jsonl", [SEED])
 
 
 def published(folder: Path, given: publish.Inputs, gate: str = "dev", promote: bool = True) -> tuple[dict, dict]:
@@ -84,7 +109,7 @@ def test_the_first_model_is_the_champion(client, tmp_path):
 def test_the_card_and_the_prompt_go_along(client, tmp_path):
     published(tmp_path / "work", inputs(tmp_path / "in"))
     version = client.get_model_version("sense", "1")
-    assert "| dev | SENSE | 10 | 50.0% | 10.0% to 90.0% | 100.0% | 0.50 |" in version.description
+    assert "| dev | SENSE | 20 | 50.0% | 10.0% to 90.0% | 100.0% | 0.50 |" in version.description
     assert "models:/sense/VERSION" in version.description
     root = Path(client.get_logged_model(version.source.rpartition("/")[2]).artifact_location)
     assert json.loads((root / "input_example.json").read_text()) == ["pet(id, name)\n\nquestion: How many pets?\nsql:"]
@@ -268,6 +293,7 @@ def state(client) -> dict:
     versions = client.search_model_versions("name = 'sense'")
     return {
         "versions": sorted((v.version, v.tags["sense.eval.dev.ex"], v.status) for v in versions),
+        "decisions": sorted((v.version, sum(key.startswith("sense.promotion.") for key in v.tags)) for v in versions),
         "aliases": dict(client.get_registered_model("sense").aliases),
         "models": sorted((m.status, len(m.metrics)) for m in client.search_logged_models([experiment])),
         "runs": sorted((r.info.status, sorted(r.data.metrics.items())) for r in client.search_runs([experiment])),
@@ -293,6 +319,7 @@ def test_killed_at_any_call_and_run_again_it_ends_as_undisturbed(promote, step, 
 
     _, undisturbed, record = attempt("undisturbed", None)
     moved = {"champion": 2, "previous": 1} if promote else {"champion": 1}
+    assert [n for _, n in undisturbed["decisions"]] == [1, 1]
     assert undisturbed["aliases"] == {"challenger": 2} | moved
     assert (record["promoted"], record["champion_ex"]) == (promote, 0.5)
     dies_at, whole = 1, False

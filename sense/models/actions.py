@@ -1,0 +1,189 @@
+"""What each action of `sense models` does: asks the store, prints for a person or as JSON."""
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from sense import config, console, records, tracking
+from sense.errors import InputError
+from sense.models import comparison, evidence, latency, promotion, reference, tables, values
+
+
+def listed(options: argparse.Namespace) -> None:
+    """Every version of the model, the newest first."""
+    versions = tracking.versions.list_versions(options.model)
+    try:
+        dataset = reference.gate_set(options.set, *versions, None)
+    except InputError:  # versions of earlier days only: show what publish would decide by unless told otherwise
+        dataset = config.PublishConfig().gate
+    aliases = _aliases(options.model)
+    rows = [_row(options.model, version, aliases.get(version.version, []), dataset) for version in versions]
+    if options.json:
+        print(json.dumps({"name": options.model, "set": dataset, "versions": rows}, indent=2))
+    else:
+        tables.listing(options.model, dataset, rows)
+    _warn(options.model)
+
+
+def _row(name: str, version: tracking.Version, aliases: Sequence[str], dataset: str) -> dict[str, Any]:
+    standing, kept = reference.standing(version, dataset), tracking.moves.history(version)
+    p95 = version.tags.get("sense.latency.p95_ms")
+    return {
+        "version": version.version,
+        "name": name,
+        "aliases": list(aliases),
+        "ex": standing.ex,
+        "ex_low": standing.low,
+        "ex_high": standing.high,
+        "edition": standing.digest,
+        "latency_p95_ms": None if p95 is None else float(p95),
+        "digest": tracking.versions.digest(version),
+        "created": tables.when(version.created),
+        "reason": kept[-1].reason if kept else "",
+    }
+
+
+def shown(options: argparse.Namespace) -> None:
+    """One version: tags, decisions about it, its whole card."""
+    name, version = reference.version(options.version, options.model)
+    everything = [move for one in tracking.versions.list_versions(name) for move in tracking.moves.history(one)]
+    concerned = [move for move in everything if version.version in (move.version, move.before)]
+    card = tracking.files.read(tracking.files.repository(name, version.version), "model/README.md") or version.card
+    found = {
+        "name": name,
+        "version": version.version,
+        "aliases": _aliases(name).get(version.version, []),
+        "created": tables.when(version.created),
+        "run_id": version.run_id,
+        "model_id": version.model_id,
+        "tags": {key: value for key, value in sorted(version.tags.items()) if not key.startswith("sense.promotion.")},
+        "history": [asdict(move) for move in sorted(concerned, key=lambda move: move.at)],
+        "card": card,
+    }
+    if options.json:
+        print(json.dumps(found, indent=2))
+    else:
+        tables.details(found)
+
+
+def compared(options: argparse.Namespace) -> None:
+    """Two versions of one model."""
+    name, other = (reference.parsed(text, options.model)[0] for text in (options.first, options.second))
+    if other != name:
+        raise InputError(f"{options.first} and {options.second} are versions of two models; compare versions of one")
+    first, second = (reference.version(text, name)[1] for text in (options.first, options.second))
+    found = comparison.compare(name, first, second)
+    if options.json:
+        sets = {one.name: _told(one) for one in found}
+        print(json.dumps({"name": name, "first": first.version, "second": second.version, "sets": sets}, indent=2))
+    else:
+        tables.comparison(first.version, second.version, found)
+
+
+def _told(one: comparison.Compared) -> dict[str, Any]:
+    kept = {key: value for key, value in asdict(one).items() if key != "name"}
+    return {"comparable": not one.problem, **kept}
+
+
+def promoted(options: argparse.Namespace) -> None:
+    """A version becomes the champion, or UserError says what is against it."""
+    terms = promotion.Terms(
+        by=options.by or tracking.moves.whoever(),
+        reason=options.reason,
+        dataset=options.set,
+        latency_budget_s=options.latency_budget,
+        force=options.force,
+    )
+    promotion.insist(terms)
+    name, new = reference.version(options.version, options.model)
+    finished = promotion.settle(name, "promote", new.version)
+    if finished is not None:
+        _moved(options, finished, "finished what was interrupted: ")
+        return
+    champion = tracking.find_alias(name, "champion")
+    if champion is not None and champion.version == new.version:
+        _say(options, {"promoted": False, "version": new.version}, f"version {new.version} is the champion already")
+        return
+    weighed = promotion.weigh(name, new, champion, terms)
+    if not options.json and weighed.compared is not None and champion is not None:
+        tables.comparison(champion.version, new.version, [weighed.compared])
+    _moved(options, promotion.promote(name, new, champion, weighed, terms), "")
+
+
+def rolled_back(options: argparse.Namespace) -> None:
+    """The previous champion is champion again."""
+    terms = promotion.Terms(by=options.by or tracking.moves.whoever(), reason=options.reason)
+    promotion.insist(terms)
+    tracking.versions.aliases(options.model)  # is there such a model at all?
+    finished = promotion.settle(options.model, "rollback")
+    if finished is not None:
+        _moved(options, finished, "finished what was interrupted: ")
+    else:
+        _moved(options, promotion.rollback(options.model, terms), "")
+
+
+def resolved(options: argparse.Namespace) -> None:
+    """The chart's values, on stdout or in a file."""
+    text = values.values(*reference.parsed(options.version, options.model))
+    if options.output is None:
+        sys.stdout.write(text)
+    else:
+        records.write_text(options.output, text)
+
+
+def measured(options: argparse.Namespace) -> None:
+    """A version's latency, kept with it."""
+    name, version = reference.version(options.version, options.model)
+    dataset = reference.gate_set(options.set, version)
+    asked = evidence.prompts(name, version.version, dataset)
+    if asked is None:
+        raise InputError(f"{name} version {version.version}: no prompts of {dataset} registered; publish again")
+    prompts = latency.drawn([row.prompt for row in asked], options.questions)
+    if options.endpoint:
+        served = options.served_name or f"{name}-{version.version}"
+        found = latency.at(latency.Endpoint(options.endpoint, served), prompts, options.max_new_tokens)
+    else:
+        folder = config.work_root() / "serving" / f"{name}-{version.version}"  # the gateway's own
+        found = latency.here(tracking.download(name, version.version, folder), prompts, options.max_new_tokens)
+    tracking.moves.tag(name, version.version, found.tags(), latency.LAST_TAG)
+    times = f"p50 {found.p50_ms / 1000:.3g} s, p95 {found.p95_ms / 1000:.3g} s"
+    line = f"version {version.version}: {times} over {found.n} questions of {dataset} ({found.where})"
+    _say(options, {"version": version.version, "set": dataset, **asdict(found)}, line)
+
+
+def _moved(options: argparse.Namespace, move: tracking.moves.Move, lead: str) -> None:
+    _say(options, {"promoted": True, **asdict(move)}, lead + tables.told(move))
+
+
+def _say(options: argparse.Namespace, value: Mapping[str, Any], line: str) -> None:
+    """The outcome: as JSON if that was asked for, else in a line."""
+    print(json.dumps(value, indent=2) if options.json else line)
+
+
+def _aliases(name: str) -> dict[str, list[str]]:
+    """version -> its aliases."""
+    found: dict[str, list[str]] = {}
+    for alias, version in tracking.versions.aliases(name).items():
+        found.setdefault(version, []).append(alias)
+    return found
+
+
+def _warn(name: str) -> None:
+    left = tracking.moves.under_way(name)
+    if left is not None:
+        what = f"a {left.action} to version {left.version} by {left.by}"
+        console.say(f"{what} is under way or was interrupted; run it again to end it")
+
+
+CARRY_OUT = {
+    "list": listed,
+    "show": shown,
+    "compare": compared,
+    "promote": promoted,
+    "rollback": rolled_back,
+    "values": resolved,
+    "measure": measured,
+}

@@ -1,0 +1,134 @@
+"""Who is champion, and how that came: aliases moved so that a kill leaves nothing half done, every move recorded on its version.
+
+Three aliases: `challenger` is the version published last, `champion` the one to serve, `previous` the champion before. A move is
+first noted on the registered model, then `previous` is set, then `champion`, which makes it count; then it is recorded and the
+note goes. `recover` finishes or undoes what a kill left.
+"""
+
+import getpass
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, datetime
+from typing import Any
+
+from mlflow.exceptions import MlflowException
+
+from sense.tracking import store, versions
+
+LONGEST_REASON = 1000  # characters; MLflow keeps the note of a model in 5,000
+_NOTE = "sense.move"  # on the registered model, while a move is under way
+_RECORD = "sense.promotion."  # on the version, one tag a decision; its key ends with the time
+
+
+@dataclass(frozen=True)
+class Move:
+    """A decision about `version`: by whom, when (UTC), why, who was champion before it, and what was known of both."""
+
+    action: str
+    version: str
+    before: str | None
+    reason: str
+    by: str
+    at: str
+    promoted: bool = True
+    forced: bool = False
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+
+
+def now() -> str:
+    """The time of a move."""
+    return datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+
+
+def whoever() -> str:
+    """Who runs this process: the operating system's name for it, or its number where it has none (a container)."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
+
+
+@store.reported()
+def carry_out(name: str, move: Move) -> None:
+    """Makes `move.version` the champion and `move.before` the previous one; call `recover` first."""
+    client = store.registry()
+    previous = versions.aliases(name).get("previous")
+    client.set_registered_model_tag(name, _NOTE, json.dumps({"move": asdict(move), "previous": previous}, ensure_ascii=False))
+    if move.before is not None:
+        client.set_registered_model_alias(name, "previous", move.before)
+    client.set_registered_model_alias(name, "champion", move.version)
+    _close(client, name, move)
+
+
+@store.reported()
+def recover(name: str) -> Move | None:
+    """Ends what a killed `carry_out` left: finished and returned if the champion had been moved, undone if not."""
+    client = store.registry()
+    noted = client.get_registered_model(name).tags.get(_NOTE)
+    if noted is None:
+        return None
+    note = json.loads(noted)
+    move = Move(**note["move"])
+    now_champion = versions.aliases(name).get("champion")
+    if now_champion == move.version:
+        _close(client, name, move)
+        return move
+    if now_champion == move.before and move.before is not None:  # else somebody has moved on since
+        _restore(client, name, "previous", note["previous"])
+    _forget(client, name)
+    return None
+
+
+@store.reported()
+def under_way(name: str) -> Move | None:
+    """The move that is going on or was killed, if any."""
+    noted = store.registry().get_registered_model(name).tags.get(_NOTE)
+    return None if noted is None else Move(**json.loads(noted)["move"])
+
+
+@store.reported()
+def record(name: str, move: Move) -> None:
+    """Keeps a decision with its version; the same move again changes nothing."""
+    value = {key: value for key, value in asdict(move).items() if key != "version"}
+    key = _RECORD + move.at.replace(":", ".")
+    store.current().client.set_model_version_tag(name, move.version, key, json.dumps(value, ensure_ascii=False))
+
+
+def history(version: versions.Version) -> list[Move]:
+    """The decisions that were recorded with a version, the first one first."""
+    kept = sorted((key, value) for key, value in version.tags.items() if key.startswith(_RECORD))
+    known = {part.name for part in fields(Move)}
+    rows = [{key: part for key, part in json.loads(value).items() if key in known} for _, value in kept]
+    return [Move(**(row | {"version": version.version})) for row in rows]
+
+
+@store.reported()
+def tag(name: str, version: str, values: Mapping[str, str], last: str) -> None:
+    """Sets tags of a version; `last` is taken away first and set last, so that it never stands beside another's values."""
+    client = store.registry()
+    if last in versions.find(name, version).tags:
+        client.delete_model_version_tag(name, version, last)
+    for key in sorted(values, key=lambda key: key == last):
+        client.set_model_version_tag(name, version, key, values[key])
+
+
+def _close(client: Any, name: str, move: Move) -> None:
+    record(name, move)
+    _forget(client, name)
+
+
+def _restore(client: Any, name: str, alias: str, version: str | None) -> None:
+    if version is None:
+        client.delete_registered_model_alias(name, alias)
+    else:
+        client.set_registered_model_alias(name, alias, version)
+
+
+def _forget(client: Any, name: str) -> None:
+    try:
+        client.delete_registered_model_tag(name, _NOTE)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
