@@ -42,8 +42,8 @@ def fetch(uri: str, into: str, needs: str, digest: str) -> None:
     if found != digest:
         refuse(
             arriving,
-            f"{uri}: its SHA-256 is {found}, not {digest}: it was changed since it was published (or is a merged LoRA adapter: "
-            "then set vllm.download.verify to false)",
+            f"{uri}: its SHA-256 is {found}, not {digest}: it was changed since it was published; publish it again, or set "
+            "vllm.download.verify to false",
         )
     os.sync()
     place(folder, target)
