@@ -15,7 +15,6 @@ class LocalConfig(Section):
 
     model: str = "models:/sense@champion"
     follow_s: Positive = 5.0
-    batch_size: Count = 8
 
 
 class ServedConfig(Section):
@@ -105,7 +104,7 @@ class ServeConfig(Section):
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65_535)] = 8080
-    keys: str = "SENSE_GATEWAY_KEYS"
+    keys: Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")] = "SENSE_GATEWAY_KEYS"
     backend: BackendConfig = BackendConfig(local=LocalConfig())
     databases: DatabasesConfig = DatabasesConfig()
     generation: GenerationConfig = GenerationConfig()

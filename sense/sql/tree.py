@@ -1,4 +1,4 @@
-"""sqlglot trees of queries: the one place that calls sqlglot's parser."""
+"""sqlglot trees of queries in SQLite's dialect: the one place that parses them."""
 
 import logging
 

@@ -1,0 +1,189 @@
+"""A question answered: the prompt of training, candidates from one version of the model, each executed, the majority's result."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from sense.config import ServeConfig
+from sense.errors import SenseError
+from sense.prompts import question_prompt
+from sense.serving.backend import Backend, BackendError, GoneError, Served, Version
+from sense.serving.databases import Catalog, Database
+from sense.serving.explanation import explanation, reason
+from sense.serving.messages import Answer, Ask, Candidate, Latency, Model
+from sense.serving.values import cell, clean
+from sense.serving.vote import Vote, vote
+from sense.sql.execute import Failure, Outcome, Result
+from sense.sql.parse import check_select, extract
+
+_STARTS = 3  # times that a request takes a version which then goes away
+
+
+class DeadlineError(SenseError):
+    """The answer did not come in time; the gateway answers 504. The message says which limit it was."""
+
+
+@dataclass(frozen=True)
+class _Written:
+    """What the model wrote, and which version of it."""
+
+    texts: Sequence[str]
+    version: Version
+    seconds: float
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """The candidates with what became of them; `native` is the winner as its database was given it."""
+
+    sqls: Sequence[str]
+    outcomes: Sequence[Outcome]
+    votes: Vote
+    native: str | None
+
+
+async def answer(ask: Ask, request_id: str, catalog: Catalog, backend: Backend, config: ServeConfig, queued_ms: float) -> Answer:
+    """The answer to `ask`, which has waited `queued_ms` milliseconds for its place.
+
+    Raises UnknownDatabaseError, BackendError (the model or the database can't be asked now), DeadlineError, and what the
+    backend says of a question that is too long (UserError). Work in threads that a deadline leaves behind ends at its own
+    limits.
+    """
+    limits = config.limits
+    started = time.monotonic() - queued_ms / 1000
+    async with _within(limits.request_s - queued_ms / 1000, f"the request took more than {limits.request_s:g} s"):
+        database = catalog.get(ask.database)
+        written = await _write(ask, database, backend, config)
+        executing = time.monotonic()
+        judged = await asyncio.to_thread(_judge, database, written.texts)
+        done = time.monotonic()
+    latency = Latency(
+        queue=_milliseconds(queued_ms / 1000),
+        model=_milliseconds(written.seconds),
+        execution=_milliseconds(done - executing),
+        total=_milliseconds(done - started),
+    )
+    return _composed(ask, request_id, database, config, written.version, judged, latency)
+
+
+@asynccontextmanager
+async def _within(seconds: float, late: str) -> AsyncIterator[None]:
+    scope = asyncio.timeout(max(seconds, 0))
+    try:
+        async with scope:
+            yield
+    except TimeoutError:
+        if scope.expired():
+            raise DeadlineError(f"{late}; ask for fewer candidates, or ask again later") from None
+        raise
+
+
+async def _write(ask: Ask, database: Database, backend: Backend, config: ServeConfig) -> _Written:
+    """All candidates from one version; from the start again if it goes away meanwhile."""
+    seconds = 0.0
+    for _ in range(_STARTS):
+        served = await backend.current()
+        prompt = await asyncio.to_thread(_prompt, ask, database, served)
+        began = time.monotonic()
+        try:
+            texts = await _completions(served, prompt, ask.k, config)
+        except GoneError:
+            continue
+        finally:
+            seconds += time.monotonic() - began
+        return _Written(texts, served.version, seconds)
+    raise BackendError(f"the model's version changed {_STARTS} times while it was asked")
+
+
+def _prompt(ask: Ask, database: Database, served: Served) -> str:
+    schema = database.schema(served.prompt.sample_values)
+    return question_prompt(schema, clean(ask.question), clean(ask.evidence), served.prompt.schema_style)
+
+
+async def _completions(served: Served, prompt: str, k: int, config: ServeConfig) -> list[str]:
+    """The greedy candidate and k - 1 sampled ones, asked for at once; what goes wrong with one call ends the other."""
+    limit = config.limits.model_s
+
+    async def call(n: int, temperature: float) -> Sequence[str]:
+        async with _within(limit, f"the model took more than {limit:g} s"):
+            return await served.complete(prompt, n=n, temperature=temperature)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            calls = [group.create_task(call(1, 0.0))]
+            if k > 1:
+                calls.append(group.create_task(call(k - 1, config.generation.temperature)))
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+    texts = [text for done in calls for text in done.result()]
+    if len(texts) != k:
+        raise BackendError(f"the model server sent {len(texts)} completions where {k} were asked for")
+    return texts
+
+
+def _judge(database: Database, texts: Sequence[str]) -> _Judged:
+    """Takes the SQL out of what was written, executes what is a SELECT, the same text once, and counts the votes."""
+    sqls = [extract(clean(text)) for text in texts]
+    found: dict[str, Outcome] = {}
+    for sql in sqls:
+        refused = check_select(sql) if sql else "what the model wrote holds no SELECT"
+        if refused is not None:
+            found[sql] = Failure("rejected", refused)
+    runnable = [sql for sql in dict.fromkeys(sqls) if sql not in found]
+    if runnable:
+        found |= zip(runnable, database.run(runnable), strict=True)
+    outcomes = [found[sql] for sql in sqls]
+    votes = vote(outcomes)
+    return _Judged(sqls, outcomes, votes, database.native(sqls[votes.winner]) if votes.winner is not None else None)
+
+
+def _composed(
+    ask: Ask,
+    request_id: str,
+    database: Database,
+    config: ServeConfig,
+    version: Version,
+    judged: _Judged,
+    latency: Latency,
+) -> Answer:
+    limits, winner = config.limits, judged.votes.winner
+    won = judged.outcomes[winner] if winner is not None else None
+    result = won if isinstance(won, Result) else None
+    shown = result if ask.rows else None
+    return Answer(
+        id=request_id,
+        sql=judged.native,
+        abstained=result is None,
+        reason=reason(judged.outcomes) if result is None else "",
+        explanation=explanation(database.name, database.dialect, limits.execution, judged.sqls, judged.outcomes, judged.votes),
+        database=database.name,
+        dialect=database.dialect,
+        candidates=_candidates(judged),
+        columns=list(shown.columns) if shown is not None else None,
+        rows=[[cell(value) for value in row] for row in shown.rows[: limits.rows]] if shown is not None else None,
+        row_count=len(result.rows) if result is not None else None,
+        truncated=shown is not None and len(shown.rows) > limits.rows,
+        model=Model(name=version.name, version=version.version, digest=version.digest),
+        latency_ms=latency,
+    )
+
+
+def _candidates(judged: _Judged) -> list[Candidate]:
+    rows = zip(judged.sqls, judged.outcomes, judged.votes.votes, strict=True)
+    return [
+        Candidate(
+            sql=sql,
+            outcome=outcome.verdict if isinstance(outcome, Failure) else "ran",
+            detail=outcome.detail if isinstance(outcome, Failure) else "",
+            row_count=len(outcome.rows) if isinstance(outcome, Result) else None,
+            votes=votes,
+            chosen=number == judged.votes.winner,
+        )
+        for number, (sql, outcome, votes) in enumerate(rows)
+    ]
+
+
+def _milliseconds(seconds: float) -> float:
+    return round(seconds * 1000, 3)

@@ -1,0 +1,153 @@
+"""The command `sense serve`: checks everything, then listens."""
+
+import argparse
+import json
+import logging
+import shlex
+import signal
+import socket
+import sys
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sense import config, console
+from sense.config import LocalConfig, ServeConfig
+from sense.errors import ConfigError, UserError
+
+if TYPE_CHECKING:
+    import uvicorn
+    from fastapi import FastAPI
+
+    from sense.serving.backend import Backend
+    from sense.serving.databases import Catalog
+
+
+def flags(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--config", type=Path, metavar="FILE", help="YAML; without it the defaults of a laptop after the demo")
+    parser.add_argument("--host", metavar="HOST", help="address to listen on, default: 127.0.0.1")
+    parser.add_argument("--port", type=int, metavar="PORT", help="default: 8080; 0: any free one")
+    parser.add_argument("--model", metavar="URI", help="models:/NAME@ALIAS, models:/NAME/VERSION or a folder")
+    parser.add_argument(
+        "--databases", nargs="+", metavar="FOLDER", help="folders of <name>/<name>.sqlite or <name>.sqlite that may be asked"
+    )
+    parser.epilog = "example:\n  sense serve --databases data/dev/databases --port 8080"
+
+
+def main(options: argparse.Namespace) -> int:
+    """Serves until it is told to stop; returns the exit code."""
+    chosen = configured(options)
+    try:
+        from sense.serving import access, app, databases, logs, wire
+    except ModuleNotFoundError as error:
+        raise UserError(f"the package {error.name} is not installed; install the gateway's: pip install 'sense[serve]'") from None
+    if not access.keys(config.environment(chosen.keys)) and not access.loopback(chosen.host):
+        raise UserError(
+            f"host {chosen.host} is open to other machines, and there are no API keys: put them, comma-separated, into the "
+            "environment variable that `keys` in the configuration names (SENSE_GATEWAY_KEYS by default), or listen on 127.0.0.1"
+        )
+    with closing(bound(chosen.host, chosen.port)) as listening:
+        catalog = databases.Catalog(chosen.databases, chosen.limits)
+        try:
+            gateway = app.create_app(chosen, backend(chosen), catalog)
+        except BaseException:
+            catalog.close()
+            raise
+        logs.configure(chosen.log_level)
+        announce = partial(_announce, chosen, listening, catalog)
+        return _run(wire.server(gateway, chosen.limits.request_s, announce), listening, gateway)
+
+
+def configured(options: argparse.Namespace) -> ServeConfig:
+    """The file, and over it the flags; ConfigError lists all errors at once."""
+    where, value = "sense serve", None
+    if options.config is not None:
+        where = str(options.config)
+        try:
+            text = options.config.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{where}: cannot be read ({error}); name a YAML file") from None
+        value = config.parse(text, where)
+    found: ServeConfig = config.validate(ServeConfig, {} if value is None else value, where)
+    changes: dict[str, Any] = {name: getattr(options, name) for name in ("host", "port") if getattr(options, name) is not None}
+    if options.model is not None:
+        if found.backend.local is None:
+            raise UserError(
+                f"--model {options.model}: it is for a model in this process, and {where} has backend.vllm; leave one out"
+            )
+        changes["backend"] = {"local": found.backend.local.model_dump() | {"model": options.model}}
+    if options.databases is not None:
+        changes["databases"] = found.databases.model_dump() | {"folders": options.databases}
+    changed: ServeConfig = config.validate(ServeConfig, found.model_dump() | changes, where)
+    return changed
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """A socket bound to the address, which does not listen yet; UserError if it cannot be had."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        found = socket.socket(family, kind, protocol)
+        try:
+            found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            found.bind(address)
+        except OSError:
+            found.close()
+            raise
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"cannot listen on {host}:{port}: {reason}; choose another with --host and --port") from None
+    return found
+
+
+def backend(chosen: ServeConfig) -> "Backend":
+    """What writes SQL; UserError where the model does not exist."""
+    if chosen.backend.vllm is not None:
+        from sense.serving.vllm import VllmBackend
+
+        return VllmBackend(chosen.backend.vllm, chosen.generation, chosen.limits.model_s)
+    from sense.serving.local import LocalBackend
+
+    return LocalBackend(chosen.backend.local or LocalConfig(), chosen.generation)
+
+
+def _announce(chosen: ServeConfig, listening: socket.socket, catalog: "Catalog") -> None:
+    """Says where it listens and with what: to a person in words, to a log as one more line of it."""
+    from sense.serving import logs
+
+    host, port = listening.getsockname()[:2]
+    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    names = catalog.names()
+    vllm = chosen.backend.vllm
+    model = ", ".join(vllm.models) if vllm is not None else (chosen.backend.local or LocalConfig()).model
+    if not sys.stderr.isatty():
+        logs.event(logging.INFO, "listening", url=url, model=model, databases=len(names), feedback=chosen.feedback)
+        return
+    key = "-H 'Authorization: Bearer KEY' " if config.environment(chosen.keys) else ""
+    question = json.dumps({"question": "How many are there?", "database": names[0]})
+    console.say(
+        f"The page        {url}/\n"
+        f"Model           {model}\n"
+        f"Databases       {len(names)}\n"
+        f"Feedback        {chosen.feedback or 'is not kept'}\n"
+        f"To ask          curl {url}/v1/sql -H 'Content-Type: application/json' {key}-d {shlex.quote(question)}\n"
+        "To stop         Ctrl-C"
+    )
+
+
+def _run(server: "uvicorn.Server", listening: socket.socket, gateway: "FastAPI") -> int:
+    """Serves until a signal; requests at work are finished."""
+    # uvicorn raises a signal again when it has ended in good order: that is no reason to die of it
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    try:
+        server.run(sockets=[listening])
+    except KeyboardInterrupt:
+        pass
+    except SystemExit:
+        failure = getattr(gateway.state, "failure", None)
+        if failure is None:
+            raise
+        raise failure from None
+    return 0

@@ -1,0 +1,63 @@
+"""What was checked, in a few plain sentences, all of them from facts."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from sense.config import ExecutionConfig
+from sense.serving.vote import Vote
+from sense.sql.execute import Failure, Outcome, Result
+
+_SHOWN = 3  # different failures named
+
+
+def explanation(
+    where: str, dialect: str, limits: ExecutionConfig, sqls: Sequence[str], outcomes: Sequence[Outcome], votes: Vote
+) -> str:
+    """Sentences for a person: how many candidates, why some were refused or failed, how they ran, how many agree."""
+    ran = [outcome for outcome in outcomes if isinstance(outcome, Result)]
+    refused = [outcome for outcome in outcomes if isinstance(outcome, Failure) and outcome.verdict == "rejected"]
+    failed = [outcome for outcome in outcomes if isinstance(outcome, Failure) and outcome.verdict != "rejected"]
+    sentences = [f"The model wrote {_candidates(len(sqls))}{_different(sqls)}."]
+    if refused:
+        sentences.append(f"Refused, as only a single SELECT that reads is executed: {_listed(refused)}.")
+    if failed:
+        sentences.append(f"Failed when executed: {_listed(failed)}.")
+    if ran:
+        translated = "" if dialect == "sqlite" else f", translated for {dialect}"
+        sentences.append(
+            f"{_candidates(len(ran)).capitalize()} ran read-only on {where}{translated}, within {limits.timeout_s:g} s, "
+            f"{limits.max_rows:,} rows and {limits.max_bytes:,} bytes."
+        )
+    if votes.winner is None:
+        return " ".join([*sentences, "None ran, so there is no answer."])
+    if len(ran) > 1:
+        sentences.append(f"{votes.votes[votes.winner]} of {len(ran)} gave this result{_tie(votes)}.")
+    won = outcomes[votes.winner]
+    if isinstance(won, Result) and not won.rows:
+        sentences.append("The result has no rows: nothing in the database fits what the SQL asks for.")
+    return " ".join(sentences)
+
+
+def reason(outcomes: Sequence[Outcome]) -> str:
+    """Why no candidate has a result: the most common failure."""
+    (detail, count), *_ = Counter(outcome.detail for outcome in outcomes if isinstance(outcome, Failure)).most_common(1)
+    return f"no SQL ran; {_candidates(count)}: {detail}"
+
+
+def _candidates(count: int) -> str:
+    return "one candidate" if count == 1 else f"{count} candidates"
+
+
+def _different(sqls: Sequence[str]) -> str:
+    different = len(set(sqls))
+    return "" if different == len(sqls) else f", {different} of them different" if different > 1 else ", all the same"
+
+
+def _listed(failures: Sequence[Failure]) -> str:
+    found = Counter(failure.detail for failure in failures)
+    texts = [detail if count == 1 else f"{detail} ({count} candidates)" for detail, count in found.most_common(_SHOWN)]
+    return "; ".join([*texts, *([f"and {len(found) - _SHOWN} other reasons"] if len(found) > _SHOWN else [])])
+
+
+def _tie(votes: Vote) -> str:
+    return ", and as many gave another; the earliest candidate decides" if votes.tied else ""

@@ -1,0 +1,147 @@
+// Calls to the gateway, what goes wrong with them, and the key.
+
+/** Anything but a good answer. `status` is 0 where there was none; `again` is in how many seconds to try again. */
+class Problem extends Error {
+  constructor(status, { error, message, fix = "", id = "", details = [] }, again = 0) {
+    super(message);
+    Object.assign(this, { status, error, fix, id, details, again });
+  }
+}
+
+const AWAY = {
+  error: "network",
+  message: "The gateway cannot be reached.",
+  fix: "Look whether it runs and whether you are online, then try again.",
+};
+
+/** The JSON of an answer; asks for a key as long as it takes one. Throws Problem, or AbortError if `signal` says so. */
+async function call(method, path, body = null, signal = undefined) {
+  for (;;) {
+    const problem = await attempt(method, path, body, signal);
+    if (!(problem instanceof Problem)) return problem;
+    if (problem.status !== 401 || !(await askForKey())) throw problem;
+  }
+}
+
+async function attempt(method, path, body, signal) {
+  const headers = { Accept: "application/json" };
+  const key = session.get("sense.key");
+  if (key) headers.Authorization = `Bearer ${key}`;
+  if (body !== null) headers["Content-Type"] = "application/json";
+  let response;
+  try {
+    response = await fetch(path, {
+      method,
+      headers,
+      body: body === null ? null : JSON.stringify(body),
+      signal,
+      credentials: "same-origin",
+    });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    return new Problem(0, AWAY);
+  }
+  let found = null;
+  try {
+    found = await response.json();
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+  }
+  if (response.ok && found !== null) return found;
+  const odd = {
+    error: "unreadable",
+    message: `The gateway answered ${response.status} with something that is no JSON.`,
+    fix: "A proxy before it may have answered instead; try again.",
+  };
+  return new Problem(
+    response.status,
+    typeof found?.message === "string" ? found : odd,
+    waiting(response.headers.get("Retry-After")),
+  );
+}
+
+/** Seconds that a Retry-After header asks for. */
+function waiting(header) {
+  if (!header) return 0;
+  const seconds = /^\d+$/.test(header) ? Number(header) : (Date.parse(header) - Date.now()) / 1000;
+  return Number.isFinite(seconds) ? Math.min(Math.max(0, Math.ceil(seconds)), 3600) : 0;
+}
+
+let asking = null; // several calls may need the key at once: one dialog answers them all
+
+/** Whether the person gave a key. It is kept for this tab only. */
+function askForKey() {
+  asking ??= new Promise((resolve) => {
+    const dialog = byId("key-dialog");
+    const input = byId("key-input");
+    const given = session.get("sense.key");
+    byId("key-about").textContent = given
+      ? "The gateway did not take this key. It is kept in this tab alone, until you close it."
+      : "The gateway answers to those who have a key. It is kept in this tab alone, until you close it.";
+    input.value = "";
+    let key = "";
+    const submit = (event) => {
+      event.preventDefault();
+      key = input.value.trim();
+      if (key) dialog.close();
+      else input.focus();
+    };
+    const cancel = () => dialog.close();
+    byId("key-form").addEventListener("submit", submit);
+    byId("key-cancel").addEventListener("click", cancel);
+    dialog.addEventListener(
+      "close",
+      () => {
+        byId("key-form").removeEventListener("submit", submit);
+        byId("key-cancel").removeEventListener("click", cancel);
+        if (key) session.set("sense.key", key);
+        input.value = "";
+        byId("key").hidden = false;
+        asking = null;
+        resolve(Boolean(key));
+      },
+      { once: true },
+    );
+    dialog.showModal();
+  });
+  return asking;
+}
+
+const HEADLINES = {
+  0: "No connection",
+  401: "A key is needed",
+  404: "Not found",
+  413: "Too long",
+  422: "Not possible",
+  429: "Busy",
+  503: "Not available now",
+  504: "Too slow",
+};
+
+/** A problem as a notice; `retry` is offered as a button, which waits as long as the gateway asks to. */
+function problemNotice(problem, retry = null) {
+  const details = problem.details.map((detail) => `${detail.field ?? ""}: ${detail.message ?? ""}`);
+  const notice = el(
+    "div.notice.problem",
+    { role: "alert" },
+    el("h2", {}, HEADLINES[problem.status] ?? "It did not work"),
+    el("p", {}, sentence(problem.message), " ", problem.again ? "" : sentence(problem.fix)),
+    details.length ? el("ul", {}, ...details.map((detail) => el("li", {}, shown(detail)))) : null,
+    problem.id ? el("p.note", {}, "Request ", el("code", {}, shown(problem.id))) : null,
+  );
+  if (retry) notice.append(retryButton(problem.again, retry));
+  return notice;
+}
+
+function retryButton(seconds, retry) {
+  const button = el("button.plain", { type: "button", onclick: retry }, "Try again");
+  const until = Date.now() + seconds * 1000;
+  const tick = () => {
+    const left = Math.ceil((until - Date.now()) / 1000);
+    button.disabled = left > 0;
+    button.textContent = left > 0 ? `Try again in ${left} s` : "Try again";
+    if (left > 0 && button.isConnected) setTimeout(tick, 250);
+  };
+  if (seconds > 0) requestAnimationFrame(tick);
+  return button;
+}

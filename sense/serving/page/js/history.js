@@ -1,0 +1,93 @@
+// What was asked before, in this browser: questions and SQL, never rows.
+
+const MOST_KEPT = 50;
+const HISTORY = "sense.history";
+
+function readHistory() {
+  try {
+    const found = JSON.parse(kept.get(HISTORY) ?? "[]");
+    return Array.isArray(found)
+      ? found.filter((entry) => typeof entry?.question === "string" && typeof entry?.database === "string").slice(0, MOST_KEPT)
+      : [];
+  } catch {
+    return [];
+  }
+}
+
+/** The list; `back` is called with the entry that is chosen. */
+function history(back) {
+  const list = byId("history");
+  let current = 0;
+
+  function show(focus = false) {
+    const entries = readHistory();
+    current = Math.min(current, Math.max(0, entries.length - 1));
+    list.replaceChildren(
+      ...entries.map((entry, at) =>
+        el(
+          "li",
+          {},
+          el(
+            "button.entry",
+            {
+              type: "button",
+              tabindex: at === current ? "0" : "-1",
+              onclick: () => {
+                current = at;
+                back(entry);
+                show(true);
+              },
+            },
+            el("span.question", {}, shown(entry.question, 300)),
+            el(
+              "span.about",
+              {},
+              [shown(entry.database), when(entry.at), entry.sql ? "" : "no answer"].filter(Boolean).join(" · "),
+            ),
+          ),
+        ),
+      ),
+    );
+    byId("history-clear").hidden = !entries.length;
+    const note = kept.lasting
+      ? "Questions and their SQL are kept in this browser, rows are not."
+      : "This browser keeps nothing for pages: the list goes when you close the page.";
+    byId("history-note").textContent = entries.length && kept.lasting ? "" : note;
+    if (focus) list.children[current]?.firstChild.focus({ preventScroll: true });
+  }
+  list.addEventListener("keydown", (event) => {
+    const items = [...list.querySelectorAll("button")];
+    arrows(event, items, ["ArrowUp", "ArrowDown"], (item) => {
+      items[current].tabIndex = -1;
+      current = items.indexOf(item);
+      item.tabIndex = 0;
+    });
+  });
+  byId("history-clear").addEventListener("click", () => {
+    kept.drop(HISTORY);
+    current = 0;
+    show();
+    byId("question").focus();
+    say("History cleared");
+  });
+  show();
+  return {
+    add(entry) {
+      const same = (other) =>
+        other.question === entry.question && other.database === entry.database && (other.hint ?? "") === entry.hint;
+      const entries = [entry, ...readHistory().filter((other) => !same(other))].slice(0, MOST_KEPT);
+      kept.set(HISTORY, JSON.stringify(entries));
+      current = 0;
+      show();
+    },
+  };
+}
+
+function when(time) {
+  if (typeof time !== "number") return "";
+  const then = new Date(time);
+  const today = new Date().toDateString() === then.toDateString();
+  return today
+    ? then.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })
+    : then.toLocaleDateString([], { day: "numeric", month: "short" });
+}

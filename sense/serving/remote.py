@@ -1,0 +1,142 @@
+"""Databases on servers, by SQLAlchemy URL: PostgreSQL (12 or later), MySQL and MariaDB, engines that can enforce reading.
+
+Every statement runs in a transaction of its own that the server holds to reading and to a time limit, and that is rolled back.
+SQL comes in SQLite's dialect (`translation.py`) and sees the tables of the connection's default schema. Give the URL's user
+rights to read and no others: that is the last barrier.
+
+Values come as SQLite would give them: exact decimals and booleans as numbers, dates and times as ISO text, arrays, JSON and all
+else as text. No address and no password is in what is raised or returned; what only the operator may see is an exception's note.
+"""
+
+import importlib.util
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sense.config import LimitsConfig, environment
+from sense.errors import UserError
+from sense.schema import Schema
+from sense.serving.backend import BackendError
+from sense.serving.reflection import reflected
+from sense.serving.refusals import Lost
+from sense.serving.server import Server
+from sense.serving.translation import Names, translated
+from sense.sql.result import Failure, Outcome
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL
+
+_DRIVERS = {"postgresql": ("psycopg", "psycopg[binary]"), "mysql": ("pymysql", "pymysql"), "mariadb": ("pymysql", "pymysql")}
+_FRESH_S = 30.0  # a schema is read again after this time
+_PAUSE_S = 2.0  # a server that could not be reached is left alone for so long
+
+
+class RemoteDatabase:
+    """A database on a server."""
+
+    file: Path | None = None
+
+    def __init__(self, name: str, server: Server) -> None:
+        self.name, self.dialect = name, server.dialect
+        self._server = server
+        self._lock = threading.Lock()
+        self._known: dict[int, tuple[float, Schema, Names]] = {}
+        self._lost: tuple[float, Lost] | None = None
+
+    def schema(self, samples: int) -> Schema:
+        """The schema as it was at most half a minute ago; BackendError if the server can't be asked."""
+        try:
+            return self._reflected(samples)[0]
+        except Lost as lost:
+            error = BackendError(f"the database {self.name!r} can't be read now: {lost}", _PAUSE_S)
+            error.add_note(lost.operator)
+            raise error from None
+
+    def _reflected(self, samples: int) -> tuple[Schema, Names]:
+        """Schema and names, read by one thread at a time; Lost."""
+        with self._lock:
+            now = time.monotonic()
+            expires, schema, names = self._known.get(samples, (0.0, Schema((), ()), Names({}, {})))
+            if now < expires:
+                return schema, names
+            if self._lost is not None and now < self._lost[0]:
+                raise self._lost[1]
+            try:
+                schema, names = reflected(self._server, samples)
+            except Lost as lost:
+                self._lost = time.monotonic() + _PAUSE_S, lost
+                raise
+            self._known[samples] = time.monotonic() + _FRESH_S, schema, names
+            return schema, names
+
+    def run(self, sqls: Sequence[str]) -> list[Outcome]:
+        """The outcomes, in order; once the server is away, it is not tried again for the others."""
+        outcomes: list[Outcome] = []
+        try:
+            names = self._names()
+            for sql in sqls:
+                text = translated(sql, self.dialect, names)
+                outcomes.append(text if isinstance(text, Failure) else self._server.select(text))
+        except Lost as lost:
+            outcomes += [Failure("error", str(lost))] * (len(sqls) - len(outcomes))
+        return outcomes
+
+    def native(self, sql: str) -> str:
+        """The translation that the server was given; `sql` itself, if the server has gone since."""
+        try:
+            text = translated(sql, self.dialect, self._names())
+        except Lost:
+            return sql
+        return sql if isinstance(text, Failure) else text
+
+    def _names(self) -> Names:
+        """The names, of whichever schema was read last: they are the same with and without sample values."""
+        known = max(self._known.values(), key=lambda entry: entry[0], default=None)
+        return known[2] if known is not None and time.monotonic() < known[0] else self._reflected(0)[1]
+
+    def close(self) -> None:
+        """Closes the connections that are not in use."""
+        self._server.close()
+
+
+def connected(name: str, variable: str, limits: LimitsConfig) -> RemoteDatabase | Path:
+    """The database whose URL the environment variable holds, not yet asked anything; the file, if the URL is SQLite's.
+
+    UserError says what is wrong with the URL, without showing any of it: what is wrong may be where the password begins.
+    """
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    where = f"databases.urls.{name}: the environment variable {variable}"
+    text = environment(variable)
+    if not text:
+        raise UserError(f"{where} is not set; set it to the database's URL, or remove {name} from databases.urls")
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):
+        raise UserError(
+            f"{where} does not hold a SQLAlchemy URL; write e.g. postgresql://USER:PASSWORD@HOST/DATABASE, special characters "
+            "of the password percent-encoded"
+        ) from None
+    backend, _, driver = url.drivername.partition("+")
+    if backend == "sqlite":
+        return _file(where, url)
+    if backend not in _DRIVERS:
+        raise UserError(
+            f"{where} is a URL of {backend[:40]!r}, which cannot be held to reading; use postgresql, mysql, mariadb or sqlite"
+        )
+    needed, package = _DRIVERS[backend]
+    if driver not in ("", needed):
+        raise UserError(f"{where} names the driver {driver[:40]!r}, whose time limits are not known; write {backend}+{needed}://")
+    if importlib.util.find_spec(needed) is None:
+        raise UserError(f"{where} needs the Python package {needed}; install it: pip install '{package}'")
+    return RemoteDatabase(name, Server(url.set(drivername=f"{backend}+{needed}"), limits.execution, limits.concurrency))
+
+
+def _file(where: str, url: "URL") -> Path:
+    path = url.database or ""
+    if path in ("", ":memory:") or path.startswith("file:"):
+        raise UserError(f"{where} names no SQLite file; write sqlite:////absolute/path/to/file.sqlite")
+    return Path(path)

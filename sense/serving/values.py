@@ -1,0 +1,64 @@
+"""Values of results: as SQLite would give them, and as JSON can hold them."""
+
+import json
+import math
+from datetime import date, datetime, time
+from decimal import Decimal
+from typing import Any
+
+from sense.serving.messages import Cell
+from sense.sql.result import Value
+
+_LARGEST = (1 << 63) - 1  # integers beyond it are floating-point numbers in SQLite
+_EXACT = 1 << 53  # integers beyond it are not exact in a JSON reader that knows floating-point numbers alone
+
+
+def plain(value: Any) -> Value:
+    """A driver's value as one of SQLite's five kinds.
+
+    A decimal without digits behind the point becomes an integer, any other the nearest floating-point number. Dates and
+    times become ISO text with a space in the middle, NaN and all that is no number become text.
+    """
+    if value is None or isinstance(value, (str, bytes)):
+        return value
+    if isinstance(value, (int, float, Decimal)):
+        return _number(value)
+    if isinstance(value, (bytearray, memoryview)):
+        return bytes(value)
+    return _text(value)
+
+
+def _number(value: int | float | Decimal) -> Value:
+    if math.isnan(value):
+        return "NaN"
+    exponent = value.as_tuple().exponent if isinstance(value, Decimal) else 0
+    whole = not isinstance(value, float) and isinstance(exponent, int) and exponent >= 0
+    if whole and -_LARGEST <= value <= _LARGEST:
+        return int(value)
+    return float(value)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat(" ")
+    if isinstance(value, (date, time)):
+        return value.isoformat()
+    if isinstance(value, (list, dict, tuple)):
+        return json.dumps(value, ensure_ascii=False, default=str)
+    return str(value)
+
+
+def cell(value: Value) -> Cell:
+    """A value for JSON: what it has no form for comes as text, see messages.Answer."""
+    if isinstance(value, bytes):
+        return f"0x{value.hex()}"
+    if isinstance(value, int) and abs(value) > _EXACT:
+        return str(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value
+
+
+def clean(text: str) -> str:
+    """`text` with what UTF-8 cannot hold (half a surrogate pair, which JSON can spell) as question marks."""
+    return text.encode(errors="replace").decode()

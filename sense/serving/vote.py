@@ -1,0 +1,83 @@
+"""The vote among candidates: each is for its result, whatever its SQL looks like."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sense.sql.compare import compare
+from sense.sql.execute import Outcome, Result, Value
+
+_DIGITS = 9  # of a floating-point number that count at first; compare() is asked where they differ
+_CELLS = 100_000  # looked at by compare() in one vote at most, which is some tenths of a second
+
+
+@dataclass(frozen=True)
+class Vote:
+    """`votes`: for each candidate how many have its result, itself among them, 0 if it has none.
+
+    `winner` is the first candidate of the largest group, None if no candidate ran; `tied` says that another is as large.
+    """
+
+    votes: tuple[int, ...]
+    winner: int | None
+    tied: bool
+
+
+def vote(outcomes: Sequence[Outcome]) -> Vote:
+    """Counts the candidates with equal results. An empty result is a result; rows count in any order, columns too."""
+    groups: list[list[int]] = []
+    heads: list[Result] = []
+    known: dict[object, int] = {}  # which group, by the result as an object and by its key
+    left = _CELLS
+    for number, outcome in enumerate(outcomes):
+        if not isinstance(outcome, Result):
+            continue
+        group = known.get(id(outcome))
+        if group is None:
+            key = _key(outcome)
+            group = known.get(key)
+            if group is None:
+                group, left = _near(outcome, heads, left)
+            if group is None:
+                group = len(groups)
+                groups.append([])
+                heads.append(outcome)
+            known[id(outcome)] = known[key] = group
+        groups[group].append(number)
+    votes = {number: len(group) for group in groups for number in group}
+    most = max(votes.values(), default=0)
+    return Vote(
+        votes=tuple(votes.get(number, 0) for number in range(len(outcomes))),
+        winner=next((number for number in sorted(votes) if votes[number] == most), None),
+        tied=sum(len(group) == most for group in groups) > 1,
+    )
+
+
+def _key(result: Result) -> object:
+    """Equal for results that are the same but for the order of rows and columns and the last digits of numbers.
+
+    Columns are put in an order by what they hold. Where two hold the same values, or a digit is rounded to either side, keys
+    of equal results can differ.
+    """
+    columns = [_rounded(column) for column in zip(*result.rows, strict=True)]
+    columns.sort(key=lambda column: hash(frozenset(Counter(column).items())))
+    rows = Counter(zip(*columns, strict=True))
+    return len(result.columns), frozenset(rows.items())
+
+
+def _rounded(column: tuple[Value, ...]) -> tuple[Value, ...]:
+    if not any(isinstance(value, float) for value in column):
+        return column
+    return tuple(float(f"{value:.{_DIGITS}g}") if isinstance(value, (int, float)) else value for value in column)
+
+
+def _near(result: Result, heads: Sequence[Result], left: int) -> tuple[int | None, int]:
+    """The group whose first result compare() finds equal, and how many cells may still be looked at."""
+    cells = max(1, len(result.rows) * len(result.columns))
+    for group, head in enumerate(heads):
+        alike = len(head.rows) == len(result.rows) and len(head.columns) == len(result.columns)
+        if alike and cells <= left:
+            left -= cells
+            if compare(result, head, ordered=False) is None:
+                return group, left
+    return None, left

@@ -1,0 +1,105 @@
+"""The server under the gateway: uvicorn with limits on slow heads, and a Problem where a request is no HTTP."""
+
+import asyncio
+import math
+import socket
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+
+import h11
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from sense.serving.problems import Refusal, response
+
+HEAD_S = 10.0  # for the head of a request to arrive, or the rest of a body that nobody reads
+_HEAD_BYTES = 16_384
+_KEEP_ALIVE_S = 75  # longer than the minute after which load balancers let go of a connection
+_NO_HTTP = Refusal(400, "malformed_http", "the request is no valid HTTP", "send HTTP/1.1 as RFC 9112 has it")
+
+
+class Wire(H11Protocol):
+    """A connection that is closed if a request's head takes longer than HEAD_S."""
+
+    _head: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Starts the clock for the first request."""
+        super().connection_made(transport)
+        connection = transport.get_extra_info("socket")
+        if connection is not None and connection.family in (socket.AF_INET, socket.AF_INET6):
+            # head and body are written one after the other: without this the body waits for a delayed ACK, 40 ms; asyncio sets it
+            # only for sockets that were made with their protocol's number
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._wait()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stops it."""
+        self._stop()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Stops it when a head is whole; starts it when bytes come that no request at work has asked for."""
+        before = self.cycle
+        with suppress(h11.LocalProtocolError):  # nonsense after an answer has begun: the connection is closing
+            super().data_received(data)
+        if self.cycle is not before:
+            self._stop()
+        elif self._head is None and (self.cycle is None or self.cycle.response_complete):
+            self._wait()
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002  (uvicorn's words, in its form)
+        """Says so in the gateway's form, if nothing has been said, and closes."""
+        request_id = uuid.uuid4().hex
+        problem = response(_NO_HTTP, request_id)
+        headers = [*problem.raw_headers, (b"x-request-id", request_id.encode()), (b"connection", b"close")]
+        events = (
+            h11.Response(status_code=400, headers=headers, reason=b"Bad Request"),
+            h11.Data(data=bytes(problem.body)),
+            h11.EndOfMessage(),
+        )
+        with suppress(h11.LocalProtocolError):
+            for event in events:
+                self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
+
+    def _wait(self) -> None:
+        self._head = self.loop.call_later(HEAD_S, self.timeout_keep_alive_handler)
+
+    def _stop(self) -> None:
+        if self._head is not None:
+            self._head.cancel()
+            self._head = None
+
+
+class Server(uvicorn.Server):
+    """Calls `announce` once it takes requests."""
+
+    def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._announce = announce
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Starts the application, then listens."""
+        await super().startup(sockets)
+        self._announce()
+
+
+def server(app: FastAPI, grace_s: float, announce: Callable[[], None] = lambda: None) -> Server:
+    """A server of `app` that, told to stop, gives requests at work `grace_s` seconds."""
+    config = uvicorn.Config(
+        app,
+        http=Wire,
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=math.ceil(grace_s),
+        h11_max_incomplete_event_size=_HEAD_BYTES,
+    )
+    return Server(config, announce)

@@ -1,0 +1,397 @@
+"""What the gateway asks of a vLLM server, and what it makes of the answers, over real HTTP."""
+
+import asyncio
+import json
+import re
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+import sense
+from sense import prompts
+from sense.config import GenerationConfig, PromptConfig, ServedConfig, VllmConfig
+from sense.errors import UserError
+from sense.serving import vllm
+from sense.serving.backend import BackendError, GoneError, Version
+from sense.serving.vllm import SELECT, VllmBackend
+from tests.serving.model_server import ModelServer
+
+KEY = "sk-very-secret"
+MODELS = {
+    "sense-2": ServedConfig(name="sense", version="2", digest="22", prompt=PromptConfig(schema_style="ddl")),
+    "sense-1": ServedConfig(name="sense", version="1", digest="11"),
+}
+
+
+@pytest.fixture
+def server():
+    with ModelServer() as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def key(monkeypatch):
+    monkeypatch.setenv("VLLM_API_KEY", KEY)
+
+
+def config(server, **more):
+    return VllmConfig(url=server.url, models=MODELS, **more)
+
+
+@asynccontextmanager
+async def backend(server, timeout_s=20.0, generation=None, **more):
+    made = VllmBackend(config(server, **more), generation or GenerationConfig(), timeout_s)
+    await made.start()
+    try:
+        yield made
+    finally:
+        await made.close()
+
+
+async def ask(made, prompt="p", n=1, temperature=0.0):
+    return await (await made.current()).complete(prompt, n=n, temperature=temperature)
+
+
+def run(server, work, **more):
+    async def go():
+        async with backend(server, **more) as made:
+            return await work(made)
+
+    return asyncio.run(go())
+
+
+def test_the_request_is_what_evaluate_and_sample_do(server):
+    generation = GenerationConfig(max_new_tokens=64, top_p=0.9, seed=7)
+
+    async def work(made):
+        await ask(made, "a\nsql:")
+        await ask(made, "b\nsql:", n=3, temperature=0.8)
+
+    run(server, work, generation=generation)
+    keep = {"structured_outputs": {"regex": SELECT}}
+    assert [seen.body for seen in server.requests] == [
+        {"model": "sense-1", "prompt": "a\nsql:", "n": 1, "max_tokens": 64, "temperature": 0.0} | keep,
+        {
+            "model": "sense-1",
+            "prompt": "b\nsql:",
+            "n": 3,
+            "max_tokens": 64,
+            "temperature": 0.8,
+            "top_p": 0.9,
+            "top_k": 0,
+            "seed": 7,
+        }
+        | keep,
+    ]
+    assert {seen.headers["authorization"] for seen in server.requests} == {f"Bearer {KEY}"}
+
+
+def test_structured_output_can_be_off(server):
+    run(server, ask, structured=False)
+    assert "structured_outputs" not in server.requests[0].body
+
+
+def test_choices_come_in_their_order_whatever_the_order_they_are_sent_in(server):
+    choices = [{"index": index, "text": f" SELECT {index}", "finish_reason": "length"} for index in (2, 0, 1)]
+
+    async def work(made):
+        served = await made.current()
+        server.fail(200, json.dumps({"model": "sense-1", "choices": choices}).encode())
+        return await served.complete("p", n=3, temperature=1.0)
+
+    assert run(server, work) == [" SELECT 0", " SELECT 1", " SELECT 2"]
+
+
+def test_of_several_names_the_first_of_the_configuration_is_taken(server):
+    server.names = ["other", "sense-1", "sense-2"]
+
+    async def work(made):
+        served = await made.current()
+        return served.version, served.prompt.schema_style
+
+    assert run(server, work) == (Version("sense", "2", "22"), "ddl")
+
+
+def test_a_server_of_unknown_versions_only(server):
+    server.names = ["sense-9", "llama"]
+    with pytest.raises(BackendError, match="has llama, sense-9, the gateway is configured for sense-1, sense-2"):
+        run(server, lambda made: made.current())
+
+
+def test_all_who_ask_at_the_same_time_share_one_question(server):
+    async def work(made):
+        await asyncio.gather(*(made.current() for _ in range(20)))
+        await made.current()
+
+    run(server, work)
+    assert server.model_lists == 1
+
+
+def test_one_who_leaves_does_not_take_the_question_along(server):
+    async def work(made):
+        first, second = asyncio.create_task(made.current()), asyncio.create_task(made.current())
+        await asyncio.sleep(0)
+        first.cancel()
+        return (await second).version.version
+
+    assert run(server, work) == "1"
+
+
+def test_a_version_that_is_gone_ends_its_requests_and_the_next_takes_the_new_one(server):
+    async def work(made):
+        old = await made.current()
+        server.names = ["sense-2"]
+        with pytest.raises(GoneError):
+            await old.complete("p", n=1, temperature=0.0)
+        new = await made.current()  # asked anew at once
+        return new.version.version, await new.complete("p", n=1, temperature=0.0)
+
+    assert run(server, work) == ("2", [" SELECT 'sense-2'"])
+
+
+def test_while_replicas_of_two_versions_answer_each_request_has_the_one_it_asked_for(server):
+    server.replicas = [["sense-1"], ["sense-2"]]
+
+    async def work(made):
+        served = await made.current()
+        texts = [await served.complete(f"p{number}", n=2, temperature=1.0) for number in range(10)]
+        return served.version.version, texts
+
+    version, texts = run(server, work)
+    assert texts == [[f" SELECT 'sense-{version}'"] * 2] * 10
+
+
+def test_what_is_served_is_asked_again_after_a_while(server, monkeypatch):
+    monkeypatch.setattr(vllm, "FRESH_S", 0.0)
+
+    async def work(made):
+        before = await made.current()
+        server.names = ["sense-2"]
+        return before.version.version, (await made.current()).version.version
+
+    assert run(server, work) == ("1", "2")
+
+
+@pytest.mark.parametrize(
+    ("status", "content", "message"),
+    [
+        (401, b'{"error":"Unauthorized"}', "the gateway's key for the model server is refused"),
+        (403, b"", "the gateway's key for the model server is refused"),
+        (404, b'{"detail":"Not Found"}', "no vLLM server"),
+        (500, b"boom", "HTTP 500"),
+        (503, b"", "HTTP 503"),
+        (302, b"", "HTTP 302"),
+        (400, b'{"error":{"message":"secret detail","type":"BadRequestError","param":null,"code":400}}', "HTTP 400"),
+        (400, b'{"error":[1]}', "HTTP 400"),
+        (200, b"", "no completion"),
+        (200, b"<html>", "no completion"),
+        (200, b"\xff\xfe", "no completion"),
+        (200, b"[" * 100_000, "no completion"),
+        (200, b"[]", "no completion"),
+        (200, b'{"choices":{}}', "no completion"),
+        (200, b'{"model":"sense-1","choices":[1]}', "no completion"),
+        (200, b'{"model":"sense-1","choices":[]}', "holds 0 completions, 1 were asked for"),
+        (200, b'{"model":"sense-1","choices":[{"index":[],"text":"x"}]}', "holds 0 completions"),
+        (200, b'{"model":"sense-1","choices":[{"index":0,"text":null}]}', "holds 0 completions"),
+        (200, b'{"model":"sense-1","choices":[{"index":1,"text":"x"}]}', "holds 1 completions"),
+        (200, b'{"model":"sense-2","choices":[{"index":0,"text":"x"}]}', "a version that was not asked for"),
+        (200, b'{"model":"sense-1","choices":[{"index":0,"text":"x","finish_reason":"abort"}]}', "broke off"),
+    ],
+)
+def test_whatever_else_the_server_says_is_an_error_without_its_words(server, status, content, message):
+    async def work(made):
+        served = await made.current()
+        server.fail(status, content)
+        await served.complete("p", n=1, temperature=0.0)
+
+    with pytest.raises(BackendError, match=re.escape(message)) as raised:
+        run(server, work)
+    assert not isinstance(raised.value, GoneError)
+    for hidden in (KEY, server.url, str(server.port), "secret detail", "boom"):
+        assert hidden not in raised.value.reason
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b'{"data":1}', b'{"data":[1]}', b'{"data":[{"id":1}]}'])
+def test_a_list_of_models_that_is_none(server, content):
+    server.fail(200, content)
+    with pytest.raises(BackendError, match="list of models is none"):
+        run(server, lambda made: made.current())
+
+
+def test_a_refused_key(server):
+    server.key = "another"
+    with pytest.raises(BackendError, match="key for the model server is refused"):
+        run(server, lambda made: made.current())
+
+
+def test_a_prompt_longer_than_the_model_reads_is_the_callers_to_mend(server):
+    server.context = 5
+    with pytest.raises(UserError, match="longer than the model reads: 6 tokens or more, and it reads 5"):
+        run(server, lambda made: ask(made, "one two three four five six"))
+
+
+def test_a_server_that_dies_and_comes_back_under_a_running_gateway(server):
+    async def work(made):
+        served = await made.current()
+        await asyncio.to_thread(server.die)
+        for attempt in (lambda: served.complete("p", n=1, temperature=0.0), made.current):
+            with pytest.raises(BackendError, match="cannot be reached") as raised:
+                await attempt()
+            assert str(server.port) not in raised.value.reason
+        await asyncio.to_thread(server.live)
+        return await ask(made)
+
+    assert run(server, work) == [" SELECT 'sense-1'"]
+
+
+def test_a_connection_that_the_server_has_closed_meanwhile_costs_no_request(server):
+    async def work(made):
+        served = await made.current()
+        await asyncio.to_thread(server.die)
+        await asyncio.to_thread(server.live)
+        return await served.complete("p", n=1, temperature=0.0)
+
+    assert run(server, work) == [" SELECT 'sense-1'"]
+
+
+def test_a_server_that_dies_under_a_request(server):
+    server.stall()
+
+    async def work(made):
+        asked = asyncio.create_task(ask(made))
+        await asyncio.to_thread(server.until, lambda: server.in_flight == 1)
+        await asyncio.to_thread(server.die)
+        await asked
+
+    with pytest.raises(BackendError, match="cannot be reached"):
+        run(server, work)
+
+
+def test_a_server_that_hangs_is_given_up(server):
+    server.stall()
+    with pytest.raises(BackendError, match=r"does not answer within 0\.2 s"):
+        run(server, ask, timeout_s=0.2)
+    server.until(lambda: server.aborted == 1)  # and told so
+
+
+def test_a_cancelled_request_is_cancelled_at_the_server_and_gives_its_connection_back(server):
+    server.stall()
+
+    async def work(made):
+        served = await made.current()
+        for number in range(1, 6):
+            asked = asyncio.create_task(served.complete("p", n=1, temperature=0.0))
+            await asyncio.to_thread(server.until, lambda: server.in_flight == 1)
+            asked.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await asked
+            await asyncio.to_thread(server.until, lambda wanted=number: server.aborted == wanted and server.in_flight == 0)
+        server.resume()
+        return await served.complete("p", n=1, temperature=0.0)
+
+    assert run(server, work, connections=1) == [" SELECT 'sense-1'"]
+
+
+def test_connections_are_bounded(server):
+    async def work(made):
+        served = await made.current()
+        return await asyncio.gather(*(served.complete("p", n=1, temperature=0.0) for _ in range(30)))
+
+    assert len(run(server, work, connections=3)) == 30
+    assert server.most_connections <= 3
+
+
+def test_an_answer_without_end_is_broken_off(server, monkeypatch):
+    monkeypatch.setattr(vllm, "MAX_BODY_BYTES", 100_000)
+
+    async def work(made):
+        served = await made.current()
+        server.fail(200, b" " * 10_000_000)
+        with pytest.raises(BackendError, match="has no end"):
+            await served.complete("p", n=1, temperature=0.0)
+        await asyncio.to_thread(server.until, lambda: server.connections == 0)
+
+    run(server, work)
+
+
+def test_proxies_of_the_environment_are_not_used(server, monkeypatch):
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    assert run(server, ask) == [" SELECT 'sense-1'"]
+
+
+@pytest.mark.parametrize("url", ["http://user:secretpw@host:1", "http://host:secretpw", "http:///secretpw"])
+def test_an_address_that_cannot_be_used_is_refused_without_being_shown(url):
+    with pytest.raises(UserError, match=r"backend\.vllm\.url") as raised:
+        VllmBackend(VllmConfig(url=url, models=MODELS), GenerationConfig(), 1.0)
+    assert "secretpw" not in str(raised.value)
+
+
+def test_a_key_that_no_header_can_carry(server, monkeypatch):
+    monkeypatch.setenv("VLLM_API_KEY", "sécret")
+    with pytest.raises(UserError, match="VLLM_API_KEY") as raised:
+        VllmBackend(config(server), GenerationConfig(), 1.0)
+    assert "sécret" not in str(raised.value)
+
+
+@pytest.mark.parametrize("end", ["", "/", "/v1", "/v1/"])
+def test_the_address_may_end_in_v1(server, end):
+    async def work():
+        made = VllmBackend(VllmConfig(url=server.url + end, models=MODELS), GenerationConfig(), 20.0)
+        try:
+            return await ask(made)
+        finally:
+            await made.close()
+
+    assert asyncio.run(work()) == [" SELECT 'sense-1'"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        " SELECT 1",
+        "SELECT 1;",
+        "\n\nselect*from t",
+        " SELECT a\n  FROM t\n WHERE b = 'x;y' AND c = 'it''s'",
+        ' SELECT "a;b" FROM `c;d` ;\n',
+        " WITH a AS (SELECT 1) SELECT * FROM a -- 数据 🙂",
+        " SELECT x FROM t WHERE y = 'left open",
+        " SELECT",
+        " Sel",
+    ],
+)
+def test_what_a_model_may_write(text):
+    assert possible(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "DROP TABLE t",
+        " Sure! SELECT 1",
+        "```sql\nSELECT 1",
+        "   SELECT 1",
+        " SELECTED",
+        " SELECT 1; DROP TABLE t",
+        " SELECT 'a'; DROP TABLE t",
+        ' SELECT "a"; DROP TABLE t',
+        " SELECT 'it''s'; DROP TABLE t",
+        " SELECT 1;;",
+        " SELECT 1; and this is what it does",
+    ],
+)
+def test_what_a_model_cannot_write(text):
+    assert not possible(text)
+
+
+def possible(text):
+    """Whether `text` is the beginning of something the constraint lets through: a full match, if need be continued."""
+    return any(re.fullmatch(SELECT, text + more) for more in ("", "ECT 1", "ect 1", " 1", "'", '"', "`"))
+
+
+def test_every_gold_query_of_the_built_in_set_may_be_written():
+    files = sorted((Path(sense.__file__).parent / "seeds").glob("*/questions.jsonl"))
+    sqls = [json.loads(line)["sql"] for file in files for line in file.read_text().splitlines()]
+    assert len(sqls) > 300
+    assert [sql for sql in sqls if not re.fullmatch(SELECT, prompts.completion(sql))] == []
