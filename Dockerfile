@@ -1,11 +1,13 @@
-# Two images from one recipe, for the classic builder and BuildKit alike:
-#   train   runs every stage and every Kubeflow component:  make image
-#   serve   the upstream vLLM image and, in an environment of its own, SENSE:  docker build --target serve .
+# Three images from one recipe, for the classic builder and BuildKit alike:
+#   train    runs every stage and every Kubeflow component:  make image
+#   gateway  `sense serve` before a vLLM server, small:  docker build --target gateway .
+#   serve    the upstream vLLM image and, in an environment of its own, SENSE:  docker build --target serve .
 # Arguments:
-#   PYTHON_IMAGE  base of `train`; name it by digest (python:3.11-slim-bookworm@sha256:...) where builds must repeat
+#   PYTHON_IMAGE  base of `train` and `gateway`; name it by digest (python:3.11-slim-bookworm@sha256:...) where builds must repeat
 #   VLLM_IMAGE    base of `serve`
 #   TORCH_INDEX   package index that torch alone comes from. Empty: wherever pip finds it, which on Linux is usually the CUDA
 #                 build. PyTorch's own index has one folder for each CUDA version (cu130) and one without (cpu).
+#   DRIVERS       what `gateway` reaches databases with that are no SQLite files
 #   REVISION      git revision of the code: a label, and what MLflow records as the code's revision
 # Nothing is compiled and no compiler is left, so neither torch.compile nor a source build of a CUDA extension works inside.
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
@@ -17,6 +19,49 @@ FROM ${PYTHON_IMAGE} AS project
 WORKDIR /build
 COPY pyproject.toml .
 RUN sed -i '/^\[tool\./,$d' pyproject.toml && touch README.md LICENSE
+
+
+# The gateway and all that it needs: neither torch nor vLLM nor MLflow. Comes first, as the classic builder makes every stage before
+# the one that is wanted.
+FROM ${PYTHON_IMAGE} AS gateway-code
+ARG DRIVERS="psycopg[binary] pymysql"
+ENV PIP_PYTHON=/opt/venv/bin/python PIP_CONSTRAINT=/build/constraints.txt PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+WORKDIR /build
+COPY --from=project /build .
+COPY constraints.txt .
+RUN python3 -m venv --without-pip /opt/venv \
+ && python3 -m pip install --no-compile '.[serve]' $DRIVERS \
+ && cd /opt/venv/lib/python3*/site-packages \
+ && echo /opt/sense > sense.pth \
+ && find . -path './*.dist-info' -prune -o -type d \( -name tests -o -name test \) -prune -exec rm -r {} + \
+ && { /opt/venv/bin/python -m compileall -qq -j 0 --invalidation-mode unchecked-hash . || true; }
+WORKDIR /opt/sense
+COPY LICENSE .
+COPY sense sense
+RUN chmod -R u=rwX,go=rX . \
+ && /opt/venv/bin/python -m compileall -q --invalidation-mode unchecked-hash sense
+
+
+FROM ${PYTHON_IMAGE} AS gateway
+RUN echo 'sense:x:1000:0::/tmp:/usr/sbin/nologin' >> /etc/passwd \
+ && python3 -m pip uninstall -y pip setuptools wheel
+COPY --from=gateway-code /opt/venv /opt/venv
+ENV PATH=/opt/venv/bin:$PATH USER=sense LOGNAME=sense HOME=/tmp SENSE_WORK=/tmp/sense/work XDG_CACHE_HOME=/tmp/.cache \
+    PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+COPY --from=gateway-code /opt/sense /opt/sense
+WORKDIR /opt/sense
+USER 1000:0
+EXPOSE 8080
+# asks for a configuration (--config FILE) and for API keys, as it listens to other machines
+CMD ["sense", "serve", "--host", "0.0.0.0"]
+ARG PYTHON_IMAGE
+ARG REVISION=""
+ENV SENSE_CODE_REV=${REVISION}
+LABEL org.opencontainers.image.title="sense-gateway" \
+      org.opencontainers.image.description="SENSE: the gateway, its page and its API" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.base.name="${PYTHON_IMAGE}" \
+      org.opencontainers.image.revision="${REVISION}"
 
 
 # All that SENSE needs, without SENSE: changes with requirements and constraints only. Installed from the outside, so that the

@@ -10,6 +10,12 @@ def image():
 
 
 @pytest.fixture(scope="session")
+def gateway_image():
+    """The name of the image `gateway` of this working copy."""
+    return _there(container.GATEWAY)
+
+
+@pytest.fixture(scope="session")
 def serve_image():
     """The name of the image `serve` of this working copy."""
     return _there(container.SERVE)

@@ -8,9 +8,10 @@ from pathlib import Path
 from sense import records
 
 ROOT = Path(__file__).parents[2]
-TRAIN, SERVE = "sense-train:test", "sense-serve:test"
+TRAIN, GATEWAY, SERVE = "sense-train:test", "sense-gateway:test", "sense-serve:test"
 BUILD = {
     TRAIN: f"make image IMAGE={TRAIN}",
+    GATEWAY: f"docker build --target gateway -t {GATEWAY} .",
     SERVE: f"docker build --target serve -t {SERVE} --build-arg VLLM_IMAGE=python:3.11-slim-bookworm .",
 }
 

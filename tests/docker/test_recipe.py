@@ -22,7 +22,7 @@ def test_bases_are_pinned_and_named_by_arguments():
 
 
 def test_each_target_ends_as_a_user_that_is_not_root():
-    for target in ("train", "serve"):
+    for target in ("train", "gateway", "serve"):
         stage = re.search(rf"^FROM \S+ AS {target}$(.*?)(?=^FROM |\Z)", RECIPE, re.MULTILINE | re.DOTALL).group(1)
         assert re.findall(r"^USER (\S+)$", stage, re.MULTILINE)[-1] == "1000:0", target
 
