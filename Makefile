@@ -37,7 +37,7 @@ endif
 	  $(BIN)/python -m webbrowser "file://$(CURDIR)/report/index.html"; fi
 
 test: $(READY)
-	@PATH="$(CURDIR)/$(BIN):$$PATH" pytest -n 2 --dist loadfile
+	@PATH="$(CURDIR)/$(BIN):$$PATH" pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=10
 
 check: $(READY)
 	@$(BIN)/ruff format --check .

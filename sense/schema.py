@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from sense.errors import InputError
+from sense.sql.sandbox import idle_wal
 
 _SCANNED = 1000  # rows looked at for sample values: enough for a few distinct ones, whatever the table's size
 _LONGEST = 40  # characters of a sample value; longer ones tell a model little and fill its context
@@ -70,11 +71,12 @@ def introspect(database: Path, samples: int = 0) -> Schema:
     if not database.is_file():
         raise InputError(f"{database}: no such database; every db_id needs its file databases/<db_id>/<db_id>.sqlite")
     try:
-        with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        immutable = "&immutable=1" if idle_wal(str(database)) else ""
+        with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro{immutable}", uri=True)) as connection:
             connection.text_factory = _decode
             tables = tuple(Table(name, _columns(connection, name, samples)) for name in _names(connection))
             return Schema(tables, _foreign_keys(connection, tables))
-    except sqlite3.Error as error:
+    except (OSError, sqlite3.Error) as error:
         raise InputError(f"{database}: not a readable SQLite database ({error}); replace the file or drop its examples") from None
 
 

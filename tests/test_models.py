@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from sense import cli, config, records, tracking
-from sense.errors import InputError
+from sense.errors import InputError, UserError
 from sense.models import comparison, evidence, latency, package, reference, tables
 from sense.models.evidence import Judged
 from sense.records import Verdict
@@ -259,9 +259,12 @@ def test_an_early_version_is_listed_compared_promoted_over_and_not_measured(earl
     assert (row["ex_low"], row["ex_high"], row["reason"]) == (0.1, 0.9, "")  # from the logged model
     dev = told(capsys, "compare", "1", "2")["sets"]["dev"]
     assert dev["comparable"]
-    assert (dev["test"], dev["untested"]) == (None, "version 1: no per-question verdicts registered; publish again")
+    assert (dev["test"], dev["untested"]) == (
+        None,
+        "version 1: no per-question verdicts registered; publish again (dvc repro publish)",
+    )
     assert "--set dev or --set heldout" in refused(capsys, "measure", "1")
-    assert "no prompts of dev registered; publish again" in refused(capsys, "measure", "1", "--set", "dev")
+    assert "no prompts of dev registered; publish again (dvc repro publish)" in refused(capsys, "measure", "1", "--set", "dev")
     assert told_after(capsys, "promote", "2")["before"] == "1"
     assert told(capsys, "rollback")["version"] == "1"
 
@@ -288,7 +291,7 @@ def test_publishing_an_early_version_again_makes_one_with_verdicts(early, tmp_pa
         (("compare", "1", "other@champion"), "versions of two models"),
         (("show", "@"), "names no version"),
         (("promote", "sense@"), "names no version"),
-        (("promote", "2", "--set", "test"), "carries no EX on test"),
+        (("promote", "2", "--set", "test"), "invalid choice: 'test'"),
         (("rollback", "--model", "other"), "no such registered model"),
         (("values", "sense@previous"), "no version or alias 'previous'"),
         (("promote", "2", "--latency-budget", "0"), "--latency-budget"),
@@ -573,6 +576,9 @@ def test_killed_at_any_call_and_run_again_it_ends_as_undisturbed(words, two, tmp
     assert dies_at == 12  # five changes, before and after each, and one that came through
 
 
+LONG_AGO = "2020-01-01 00:00:00.000000"  # nobody takes its note for that of a running command
+
+
 def halfway(client, move: moves.Move, champion_moved: bool) -> None:
     """The store as a kill leaves it between the alias moves."""
     note = {"move": {**vars(move), "evidence": {}}, "previous": None}
@@ -584,30 +590,83 @@ def halfway(client, move: moves.Move, champion_moved: bool) -> None:
 
 def test_what_a_kill_left_is_undone_before_something_else_is_done(two, tmp_path, capsys):
     publish(tmp_path, "c", ex=0.7)
-    halfway(two, moves.Move("promote", "2", "1", "why", "ann", moves.now()), champion_moved=False)
+    halfway(two, moves.Move("promote", "2", "1", "why", "ann", LONG_AGO), champion_moved=False)
     assert sense("list") == 0
     assert "under way or was interrupted" in capsys.readouterr().err
     assert "no previous version" in refused(capsys, "rollback")
     assert aliases() == {"challenger": "3", "champion": "1", "previous": None}
-    halfway(two, moves.Move("promote", "2", "1", "why", "ann", moves.now()), champion_moved=False)
+    halfway(two, moves.Move("promote", "2", "1", "why", "ann", LONG_AGO), champion_moved=False)
     assert sense("promote", "3") == 0
     assert aliases() == {"challenger": "3", "champion": "3", "previous": "1"}
     assert [move["action"] for move in history(two, "2")] == ["publish"]
 
 
 def test_what_counts_already_is_finished_before_something_else_is_done(two, capsys):
-    halfway(two, moves.Move("promote", "2", "1", "why", "ann", moves.now()), champion_moved=True)
+    halfway(two, moves.Move("promote", "2", "1", "why", "ann", LONG_AGO), champion_moved=True)
     assert told(capsys, "rollback")["version"] == "1"
     assert aliases() == {"challenger": "2", "champion": "1", "previous": "2"}
-    assert [(move["action"], move["by"]) for move in history(two, "2")][1:] == [("promote", "ann")]
+    assert [(move["action"], move["by"]) for move in history(two, "2")][:1] == [("promote", "ann")]
 
 
 def test_a_note_that_others_have_overtaken_is_dropped(two, tmp_path, capsys):
-    halfway(two, moves.Move("promote", "2", "1", "why", "ann", moves.now()), champion_moved=False)
+    halfway(two, moves.Move("promote", "2", "1", "why", "ann", LONG_AGO), champion_moved=False)
     publish(tmp_path, "c", ex=0.7, promote=True)  # the pipeline goes on meanwhile
     assert aliases() == {"challenger": "3", "champion": "3", "previous": "1"}
     assert told(capsys, "rollback")["version"] == "1"
     assert two.get_registered_model("sense").tags == {}
+
+
+@pytest.mark.parametrize("champion_moved", [False, True])
+@pytest.mark.parametrize("words", [("promote", "2", "--by", "bob"), ("promote", "1", "--by", "ann"), ("rollback", "--by", "ann")])
+def test_what_may_still_be_under_way_is_left_to_itself(words, champion_moved, two, capsys):
+    move = moves.Move("promote", "2", "1", "why", "ann", moves.now())
+    halfway(two, move, champion_moved)
+    before = (aliases(*ALIASES), dict(two.get_registered_model("sense").tags))
+    message = refused(capsys, *words)
+    assert f"a promote to version 2 by ann is under way, since {move.at[:19]} UTC" in message
+    assert "run again in a minute" in message
+    assert (aliases(*ALIASES), dict(two.get_registered_model("sense").tags)) == before
+
+
+def test_the_same_command_of_the_same_person_goes_on_at_once(two, capsys):
+    halfway(two, moves.Move("promote", "2", "1", "why", "ann", moves.now()), champion_moved=True)
+    assert told(capsys, "promote", "2", "--by", "ann")["reason"] == "why"
+    assert aliases(*ALIASES) == {"challenger": "2", "champion": "2", "previous": "1"}
+    assert two.get_registered_model("sense").tags == {}
+
+
+def between_the_aliases(act):
+    """Runs `act` right after the next `previous` is set; a profile hook, for the code under test stays as it is."""
+    done = []
+
+    def called(frame, event, _):
+        is_setting = frame.f_code.co_name == "set_registered_model_alias" and frame.f_code.co_filename.endswith("client.py")
+        if event == "return" and is_setting and frame.f_locals.get("alias") == "previous" and not done:
+            done.append(True)
+            act()
+
+    return called
+
+
+@pytest.mark.parametrize("took", ["another's note", "no note"])
+def test_a_move_that_lost_its_note_leaves_the_champion(took, two):
+    move = moves.Move("promote", "2", "1", "why", "ann", moves.now())
+    other = json.dumps({"move": {**vars(move), "by": "bob", "evidence": {}}, "previous": None})
+
+    def act():
+        if took == "no note":
+            two.delete_registered_model_tag("sense", "sense.move")
+        else:
+            two.set_registered_model_tag("sense", "sense.move", other)
+
+    sys.setprofile(between_the_aliases(act))
+    try:
+        with pytest.raises(UserError, match="another command took over"):
+            moves.carry_out("sense", move)
+    finally:
+        sys.setprofile(None)
+    assert aliases()["champion"] == "1"
+    assert two.get_registered_model("sense").tags == ({} if took == "no note" else {"sense.move": other})
 
 
 def test_a_killed_download_leaves_nothing_that_looks_whole(two, tmp_path):

@@ -139,6 +139,15 @@ def test_what_is_no_database_is_an_error_that_names_it(tmp_path):
     assert not (tmp_path / "missing.sqlite").exists()
 
 
+def test_a_database_in_wal_mode_is_read_without_a_file_beside_it(tmp_path):
+    file = tmp_path / "shop.sqlite"
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("CREATE TABLE item (name TEXT)")
+    assert introspect(file, 1).tables[0].name == "item"
+    assert list(tmp_path.iterdir()) == [file]
+
+
 def test_text_that_is_no_utf8_is_shown_with_replacements(make):
     path = make("CREATE TABLE t(a); INSERT INTO t VALUES (CAST(x'43e9' AS TEXT))")
     assert introspect(path, samples=3).tables[0].columns[0].samples == ("C\ufffd",)

@@ -70,6 +70,8 @@ def _explain(kind: type[Section], problem: Any) -> str:
     key = ".".join(path) or "(whole file)"
     if problem["type"] == "missing":
         return f"{key}: missing; this key must be given"
+    if problem["type"] == "hidden":
+        return f"{key}: {problem['msg']}"
     shown = json.dumps(problem["input"], default=str)
     shown = shown if len(shown) <= 60 else shown[:57] + "..."
     if problem["type"] == "extra_forbidden":

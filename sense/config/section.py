@@ -1,13 +1,25 @@
 """What a section of params.yaml is made of."""
 
-from typing import Annotated
+import re
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
+
+
+def _variable(value: Any) -> Any:
+    if isinstance(value, str) and re.fullmatch(r"[A-Za-z_]\w*", value):
+        return value
+    raise PydanticCustomError("hidden", "give the NAME of the environment variable that holds it, never what it holds")
+
+
+# An environment variable's name. What is given instead may be the secret itself: no message shows it.
+Variable = Annotated[str, BeforeValidator(_variable)]
 
 
 class Section(BaseModel):

@@ -1,12 +1,11 @@
 """The gateway's configuration, `sense serve --config FILE`: a file of its own, as a cluster mounts it."""
 
-import re
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from sense.config.data import ExecutionConfig
-from sense.config.section import Count, Positive, Section, Seed
+from sense.config.section import Count, Positive, Section, Seed, Variable
 from sense.config.training import PromptConfig
 
 
@@ -60,15 +59,7 @@ class DatabasesConfig(Section):
     """
 
     folders: list[str] = ["data/dev/databases", "data/heldout/databases"]
-    urls: dict[str, str] = {}
-
-    @field_validator("urls")
-    @classmethod
-    def _names(cls, urls: dict[str, str]) -> dict[str, str]:
-        for name, variable in urls.items():
-            if not re.fullmatch(r"[A-Za-z_]\w*", variable):
-                raise ValueError(f"{name}: give the NAME of the environment variable that holds the URL, never the URL itself")
-        return urls
+    urls: dict[str, Variable] = {}
 
 
 class GenerationConfig(Section):
@@ -104,7 +95,7 @@ class ServeConfig(Section):
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65_535)] = 8080
-    keys: Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")] = "SENSE_GATEWAY_KEYS"
+    keys: Variable = "SENSE_GATEWAY_KEYS"
     backend: BackendConfig = BackendConfig(local=LocalConfig())
     databases: DatabasesConfig = DatabasesConfig()
     generation: GenerationConfig = GenerationConfig()

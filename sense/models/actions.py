@@ -99,7 +99,7 @@ def promoted(options: argparse.Namespace) -> None:
     )
     promotion.insist(terms)
     name, new = reference.version(options.version, options.model)
-    finished = promotion.settle(name, "promote", new.version)
+    finished = promotion.settle(name, "promote", terms.by, new.version)
     if finished is not None:
         _moved(options, finished, "finished what was interrupted: ")
         return
@@ -118,7 +118,7 @@ def rolled_back(options: argparse.Namespace) -> None:
     terms = promotion.Terms(by=options.by or tracking.moves.whoever(), reason=options.reason)
     promotion.insist(terms)
     tracking.versions.aliases(options.model)  # is there such a model at all?
-    finished = promotion.settle(options.model, "rollback")
+    finished = promotion.settle(options.model, "rollback", terms.by)
     if finished is not None:
         _moved(options, finished, "finished what was interrupted: ")
     else:
@@ -140,7 +140,9 @@ def measured(options: argparse.Namespace) -> None:
     dataset = reference.gate_set(options.set, version)
     asked = evidence.prompts(name, version.version, dataset)
     if asked is None:
-        raise InputError(f"{name} version {version.version}: no prompts of {dataset} registered; publish again")
+        raise InputError(
+            f"{name} version {version.version}: no prompts of {dataset} registered; publish again (dvc repro publish)"
+        )
     prompts = latency.drawn([row.prompt for row in asked], options.questions)
     if options.endpoint:
         served = options.served_name or f"{name}-{version.version}"

@@ -2,6 +2,7 @@
 
 import argparse
 import math
+from contextlib import suppress
 from pathlib import Path
 
 from sense import console
@@ -42,7 +43,7 @@ def flags(parser: argparse.ArgumentParser) -> None:
             sub.add_argument(place, metavar="VERSION", help=_VERSION)
         sub.add_argument("--model", default="sense", metavar="NAME", help="the registered model, default: sense")
         if name in ("list", "promote", "measure"):
-            sub.add_argument("--set", metavar="NAME", help="of questions: dev or heldout; default: that which publish decided by")
+            sub.add_argument("--set", choices=("dev", "heldout"), help="of questions; default: that which publish decided by")
         if name in ("promote", "rollback"):
             sub.add_argument("--reason", default="", metavar="TEXT", help="why; kept with the version")
             sub.add_argument("--by", metavar="WHO", help="who decides; default: the operating system's user")
@@ -72,17 +73,17 @@ _MORE = {"promote": _promote_flags, "values": _values_flags, "measure": _measure
 
 
 def _positive(value: str) -> float:
-    number = float(value)
-    if not 0 < number < math.inf:
-        raise ValueError
-    return number
+    with suppress(ValueError):
+        if 0 < float(value) < math.inf:
+            return float(value)
+    raise argparse.ArgumentTypeError(f"{value!r}: give a number above 0")
 
 
 def _count(value: str) -> int:
-    number = int(value)
-    if number < 1:
-        raise ValueError
-    return number
+    with suppress(ValueError):
+        if int(value) > 0:
+            return int(value)
+    raise argparse.ArgumentTypeError(f"{value!r}: give a whole number above 0")
 
 
 def main(options: argparse.Namespace) -> int:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from sense.tracking import Version
     from sense.tracking.gate import Standing
 
-UNKEPT = "no per-question verdicts registered; publish again"
+UNKEPT = "no per-question verdicts registered; publish again (dvc repro publish)"
 
 
 @dataclass(frozen=True)

@@ -38,13 +38,18 @@ class Weighed:
     refusals: Sequence[str]
 
 
-def settle(name: str, action: str, version: str | None = None) -> "Move | None":
-    """Ends what a killed command left. The move, if it was this very `action` (on this version): nothing remains to be done."""
+def settle(name: str, action: str, by: str, version: str | None = None) -> "Move | None":
+    """Ends what a killed command left. The move, if it was this very `action` (on this version): nothing remains to be done.
+
+    UserError if a command may still be at work, unless it was this one, of the same person.
+    """
     from sense.tracking import moves
 
-    left = moves.recover(name)
-    same = left is not None and left.action == action and version in (None, left.version)
-    return left if same else None
+    def same(move: "Move") -> bool:
+        return move.action == action and version in (None, move.version)
+
+    left = moves.recover(name, again=lambda move: move.by == by and same(move))
+    return left if left is not None and same(left) else None
 
 
 def weigh(name: str, new: "Version", champion: "Version | None", terms: Terms) -> Weighed:

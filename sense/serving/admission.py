@@ -4,6 +4,7 @@ import asyncio
 import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -14,28 +15,59 @@ _WEIGHT = 0.1  # of the newest request in the mean time that one takes
 _LONGEST_S = 60.0  # that a client is told to stay away
 
 
+class Place:
+    """What one request holds while it is at work; it has waited `queued_ms` milliseconds for it."""
+
+    def __init__(self, threads: ThreadPoolExecutor, queued_ms: float) -> None:
+        self._threads = threads
+        self.queued_ms = queued_ms
+        self.job: asyncio.Future[Any] | None = None  # the newest; one at a time
+
+    async def thread(self, work: Callable[..., T], *given: Any) -> T:
+        """What `work` gives in a thread. Who gives up waiting for it leaves it at work, and the place is taken until it ends."""
+        self.job = job = asyncio.get_running_loop().run_in_executor(self._threads, work, *given)
+        await asyncio.wait((job,))
+        return job.result()
+
+
 class Admission:
-    """`places` requests at work and `queue` waiting for at most `wait_s` seconds, first come, first served."""
+    """`places` requests at work and `queue` waiting for at most `wait_s` seconds, first come, first served.
+
+    A request is at work until its thread is, even if nobody waits for its answer any more: what goes on costs as much.
+    """
 
     def __init__(self, places: int, queue: int, wait_s: float) -> None:
         self._places, self._queue, self._wait_s = places, queue, wait_s
         self._free = asyncio.Semaphore(places)
+        self._threads = ThreadPoolExecutor(places, "sense-place")  # one for each place: work never waits for a thread
         self._mean_s = 1.0
         self.working = 0
         self.waiting = 0
 
     @asynccontextmanager
-    async def place(self) -> AsyncIterator[float]:
-        """A place until the block ends; gives the milliseconds waited. Refusal (429) if there is none in time."""
-        waited_s = await self._enter()
+    async def place(self) -> AsyncIterator[Place]:
+        """A place until the block and its thread end. Refusal (429) if there is none in time."""
+        place = Place(self._threads, await self._enter() * 1000)
         self.working += 1
         started = time.monotonic()
         try:
-            yield waited_s * 1000
+            yield place
         finally:
-            self.working -= 1
-            self._mean_s += _WEIGHT * (time.monotonic() - started - self._mean_s)
-            self._free.release()
+            if place.job is None or place.job.done():
+                self._leave(started, place.job)
+            else:
+                place.job.add_done_callback(lambda job: self._leave(started, job))
+
+    def _leave(self, started: float, job: asyncio.Future[Any] | None) -> None:
+        if job is not None and not job.cancelled():
+            job.exception()  # where nobody waits for it any more: asyncio is not to report it as forgotten
+        self.working -= 1
+        self._mean_s += _WEIGHT * (time.monotonic() - started - self._mean_s)
+        self._free.release()
+
+    async def close(self) -> None:
+        """Waits for what threads have begun."""
+        await asyncio.to_thread(self._threads.shutdown)
 
     async def _enter(self) -> float:
         if not self._free.locked():

@@ -2,9 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 from sense.config import ServeConfig
 from sense.errors import SenseError
@@ -18,11 +19,20 @@ from sense.serving.vote import Vote, vote
 from sense.sql.execute import Failure, Outcome, Result
 from sense.sql.parse import check_select, extract
 
+T = TypeVar("T")
 _STARTS = 3  # times that a request takes a version which then goes away
 
 
 class DeadlineError(SenseError):
     """The answer did not come in time; the gateway answers 504. The message says which limit it was."""
+
+
+class Thread(Protocol):
+    """Runs what blocks in a thread, and waits for it."""
+
+    async def __call__(self, work: Callable[..., T], /, *given: object) -> T:
+        """What `work` gives."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -44,8 +54,16 @@ class _Judged:
     native: str | None
 
 
-async def answer(ask: Ask, request_id: str, catalog: Catalog, backend: Backend, config: ServeConfig, queued_ms: float) -> Answer:
-    """The answer to `ask`, which has waited `queued_ms` milliseconds for its place.
+async def answer(
+    ask: Ask,
+    request_id: str,
+    catalog: Catalog,
+    backend: Backend,
+    config: ServeConfig,
+    queued_ms: float,
+    thread: Thread = asyncio.to_thread,
+) -> Answer:
+    """The answer to `ask`, which has waited `queued_ms` milliseconds for its place; what blocks is done in `thread`.
 
     Raises UnknownDatabaseError, BackendError (the model or the database can't be asked now), DeadlineError, and what the
     backend says of a question that is too long (UserError). Work in threads that a deadline leaves behind ends at its own
@@ -55,9 +73,9 @@ async def answer(ask: Ask, request_id: str, catalog: Catalog, backend: Backend, 
     started = time.monotonic() - queued_ms / 1000
     async with _within(limits.request_s - queued_ms / 1000, f"the request took more than {limits.request_s:g} s"):
         database = catalog.get(ask.database)
-        written = await _write(ask, database, backend, config)
+        written = await _write(ask, database, backend, config, thread)
         executing = time.monotonic()
-        judged = await asyncio.to_thread(_judge, database, written.texts)
+        found = await thread(_judged, ask, request_id, database, config, written)
         done = time.monotonic()
     latency = Latency(
         queue=_milliseconds(queued_ms / 1000),
@@ -65,7 +83,7 @@ async def answer(ask: Ask, request_id: str, catalog: Catalog, backend: Backend, 
         execution=_milliseconds(done - executing),
         total=_milliseconds(done - started),
     )
-    return _composed(ask, request_id, database, config, written.version, judged, latency)
+    return found.model_copy(update={"latency_ms": latency})
 
 
 @asynccontextmanager
@@ -80,12 +98,12 @@ async def _within(seconds: float, late: str) -> AsyncIterator[None]:
         raise
 
 
-async def _write(ask: Ask, database: Database, backend: Backend, config: ServeConfig) -> _Written:
+async def _write(ask: Ask, database: Database, backend: Backend, config: ServeConfig, thread: Thread) -> _Written:
     """All candidates from one version; from the start again if it goes away meanwhile."""
     seconds = 0.0
     for _ in range(_STARTS):
         served = await backend.current()
-        prompt = await asyncio.to_thread(_prompt, ask, database, served)
+        prompt = await thread(_prompt, ask, database, served)
         began = time.monotonic()
         try:
             texts = await _completions(served, prompt, ask.k, config)
@@ -123,6 +141,17 @@ async def _completions(served: Served, prompt: str, k: int, config: ServeConfig)
     return texts
 
 
+def _judged(ask: Ask, request_id: str, database: Database, config: ServeConfig, written: _Written) -> Answer:
+    """The answer but for its latency, which is not over."""
+    judged = _judge(database, written.texts)
+    found = _composed(ask, request_id, database, config, written.version, judged)
+    won = judged.outcomes[judged.votes.winner] if judged.votes.winner is not None else None
+    if not ask.rows or not isinstance(won, Result):
+        return found
+    rows = [[cell(value) for value in row] for row in won.rows[: config.limits.rows]]
+    return found.model_copy(update={"rows": rows})  # unchecked: one call that checks them all holds up every other thread
+
+
 def _judge(database: Database, texts: Sequence[str]) -> _Judged:
     """Takes the SQL out of what was written, executes what is a SELECT, the same text once, and counts the votes."""
     sqls = [extract(clean(text)) for text in texts]
@@ -146,8 +175,8 @@ def _composed(
     config: ServeConfig,
     version: Version,
     judged: _Judged,
-    latency: Latency,
 ) -> Answer:
+    """All but rows and latency."""
     limits, winner = config.limits, judged.votes.winner
     won = judged.outcomes[winner] if winner is not None else None
     result = won if isinstance(won, Result) else None
@@ -162,11 +191,10 @@ def _composed(
         dialect=database.dialect,
         candidates=_candidates(judged),
         columns=list(shown.columns) if shown is not None else None,
-        rows=[[cell(value) for value in row] for row in shown.rows[: limits.rows]] if shown is not None else None,
         row_count=len(result.rows) if result is not None else None,
         truncated=shown is not None and len(shown.rows) > limits.rows,
         model=Model(name=version.name, version=version.version, digest=version.digest),
-        latency_ms=latency,
+        latency_ms=Latency(queue=0, model=0, execution=0, total=0),
     )
 
 

@@ -44,7 +44,7 @@ def create_app(config: ServeConfig, backend: Backend, catalog: Catalog) -> FastA
     for kind in (HTTPException, RequestValidationError):
         app.add_exception_handler(kind, _raised)  # the envelope answers
     guards = [Security(HTTPBearer(auto_error=False))] if keys else []  # for the document; the access layer looks at keys
-    app.include_router(probes(gateway))
+    app.include_router(probes(gateway, telling=not keys))
     app.include_router(questions(gateway), dependencies=guards, responses=documented(401))
     if config.data is not None and Path(config.data).is_dir():
         routes = browsing.router(Path(config.data), config.limits)

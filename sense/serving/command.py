@@ -41,7 +41,7 @@ def main(options: argparse.Namespace) -> int:
     """Serves until it is told to stop; returns the exit code."""
     chosen = configured(options)
     try:
-        from sense.serving import access, app, databases, logs, wire
+        from sense.serving import access, app, databases, journal, logs, wire
     except ModuleNotFoundError as error:
         raise UserError(f"the package {error.name} is not installed; install the gateway's: pip install 'sense[serve]'") from None
     if not access.keys(config.environment(chosen.keys)) and not access.loopback(chosen.host):
@@ -50,6 +50,9 @@ def main(options: argparse.Namespace) -> int:
             "environment variable that `keys` in the configuration names (SENSE_GATEWAY_KEYS by default), or listen on 127.0.0.1"
         )
     with closing(bound(chosen.host, chosen.port)) as listening:
+        if chosen.feedback is not None:
+            with journal.Journal(Path(chosen.feedback)).locked():
+                pass  # else nobody would know that it cannot be written before somebody says something
         catalog = databases.Catalog(chosen.databases, chosen.limits)
         try:
             gateway = app.create_app(chosen, backend(chosen), catalog)
@@ -129,7 +132,7 @@ def _announce(chosen: ServeConfig, listening: socket.socket, catalog: "Catalog")
     question = json.dumps({"question": "How many are there?", "database": names[0]})
     console.say(
         f"The page        {url}/\n"
-        f"Model           {model}\n"
+        f"Model           {model}{'' if vllm is not None else ' (takes some seconds to load)'}\n"
         f"Databases       {len(names)}\n"
         f"Feedback        {chosen.feedback or 'is not kept'}\n"
         f"To ask          curl {url}/v1/sql -H 'Content-Type: application/json' {key}-d {shlex.quote(question)}\n"

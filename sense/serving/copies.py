@@ -1,6 +1,7 @@
 """Copies of databases beside the feedback on them, each content once, in the layout of a dataset folder."""
 
 import os
+import shutil
 import sqlite3
 import time
 import uuid
@@ -11,6 +12,7 @@ from sense import records
 from sense.serving.backend import BackendError
 from sense.serving.sqlite import content_state
 
+_KEPT_FREE = 64 * 1024**2  # bytes of the volume, for the rows
 _LARGEST = 1 << 30  # bytes; larger ones are not copied
 _PATIENCE_S = 20.0  # for a database that somebody else has locked
 _STALE_S = 3600.0  # an unfinished copy this old is of a process that was killed
@@ -26,8 +28,11 @@ class Copies:
         self._digests: dict[Path, tuple[object, str]] = {}
 
     def fits(self, source: Path) -> bool:
-        """False for a file that is too large to be copied."""
-        return not source.is_file() or source.stat().st_size <= _LARGEST
+        """False for a file that is too large to be copied, or would leave the volume short of room for feedback itself."""
+        if not source.is_file():
+            return True
+        size = source.stat().st_size
+        return size <= _LARGEST and 2 * size + _KEPT_FREE <= shutil.disk_usage(self._folder).free
 
     def known(self, name: str, state: object) -> str | None:
         """The db_id of a source's copy, if it was copied in this state."""

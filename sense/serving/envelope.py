@@ -13,6 +13,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from sense.errors import StorageError
 from sense.serving import logs, problems
 from sense.serving.admission import GoneAwayError
 from sense.serving.meters import Meters
@@ -107,6 +108,8 @@ class Envelope:
         except Exception as error:
             problem = problems.refusal(error)
             request.fields["error"] = problem.error
+            if isinstance(error, StorageError):
+                request.fields["reason"] = str(error)  # the operator's to mend; the caller is not told
             if problem.status == 500 or status:
                 logs.event(logging.ERROR, "failed", error, request_id=request.id, route=request.route)
             if status:

@@ -41,7 +41,8 @@ def explanation(
 def reason(outcomes: Sequence[Outcome]) -> str:
     """Why no candidate has a result: the most common failure."""
     (detail, count), *_ = Counter(outcome.detail for outcome in outcomes if isinstance(outcome, Failure)).most_common(1)
-    return f"no SQL ran; {_candidates(count)}: {detail}"
+    several = f" ({_candidates(count)} of {len(outcomes)})" if len(outcomes) > 1 else ""
+    return f"no SQL ran: {detail}{several}"
 
 
 def _candidates(count: int) -> str:
@@ -56,7 +57,8 @@ def _different(sqls: Sequence[str]) -> str:
 def _listed(failures: Sequence[Failure]) -> str:
     found = Counter(failure.detail for failure in failures)
     texts = [detail if count == 1 else f"{detail} ({count} candidates)" for detail, count in found.most_common(_SHOWN)]
-    return "; ".join([*texts, *([f"and {len(found) - _SHOWN} other reasons"] if len(found) > _SHOWN else [])])
+    more = len(found) - _SHOWN
+    return "; ".join([*texts, *([f"and {more} other reason{'s' if more > 1 else ''}"] if more > 0 else [])])
 
 
 def _tie(votes: Vote) -> str:

@@ -1,7 +1,6 @@
 """What the gateway does with a question and with feedback, whoever brings them."""
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NoReturn
 
@@ -31,12 +30,12 @@ class Gateway:
         self.meters = Meters(self.asking)
         self.readiness = Readiness(backend, catalog, self.meters)
         self.feedbacks = Feedbacks(Path(config.feedback), catalog) if config.feedback is not None else None
-        self.writers = ThreadPoolExecutor(_FEEDBACK_PLACES, "sense-feedback")
 
     async def close(self) -> None:
-        """Ends what runs beside requests; feedback that is being written is finished."""
+        """Ends what runs beside requests; feedback that is being written is finished, and so is SQL that nobody waits for."""
         await self.readiness.close()
-        await asyncio.to_thread(self.writers.shutdown)
+        await self.telling.close()
+        await self.asking.close()
 
     def check(self, ask: messages.Ask) -> None:
         """Refusal (422) where a question is beyond this gateway's limits."""
@@ -56,16 +55,16 @@ class Gateway:
     async def answer(self, ask: messages.Ask, request_id: str) -> messages.Answer:
         """Waits for a place and asks the model, within the limits on time; Refusal where the question is too long for it."""
         try:
-            async with self.asking.place() as queued_ms, asyncio.timeout(self.config.limits.request_s):
-                return await answer(ask, request_id, self.catalog, self.backend, self.config, queued_ms)
+            async with self.asking.place() as place, asyncio.timeout(self.config.limits.request_s):
+                return await answer(ask, request_id, self.catalog, self.backend, self.config, place.queued_ms, place.thread)
         except UserError as error:
             _refuse(error, "the question cannot be answered")
 
     async def keep(self, feedbacks: Feedbacks, feedback: messages.Feedback) -> messages.Kept:
         """Keeps feedback; Refusal where it cannot be."""
         try:
-            async with self.telling.place(), asyncio.timeout(self.config.limits.request_s):
-                return await asyncio.get_running_loop().run_in_executor(self.writers, feedbacks.keep, feedback)
+            async with self.telling.place() as place, asyncio.timeout(self.config.limits.request_s):
+                return await place.thread(feedbacks.keep, feedback)
         except TimeoutError:  # an OSError, but of ours; what is still being written is found again under its id
             raise
         except OSError as error:

@@ -21,6 +21,7 @@ class Readiness:
         self._threads = ThreadPoolExecutor(1, "sense-ready")
         self._look: asyncio.Task[list[str]] | None = None
         self._looked_at = 0.0
+        self._told: list[str] = []
 
     async def reasons(self) -> list[str]:
         """Why it is not ready; empty if it is."""
@@ -40,10 +41,14 @@ class Readiness:
 
     async def _see(self) -> list[str]:
         try:
-            return [*await self._model(), *await self._databases()]
+            reasons = [*await self._model(), *await self._databases()]
         except Exception as error:
             logs.event(logging.ERROR, "failed", error, route="/readyz")
-            return ["the gateway failed; its log says where"]
+            reasons = ["the gateway failed; its log says where"]
+        if reasons != self._told:
+            self._told = reasons
+            logs.event(logging.WARNING if reasons else logging.INFO, "not_ready" if reasons else "ready", reasons=reasons)
+        return reasons
 
     async def _model(self) -> list[str]:
         try:

@@ -8,6 +8,7 @@ from typing import Literal, TypeVar
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
+from pydantic import TypeAdapter
 from pydantic_core import PydanticSerializationError
 
 from sense.errors import InputError
@@ -23,6 +24,8 @@ from sense.serving.readiness import PATIENCE_S
 
 T = TypeVar("T")
 R = TypeVar("R")
+_ROWS = TypeAdapter(list[list[messages.Cell]])
+_CELLS = 5_000  # become JSON in one call: a few milliseconds, in which no other thread goes on
 
 
 class Healthy(messages.Message):
@@ -48,7 +51,7 @@ def questions(gateway: Gateway) -> APIRouter:
         outcome = next((candidate.outcome for candidate in found.candidates if candidate.chosen), "none")
         model = f"{found.model.name}/{found.model.version}"
         note.fields.update(outcome=outcome, model=model, abstained=found.abstained)
-        return _json(found)
+        return await _json(found)
 
     @routes.get("/databases", responses=documented(504), tags=["databases"])
     async def databases() -> messages.Databases:
@@ -84,8 +87,8 @@ def _feedback(routes: APIRouter, gateway: Gateway, feedbacks: Feedbacks) -> None
         return kept
 
 
-def probes(gateway: Gateway) -> APIRouter:
-    """The routes that are open to all: probes, metrics, the page."""
+def probes(gateway: Gateway, telling: bool) -> APIRouter:
+    """The routes that are open to all: probes, metrics, the page. `telling`: why it is not ready is told to whoever asks."""
     routes = APIRouter(tags=["operation"], responses=documented())
     html, policy = page.html(gateway.config.limits), page.csp()
 
@@ -104,8 +107,9 @@ def probes(gateway: Gateway) -> APIRouter:
         """A version of the model is ready and every database can be read."""
         reasons = await gateway.readiness.reasons()
         if reasons:
-            details = [{"reason": reason} for reason in reasons]
-            raise Refusal(503, "not_ready", "the gateway is not ready", "see details", retry_after_s=1, details=details)
+            details = [{"reason": reason} for reason in reasons] if telling else []
+            fix = "see details" if telling else "the gateway's log says why"
+            raise Refusal(503, "not_ready", "the gateway is not ready", fix, retry_after_s=1, details=details)
         return Healthy()
 
     @routes.get("/metrics", response_class=PlainTextResponse)
@@ -150,10 +154,30 @@ def _described(database: Database) -> messages.Database:
     return messages.Database(name=database.name, dialect=database.dialect, tables=tables, foreign_keys=keys)
 
 
-def _json(message: messages.Answer) -> Response:
+async def _json(found: messages.Answer) -> Response:
     """Its JSON as it is: checking it against its own type once more costs time with a thousand rows."""
-    try:
-        text = message.model_dump_json()
-    except PydanticSerializationError:  # text that UTF-8 has no form for
-        text = json.dumps(message.model_dump())
+    many = len(found.rows or ()) * len(found.columns or ()) > _CELLS
+    text = await asyncio.to_thread(_in_parts, found) if many else _text(found)
     return Response(text, media_type="application/json")
+
+
+def _text(found: messages.Answer, without: set[str] | None = None) -> str:
+    try:
+        return found.model_dump_json(exclude=without)
+    except PydanticSerializationError:  # text that UTF-8 has no form for
+        return json.dumps(found.model_dump(exclude=without))
+
+
+def _in_parts(found: messages.Answer) -> str:
+    """The same with the rows at the end, a few of them at a time."""
+    rows, step = found.rows or [], max(1, _CELLS // len(found.columns or " "))
+    parts = [_rows(rows[start : start + step]) for start in range(0, len(rows), step)]
+    head = _text(found, {"rows"})
+    return f'{head[:-1]},"rows":[{",".join(parts)}]}}'
+
+
+def _rows(rows: list[list[messages.Cell]]) -> str:
+    try:
+        return _ROWS.dump_json(rows).decode()[1:-1]
+    except PydanticSerializationError:
+        return json.dumps(rows)[1:-1]

@@ -15,15 +15,21 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from sense.serving.problems import Refusal, response
 
 HEAD_S = 10.0  # for the head of a request to arrive, or the rest of a body that nobody reads
+WRITE_S = 30.0  # in which a client must have read what it was sent, or _LEAST_BYTES of it
 _HEAD_BYTES = 16_384
+_LEAST_BYTES = 65_536
 _KEEP_ALIVE_S = 75  # longer than the minute after which load balancers let go of a connection
 _NO_HTTP = Refusal(400, "malformed_http", "the request is no valid HTTP", "send HTTP/1.1 as RFC 9112 has it")
 
 
 class Wire(H11Protocol):
-    """A connection that is closed if a request's head takes longer than HEAD_S."""
+    """A connection that is closed if a request's head takes longer than HEAD_S, and cut if its client does not read.
+
+    Closing waits until all is sent, for ever where nobody reads: so a clock runs whenever something is left to send.
+    """
 
     _head: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Starts the clock for the first request."""
@@ -36,9 +42,26 @@ class Wire(H11Protocol):
         self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stops it."""
+        """Stops the clocks."""
         self._stop()
+        if self._unread is not None:
+            self._unread.cancel()
         super().connection_lost(exc)
+
+    def on_response_complete(self) -> None:
+        """Starts the clock for what is left to send."""
+        super().on_response_complete()
+        self._watch()
+
+    def pause_writing(self) -> None:
+        """Starts it anew: much is left."""
+        super().pause_writing()
+        self._watch()
+
+    def resume_writing(self) -> None:
+        """Starts it anew: the client reads."""
+        super().resume_writing()
+        self._watch()
 
     def data_received(self, data: bytes) -> None:
         """Stops it when a head is whole; starts it when bytes come that no request at work has asked for."""
@@ -64,6 +87,21 @@ class Wire(H11Protocol):
             for event in events:
                 self.transport.write(self.conn.send(event) or b"")
         self.transport.close()
+        self._watch()
+
+    def _watch(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+        left = self.transport.get_write_buffer_size()
+        self._unread = self.loop.call_later(WRITE_S, self._read, left) if left else None
+
+    def _read(self, before: int) -> None:
+        """Goes on if the client has read enough, else cuts the connection, with what it has not read."""
+        left = self.transport.get_write_buffer_size()
+        if left and before - left < _LEAST_BYTES:
+            self.transport.abort()
+        else:
+            self._watch()
 
     def _wait(self) -> None:
         self._head = self.loop.call_later(HEAD_S, self.timeout_keep_alive_handler)

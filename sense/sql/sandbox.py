@@ -33,7 +33,7 @@ class Limits(NamedTuple):
 
 def connect(path: str, uri: str, limits: Limits) -> sqlite3.Connection:
     """Opens the database at `path` (`uri` is the same as file:///...); sqlite3.Error or OSError if it is none."""
-    immutable = "&immutable=1" if _idle_wal(path) else ""
+    immutable = "&immutable=1" if idle_wal(path) else ""
     connection = sqlite3.connect(f"{uri}?mode=ro{immutable}", uri=True, isolation_level=None, cached_statements=0)
     try:
         for pragma in ("query_only=ON", "trusted_schema=OFF", "temp_store=MEMORY", "mmap_size=0"):
@@ -60,7 +60,7 @@ def connect(path: str, uri: str, limits: Limits) -> sqlite3.Connection:
     return connection
 
 
-def _idle_wal(path: str) -> bool:
+def idle_wal(path: str) -> bool:
     """True for a database in WAL mode that nobody writes to: only as immutable can it be read without writing beside it."""
     with open(path, "rb") as stream:  # noqa: PTH123  (pathlib would double the start-up time)
         return stream.read(20)[18:20] == b"\2\2" and not os.path.exists(f"{path}-wal")  # noqa: PTH110

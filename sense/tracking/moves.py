@@ -2,22 +2,26 @@
 
 Three aliases: `challenger` is the version published last, `champion` the one to serve, `previous` the champion before. A move is
 first noted on the registered model, then `previous` is set, then `champion`, which makes it count; then it is recorded and the
-note goes. `recover` finishes or undoes what a kill left.
+note goes. `recover` finishes or undoes what a kill left. A note under a minute old may be of a command that still runs, and is
+left to it unless this is the same command again; a command whose note has gone does not move `champion`.
 """
 
 import getpass
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from mlflow.exceptions import MlflowException
 
+from sense.errors import UserError
 from sense.tracking import store, versions
 
 LONGEST_REASON = 1000  # characters; MLflow keeps the note of a model in 5,000
+_TIME = "%Y-%m-%d %H:%M:%S.%f"
+_ALIVE = timedelta(seconds=60)  # so long a note is taken for that of a running command, which needs a few calls of the store
 _NOTE = "sense.move"  # on the registered model, while a move is under way
 _RECORD = "sense.promotion."  # on the version, one tag a decision; its key ends with the time
 
@@ -39,7 +43,7 @@ class Move:
 
 def now() -> str:
     """The time of a move."""
-    return datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+    return datetime.now(UTC).strftime(_TIME)
 
 
 def whoever() -> str:
@@ -52,39 +56,56 @@ def whoever() -> str:
 
 @store.reported()
 def carry_out(name: str, move: Move) -> None:
-    """Makes `move.version` the champion and `move.before` the previous one; call `recover` first."""
+    """Makes `move.version` the champion and `move.before` the previous one; call `recover` first.
+
+    UserError, the champion as it was, if another command has put its note in this one's place or ended this one as killed.
+    """
     client = store.registry()
     previous = versions.aliases(name).get("previous")
-    client.set_registered_model_tag(name, _NOTE, json.dumps({"move": asdict(move), "previous": previous}, ensure_ascii=False))
+    noted = json.dumps({"move": asdict(move), "previous": previous}, ensure_ascii=False)
+    client.set_registered_model_tag(name, _NOTE, noted)
     if move.before is not None:
         client.set_registered_model_alias(name, "previous", move.before)
+    if _noted(client, name) != noted:
+        raise UserError(
+            f"{name}: another command took over before version {move.version} became champion; this one has stopped. "
+            "See `sense models list`, then run again if it is still wanted"
+        )
     client.set_registered_model_alias(name, "champion", move.version)
-    _close(client, name, move)
+    _close(client, name, move, noted)
 
 
 @store.reported()
-def recover(name: str) -> Move | None:
-    """Ends what a killed `carry_out` left: finished and returned if the champion had been moved, undone if not."""
+def recover(name: str, again: Callable[[Move], bool] = lambda _: False) -> Move | None:
+    """Ends what a killed `carry_out` left: finished and returned if the champion had been moved, undone if not.
+
+    UserError if the move is under a minute old, and so may still be going on, unless it is this very command's, run `again`.
+    """
     client = store.registry()
-    noted = client.get_registered_model(name).tags.get(_NOTE)
+    noted = _noted(client, name)
     if noted is None:
         return None
     note = json.loads(noted)
     move = Move(**note["move"])
+    if _young(move) and not again(move):
+        raise UserError(
+            f"{name}: a {move.action} to version {move.version} by {move.by} is under way, since {move.at[:19]} UTC; "
+            "wait for it to end, or run again in a minute"
+        )
     now_champion = versions.aliases(name).get("champion")
     if now_champion == move.version:
-        _close(client, name, move)
+        _close(client, name, move, noted)
         return move
     if now_champion == move.before and move.before is not None:  # else somebody has moved on since
         _restore(client, name, "previous", note["previous"])
-    _forget(client, name)
+    _forget(client, name, noted)
     return None
 
 
 @store.reported()
 def under_way(name: str) -> Move | None:
     """The move that is going on or was killed, if any."""
-    noted = store.registry().get_registered_model(name).tags.get(_NOTE)
+    noted = _noted(store.registry(), name)
     return None if noted is None else Move(**json.loads(noted)["move"])
 
 
@@ -114,9 +135,20 @@ def tag(name: str, version: str, values: Mapping[str, str], last: str) -> None:
         client.set_model_version_tag(name, version, key, values[key])
 
 
-def _close(client: Any, name: str, move: Move) -> None:
+def _noted(client: Any, name: str) -> str | None:
+    """The note as it stands in the store now."""
+    noted: str | None = client.get_registered_model(name).tags.get(_NOTE)
+    return noted
+
+
+def _young(move: Move) -> bool:
+    """Whether its command may still run; another machine's clock may be a little ahead of this one's."""
+    return abs(datetime.strptime(now(), _TIME) - datetime.strptime(move.at, _TIME)) < _ALIVE
+
+
+def _close(client: Any, name: str, move: Move, noted: str) -> None:
     record(name, move)
-    _forget(client, name)
+    _forget(client, name, noted)
 
 
 def _restore(client: Any, name: str, alias: str, version: str | None) -> None:
@@ -126,7 +158,10 @@ def _restore(client: Any, name: str, alias: str, version: str | None) -> None:
         client.set_registered_model_alias(name, alias, version)
 
 
-def _forget(client: Any, name: str) -> None:
+def _forget(client: Any, name: str, noted: str) -> None:
+    """Takes the note away, if it is still this one."""
+    if _noted(client, name) != noted:
+        return
     try:
         client.delete_registered_model_tag(name, _NOTE)
     except MlflowException as error:

@@ -12,6 +12,8 @@ import pytest
 import yaml
 
 from sense.config import GenerationConfig, LimitsConfig, ServeConfig, validate
+from sense.sql.sandbox import Limits
+from sense.sql.tree import MAX_LENGTH
 from tests.chart import rendering
 from tests.chart.rendering import CHAMPION, CHART, EXAMPLES, documents, find, kinds, pod, render, values
 from tests.chart.validity import KUBERNETES, check
@@ -281,6 +283,12 @@ def test_the_defaults_that_the_chart_reckons_with_are_the_gateways():
         "request_s": LimitsConfig().request_s,
         "model_s": LimitsConfig().model_s,
     }
+    assert int(re.search(r'dig "concurrency" (\d+)', source)[1]) == LimitsConfig().concurrency
+    assert int(re.search(r'dig "execution" "workers" (\d+)', source)[1]) == LimitsConfig().execution.workers
+    memory = int(re.search(r" (\d+)\) -}}\n{{- end -}}\n\n{{/\* A quantity", source)[1]) << 20
+    execution = LimitsConfig().execution
+    limits = Limits(execution.timeout_s, execution.max_rows, execution.max_bytes, execution.max_steps, MAX_LENGTH)
+    assert limits.max_memory < memory
 
 
 def test_every_object_of_the_schema_is_closed():

@@ -44,7 +44,7 @@ OTHER = {
     "gateway.databases.urls": [],
     "gateway.logLevel": "debug",
     "gateway.generation": {"seed": 5},
-    "gateway.limits": {"queue": 5},
+    "gateway.resources.limits.memory": "7Gi",
     "gateway.strategy": {"type": "Recreate"},
     "ingress.annotations": {"a": "b"},
     "httpRoute.parentRefs": [{"name": "other"}],
@@ -74,6 +74,7 @@ WHERE = {
     "vllm.replicas": {"vllm.keda.enabled": False},
     "vllm.cpuKvCacheGiB": {"vllm.gpu.count": 0},
     "vllm.storage.sizeLimit": {"vllm.storage.persistence.enabled": False},
+    "gateway.limits.execution.workers": {"gateway.resources.limits.memory": "8Gi"},
     "gateway.replicas": {"gateway.hpa.enabled": False},
     **{f"ingress.{key}": INGRESS for key in ("className", "annotations", "host", "tlsSecret")},
 }

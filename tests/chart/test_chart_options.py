@@ -428,4 +428,4 @@ def test_mlflow_is_reached_on_its_port(address, port):
 def test_large_numbers_stay_numbers():
     manifests = render(ONE, set={"gateway.limits": {"body_bytes": 10_000_000, "execution": {"max_steps": 123_456_789}}})
     limits = yaml.safe_load(find(manifests, "ConfigMap", "-gateway")["data"]["serve.yaml"])["limits"]
-    assert limits == {"body_bytes": 10_000_000, "execution": {"max_steps": 123_456_789}}
+    assert limits == {"body_bytes": 10_000_000, "concurrency": 8, "execution": {"max_steps": 123_456_789, "workers": 1}}

@@ -65,6 +65,21 @@ def test_a_promotion_changes_the_version_and_nothing_else():
     assert changed["tests/ask.yaml"] == ['- - {name: VERSION, value: "3"}', '+ - {name: VERSION, value: "4"}']
 
 
+@pytest.mark.parametrize(
+    ("options", "interrupted"),
+    [
+        ({}, True),
+        ({"gateway.feedback.accessMode": "ReadWriteMany"}, False),
+        ({"gateway.feedback.enabled": False}, False),
+        ({"gateway.feedback.enabled": False, "gateway.strategy": {"type": "Recreate"}}, True),
+    ],
+)
+def test_the_notes_say_whether_a_promotion_interrupts_the_gateway(options, interrupted):
+    told = documents(values("values-one-gpu.yaml", CHAMPION, set=options))
+    assert ("nothing is answered for some seconds" in told["sense/templates/NOTES.txt"]) is interrupted
+    assert ("type: Recreate" in told["sense/templates/gateway-deployment.yaml"]) is interrupted
+
+
 def test_while_a_rollout_shows_two_versions_the_gateway_knows_both():
     text = texts(FOUR)["sense/templates/gateway-configmap.yaml"]
     assert "sense-3:" in text

@@ -101,6 +101,12 @@ def test_the_schema_refuses(path, value, said):
         (ONE, {"gateway.replicas": 2}, "gateway.feedback.accessMode is ReadWriteOnce with up to 2 replicas"),
         (FULL, {"gateway.feedback.accessMode": RWO}, "gateway.feedback.accessMode is ReadWriteOnce with up to 8 replicas"),
         (ONE, {"gateway.strategy": {"type": "RollingUpdate"}}, "gateway.strategy starts a pod before the old one is gone"),
+        (ONE, {"gateway.limits.execution.workers": 2}, "limits.memory is 3072Mi, but 5312Mi may be used"),
+        (ONE, {"gateway.limits.execution": None}, "is 3072Mi, but 5312Mi may be used"),  # the gateway's own default
+        (ONE, {"gateway.limits.concurrency": None, "gateway.resources.limits.memory": "2911Mi"}, "is 2911Mi, but 2912Mi"),
+        (ONE, {"gateway.resources.limits.memory": "2.5Gi"}, "is 2560Mi, but 2912Mi may be used"),
+        (ONE, {"gateway.resources.limits.memory": "3G"}, "raise it to 2912Mi, or lower concurrency or workers"),
+        (ONE, {"gateway.resources.limits.memory": 3_000_000_000}, "is 2861Mi, but 2912Mi may be used"),
         (FULL, {"gateway.hpa.minReplicas": 9}, "gateway.hpa.minReplicas (9) is more than maxReplicas (8)"),
         (FULL, {"gateway.resources.requests.cpu": None}, "gateway.hpa.enabled without gateway.resources.requests.cpu"),
         (FULL, {"ingress": {"enabled": True, "host": "h"}}, "ingress.enabled and httpRoute.enabled: take one of them"),
@@ -112,6 +118,11 @@ def test_the_schema_refuses(path, value, said):
 )
 def test_values_that_do_not_fit_together_are_refused(file, options, said):
     assert said in refused(values(file, CHAMPION, set=options))
+
+
+@pytest.mark.parametrize("memory", ["2912Mi", "3.1G", "1Ti", 3_100_000_000, None])
+def test_memory_that_suffices_is_taken(memory):
+    assert documents(values(ONE, CHAMPION, set={"gateway.resources.limits.memory": memory}))
 
 
 def test_without_the_champions_values_the_message_says_how_to_get_them():

@@ -18,6 +18,8 @@ from sense.kubeflow.compiling import compiled
 from tests.mlflow_store import fresh, opened
 from tests.stages.test_publish import inputs
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -1,6 +1,7 @@
 """Places, the queue before them, and work that ends with its client. Events and the loop's order decide, never the clock."""
 
 import asyncio
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
@@ -185,6 +186,51 @@ def test_the_wait_that_is_asked_for_grows_with_the_queue():
         assert 1 <= short < admission.retry_after_s() <= 60
         for visitor in visitors:
             await visitor.go()
+
+    run(scenario)
+
+
+def test_a_place_is_taken_until_the_thread_that_was_given_up_ends():
+    async def scenario():
+        admission, begun, go_on = Admission(1, 1, LONG_S), threading.Event(), threading.Event()
+
+        def work():
+            begun.set()
+            go_on.wait(20)
+            raise ValueError("nobody hears this")
+
+        async def visit():
+            async with admission.place() as place:
+                await place.thread(work)
+
+        task = asyncio.create_task(visit())
+        while not begun.is_set():
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        waiting, refused = Visitor(admission), Visitor(admission)
+        await refused.task
+        assert refused.refused.status == 429
+        assert counts(admission) == (1, 1)
+        go_on.set()
+        await waiting.inside.wait()
+        await waiting.go()
+        assert counts(admission) == (0, 0)
+        await admission.close()
+
+    run(scenario)
+
+
+def test_a_thread_gives_its_place_what_it_returns_or_raises():
+    async def scenario():
+        admission = Admission(1, 0, LONG_S)
+        async with admission.place() as place:
+            assert await place.thread(divmod, 7, 2) == (3, 1)
+            with pytest.raises(ZeroDivisionError):
+                await place.thread(divmod, 7, 0)
+        assert counts(admission) == (0, 0)
+        await admission.close()
 
     run(scenario)
 

@@ -115,7 +115,7 @@ def test_it_abstains_and_names_the_most_common_failure(catalog, folder):
     texts = ["SELECT foo FROM customer", "DROP TABLE customer", "SELECT foo, name FROM customer"]
     found = asked(catalog, folder, Scripted(texts), k=3)
     assert (found.sql, found.abstained, found.rows, found.row_count) == (None, True, None, None)
-    assert found.reason == "no SQL ran; 2 candidates: no such column: foo"
+    assert found.reason == "no SQL ran: no such column: foo (2 candidates of 3)"
     assert [candidate.outcome for candidate in found.candidates] == ["error", "rejected", "error"]
     assert not any(candidate.chosen or candidate.votes for candidate in found.candidates)
     assert found.explanation == (
@@ -205,7 +205,7 @@ def test_a_database_that_is_not_there_or_broken(catalog, folder):
 
 def test_a_database_that_vanishes_while_the_model_writes_makes_it_abstain(catalog, folder):
     found = asked(catalog, folder, Scripted([NAMES], before=catalog.get("shop").file.unlink))
-    assert found.reason == "no SQL ran; one candidate: shop: not a readable SQLite database (No such file or directory)"
+    assert found.reason == "no SQL ran: shop: not a readable SQLite database (No such file or directory)"
 
 
 @pytest.mark.parametrize("k", [1, 4])

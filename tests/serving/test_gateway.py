@@ -12,10 +12,15 @@ import pytest
 
 from sense.serving import logs
 from sense.serving.messages import Answer, Problem
+from sense.serving.sqlite import SqliteDatabase
 from tests.serving.conftest import Start
 from tests.serving.model_server import ModelServer
 from tests.serving.running import Running, until_closed
 
+BODY = b'{"question": "?", "database": "shop"}'
+ASKED = (
+    b"POST /v1/sql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(BODY) + BODY
+)
 JSON = {"Content-Type": "application/json"}
 
 
@@ -373,16 +378,56 @@ def test_a_defect_is_a_500_that_says_nothing(start: Start, caplog, monkeypatch):
 def test_a_client_that_leaves_frees_its_place(start: Start, model: ModelServer):
     gateway = start(limits={"concurrency": 1, "queue": 0})
     model.stall()
-    body = json.dumps({"question": "?", "database": "shop"}).encode()
-    head = b"POST /v1/sql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
     with socket.create_connection(("127.0.0.1", gateway.port)) as connection:
-        connection.sendall(head + body)
+        connection.sendall(ASKED)
         model.until(lambda: model.in_flight == 1)
         problem(gateway.ask(), 429, "overloaded")
     model.until(lambda: model.in_flight == 0)  # its request to the model server is given up as well
     model.resume()
     assert gateway.ask().status_code == 200
     assert gateway.metric('sense_requests_total{route="/v1/sql",status="499"}') == 1
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_sql_that_goes_on_keeps_the_place_of_who_left_it(start: Start, model: ModelServer, monkeypatch, late):
+    begun, go_on, run = threading.Event(), threading.Event(), SqliteDatabase.run
+
+    def slow(database, sqls):
+        begun.set()
+        go_on.wait(30)
+        return run(database, sqls)
+
+    monkeypatch.setattr(SqliteDatabase, "run", slow)
+    gateway = start(limits={"concurrency": 1, "queue": 0, "request_s": 0.5 if late else 30.0})
+    if late:
+        while not begun.is_set():
+            problem(gateway.ask(), 504, "deadline")
+    else:
+        with socket.create_connection(("127.0.0.1", gateway.port)) as connection:
+            connection.sendall(ASKED)
+            assert begun.wait(30)
+        while gateway.metric('sense_requests_total{route="/v1/sql",status="499"}') == 0:
+            pass
+    problem(gateway.ask(), 429, "overloaded")
+    assert gateway.metric("sense_in_flight") == 1
+    go_on.set()
+    while gateway.metric("sense_in_flight"):
+        pass
+    monkeypatch.undo()
+    if not late:
+        assert gateway.ask().status_code == 200
+
+
+@pytest.mark.parametrize("values", ["i, 'é'", "i, CAST(x'eda080' AS TEXT)"])
+def test_an_answer_with_many_rows_is_the_same_json(start: Start, model: ModelServer, values):
+    numbers = "WITH n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n LIMIT 7001)"
+    model.write = sql_that(f"{numbers} SELECT {values} FROM n")
+    answer = start(limits={"rows": 7000}).ask().json()
+    assert (answer["row_count"], answer["truncated"]) == (7001, True)
+    assert [row[0] for row in answer["rows"]] == list(range(7000))
+    assert len({row[1] for row in answer["rows"]}) == 1
+    assert Answer.model_fields.keys() == answer.keys()
+    assert answer["latency_ms"]["total"] >= answer["latency_ms"]["execution"] > 0
 
 
 def test_requests_at_work_are_finished_before_the_gateway_ends(start: Start, model: ModelServer):

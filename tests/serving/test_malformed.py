@@ -164,6 +164,32 @@ def test_bodies_of_questions(attacked, name):
     fair(response.status_code, response.content, response.headers["content-type"])
 
 
+TYPES = [
+    "",
+    "text/plain",
+    "application/json; charset=latin-1",
+    "application/json; charset*; charset*0=x",
+    ";",
+    "a/b; a*; a*0=x",
+    "=\u00e9",
+]
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_other_types_are_refused_however_they_are_written(attacked, kind):
+    gateway, _ = attacked
+    response = gateway.client.post("/v1/sql", content=ask(), headers={"Content-Type": kind.encode("latin-1")})
+    assert (response.status_code, response.json()["error"]) == (415, "unsupported_media_type")
+
+
+@pytest.mark.parametrize(
+    "kind", ["application/json", "Application/JSON; charset=UTF-8", 'application/json;charset="utf-8"; version=1']
+)
+def test_json_in_utf8_is_taken_however_it_is_named(attacked, kind):
+    gateway, _ = attacked
+    assert gateway.client.post("/v1/sql", content=ask(), headers={"Content-Type": kind}).status_code == 200
+
+
 def kept(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in (folder / "feedback").glob("*.jsonl")}
 

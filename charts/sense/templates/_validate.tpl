@@ -73,6 +73,11 @@
 {{- if and $gateway.strategy (include "sense.surges" $gateway.strategy) }}{{ $wrong = append $wrong (printf "gateway.strategy starts a pod before the old one is gone, but gateway.feedback.accessMode is %s: set type Recreate" .accessMode) }}{{ end -}}
 {{- end -}}
 {{- end -}}
+{{- with dig "limits" "memory" "" $gateway.resources -}}
+{{- $has := include "sense.mebibytes" . | int64 -}}
+{{- $needs := include "sense.gatewayNeeds" $ | int64 -}}
+{{- if lt $has $needs }}{{ $wrong = append $wrong (printf "gateway.resources.limits.memory is %dMi, but %dMi may be used (512Mi + gateway.limits.concurrency x gateway.limits.execution.workers x 300Mi): raise it to %dMi, or lower concurrency or workers" $has $needs $needs) }}{{ end -}}
+{{- end -}}
 {{- with $gateway.hpa -}}
 {{- if and .enabled (gt (int64 .minReplicas) (int64 .maxReplicas)) }}{{ $wrong = append $wrong (printf "gateway.hpa.minReplicas (%d) is more than maxReplicas (%d)" (int64 .minReplicas) (int64 .maxReplicas)) }}{{ end -}}
 {{- if and .enabled (not (dig "requests" "cpu" "" $gateway.resources)) }}{{ $wrong = append $wrong "gateway.hpa.enabled without gateway.resources.requests.cpu: processor use is relative to it" }}{{ end -}}

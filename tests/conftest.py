@@ -1,0 +1,9 @@
+"""What holds for all tests."""
+
+import pytest
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files that take minutes come first, so that none is left to one worker in the end."""
+    long = {item.path for item in items if any(item.get_closest_marker(name) for name in ("docker", "vllm", "slow"))}
+    items.sort(key=lambda item: item.path not in long)
