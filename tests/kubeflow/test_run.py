@@ -15,6 +15,7 @@ from sense import cli, config, records, shards
 from sense.errors import SenseError, UserError
 from sense.kubeflow import running
 from sense.kubeflow.compiling import compiled
+from tests.docker import container
 from tests.mlflow_store import fresh, opened
 from tests.stages.test_publish import inputs
 
@@ -26,6 +27,8 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """A folder with the tiny profile, a data remote and a store of MLflow, after a run of the pipeline in it."""
+    if container.insisted():
+        pytest.skip("the same pipeline runs in containers here (tests/docker), and once is minutes enough")
     folder = tmp_path_factory.mktemp("kubeflow")
     text = (ROOT / "configs" / "tiny.yaml").read_text()
     (folder / "params.yaml").write_text(text.replace("cluster:\n", f"cluster:\n  remote: {folder / 'remote'}\n"))
