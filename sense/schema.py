@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -149,6 +150,7 @@ def _spelt(table: Table, column: str) -> str | None:
     return next((known.name for known in table.columns if known.name.lower() == column.lower()), None)
 
 
+@lru_cache(maxsize=64)  # many questions in a row are on one database
 def render(schema: Schema, style: Literal["compact", "ddl"], values: bool = True) -> str:
     """The schema as text: one line per table and per foreign key (`compact`), or CREATE TABLE statements (`ddl`).
 

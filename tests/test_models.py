@@ -712,7 +712,10 @@ def test_all_of_it_against_a_real_server(tmp_path, monkeypatch, capsys):
         assert (folder / "model.safetensors").read_bytes() == b"b"
         assert told(capsys, "show", "2")["card"].startswith("# sense")
         assert evidence.verdicts("sense", "2", "nosuchset") is None
-    assert "check MLFLOW_TRACKING_URI" in refused(capsys, "list")  # the server is gone
+    gone = refused(capsys, "list")
+    assert "check MLFLOW_TRACKING_URI" in gone
+    assert "cannot be reached" in gone
+    assert "HTTPConnection" not in gone
 
 
 def test_a_name_may_hold_what_mlflow_allows():

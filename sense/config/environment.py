@@ -25,8 +25,8 @@ def processes() -> int:
 
 
 def passed_on() -> dict[str, str]:
-    """The variables that a container of a local run gets: where MLflow and the data remote are, and the keys to them."""
-    names = ("MLFLOW_", "AWS_", "SENSE_API_KEY", "OPENAI_API_KEY", "HF_TOKEN", "HF_HUB_OFFLINE")
+    """The variables that a container of a local run gets: where MLflow and the data remote are, the keys to them, threads."""
+    names = ("MLFLOW_", "AWS_", "SENSE_API_KEY", "OPENAI_API_KEY", "HF_TOKEN", "HF_HUB_OFFLINE", "OMP_NUM_THREADS")
     return {name: value for name, value in os.environ.items() if name.startswith(names)}
 
 

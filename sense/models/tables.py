@@ -32,7 +32,7 @@ def listing(name: str, dataset: str, rows: Sequence[Mapping[str, Any]]) -> None:
             "95% CI": interval(row["ex_low"], row["ex_high"]),
             "p95": _seconds(row["latency_p95_ms"]),
             "digest": row["digest"][:_DIGEST],
-            "created": row["created"],
+            "created": row["created"].partition(" ")[0],
         }
         table.add_row(*(_plain(cells[column]) for column in columns))
     out = Console()

@@ -30,7 +30,7 @@ def flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, metavar="FILE", help="YAML; without it the defaults of a laptop after the demo")
     parser.add_argument("--host", metavar="HOST", help="address to listen on, default: 127.0.0.1")
     parser.add_argument("--port", type=int, metavar="PORT", help="default: 8080; 0: any free one")
-    parser.add_argument("--model", metavar="URI", help="models:/NAME@ALIAS, models:/NAME/VERSION or a folder")
+    parser.add_argument("--model", metavar="URI", help="NAME@ALIAS, models:/NAME/VERSION or a folder")
     parser.add_argument(
         "--databases", nargs="+", metavar="FOLDER", help="folders of <name>/<name>.sqlite or <name>.sqlite that may be asked"
     )
@@ -60,6 +60,8 @@ def main(options: argparse.Namespace) -> int:
             catalog.close()
             raise
         logs.configure(chosen.log_level)
+        for reason in catalog.away:
+            logs.event(logging.WARNING, "database_away", reason=reason)
         announce = partial(_announce, chosen, listening, catalog)
         return _run(wire.server(gateway, chosen.limits.request_s, announce), listening, gateway)
 
@@ -81,11 +83,17 @@ def configured(options: argparse.Namespace) -> ServeConfig:
             raise UserError(
                 f"--model {options.model}: it is for a model in this process, and {where} has backend.vllm; leave one out"
             )
-        changes["backend"] = {"local": found.backend.local.model_dump() | {"model": options.model}}
+        changes["backend"] = {"local": found.backend.local.model_dump() | {"model": _uri(options.model)}}
     if options.databases is not None:
         changes["databases"] = found.databases.model_dump() | {"folders": options.databases}
-    changed: ServeConfig = config.validate(ServeConfig, found.model_dump() | changes, where)
+    changed: ServeConfig = config.validate(ServeConfig, found.model_dump() | changes, "the flags of sense serve")
     return changed
+
+
+def _uri(model: str) -> str:
+    """`NAME@ALIAS`, as `sense models` takes it too, written out; all else as it is."""
+    short = "@" in model and ":" not in model and not Path(model).exists()
+    return f"models:/{model}" if short else model
 
 
 def bound(host: str, port: int) -> socket.socket:

@@ -26,7 +26,7 @@ class UnknownDatabaseError(UserError):
 
 
 class Database(Protocol):
-    """One database. All methods block: call them in a thread; they may be called from several at once."""
+    """One database. Methods block, but for `recent`: call them in a thread; they may be called from several at once."""
 
     @property
     def name(self) -> str:
@@ -47,6 +47,10 @@ class Database(Protocol):
         """Its schema with up to `samples` values a column, never older than a minute; BackendError if it can't be read now."""
         ...
 
+    def recent(self, samples: int) -> Schema | None:
+        """The schema if it is known from a moment ago, without blocking; None if it must be looked at again."""
+        ...
+
     def run(self, sqls: Sequence[str]) -> list[Outcome]:
         """The outcomes of SQL in SQLite's dialect, in order: SELECTs alone, read-only, within the limits; no path in a detail."""
         ...
@@ -61,7 +65,10 @@ class Database(Protocol):
 
 
 class Catalog:
-    """All databases; `executors` run SQL on SQLite files. UserError names each one that can't be used, and the fix."""
+    """All databases; `executors` run SQL on SQLite files. UserError names each one that can't be used, and the fix.
+
+    A database on a server that can't be reached is none of those: it comes back by itself. `away` says which, and why.
+    """
 
     def __init__(self, config: DatabasesConfig, limits: LimitsConfig) -> None:
         self.executors = Executors(limits.execution, limits.concurrency)
@@ -79,11 +86,12 @@ class Catalog:
                     f"there is no database to ask in {', '.join(config.folders) or 'databases.folders (empty)'}; give folders of "
                     "<name>/<name>.sqlite or <name>.sqlite (--databases), or databases.urls"
                 )
-            broken = [reason for database in self._databases.values() if (reason := _unreadable(database))]
+            broken = [reason for database in self._databases.values() if database.file and (reason := _unreadable(database))]
             if broken:
                 raise UserError(
                     "\n".join([*broken, "mend or replace what is broken, or leave it out of the gateway's databases"])
                 )
+            self.away = [reason for one in self._databases.values() if one.file is None and (reason := _unreadable(one))]
         except BaseException:
             self.close()
             raise

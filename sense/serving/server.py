@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sense.config import ExecutionConfig
 from sense.serving.refusals import Lost, explained, for_operator
-from sense.serving.values import plain
+from sense.serving.values import MIN_VALUE, plain
 from sense.sql.result import Failure, Outcome, Result, Value
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ class Server:
         kept: list[tuple[Value, ...]] = []
         for row in rows:
             values = tuple(map(plain, row))
-            size += sum(len(value) if isinstance(value, (str, bytes)) else 8 for value in values)
+            size += sum(max(len(value), MIN_VALUE) if isinstance(value, (str, bytes)) else MIN_VALUE for value in values)
             if size > limits.max_bytes:
                 return _too_large(f"{limits.max_bytes:,} bytes", "bytes")
             if len(kept) >= limits.max_rows:

@@ -2,16 +2,20 @@
 
 import os
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from sense.config import ExecutionConfig
 from sense.errors import InputError, SenseError, UserError
 from sense.schema import Schema, introspect
 from sense.serving.backend import BackendError
+from sense.serving.values import MIN_VALUE
 from sense.sql.execute import Executor, Outcome, Result, place
 
+_FRESH_S = 1.0  # a schema is taken as known for so long before the file is looked at again
 _START_S = 0.2  # what it takes to start a worker; as long one waits for an executor that is at work
 
 
@@ -42,7 +46,7 @@ class Executors:
                     self._changed.wait_for(lambda: self._idle or self._closed, patience_s)
                 if self._closed:
                     raise BackendError("the gateway is stopping")
-                executor = self._idle.pop() if self._idle else Executor(self._limits)
+                executor = self._idle.pop() if self._idle else Executor(self._limits, MIN_VALUE)
                 self._out += 1
             try:
                 with _started():
@@ -53,7 +57,7 @@ class Executors:
     @contextmanager
     def alone(self) -> Iterator[Executor]:
         """One more, for the block alone: it ends, and with it the files that it holds open. BackendError as above."""
-        with _started(), Executor(self._limits) as executor:
+        with _started(), Executor(self._limits, MIN_VALUE) as executor:
             yield executor
 
     def _give_back(self, executor: Executor) -> None:
@@ -87,6 +91,14 @@ def _started() -> Iterator[None]:
         raise BackendError("no SQL can be executed: the machine is out of memory or processes") from error
 
 
+class _Known(NamedTuple):
+    """A schema, the state of the file that it was read from, and when that was last found to be so."""
+
+    looked: float
+    state: object
+    schema: Schema
+
+
 class SqliteDatabase:
     """A SQLite file. It may be replaced, and is then read anew; while it is away or broken, that is what requests are told."""
 
@@ -96,19 +108,25 @@ class SqliteDatabase:
         self.name = name
         self.file: Path | None = file
         self._path, self._executors = file, executors
-        self._known: dict[int, tuple[object, Schema]] = {}
+        self._known: dict[int, _Known] = {}
 
     def schema(self, samples: int) -> Schema:
         """The schema, read again when the file has changed; BackendError if it can't be read."""
         try:
-            state = content_state(self._path)
+            looked, state = time.monotonic(), content_state(self._path)
             known = self._known.get(samples)
-            if known is None or known[0] != state:
-                known = self._known[samples] = state, introspect(self._path, samples)
-            return known[1]
+            same = known is not None and known.state == state
+            schema = known.schema if known is not None and same else introspect(self._path, samples)
+            self._known[samples] = _Known(looked, state, schema)
+            return schema
         except (InputError, OSError) as error:
             reason = "the file is missing" if not self._path.is_file() else "the file is no readable SQLite database"
             raise BackendError(f"the database {self.name!r} can't be read now: {reason}") from error
+
+    def recent(self, samples: int) -> Schema | None:
+        """What `schema` gave within the last second."""
+        known = self._known.get(samples)
+        return known.schema if known is not None and time.monotonic() - known.looked < _FRESH_S else None
 
     def run(self, sqls: Sequence[str]) -> list[Outcome]:
         """The outcomes, in order; the file's path is in none of them."""

@@ -34,8 +34,9 @@ class Executor:
     are counted, so the load of the machine does not matter unless it makes `max_steps` take longer than `timeout_s`.
     """
 
-    def __init__(self, limits: ExecutionConfig) -> None:
-        numbers = Limits(limits.timeout_s, limits.max_rows, limits.max_bytes, limits.max_steps, MAX_LENGTH)
+    def __init__(self, limits: ExecutionConfig, min_value: int = 0) -> None:
+        """`min_value`: the bytes of `limits.max_bytes` that a text or blob takes at least, however short it is."""
+        numbers = Limits(limits.timeout_s, limits.max_rows, limits.max_bytes, limits.max_steps, MAX_LENGTH, min_value)
         self._pool = Pool(numbers, limits.workers)
 
     def __enter__(self) -> "Executor":

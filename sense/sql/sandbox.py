@@ -12,13 +12,14 @@ _FORBIDDEN_FUNCTIONS = frozenset({"load_extension", "fts3_tokenizer", "readfile"
 
 
 class Limits(NamedTuple):
-    """What one statement may use; `max_sql` is its own length in characters."""
+    """What one statement may use; `max_sql` is its own length in characters, a value counts as `min_value` bytes at least."""
 
     timeout_s: float
     max_rows: int
     max_bytes: int
     max_steps: int
     max_sql: int
+    min_value: int = 0
 
     @property
     def max_value(self) -> int:

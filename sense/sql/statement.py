@@ -114,7 +114,7 @@ class Session:
         limits, size = self.limits, 0
         for count, row in enumerate(cursor):
             for value in row:
-                size += len(value) if isinstance(value, (str, bytes)) else 8
+                size += max(len(value), limits.min_value) if isinstance(value, (str, bytes)) else 8
             if size > limits.max_bytes:
                 raise Stopped("too_large", "bytes", f"more than {limits.max_bytes:,} bytes")
             if count >= limits.max_rows:

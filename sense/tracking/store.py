@@ -2,6 +2,7 @@
 
 import fcntl
 import functools
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from sense.errors import EndpointError, InputError
 EXPERIMENT = "sense"
 # Every run, logged model and version of SENSE carries this tag; what is found by it is continued, not made again.
 KEY = "sense.key"
+_UNREACHED = re.compile(r"""\(Caused by \w+\(["'](?:\w+\([^()]*\): )?(.*?)["']\)\)$""")
 
 
 @dataclass(frozen=True)
@@ -37,10 +39,17 @@ def reported() -> Iterator[None]:
     try:
         yield
     except (MlflowException, SQLAlchemyError) as error:
-        problem = f"MLflow ({config.tracking_uri()}): {str(error).strip().splitlines()[0]}"
+        problem = f"MLflow ({config.tracking_uri()}): {_brief(error)}"
         raise EndpointError(
             f"{shown(problem)}; check MLFLOW_TRACKING_URI and that the server runs, then run the same command again"
         ) from None
+
+
+def _brief(error: Exception) -> str:
+    """The first line of what MLflow says; where a server was not reached, the reason alone, which requests puts at the end."""
+    first = str(error).strip().splitlines()[0]
+    reason = _UNREACHED.search(first)
+    return first if reason is None else f"the server cannot be reached: {reason[1]}"
 
 
 def shown(text: str | None = None) -> str:

@@ -17,6 +17,7 @@ INSERT INTO customer VALUES (1, 'Ann', 'Ghent'), (2, 'Bob', 'Turku'), (3, 'Cleo'
 INSERT INTO sale VALUES (1, 1, 9.5, x'00ff'), (2, 1, 20.0, NULL), (3, 2, 5.25, NULL);
 """
 EXECUTION = ExecutionConfig(timeout_s=1.0, max_rows=200, max_bytes=100_000, max_steps=2_000_000, workers=1)
+WIDE = "SELECT " + ", ".join(f"'x' AS c{number}" for number in range(100))  # with 150 rows, more than fits into 100,000 bytes
 LIMITS = LimitsConfig(rows=50, concurrency=2, execution=EXECUTION)
 
 

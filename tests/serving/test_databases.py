@@ -13,7 +13,7 @@ from sense.errors import UserError
 from sense.serving.backend import BackendError
 from sense.serving.databases import Catalog, UnknownDatabaseError
 from sense.sql.execute import Failure, Result
-from tests.serving.shops import LIMITS, database
+from tests.serving.shops import LIMITS, WIDE, database
 from tests.sql.hostile import build, statements
 
 
@@ -150,6 +150,12 @@ def test_outcomes_are_in_order_and_within_the_limits(shop):
         ["SELECT 1", "DROP TABLE sale", endless, "SELECT nosuch", f"SELECT count(*) FROM ({endless})"]
     )
     assert [getattr(outcome, "verdict", "ran") for outcome in outcomes] == ["ran", "rejected", "too_large", "error", "timeout"]
+
+
+def test_short_texts_take_room_too(shop):
+    numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 150)"
+    outcomes = shop.get("shop").run([f"{numbers} SELECT {', '.join(['i'] * 80)} FROM n", f"{numbers} {WIDE} FROM n"])
+    assert [getattr(outcome, "detail", "ran") for outcome in outcomes] == ["ran", "more than 100,000 bytes"]
 
 
 def test_many_threads_share_a_bounded_number_of_executors(shop):

@@ -18,7 +18,7 @@ from sense.serving.messages import Ask
 from sense.serving.remote import RemoteDatabase, connected
 from sense.sql.execute import Failure, Result
 from tests.serving.postgres import Postgres
-from tests.serving.shops import LIMITS, Scripted, database
+from tests.serving.shops import LIMITS, WIDE, Scripted, database
 
 _MYSQL = """
 CREATE TABLE customer(id integer PRIMARY KEY, `Name` varchar(50), city text);
@@ -160,6 +160,11 @@ def test_sqlites_sql_is_translated_and_executed(either, sql, rows):
             "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500) SELECT i FROM n",
             "too_large",
             "more than 200 rows",
+        ),
+        (
+            f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 150) {WIDE} FROM n",
+            "too_large",
+            "more than 100,000 bytes",
         ),
         (f"SELECT replace('{'x' * 400}', 'x', '{'y' * 400}')", "too_large", "more than 100,000 bytes"),
         (f"SELECT '{'x' * 8_000}'", "rejected", "8,009 characters long"),
@@ -325,7 +330,7 @@ def test_a_server_that_never_answers_is_given_up(monkeypatch, scheme):
         found.close()
 
 
-def test_a_wrong_password_or_port_stops_the_gateway_with_a_reason_and_no_secret(monkeypatch, postgres):
+def test_a_server_that_is_away_at_the_start_is_told_with_a_reason_and_no_secret(monkeypatch, postgres):
     for url, reason in [
         (postgres.url(password="hush"), "password authentication failed"),
         (postgres.url(port=1), "no connection to the host and port"),
@@ -333,11 +338,26 @@ def test_a_wrong_password_or_port_stops_the_gateway_with_a_reason_and_no_secret(
         ("postgresql://owner:hu@sh@127.0.0.1/shop", "no connection to the host and port"),
     ]:
         monkeypatch.setenv("SHOP_URL", url)
-        with pytest.raises(UserError) as caught:
-            Catalog(DatabasesConfig(folders=[], urls={"shop": "SHOP_URL"}), LIMITS)
-        assert reason in str(caught.value)
-        assert str(caught.value).startswith("shop: ")
-        assert not any(secret in str(caught.value) for secret in ("hush", "sh@", "se:cr", "se:cr%2Fet"))
+        with closing(Catalog(DatabasesConfig(folders=[], urls={"shop": "SHOP_URL"}), LIMITS)) as found:
+            (told,) = found.away
+            assert found.check() == ["shop"]
+        assert reason in told
+        assert told.startswith("shop: ")
+        assert not any(secret in told for secret in ("hush", "sh@", "se:cr", "se:cr%2Fet"))
+
+
+def test_a_server_that_is_away_at_the_start_is_asked_again(monkeypatch, postgres):
+    monkeypatch.setenv("SHOP_URL", postgres.url())
+    postgres.stop()
+    try:
+        found = Catalog(DatabasesConfig(folders=[], urls={"shop": "SHOP_URL"}), LIMITS)
+    finally:
+        postgres.start()
+    assert len(found.away) == 1
+    found.get("shop")._lost = None  # as after the pause
+    assert found.check() == []
+    assert found.get("shop").run(["SELECT 1"])[0].rows == [(1,)]
+    found.close()
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """`sense serve` as a process: what it refuses to start with, what it says, how it ends."""
 
+import argparse
 import json
 import signal
 import socket
@@ -13,6 +14,8 @@ import httpx
 import pytest
 import yaml
 
+from sense.errors import ConfigError
+from sense.serving import command
 from tests.serving.model_server import ModelServer
 from tests.serving.running import until_closed
 
@@ -88,6 +91,25 @@ def test_a_model_that_is_not_there(write, tmp_path):
     local = {"local": {"model": str(tmp_path / "nothing")}}
     assert "nothing" in refused("--config", write(backend=local))
     assert "backend.vllm" in refused("--config", write(), "--model", "models:/sense/1")
+
+
+def options(*flags):
+    parser = argparse.ArgumentParser()
+    command.flags(parser)
+    return parser.parse_args(list(map(str, flags)))
+
+
+def test_a_wrong_flag_is_not_looked_for_in_the_file(write):
+    with pytest.raises(ConfigError, match="the flags of sense serve") as caught:
+        command.configured(options("--config", write(), "--port", 99_999))
+    assert "port = 99999" in str(caught.value)
+
+
+def test_a_model_is_named_as_the_registry_s_commands_name_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine@home").mkdir()
+    named = {"sense@champion": "models:/sense@champion", "models:/sense/3": "models:/sense/3", "mine@home": "mine@home"}
+    assert {name: command.configured(options("--model", name)).backend.local.model for name in named} == named
 
 
 @contextmanager
