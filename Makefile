@@ -24,7 +24,7 @@ $(READY): pyproject.toml constraints.txt
 	  || { echo 'SENSE needs Python 3.11 to 3.13; name one: make PYTHON=/path/to/python3.11'; exit 2; }
 	@echo 'Setting up .venv (once; a few minutes and about 3 GB) ...'
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
+	$(BIN)/python -m pip install -q --no-compile --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
 	@touch $@
 
 demo: $(READY)
@@ -36,8 +36,9 @@ endif
 	@if [ -t 1 ] && { [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ] || [ "$$(uname)" = Darwin ]; }; then \
 	  $(BIN)/python -m webbrowser "file://$(CURDIR)/report/index.html"; fi
 
+# one thread each: the workers have the processors already
 test: $(READY)
-	@PATH="$(CURDIR)/$(BIN):$$PATH" pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=10
+	@OMP_NUM_THREADS=1 PATH="$(CURDIR)/$(BIN):$$PATH" pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=10
 
 check: $(READY)
 	@$(BIN)/ruff format --check .

@@ -12,10 +12,17 @@ from pathlib import Path
 
 import httpx
 
+from tests import mlflow_store
+
 
 @contextmanager
 def running(folder: Path) -> Iterator[str]:
-    """The address of a server that answers, on the store in `folder`/mlflow.db; it ends with the block, workers too."""
+    """The address of a server that answers, on the store in `folder`/mlflow.db, empty if it is not there yet.
+
+    It ends with the block, workers too.
+    """
+    if not (folder / "mlflow.db").exists():
+        (folder / "mlflow.db").write_bytes(mlflow_store.migrated())
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -10,7 +10,8 @@ from mlflow import MlflowClient
 
 
 @functools.cache
-def _migrated() -> bytes:
+def migrated() -> bytes:
+    """The file of an empty store."""
     with TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         file = Path(folder) / "mlflow.db"
@@ -31,10 +32,10 @@ def opened(file: Path) -> MlflowClient:
         return client
 
 
-def fresh(folder: Path, patch: pytest.MonkeyPatch) -> MlflowClient:
-    """Makes `folder` the home of the store that sense uses; returns a client that looks at it."""
+def fresh(folder: Path, patch: pytest.MonkeyPatch, content: bytes | None = None) -> MlflowClient:
+    """Makes `folder` the home of the store that sense uses, empty or with `content`; returns a client that looks at it."""
     file = folder / "mlflow.db"
-    file.write_bytes(_migrated())
+    file.write_bytes(migrated() if content is None else content)
     uri = f"sqlite:///{file}"
     patch.setenv("MLFLOW_TRACKING_URI", uri)
     return MlflowClient(tracking_uri=uri, registry_uri=uri)

@@ -34,7 +34,13 @@ def render(*files: str | Path, set: Mapping[str, Any] | None = None, name: str =
     if not any(str(file).endswith(CHAMPION) for file in files):
         files = (*files, CHAMPION)
     texts = documents(values(*files, set=set), name)
-    return [one for path, text in texts.items() if path.endswith(".yaml") for one in yaml.safe_load_all(text) if one]
+    return [
+        one
+        for path, text in texts.items()
+        if path.endswith(".yaml")
+        for one in yaml.load_all(text, Loader=yaml.CSafeLoader)
+        if one
+    ]
 
 
 def find(manifests: Sequence[Manifest], kind: str, suffix: str = "") -> Manifest:

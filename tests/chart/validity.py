@@ -20,6 +20,12 @@ def _custom() -> dict[str, Any]:
 
 def check(manifest: dict[str, Any]) -> None:
     """Against Kubernetes' own schema, or the vendored one of a custom resource; raises ValidationError."""
+    _check(json.dumps(manifest))  # most manifests are the same in many renderings: once is enough
+
+
+@functools.cache
+def _check(text: str) -> None:
+    manifest = json.loads(text)
     schema = _custom().get(f"{manifest['kind'].lower()}.json")
     if schema is None:
         kubernetes_validate.validate(manifest, KUBERNETES, strict=True)

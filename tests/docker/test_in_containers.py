@@ -1,20 +1,17 @@
 """The tiny pipeline in containers of the image, beside a real MLflow server and a real S3 API."""
 
 import os
-import select
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
-import httpx
 import pytest
 import yaml
 from mlflow import MlflowClient
 
 from sense import records, versions
+from tests import mlflow_server
 from tests.object_store import BUCKET, ObjectStore
 
 pytestmark = pytest.mark.docker
@@ -24,26 +21,8 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def tracking(tmp_path_factory):
     """The address of an MLflow server on this machine; its store and its files lie in a folder of their own."""
-    folder = tmp_path_factory.mktemp("mlflow")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}", "--artifacts-destination", str(folder / "files")]
-    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    with (folder / "log").open("w") as log, (folder / "log").open() as told:
-        server = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True)
-        try:
-            text = ""
-            while "Application startup complete" not in text:
-                assert server.poll() is None, text
-                select.select([], [], [], 0.1)
-                text += told.read()
-            assert httpx.get(f"http://127.0.0.1:{port}/health").text == "OK"
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            os.killpg(server.pid, signal.SIGKILL)  # it has workers
-            server.wait()
+    with mlflow_server.running(tmp_path_factory.mktemp("mlflow")) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")

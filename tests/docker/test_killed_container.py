@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from sense import records
+from tests import mlflow_store
 from tests.docker.container import docker, run
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
@@ -19,7 +20,8 @@ NAME = f"sense-test-kill-{os.getpid()}"
 def sft(work: str, model: str) -> list[str]:
     ports = "--strong /run/sense/strong --seed /run/sense/seed"
     outputs = f"--model /run/sense/{model} --curve /run/sense/{model}.csv --metrics /run/sense/{model}.json"
-    return ["sh", "-ec", f"SENSE_WORK=/run/sense/{work} exec sense sft --params /run/sense/params.yaml {ports} {outputs}"]
+    places = f"SENSE_WORK=/run/sense/{work} MLFLOW_TRACKING_URI=sqlite:////run/sense/{work}.db"
+    return ["sh", "-ec", f"{places} exec sense sft --params /run/sense/params.yaml {ports} {outputs}"]
 
 
 @pytest.fixture
@@ -27,8 +29,11 @@ def folder(image, tmp_path):
     """A folder that containers of any user share, with the data to train on."""
     tmp_path.chmod(0o777)
     shutil.copy(ROOT / "configs" / "tiny.yaml", tmp_path / "params.yaml")
+    for work in ("undisturbed", "work"):
+        (tmp_path / f"{work}.db").write_bytes(mlflow_store.migrated())
+        (tmp_path / f"{work}.db").chmod(0o666)
     stages = (
-        "cd /run/sense && export MLFLOW_TRACKING_URI=sqlite:////tmp/mlflow.db && "
+        "cd /run/sense && "
         "sense ingest --seeds /opt/sense/sense/seeds --seed seed --dev dev --metrics ingest.json && "
         "sense synthesize --seed seed --strong strong --unseen unseen --heldout heldout --metrics synthesize.json"
     )
@@ -37,8 +42,8 @@ def folder(image, tmp_path):
 
 
 def test_a_killed_training_resumes_and_ends_with_the_same_weights(image, folder):
-    options = ["--network", "none", "--read-only", "--tmpfs", "/tmp", "--env", "MLFLOW_TRACKING_URI=sqlite:////tmp/mlflow.db"]
-    options += ["--volume", f"{folder}:/run/sense"]
+    options = ["--network", "none", "--read-only", "--tmpfs", "/tmp"]
+    options += ["--env", "OMP_NUM_THREADS", "--volume", f"{folder}:/run/sense"]
     docker("run", "--rm", *options, image, *sft("undisturbed", "whole"))
     docker("run", "--detach", "--name", NAME, *options, image, *sft("work", "model"))
     try:

@@ -4,7 +4,7 @@ import os
 import signal
 import socket
 import subprocess
-import time
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import httpx
 ROOT = Path(__file__).parents[2]
 PYTHON = ROOT / ".vllm/bin/python"
 STARTING_S = 600.0
+STARTED = b"Application startup complete"  # in its log, once it answers
 MODULE = ["python3", "-m", "vllm.entrypoints.openai.api_server"]  # what starts vLLM in its image for CPUs
 
 
@@ -41,10 +42,16 @@ class Vllm:
         self.url = f"http://127.0.0.1:{port}"
         self._log = log
         kept = {name: value for name, value in os.environ.items() if name in ("PATH", "LANG", "LD_LIBRARY_PATH", "TMPDIR")}
-        with log.open("ab") as output:
-            self._process = subprocess.Popen(
-                [str(PYTHON), *command[1:]], env=kept | dict(env), stdout=output, stderr=output, start_new_session=True
-            )
+        self._process = subprocess.Popen(
+            [str(PYTHON), *command[1:]],
+            env=kept | dict(env),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        self._told = threading.Event()
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
 
     def __enter__(self) -> "Vllm":
         return self
@@ -52,15 +59,21 @@ class Vllm:
     def __exit__(self, *_: object) -> None:
         self.kill()
 
+    def _read(self) -> None:
+        """Keeps its log; what waits for its start goes on when the log says so, or ends."""
+        assert self._process.stdout is not None
+        with self._log.open("ab") as log, self._process.stdout as lines:
+            for line in lines:
+                log.write(line)
+                if STARTED in line:
+                    self._told.set()
+        self._told.set()
+
     def ready(self) -> "Vllm":
         """Returns once it answers; AssertionError with the end of its log if it does not start."""
-        deadline = time.monotonic() + STARTING_S
-        while time.monotonic() < deadline and self._process.poll() is None:
-            try:
-                if httpx.get(f"{self.url}/health", timeout=5, trust_env=False).status_code == 200:
-                    return self
-            except httpx.HTTPError:
-                time.sleep(0.2)
+        if self._told.wait(STARTING_S) and self._process.poll() is None:
+            assert httpx.get(f"{self.url}/health", timeout=60, trust_env=False).status_code == 200
+            return self
         self.kill()
         raise AssertionError("vLLM did not start:\n" + "\n".join(self._log.read_text(errors="replace").splitlines()[-30:]))
 
@@ -69,3 +82,4 @@ class Vllm:
         if self._process.poll() is None:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        self._reader.join()
