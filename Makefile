@@ -8,6 +8,8 @@ EXTRAS := train,data,pipeline,serve,databases,dev
 DOCKER ?= docker
 IMAGE ?= sense-train:dev
 BUILD_FLAGS ?=
+# what pip left uncompiled is compiled at its first import, and kept
+unexport PYTHONDONTWRITEBYTECODE
 # as sense/tracking/revision.py tells it
 REVISION = $(shell git rev-parse HEAD)$(if $(shell git status --porcelain -- sense),-dirty)
 

@@ -5,7 +5,7 @@ import hashlib
 import hmac
 import ipaddress
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from starlette.datastructures import Headers
@@ -36,11 +36,12 @@ class Access:
     """ASGI middleware: lets in who has a key or, without keys, calls by a loopback name, and reads their bodies.
 
     Without keys a web page elsewhere could reach the gateway by a name of its own that resolves to this machine, and read
-    everything; hence the look at the name. `OPEN` paths need no key.
+    everything; hence the look at the name. `OPEN` paths need no key. `doors`: path -> raises Refusal while it is full there,
+    so that in an overload what is refused costs little.
     """
 
-    def __init__(self, app: ASGIApp, keys: Sequence[str], body_bytes: int) -> None:
-        self._app, self._body_bytes = app, body_bytes
+    def __init__(self, app: ASGIApp, keys: Sequence[str], body_bytes: int, doors: Mapping[str, Callable[[], None]]) -> None:
+        self._app, self._body_bytes, self._doors = app, body_bytes, doors
         self._keys = [_digest(key.encode()) for key in keys]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -56,6 +57,8 @@ class Access:
                 self._check_key(headers)
         else:
             _check_host(headers)
+        if (door := self._doors.get(scope["path"])) is not None:
+            door()
         # h11 lets nothing through but digits, and one length
         if int(headers.get("content-length", "0")) > self._body_bytes:
             self._too_large()

@@ -69,12 +69,16 @@ class Admission:
         """Waits for what threads have begun."""
         await asyncio.to_thread(self._threads.shutdown)
 
+    def insist(self) -> None:
+        """Refusal (429) if there is no place now, not even to wait; cheap, for before a request is read."""
+        if self._free.locked() and self.waiting >= self._queue:
+            raise self._full()
+
     async def _enter(self) -> float:
         if not self._free.locked():
             await self._free.acquire()  # there is one: returns without giving way to others
             return 0.0
-        if self.waiting >= self._queue:
-            raise self._full()
+        self.insist()
         started = time.monotonic()
         self.waiting += 1
         try:

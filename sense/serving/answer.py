@@ -12,12 +12,9 @@ from sense.errors import SenseError
 from sense.prompts import question_prompt
 from sense.serving.backend import Backend, BackendError, GoneError, Served, Version
 from sense.serving.databases import Catalog, Database
-from sense.serving.explanation import explanation, reason
-from sense.serving.messages import Answer, Ask, Candidate, Latency, Model
-from sense.serving.values import cell, clean
-from sense.serving.vote import Vote, vote
-from sense.sql.execute import Failure, Outcome, Result
-from sense.sql.parse import check_select, extract
+from sense.serving.judgement import judged
+from sense.serving.messages import Answer, Ask, Latency
+from sense.serving.values import clean
 
 T = TypeVar("T")
 _STARTS = 3  # times that a request takes a version which then goes away
@@ -44,16 +41,6 @@ class _Written:
     seconds: float
 
 
-@dataclass(frozen=True)
-class _Judged:
-    """The candidates with what became of them; `native` is the winner as its database was given it."""
-
-    sqls: Sequence[str]
-    outcomes: Sequence[Outcome]
-    votes: Vote
-    native: str | None
-
-
 async def answer(
     ask: Ask,
     request_id: str,
@@ -75,7 +62,7 @@ async def answer(
         database = catalog.get(ask.database)
         written = await _write(ask, database, backend, config, thread)
         executing = time.monotonic()
-        found = await thread(_judged, ask, request_id, database, config, written)
+        found = await thread(judged, ask, request_id, database, config.limits, written.version, written.texts)
         done = time.monotonic()
     latency = Latency(
         queue=_milliseconds(queued_ms / 1000),
@@ -138,78 +125,6 @@ async def _completions(served: Served, prompt: str, k: int, config: ServeConfig)
     if len(texts) != k:
         raise BackendError(f"the model server sent {len(texts)} completions where {k} were asked for")
     return texts
-
-
-def _judged(ask: Ask, request_id: str, database: Database, config: ServeConfig, written: _Written) -> Answer:
-    """The answer but for its latency, which is not over."""
-    judged = _judge(database, written.texts)
-    found = _composed(ask, request_id, database, config, written.version, judged)
-    won = judged.outcomes[judged.votes.winner] if judged.votes.winner is not None else None
-    if not ask.rows or not isinstance(won, Result):
-        return found
-    rows = [[cell(value) for value in row] for row in won.rows[: config.limits.rows]]
-    return found.model_copy(update={"rows": rows})  # unchecked: one call that checks them all holds up every other thread
-
-
-def _judge(database: Database, texts: Sequence[str]) -> _Judged:
-    """Takes the SQL out of what was written, executes what is a SELECT, the same text once, and counts the votes."""
-    sqls = [extract(clean(text)) for text in texts]
-    found: dict[str, Outcome] = {}
-    for sql in sqls:
-        refused = check_select(sql) if sql else "what the model wrote holds no SELECT"
-        if refused is not None:
-            found[sql] = Failure("rejected", refused)
-    runnable = [sql for sql in dict.fromkeys(sqls) if sql not in found]
-    if runnable:
-        found |= zip(runnable, database.run(runnable), strict=True)
-    outcomes = [found[sql] for sql in sqls]
-    votes = vote(outcomes)
-    return _Judged(sqls, outcomes, votes, database.native(sqls[votes.winner]) if votes.winner is not None else None)
-
-
-def _composed(
-    ask: Ask,
-    request_id: str,
-    database: Database,
-    config: ServeConfig,
-    version: Version,
-    judged: _Judged,
-) -> Answer:
-    """All but rows and latency."""
-    limits, winner = config.limits, judged.votes.winner
-    won = judged.outcomes[winner] if winner is not None else None
-    result = won if isinstance(won, Result) else None
-    shown = result if ask.rows else None
-    return Answer(
-        id=request_id,
-        sql=judged.native,
-        abstained=result is None,
-        reason=reason(judged.outcomes) if result is None else "",
-        explanation=explanation(database.name, database.dialect, limits.execution, judged.sqls, judged.outcomes, judged.votes),
-        database=database.name,
-        dialect=database.dialect,
-        candidates=_candidates(judged),
-        columns=list(shown.columns) if shown is not None else None,
-        row_count=len(result.rows) if result is not None else None,
-        truncated=shown is not None and len(shown.rows) > limits.rows,
-        model=Model(name=version.name, version=version.version, digest=version.digest),
-        latency_ms=Latency(queue=0, model=0, execution=0, total=0),
-    )
-
-
-def _candidates(judged: _Judged) -> list[Candidate]:
-    rows = zip(judged.sqls, judged.outcomes, judged.votes.votes, strict=True)
-    return [
-        Candidate(
-            sql=sql,
-            outcome=outcome.verdict if isinstance(outcome, Failure) else "ran",
-            detail=outcome.detail if isinstance(outcome, Failure) else "",
-            row_count=len(outcome.rows) if isinstance(outcome, Result) else None,
-            votes=votes,
-            chosen=number == judged.votes.winner,
-        )
-        for number, (sql, outcome, votes) in enumerate(rows)
-    ]
 
 
 def _milliseconds(seconds: float) -> float:

@@ -50,7 +50,8 @@ def create_app(config: ServeConfig, backend: Backend, catalog: Catalog) -> FastA
         routes = browsing.router(Path(config.data), config.limits)
         app.include_router(routes, dependencies=guards, responses=documented(401))
     document = _document(app, config.limits)
-    app.add_middleware(access.Access, keys=keys, body_bytes=config.limits.body_bytes)
+    doors = {"/v1/sql": gateway.asking.insist}
+    app.add_middleware(access.Access, keys=keys, body_bytes=config.limits.body_bytes, doors=doors)
     app.add_middleware(Envelope, routes=Routes(document), meters=gateway.meters)
     return app
 

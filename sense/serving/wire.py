@@ -1,6 +1,7 @@
 """The server under the gateway: uvicorn with limits on slow heads, and a Problem where a request is no HTTP."""
 
 import asyncio
+import logging
 import math
 import socket
 import uuid
@@ -12,6 +13,7 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from sense.serving import logs
 from sense.serving.problems import Refusal, response
 
 HEAD_S = 10.0  # for the head of a request to arrive, or the rest of a body that nobody reads
@@ -123,6 +125,11 @@ class Server(uvicorn.Server):
         """Starts the application, then listens."""
         await super().startup(sockets)
         self._announce()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Says so, for it can take as long as a request or a model's loading, and ends."""
+        logs.event(logging.INFO, "stopping")
+        await super().shutdown(sockets)
 
 
 def server(app: FastAPI, grace_s: float, announce: Callable[[], None] = lambda: None) -> Server:

@@ -382,6 +382,7 @@ def test_a_client_that_leaves_frees_its_place(start: Start, model: ModelServer):
         connection.sendall(ASKED)
         model.until(lambda: model.in_flight == 1)
         problem(gateway.ask(), 429, "overloaded")
+        problem(gateway.client.post("/v1/sql", content=b"no JSON"), 429, "overloaded")  # it is not even read
     model.until(lambda: model.in_flight == 0)  # its request to the model server is given up as well
     model.resume()
     assert gateway.ask().status_code == 200

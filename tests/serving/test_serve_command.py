@@ -156,6 +156,7 @@ def test_it_says_where_it_listens_answers_and_logs_json_alone(write):
     assert all({"time", "level", "event"} <= set(line) for line in found)
     assert [line["status"] for line in found if line.get("request_id") == "r1"] == [200]
     assert found[0]["databases"] == 1
+    assert "stopping" in [line["event"] for line in found]
     assert "mine" not in "".join(lines)
 
 

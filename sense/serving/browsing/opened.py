@@ -13,7 +13,7 @@ from sense.serving.browsing import wording
 from sense.serving.browsing.difference import Piece, only, pieces
 from sense.serving.browsing.rows import Opened, Side
 from sense.serving.browsing.search import busy
-from sense.serving.values import cell
+from sense.serving.values import MIN_VALUE, cell
 from sense.sql.execute import Executor
 from sense.sql.result import Failure, Outcome, Result
 
@@ -32,7 +32,7 @@ class Runner:
             raise busy()
         try:
             if self._executor is None:
-                self._executor = Executor(self._limits.execution)
+                self._executor = Executor(self._limits.execution, MIN_VALUE)
             return list(self._executor.map((database, sql) for sql in sqls))
         finally:
             self._lock.release()
