@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from sense.serving.problems import Refusal
 
@@ -109,22 +109,18 @@ async def unless_gone(receive: Callable[[], Awaitable[Any]], work: Coroutine[Any
 
     `receive` is the ASGI channel of a request whose body has been read.
     """
-    asker, gone = cast("asyncio.Task[Any]", asyncio.current_task()), False
-
-    async def watch() -> None:
-        nonlocal gone
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        gone = True
-        asker.cancel()
-
-    watching = asyncio.create_task(watch())
+    job, watch = asyncio.create_task(work), asyncio.create_task(_closed(receive))
     try:
-        return await work
-    except BaseException:
-        if not gone:
-            raise
-        asker.uncancel()
-        raise GoneAwayError from None
+        await asyncio.wait((job, watch), return_when=asyncio.FIRST_COMPLETED)
+        if not job.done():
+            raise GoneAwayError
+        return job.result()
     finally:
-        watching.cancel()
+        job.cancel()
+        watch.cancel()
+        await asyncio.gather(job, watch, return_exceptions=True)
+
+
+async def _closed(receive: Callable[[], Awaitable[Any]]) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -90,10 +90,7 @@ async def _write(ask: Ask, database: Database, backend: Backend, config: ServeCo
     seconds = 0.0
     for _ in range(_STARTS):
         served = await backend.current()
-        schema = database.recent(served.prompt.sample_values)
-        if schema is None:
-            schema = await thread(database.schema, served.prompt.sample_values)
-        prompt = question_prompt(schema, clean(ask.question), clean(ask.evidence), served.prompt.schema_style)
+        prompt = await thread(_prompt, ask, database, served)
         began = time.monotonic()
         try:
             texts = await _completions(served, prompt, ask.k, config)
@@ -105,6 +102,11 @@ async def _write(ask: Ask, database: Database, backend: Backend, config: ServeCo
     raise BackendError(f"the model's version changed {_STARTS} times while it was asked")
 
 
+def _prompt(ask: Ask, database: Database, served: Served) -> str:
+    schema = database.schema(served.prompt.sample_values)
+    return question_prompt(schema, clean(ask.question), clean(ask.evidence), served.prompt.schema_style)
+
+
 async def _completions(served: Served, prompt: str, k: int, config: ServeConfig) -> list[str]:
     """The greedy candidate and k - 1 sampled ones, asked for at once; what goes wrong with one call ends the other."""
     limit = config.limits.model_s
@@ -113,15 +115,14 @@ async def _completions(served: Served, prompt: str, k: int, config: ServeConfig)
         async with _within(limit, f"the model took more than {limit:g} s"):
             return await served.complete(prompt, n=n, temperature=temperature)
 
-    if k == 1:
-        texts = list(await call(1, 0.0))
-    else:
-        try:
-            async with asyncio.TaskGroup() as group:
-                calls = [group.create_task(call(1, 0.0)), group.create_task(call(k - 1, config.generation.temperature))]
-        except BaseExceptionGroup as errors:
-            raise errors.exceptions[0] from None
-        texts = [text for done in calls for text in done.result()]
+    try:
+        async with asyncio.TaskGroup() as group:
+            calls = [group.create_task(call(1, 0.0))]
+            if k > 1:
+                calls.append(group.create_task(call(k - 1, config.generation.temperature)))
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+    texts = [text for done in calls for text in done.result()]
     if len(texts) != k:
         raise BackendError(f"the model server sent {len(texts)} completions where {k} were asked for")
     return texts

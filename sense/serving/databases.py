@@ -26,7 +26,7 @@ class UnknownDatabaseError(UserError):
 
 
 class Database(Protocol):
-    """One database. Methods block, but for `recent`: call them in a thread; they may be called from several at once."""
+    """One database. All methods block: call them in a thread; they may be called from several at once."""
 
     @property
     def name(self) -> str:
@@ -45,10 +45,6 @@ class Database(Protocol):
 
     def schema(self, samples: int) -> Schema:
         """Its schema with up to `samples` values a column, never older than a minute; BackendError if it can't be read now."""
-        ...
-
-    def recent(self, samples: int) -> Schema | None:
-        """The schema if it is known from a moment ago, without blocking; None if it must be looked at again."""
         ...
 
     def run(self, sqls: Sequence[str]) -> list[Outcome]:

@@ -54,11 +54,6 @@ class RemoteDatabase:
             error.add_note(lost.operator)
             raise error from None
 
-    def recent(self, samples: int) -> Schema | None:
-        """The schema as it was at most half a minute ago, if it is known."""
-        known = self._known.get(samples)
-        return known[1] if known is not None and time.monotonic() < known[0] else None
-
     def _reflected(self, samples: int) -> tuple[Schema, Names]:
         """Schema and names, read by one thread at a time; Lost."""
         with self._lock:

@@ -2,11 +2,9 @@
 
 import os
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 from sense.config import ExecutionConfig
 from sense.errors import InputError, SenseError, UserError
@@ -15,7 +13,6 @@ from sense.serving.backend import BackendError
 from sense.serving.values import MIN_VALUE
 from sense.sql.execute import Executor, Outcome, Result, place
 
-_FRESH_S = 1.0  # a schema is taken as known for so long before the file is looked at again
 _START_S = 0.2  # what it takes to start a worker; as long one waits for an executor that is at work
 
 
@@ -91,14 +88,6 @@ def _started() -> Iterator[None]:
         raise BackendError("no SQL can be executed: the machine is out of memory or processes") from error
 
 
-class _Known(NamedTuple):
-    """A schema, the state of the file that it was read from, and when that was last found to be so."""
-
-    looked: float
-    state: object
-    schema: Schema
-
-
 class SqliteDatabase:
     """A SQLite file. It may be replaced, and is then read anew; while it is away or broken, that is what requests are told."""
 
@@ -108,25 +97,19 @@ class SqliteDatabase:
         self.name = name
         self.file: Path | None = file
         self._path, self._executors = file, executors
-        self._known: dict[int, _Known] = {}
+        self._known: dict[int, tuple[object, Schema]] = {}
 
     def schema(self, samples: int) -> Schema:
         """The schema, read again when the file has changed; BackendError if it can't be read."""
         try:
-            looked, state = time.monotonic(), content_state(self._path)
+            state = content_state(self._path)
             known = self._known.get(samples)
-            same = known is not None and known.state == state
-            schema = known.schema if known is not None and same else introspect(self._path, samples)
-            self._known[samples] = _Known(looked, state, schema)
-            return schema
+            if known is None or known[0] != state:
+                known = self._known[samples] = state, introspect(self._path, samples)
+            return known[1]
         except (InputError, OSError) as error:
             reason = "the file is missing" if not self._path.is_file() else "the file is no readable SQLite database"
             raise BackendError(f"the database {self.name!r} can't be read now: {reason}") from error
-
-    def recent(self, samples: int) -> Schema | None:
-        """What `schema` gave within the last second."""
-        known = self._known.get(samples)
-        return known.schema if known is not None and time.monotonic() - known.looked < _FRESH_S else None
 
     def run(self, sqls: Sequence[str]) -> list[Outcome]:
         """The outcomes, in order; the file's path is in none of them."""
