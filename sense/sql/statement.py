@@ -63,10 +63,19 @@ class Session:
         statement without any result, for instance an empty one, gives no columns and no rows.
         """
         try:
-            connection = self._connection(place)
+            key = self.state(place)
+            connection = self._connection(key)
         except (OSError, sqlite3.Error, UnicodeError) as error:
             reason = getattr(error, "strerror", None) or error
             return Failure("error", f"{place.path}: not a readable SQLite database ({str(reason)[:300]})")
+        outcome = self._limited(connection, sql, take, errors)
+        if isinstance(outcome, Failure) and (outcome.verdict == "rejected" or outcome.limit == "memory"):
+            # It may have lost more than the statement: a VACUUM, refused half way, closes the virtual tables, and the
+            # authorizer does not let them be opened again.
+            self._open.pop(key).close()
+        return outcome
+
+    def _limited(self, connection: sqlite3.Connection, sql: str, take: Take[T], errors: str) -> T | Failure:
         budget = _Budget(self.limits)
         connection.set_progress_handler(budget.spend, budget.stride)
         # Should the parent die in the middle of a long C call, nobody is left to kill this process but itself.
@@ -83,11 +92,10 @@ class Session:
             signal.setitimer(signal.ITIMER_REAL, 0)
             connection.set_progress_handler(None, 0)
 
-    def _connection(self, place: Place) -> sqlite3.Connection:
-        """The connection to the database at `place`; sqlite3.Error or OSError if there is no such database."""
-        key = self.state(place)
+    def _connection(self, key: tuple[Place, int, int, int]) -> sqlite3.Connection:
+        """The connection to the database whose state is `key`; sqlite3.Error or OSError if it is none."""
         if key not in self._open:
-            self._open[key] = connect(place.path, place.uri, self.limits)
+            self._open[key] = connect(key[0].path, key[0].uri, self.limits)
             if len(self._open) > _OPEN:
                 self._open.popitem(last=False)[1].close()
         self._open.move_to_end(key)

@@ -59,8 +59,9 @@ def untouched(attacked):
 
 
 def plain(number):
-    """The plain statement, written differently for each number, so that each is executed."""
-    return f"{PLAIN} AND {number} = {number}"
+    """The plain statement, written differently for each number, so that each is executed; it asks all virtual tables."""
+    found = "(SELECT count(*) FROM {0} WHERE {0} MATCH 'w1')"
+    return f"{PLAIN} AND {number} = {number} AND {found.format('note')} = {found.format('old')} AND EXISTS (SELECT 1 FROM box)"
 
 
 def rulings(attack, mode):
@@ -117,6 +118,15 @@ def test_each_hostile_gold_has_a_verdict_and_the_next_one_matches(ward, attacked
         assert verdict.verdict in right, (attack.family, str(verdict)[:300])
     assert [str(verdict) for verdict in verdicts[1::2] if verdict.verdict != "match"] == []
     assert [verdict.id for verdict in verdicts if len(verdict.detail) > LONG_DETAIL] == []
+
+
+@pytest.mark.parametrize("name", ["vacuum", "vacuum into"])
+def test_a_vacuum_refused_half_way_leaves_the_virtual_tables_open(attacked, attacks, name):
+    (attack,) = (attack for attack in attacks if attack.name == name)
+    items = [("attack", attacked, attack.sql, PLAIN), ("after", attacked, plain(0), PLAIN)]
+    with Executor(LIMITS.model_copy(update={"workers": 1})) as executor:
+        verdicts = score(executor, items, "hostile", "bird-ex@1")
+    assert [verdict.verdict for verdict in verdicts] == ["rejected", "match"]
 
 
 def test_a_statement_that_sqlite_cannot_interrupt_is_named_as_such(guarded, attacked, attacks):
