@@ -19,8 +19,9 @@ from threading import Lock
 import pytest
 import yaml
 
-from sense import cli, records
+from sense import cli, records, versions
 from sense.records import Example, Pair, Prediction, Sample, Verdict
+from sense.versions import lock
 from tests.endpoint import Endpoint, good_teacher
 from tests.pipeline import ROOT, SECTIONS, TINY, inputs, outputs
 
@@ -48,6 +49,12 @@ class Copy:
     def command(self, *words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(words, cwd=self.root, env=self.environment, capture_output=True, text=True, check=False)
 
+    def done(self, *words: str) -> str:
+        """What a command printed that has succeeded."""
+        done = self.command(*words)
+        assert done.returncode == 0, (words, done.stdout[-2000:], done.stderr[-4000:])
+        return done.stdout
+
     def metrics(self, section: str) -> dict:
         return json.loads((self.root / "metrics" / f"{section}.json").read_text())
 
@@ -64,7 +71,7 @@ def copy(tmp_path_factory):
     made = Copy(root, _environment(root), "")
     author = ("-c", "user.name=test", "-c", "user.email=test@example.invalid")
     for words in (("init", "-q"), ("add", "."), (*author, "commit", "-q", "-m", "copy")):
-        assert made.command("git", *words).returncode == 0
+        made.done("git", *words)
     done = made.command("dvc", "repro")
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     return Copy(root, made.environment, done.stdout + done.stderr)
@@ -103,6 +110,32 @@ def test_a_second_run_has_nothing_to_do(copy):
     assert again.returncode == 0
     assert "Running stage" not in again.stdout
     assert "Data and pipelines are up to date." in again.stdout
+
+
+@pytest.mark.slow
+def test_a_commit_without_git_gives_the_lock_that_dvc_has_written_and_a_clone_is_up_to_date(copy, tmp_path):
+    made = versions.Made(copy.root / "sense/seeds", **{name: copy.root / path for name, path in lock.PLACES.items()})
+    (tmp_path / "store").mkdir()
+    versions.commit(copy.root, str(tmp_path / "store"), TINY.read_text(), made, tmp_path / "dvc.lock")
+    ours, theirs = (yaml.safe_load((folder / "dvc.lock").read_text()) for folder in (tmp_path, copy.root))
+    assert ours["schema"] == theirs["schema"]
+    assert ours["stages"] == {name: theirs["stages"][name] for name in lock.STAGES}
+
+    clone = tmp_path / "there" / "sense"
+    clone.parent.mkdir()
+    there = Copy(clone, _environment(clone), "")
+    copy.done("git", "clone", "-q", ".", str(clone))
+    shutil.copy(tmp_path / "dvc.lock", clone / "dvc.lock")
+    there.done("dvc", "remote", "add", "--default", "store", str(tmp_path / "store"))
+    there.done("dvc", "pull", "--allow-missing")  # the models of stages that never ran
+    for name, path in lock.PLACES.items():
+        if name != "weak":
+            assert records.digest(clone / path) == records.digest(copy.root / path)
+    missing = json.loads(there.done("dvc", "status", "--json", *lock.STAGES))
+    assert missing == {"sample": [{"changed deps": {"models/weak": "deleted"}}]}
+    shutil.copytree(copy.root / "models/weak", clone / "models/weak")
+    assert json.loads(there.done("dvc", "status", "--json", *lock.STAGES)) == {}
+    assert "Running stage" not in there.done("dvc", "repro", "--single-item", *lock.STAGES)
 
 
 @pytest.mark.slow
@@ -418,6 +451,7 @@ def test_a_database_that_is_none_is_named(refused, pets, place):
     refused("evaluate", wanted=[f"{database}: no such database"], sft=model, sense=model, dev=pets, heldout=pets)
 
 
+@pytest.mark.slow
 def test_every_command_of_the_readme_runs(copy):
     blocks = re.findall(r"^```bash\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
     commands = [line for block in blocks for line in block.splitlines() if line.strip()]

@@ -10,6 +10,8 @@ import yaml
 
 from sense import preflight
 from sense.errors import UserError
+from sense.tracking import contact
+from sense.versions import s3
 from tests.mlflow_store import fresh
 from tests.object_store import BUCKET, SECRET, ObjectStore
 from tests.pipeline import TINY
@@ -168,6 +170,8 @@ def test_a_teacher_without_an_llm_needs_none(params, place):
 
 
 def test_a_server_that_never_answers_is_not_waited_for(params, place, monkeypatch):
+    monkeypatch.setitem(contact._BRIEFLY, "MLFLOW_HTTP_REQUEST_TIMEOUT", "1")  # both wait 5 seconds, twice
+    monkeypatch.setattr(s3, "_PATIENCE", s3._PATIENCE | {"connect_timeout": 1, "read_timeout": 1})
     with socket.create_server(("127.0.0.1", 0)) as mute:
         address = f"http://127.0.0.1:{mute.getsockname()[1]}"
         monkeypatch.setenv("MLFLOW_TRACKING_URI", address)

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sense import records, versions
+from sense import versions
 from sense.errors import EndpointError, InputError, StorageError, UserError
 from sense.versions import lock, remote, workspace
 from tests import pipeline
@@ -466,59 +466,3 @@ def test_mlflow_has_one_run_for_the_same_data_however_often_it_is_told(folder, t
     assert Path(kept).read_text() == folder.lock.read_text()
     folder.lock.with_name("other.lock").write_text(folder.lock.read_text() + "# another\n")
     assert versions.record(folder.digests, folder.url, folder.lock.with_name("other.lock")) != first
-
-
-@dataclass(frozen=True)
-class Checkout:
-    """A git checkout of the repository on the tiny profile."""
-
-    root: Path
-
-    def command(self, *words):
-        inherited = {
-            name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "SENSE_", "DVC_", "GIT_"))
-        }
-        places = {f"DVC_{name}_DIR": str(self.root.parent / name) for name in ("SITE_CACHE", "GLOBAL_CONFIG", "SYSTEM_CONFIG")}
-        own = {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(self.root), "GIT_CONFIG_GLOBAL": os.devnull}
-        environment = inherited | places | own | {"OMP_NUM_THREADS": "1"}
-        done = subprocess.run(words, cwd=self.root, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, (words, done.stdout[-2000:], done.stderr[-4000:])
-        return done.stdout
-
-
-@pytest.mark.slow
-def test_dvc_in_a_checkout_takes_the_lock_for_its_own(tmp_path):
-    """A real local run of the stages, then the same artifacts through `commit`: locks agree, and a fresh clone is up to date."""
-    here = Checkout(tmp_path / "here" / "sense")
-    shutil.copytree(ROOT / "sense", here.root / "sense", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in (".dvc/config", ".dvc/.gitignore", ".dvcignore", ".gitignore", "dvc.yaml"):
-        (here.root / name).parent.mkdir(exist_ok=True)
-        shutil.copy(ROOT / name, here.root / name)
-    (here.root / "params.yaml").write_text(TEXT)
-    here.command("git", "init", "-q")
-    here.command("git", "add", ".")
-    here.command("git", "-c", "user.name=test", "-c", "user.email=test@example.invalid", "commit", "-q", "-m", "copy")
-    here.command("dvc", "repro", "prefer")
-    made = versions.Made(here.root / "sense/seeds", **{name: here.root / path for name, path in lock.PLACES.items()})
-    (tmp_path / "store").mkdir()
-    words = [str(here.root), str(tmp_path / "store"), "params.yaml", str(tmp_path / "dvc.lock"), *map(str, vars(made).values())]
-    here.command(sys.executable, "-c", COMMITTING, *words)
-    ours = yaml.safe_load((tmp_path / "dvc.lock").read_text())
-    theirs = yaml.safe_load((here.root / "dvc.lock").read_text())
-    assert ours["schema"] == theirs["schema"]
-    assert ours["stages"] == {name: theirs["stages"][name] for name in lock.STAGES}
-
-    there = Checkout(tmp_path / "there" / "sense")
-    there.root.mkdir(parents=True)
-    there.command("git", "clone", "-q", str(here.root), ".")
-    shutil.copy(tmp_path / "dvc.lock", there.root / "dvc.lock")
-    there.command("dvc", "remote", "add", "--default", "store", str(tmp_path / "store"))
-    there.command("dvc", "pull", "--allow-missing")  # the models of stages that never ran
-    for name, path in lock.PLACES.items():
-        if name != "weak":
-            assert records.digest(there.root / path) == records.digest(here.root / path)
-    missing = json.loads(there.command("dvc", "status", "--json", *lock.STAGES))
-    assert missing == {"sample": [{"changed deps": {"models/weak": "deleted"}}]}
-    shutil.copytree(here.root / "models/weak", there.root / "models/weak")
-    assert json.loads(there.command("dvc", "status", "--json", *lock.STAGES)) == {}
-    assert "Running stage" not in there.command("dvc", "repro", "--single-item", *lock.STAGES)
