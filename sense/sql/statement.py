@@ -22,6 +22,7 @@ from sense.verdicts import FailureName, Limit
 
 T = TypeVar("T")
 Row = tuple[Value, ...]
+State = tuple["Place", int, int, int, bool]
 Take = Callable[[tuple[str, ...], Iterator[Row]], T]  # what is done with columns and rows, while they come
 
 _OPEN = 64  # connections kept open, for folders of many databases; each holds up to 2 MB of pages
@@ -49,12 +50,13 @@ class Session:
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self._open: OrderedDict[tuple[Place, int, int, int], sqlite3.Connection] = OrderedDict()
+        self._open: OrderedDict[State, sqlite3.Connection] = OrderedDict()
 
-    def state(self, place: Place) -> tuple[Place, int, int, int]:
+    def state(self, place: Place) -> State:
         """What changes when another database is put at `place`; OSError if there is none."""
         status = os.stat(place.path)  # noqa: PTH116  (pathlib would double the start-up time)
-        return place, status.st_ino, status.st_mtime_ns, status.st_size
+        # A writer begins a WAL beside the file, which a connection made without it does not see.
+        return place, status.st_ino, status.st_mtime_ns, status.st_size, os.path.exists(f"{place.path}-wal")  # noqa: PTH110
 
     def run(self, place: Place, sql: str, take: Take[T], errors: str) -> T | Failure:
         """What `take` makes of the result of `sql`; whatever goes wrong with the statement is a Failure.
@@ -92,7 +94,7 @@ class Session:
             signal.setitimer(signal.ITIMER_REAL, 0)
             connection.set_progress_handler(None, 0)
 
-    def _connection(self, key: tuple[Place, int, int, int]) -> sqlite3.Connection:
+    def _connection(self, key: State) -> sqlite3.Connection:
         """The connection to the database whose state is `key`; sqlite3.Error or OSError if it is none."""
         if key not in self._open:
             self._open[key] = connect(key[0].path, key[0].uri, self.limits)

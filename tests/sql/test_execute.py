@@ -114,6 +114,18 @@ def test_virtual_tables_and_wal_files_are_read_without_a_trace(executor, tmp_pat
     assert sorted(file.name for file in tmp_path.iterdir()) == ["special.sqlite"]
 
 
+def test_what_a_writer_commits_to_a_wal_file_is_seen_at_once(executor, tmp_path):
+    path = tmp_path / "live.sqlite"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript("PRAGMA journal_mode = WAL; CREATE TABLE t(a); INSERT INTO t VALUES (1)")
+    count = [(path, f"SELECT count(*), {number} FROM t") for number in range(4)]
+    assert [outcome.rows[0][0] for outcome in executor.map(count)] == [1] * 4
+    with closing(sqlite3.connect(path)) as writer:
+        writer.executescript("INSERT INTO t VALUES (2)")
+        assert [outcome.rows[0][0] for outcome in executor.map(count)] == [2] * 4
+    assert [outcome.rows[0][0] for outcome in executor.map(count)] == [2] * 4
+
+
 def test_more_databases_than_connections_are_kept(executor, tmp_path):
     paths = [tmp_path / f"{number}.sqlite" for number in range(20)]
     for number, path in enumerate(paths):
