@@ -14,8 +14,9 @@ from starlette.exceptions import HTTPException
 
 from sense import __version__
 from sense.config import LimitsConfig, ServeConfig, environment
-from sense.serving import access, browsing
+from sense.serving import access
 from sense.serving.backend import Backend
+from sense.serving.browsing.routes import router
 from sense.serving.databases import Catalog
 from sense.serving.envelope import Envelope, Routes
 from sense.serving.gateway import Gateway
@@ -47,7 +48,7 @@ def create_app(config: ServeConfig, backend: Backend, catalog: Catalog) -> FastA
     app.include_router(probes(gateway, telling=not keys))
     app.include_router(questions(gateway), dependencies=guards, responses=documented(401))
     if config.data is not None and Path(config.data).is_dir():
-        routes = browsing.router(Path(config.data), config.limits)
+        routes = router(Path(config.data), config.limits)
         app.include_router(routes, dependencies=guards, responses=documented(401))
     document = _document(app, config.limits)
     doors = {"/v1/sql": gateway.asking.insist}

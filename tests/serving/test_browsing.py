@@ -2,7 +2,9 @@
 
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
@@ -278,6 +280,19 @@ def test_a_long_search_goes_on_where_it_stopped(gateway, data, monkeypatch):
     assert (found["items"], found["searched"], found["rows"]) == ([], 64, 200)
     assert [get(gateway, "strong", search="e199")["searched"] for _ in range(4)] == [128, 192, 200, 200]
     assert ids(get(gateway, "strong", search="e199")) == ["e199"]
+
+
+def test_too_many_who_look_are_told_to_come_back(data, shop):
+    slow = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
+    write(data / "pairs" / "pairs.jsonl", [pair("q1", slow, "timeout")])
+    limits = {"concurrency": 1, "queue": 1, "queue_s": 0.5, "execution": {"timeout_s": 2.0, "max_steps": 10**12, "workers": 1}}
+    path = f"/v1/data/pairs/{quote('q1#pair0')}"
+    config = {"data": str(data), "limits": limits}
+    with ModelServer() as model, Running(settings(model.url, shop, **config)) as running, ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(lambda _: running.client.get(path), range(6)))
+    statuses = Counter(answer.status_code for answer in answers)
+    assert set(statuses) == {200, 429}
+    assert all(int(answer.headers["Retry-After"]) >= 1 for answer in answers if answer.status_code == 429)
 
 
 def test_ids_are_found_among_many(gateway, data):
