@@ -7,7 +7,7 @@ another version says so (404), and another replica is tried, so that nothing is 
 import asyncio
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -22,6 +22,7 @@ from sense.serving.replies import Reply, other_version, refuse, texts_of
 
 FRESH_S = 1.0  # how long an answer about what is served holds
 CONNECT_S = 5.0
+RENEW_AFTER = 50  # requests, by the count of all; then one closes its connection, and a replica that has joined gets some
 OTHER_REPLICAS = 4  # tries on connections of their own, once a replica has said that it has another version
 MAX_BODY_BYTES = 16_000_000
 
@@ -76,6 +77,7 @@ class VllmBackend:
         self._fresh: aiohttp.ClientSession | None = None
         self._known: tuple[float, VllmServed] | None = None  # when it was asked, what it has
         self._asking: asyncio.Task[VllmServed] | None = None
+        self._calls = 0
 
     async def start(self) -> None:
         """Opens no connection: the server is asked when a version is wanted."""
@@ -150,11 +152,13 @@ class VllmBackend:
     async def _call(self, method: str, path: str, body: Any, timeout_s: float) -> Reply:
         """The server's answer, whatever it is; BackendError if there is none in time."""
         kept, fresh = self._sessions()
+        self._calls += 1
+        last = {"Connection": "close"} if self._calls % RENEW_AFTER == 0 else {}
         url, content = self._root / path, json.dumps(body).encode() if body is not None else None
         try:
             async with asyncio.timeout(timeout_s):
                 try:
-                    reply = await _send(kept, method, url, content)
+                    reply = await _send(kept, method, url, content, last)
                 except aiohttp.ClientError as error:  # gone since the last request; is there another?
                     if isinstance(error, TimeoutError):
                         raise
@@ -172,9 +176,11 @@ class VllmBackend:
             raise BackendError(f"the model server cannot be reached ({type(error).__name__})") from None
 
 
-async def _send(session: aiohttp.ClientSession, method: str, url: URL, content: bytes | None) -> Reply:
+async def _send(
+    session: aiohttp.ClientSession, method: str, url: URL, content: bytes | None, headers: Mapping[str, str] | None = None
+) -> Reply:
     body = bytearray()
-    async with session.request(method, url, data=content, allow_redirects=False) as response:
+    async with session.request(method, url, data=content, headers=headers, allow_redirects=False) as response:
         async for piece in response.content.iter_any():
             body += piece
             if len(body) > MAX_BODY_BYTES:

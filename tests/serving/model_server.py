@@ -164,13 +164,19 @@ class ModelServer:
                 if reply is None:
                     return
                 status, body = reply
+                last = headers.get("connection", "").lower() == "close"
                 lines = (
                     f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
                     "Content-Type: application/json",
                     f"Content-Length: {len(body)}",
+                    *(["Connection: close"] if last else []),
                 )
                 writer.write("\r\n".join([*lines, "", ""]).encode() + body)
                 await writer.drain()
+                if last:
+                    writer.close()
+                    await writer.wait_closed()
+                    return
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             pass
         finally:

@@ -302,6 +302,18 @@ def test_connections_are_bounded(server):
     assert server.most_connections <= 3
 
 
+def test_connections_are_renewed_so_that_a_replica_that_joins_gets_its_share(server, monkeypatch):
+    monkeypatch.setattr(vllm, "RENEW_AFTER", 10)
+
+    async def work(made):
+        for _ in range(45):
+            await ask(made)
+
+    run(server, work)
+    assert len(server.requests) == 45
+    assert 4 <= server.accepted <= 6
+
+
 def test_an_answer_without_end_is_broken_off(server, monkeypatch):
     monkeypatch.setattr(vllm, "MAX_BODY_BYTES", 100_000)
 
