@@ -83,6 +83,7 @@ def _candidates(judged: _Judged) -> list[Candidate]:
             detail=outcome.detail if isinstance(outcome, Failure) else "",
             row_count=len(outcome.rows) if isinstance(outcome, Result) else None,
             votes=votes,
+            agrees=number in judged.votes.agreeing,
             chosen=number == judged.votes.winner,
         )
         for number, (sql, outcome, votes) in enumerate(rows)

@@ -25,13 +25,17 @@ class Ask(Message):
 
 
 class Candidate(Message):
-    """One SQL the model wrote, and what became of it. `votes`: how many candidates gave the same result as this one."""
+    """One SQL the model wrote, and what became of it.
+
+    `votes`: how many candidates gave the same result as this one; `agrees`: it is the answer's.
+    """
 
     sql: str
     outcome: Literal["ran", "error", "timeout", "too_large", "rejected"]
     detail: str = ""
     row_count: int | None = None
     votes: int = 0
+    agrees: bool = False
     chosen: bool = False
 
 

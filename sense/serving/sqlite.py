@@ -159,7 +159,7 @@ def listed(folders: Sequence[Path]) -> dict[str, Path]:
             ) from None
         for entry in entries:
             inner = entry / f"{entry.name}.sqlite"
-            if entry.is_dir() and (inner.exists() or inner.is_symlink()):
+            if entry.is_dir() and os.path.lexists(inner):  # False where one may not look, as in lost+found
                 name, file = entry.name, inner
             elif entry.suffix == ".sqlite" and not entry.is_dir():
                 name, file = entry.stem, entry

@@ -15,12 +15,18 @@ _CELLS = 100_000  # looked at by compare() in one vote at most, which is some te
 class Vote:
     """`votes`: for each candidate how many have its result, itself among them, 0 if it has none.
 
-    `winner` is the first candidate of the largest group, None if no candidate ran; `tied` says that another is as large.
+    `agreeing` are the candidates of the largest group, of equally large ones that with the earliest candidate, none if no
+    candidate ran; `tied` says that another is as large.
     """
 
     votes: tuple[int, ...]
-    winner: int | None
+    agreeing: tuple[int, ...]
     tied: bool
+
+    @property
+    def winner(self) -> int | None:
+        """The earliest of those that agree; None if no candidate ran."""
+        return self.agreeing[0] if self.agreeing else None
 
 
 def vote(outcomes: Sequence[Outcome]) -> Vote:
@@ -45,11 +51,11 @@ def vote(outcomes: Sequence[Outcome]) -> Vote:
             known[id(outcome)] = known[key] = group
         groups[group].append(number)
     votes = {number: len(group) for group in groups for number in group}
-    most = max(votes.values(), default=0)
+    most: list[int] = max(groups, key=len, default=[])
     return Vote(
         votes=tuple(votes.get(number, 0) for number in range(len(outcomes))),
-        winner=next((number for number in sorted(votes) if votes[number] == most), None),
-        tied=sum(len(group) == most for group in groups) > 1,
+        agreeing=tuple(most),
+        tied=sum(len(group) == len(most) for group in groups) > 1,
     )
 
 

@@ -46,7 +46,7 @@ def test_one_candidate_is_written_greedily_executed_and_given_with_its_rows(cata
     assert (found.database, found.dialect) == ("shop", "sqlite")
     (candidate,) = found.candidates
     assert candidate.model_dump() == {
-        "sql": NAMES, "outcome": "ran", "detail": "", "row_count": 2, "votes": 1, "chosen": True,
+        "sql": NAMES, "outcome": "ran", "detail": "", "row_count": 2, "votes": 1, "agrees": True, "chosen": True,
     }  # fmt: skip
     assert found.explanation == (
         "The model wrote one candidate. One candidate ran read-only on shop, within 1 s, 200 rows and 100,000 bytes."
@@ -90,6 +90,7 @@ def test_the_majority_of_results_wins_whatever_the_sql_looks_like(catalog, folde
     assert found.sql == NAMES
     assert [candidate.votes for candidate in found.candidates] == [1, 3, 3, 0, 0, 3]
     assert [candidate.chosen for candidate in found.candidates] == [False, True, False, False, False, False]
+    assert [candidate.agrees for candidate in found.candidates] == [False, True, True, False, False, True]
     assert [candidate.outcome for candidate in found.candidates] == ["ran", "ran", "ran", "error", "error", "ran"]
     assert found.candidates[3].detail == "no such column: nosuch"
     assert found.explanation == (

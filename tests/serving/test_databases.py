@@ -38,6 +38,7 @@ def test_both_layouts_of_a_folder_are_listed_and_nothing_else(tmp_path):
     database(folder / ".hidden.sqlite")
     (folder / "empty").mkdir()
     (folder / "notes.txt").write_text("")
+    (folder / ("x" * 255)).mkdir()  # no file in it can be looked for, as in lost+found
     found = catalog(folder, folder)
     assert found.names() == ["flat", "odd name #1?", "spider"]
     assert found.get("spider").file == folder / "spider" / "spider.sqlite"

@@ -14,15 +14,15 @@ def result(*rows, columns=None):
 
 def test_the_largest_group_wins_and_failures_have_no_vote():
     one, two = result((1, "x")), result((2, "y"))
-    assert vote([one, ERROR, two, two]) == Vote((1, 0, 2, 2), 2, False)
-    assert vote([one]) == Vote((1,), 0, False)
-    assert vote([ERROR, ERROR]) == Vote((0, 0), None, False)
-    assert vote([]) == Vote((), None, False)
+    assert vote([one, ERROR, two, two]) == Vote((1, 0, 2, 2), (2, 3), False)
+    assert vote([one]) == Vote((1,), (0,), False)
+    assert vote([ERROR, ERROR]) == Vote((0, 0), (), False)
+    assert vote([]) == Vote((), (), False)
 
 
 def test_of_groups_of_the_same_size_the_earliest_candidate_wins():
     one, two = result((1,)), result((2,))
-    assert vote([ERROR, two, one, one, two]) == Vote((0, 2, 2, 2, 2), 1, True)
+    assert vote([ERROR, two, one, one, two]) == Vote((0, 2, 2, 2, 2), (1, 4), True)
 
 
 def test_order_names_and_columns_order_do_not_matter():
@@ -32,7 +32,7 @@ def test_order_names_and_columns_order_do_not_matter():
         result(("y", 2), ("y", 2), ("x", 1)),
         result((1.0, "x"), (2.0000000001, "y"), (2.0, "y")),
     ]
-    assert vote(same) == Vote((4,) * 4, 0, False)
+    assert vote(same) == Vote((4,) * 4, (0, 1, 2, 3), False)
 
 
 def test_what_differs_differs():
@@ -46,7 +46,7 @@ def test_what_differs_differs():
         result((b"1", "x"), (b"2", "y")),
         result((None, "x"), (2, "y")),
     ]
-    assert vote(different) == Vote((1,) * 8, 0, True)
+    assert vote(different) == Vote((1,) * 8, (0,), True)
 
 
 def test_empty_results_agree_with_one_another():
@@ -70,4 +70,4 @@ def test_large_results_are_counted_like_small_ones():
     shuffled = [result(*source.sample(rows, len(rows))) for _ in range(4)]
     others = [result(*[(*row[:3], row[3] + number) for row in rows]) for number in (1, 2)]
     turned = result(*[row[::-1] for row in rows])
-    assert vote([*others, *shuffled, turned]) == Vote((1, 1, 5, 5, 5, 5, 5), 2, False)
+    assert vote([*others, *shuffled, turned]) == Vote((1, 1, 5, 5, 5, 5, 5), (2, 3, 4, 5, 6), False)

@@ -95,15 +95,13 @@ function candidates({ candidates: all, abstained }) {
   return el("details.candidates", { open: abstained }, el("summary", {}, many(all.length, "candidate")), el("ol", {}, ...items));
 }
 
-function fate({ chosen, outcome, detail, row_count: rows, votes }, all) {
+function fate({ chosen, agrees, outcome, detail, row_count: rows, votes }, all) {
   const winner = all.find((candidate) => candidate.chosen);
   const count = rows === null ? "" : `, ${many(rows, "row")}`;
   if (chosen) return `${many(votes, "vote")} of ${all.length}${count}`;
-  if (outcome === "ran" && winner && votes === winner.votes) {
-    const alone = all.filter((candidate) => candidate.outcome === "ran" && candidate.votes === votes).length === votes;
-    return alone
-      ? "the same result as the answer"
-      : `${many(votes, "vote")} of ${all.length}${count}: as many as the answer, which was written first`;
+  if (agrees) return "the same result as the answer";
+  if (outcome === "ran" && votes === winner?.votes) {
+    return `${many(votes, "vote")} of ${all.length}${count}: as many as the answer, which was written first`;
   }
   if (outcome === "ran") return `outvoted: ${many(votes, "vote")} of ${all.length}${count}${detail ? ` (${shown(detail)})` : ""}`;
   return shown(detail);

@@ -82,9 +82,15 @@ function askForKey() {
     let key = "";
     const submit = (event) => {
       event.preventDefault();
-      key = input.value.trim();
-      if (key) dialog.close();
-      else input.focus();
+      const value = input.value.trim();
+      const odd = /[^!-~]/.test(value); // no header can carry it: fetch would fail as if nobody were there
+      if (odd) byId("key-about").textContent = "A key holds letters, digits and signs of ASCII alone; copy it once more.";
+      if (value && !odd) {
+        key = value;
+        dialog.close();
+      } else {
+        input.focus();
+      }
     };
     const cancel = () => dialog.close();
     byId("key-form").addEventListener("submit", submit);

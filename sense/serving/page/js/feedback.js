@@ -148,7 +148,7 @@ const VERDICT_WORDS = {
 
 function thanks(stored, correct) {
   const detail = stored.detail ? ` ${sentence(stored.detail)}` : "";
-  if (!stored.labelled) return `Kept. It waits for a right SQL before it can be trained on.${detail}`;
+  if (!stored.labelled) return `Kept.${detail}`;
   if (correct) return `Kept as a right answer to learn from.${detail}`;
   return `Kept with your SQL as the right one. The answer, executed against it: ${VERDICT_WORDS[stored.verdict] ?? shown(stored.verdict)}.`;
 }
