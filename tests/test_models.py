@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from botocore.exceptions import NoCredentialsError
+from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 
 from sense import cli, config, records, tracking
 from sense.errors import InputError, UserError
-from sense.models import comparison, evidence, latency, package, reference, tables
+from sense.models import comparison, evidence, latency, package, promotion, reference, tables
 from sense.models.evidence import Judged
 from sense.records import Verdict
 from sense.report import card
@@ -32,6 +34,12 @@ ALIASES = ("challenger", "champion", "previous")
 def client(tmp_path, monkeypatch):
     monkeypatch.setenv("SENSE_WORK", str(tmp_path / "work"))
     return fresh(tmp_path, monkeypatch)
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch):
+    """Nobody else is at it here, so nobody is waited for."""
+    monkeypatch.setattr(moves, "_SETTLE_S", 0.0)
 
 
 def publish(folder: Path, name: str, promote: bool = False, **about) -> str:
@@ -661,12 +669,145 @@ def test_a_move_that_lost_its_note_leaves_the_champion(took, two):
 
     sys.setprofile(between_the_aliases(act))
     try:
-        with pytest.raises(UserError, match="another command took over"):
+        with pytest.raises(UserError, match="another command moved the champion, or is about to"):
             moves.carry_out("sense", move)
     finally:
         sys.setprofile(None)
     assert aliases()["champion"] == "1"
     assert two.get_registered_model("sense").tags == ({} if took == "no note" else {"sense.move": other})
+
+
+def test_a_champion_that_changes_while_the_gate_weighs_stays(two, tmp_path, monkeypatch, capsys):
+    publish(tmp_path, "c", ex=0.55)
+    weigh = promotion.weigh
+
+    def slowly(*given):
+        monkeypatch.setattr(promotion, "weigh", weigh)
+        found = weigh(*given)
+        assert sense("promote", "2", "--by", "bob") == 0
+        return found
+
+    monkeypatch.setattr(promotion, "weigh", slowly)
+    assert "another command moved the champion" in refused(capsys, "promote", "3", "--by", "ann")
+    assert aliases(*ALIASES) == {"challenger": "3", "champion": "2", "previous": "1"}
+    assert two.get_registered_model("sense").tags == {}
+    assert "EX 55.0% on dev against 60.0%" in refused(capsys, "promote", "3", "--by", "ann")
+
+
+@pytest.mark.parametrize("meanwhile", ["note", "champion"])
+def test_of_two_that_begin_at_once_the_last_to_write_its_note_goes_on(meanwhile, two, monkeypatch):
+    other = json.dumps({"move": vars(moves.Move("promote", "2", "1", "why", "bob", moves.now())), "previous": None})
+
+    def pause(_):
+        if meanwhile == "note":
+            two.set_registered_model_tag("sense", "sense.move", other)
+        else:
+            two.set_registered_model_alias("sense", "champion", "2")
+
+    monkeypatch.setattr(moves.time, "sleep", pause)
+    with pytest.raises(UserError, match="another command moved the champion, or is about to"):
+        moves.carry_out("sense", moves.Move("promote", "2", "1", "why", "ann", moves.now()))
+    assert aliases(*ALIASES)["previous"] is None
+    assert two.get_registered_model("sense").tags == ({"sense.move": other} if meanwhile == "note" else {})
+
+
+def test_a_previous_that_another_run_of_the_same_command_has_put_back_is_set_again(two, capsys):
+    halfway(two, moves.Move("promote", "2", "1", "why", "ann", LONG_AGO), champion_moved=True)
+    two.delete_registered_model_alias("sense", "previous")
+    assert sense("promote", "2", "--by", "ann") == 0
+    assert aliases(*ALIASES) == {"challenger": "2", "champion": "2", "previous": "1"}
+
+
+def test_a_version_that_could_not_be_deployed_is_not_promoted(two, tmp_path, monkeypatch, capsys):
+    publish(tmp_path, "c", ex=0.7)
+    files = Path(tracking.files.repository("sense", "3").artifact_dir)
+    shutil.move(files / "model", tmp_path / "away")
+    assert "no model of SENSE" in refused(capsys, "promote", "3", "--force", "--reason", "now")
+    assert aliases(*ALIASES) == {"challenger": "3", "champion": "1", "previous": None}
+    shutil.move(tmp_path / "away", files / "model")
+    assert sense("promote", "3") == 0
+    two.delete_model_version_tag("sense", "1", "sense.digest.model")
+    two.delete_model_version_tag("sense", "1", "sense.digest.sense")
+    assert "carries no digest" in refused(capsys, "rollback")
+    assert sense("values", "champion") == 0
+    printed = capsys.readouterr()
+    assert yaml.safe_load(printed.out)["model"]["previous"] is None
+    assert "previous is left empty" in printed.err
+
+
+def test_a_champion_that_was_deleted_is_rolled_back_from(two, capsys):
+    assert sense("promote", "2") == 0
+    two.delete_registered_model_alias("sense", "champion")
+    assert sense("rollback") == 0
+    assert "version 1 is champion (there was no champion)" in capsys.readouterr().out
+    assert aliases(*ALIASES) == {"challenger": "2", "champion": "1", "previous": "1"}
+
+
+def test_a_list_tells_the_last_decision_that_concerned_each_version(two, capsys):
+    assert sense("promote", "2", "--reason", "better") == 0
+    assert sense("rollback", "--reason", "worse on joins") == 0
+    capsys.readouterr()
+    assert {row["version"]: row["reason"] for row in told(capsys, "list")["versions"]} == dict.fromkeys("12", "worse on joins")
+    assert sense("list") == 0
+    assert "2: rollback to 1: worse on joins" in capsys.readouterr().out
+
+
+def test_decisions_are_shown_whole_on_a_narrow_terminal(two, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    reason = "better on questions over several tables, and no slower than the version that was served before it"
+    assert sense("promote", "2", "--reason", reason, "--by", "margarethe.musterfrau@example.com") == 0
+    capsys.readouterr()
+    assert sense("show", "2") == 0
+    line = f"promote of 2 (champion before: 1), by margarethe.musterfrau@example.com: {reason}"
+    assert line in capsys.readouterr().out
+
+
+def test_tags_by_other_hands_keep_nobody_from_looking(two, capsys):
+    for key, value in (
+        ("sense.eval.dev.ex", "nan"),
+        ("sense.latency.p95_ms", "1.2 s"),
+        ("sense.promotion.note", "tell bob"),
+        ("sense.promotion.more", "[1]"),
+    ):
+        two.set_model_version_tag("sense", "2", key, value)
+    assert told(capsys, "list")["versions"][0]["ex"] is None
+    assert "version 2 carries no EX on dev" in refused(capsys, "promote", "2")
+    assert "no latency is recorded of version 2" in refused(capsys, "promote", "2", "--latency-budget", "1")
+    two.set_registered_model_tag("sense", "sense.move", "soon")
+    for words in (("list",), ("promote", "2"), ("rollback",)):
+        assert "its tag sense.move is no note of SENSE" in refused(capsys, *words)
+
+
+def test_an_artifact_store_that_fails_is_told_with_what_to_check(two, monkeypatch, capsys):
+    def fail(*_):
+        raise NoCredentialsError
+
+    monkeypatch.setattr(LocalArtifactRepository, "list_artifacts", fail)
+    message = refused(capsys, "show", "2")
+    assert "NoCredentialsError: Unable to locate credentials; check that their store runs and the credentials" in message
+
+
+@pytest.mark.parametrize("password", ["pa#ss", "pa/ss", "pa?ss", "p@ss", "pa[ss"])
+def test_no_password_is_shown_whatever_is_in_it(password, monkeypatch, capsys):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:{password}@127.0.0.1:9")
+    message = refused(capsys, "list")
+    assert "me:" not in message
+    assert "ss@" not in message
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("promote", "2", "--reason", "f\udcfcr"), "--reason: holds characters that cannot be shown"),
+        (("promote", "2", "--reason", "\x1b[31mred"), "--reason: holds characters that cannot be shown"),
+        (("rollback", "--by", "a" * 201), "--by: 201 characters"),
+        (("show", "9" * 5000), "no version or alias"),
+        (("show", "99999999999"), "no version or alias"),
+    ],
+)
+def test_what_no_store_takes_is_refused_before_it_is_asked(words, said, two, capsys):
+    assert said in refused(capsys, *words)
+    assert aliases(*ALIASES) == {"challenger": "2", "champion": "1", "previous": None}
 
 
 def test_a_killed_download_leaves_nothing_that_looks_whole(two, tmp_path):

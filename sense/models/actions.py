@@ -20,7 +20,8 @@ def listed(options: argparse.Namespace) -> None:
     except InputError:  # versions of earlier days only: show what publish would decide by unless told otherwise
         dataset = config.PublishConfig().gate
     aliases = _aliases(options.model)
-    rows = [_row(options.model, version, aliases.get(version.version, []), dataset) for version in versions]
+    moves = sorted((move for one in versions for move in tracking.moves.history(one)), key=lambda move: move.at)
+    rows = [_row(options.model, version, aliases.get(version.version, []), dataset, moves) for version in versions]
     if options.json:
         print(json.dumps({"name": options.model, "set": dataset, "versions": rows}, indent=2))
     else:
@@ -28,9 +29,12 @@ def listed(options: argparse.Namespace) -> None:
     _warn(options.model)
 
 
-def _row(name: str, version: tracking.Version, aliases: Sequence[str], dataset: str) -> dict[str, Any]:
-    standing, kept = reference.standing(version, dataset), tracking.moves.history(version)
-    p95 = version.tags.get("sense.latency.p95_ms")
+def _row(
+    name: str, version: tracking.Version, aliases: Sequence[str], dataset: str, moves: Sequence[tracking.moves.Move]
+) -> dict[str, Any]:
+    """One version; its reason is that of the last decision that put it where it is, `moves` the decisions on all versions."""
+    standing = reference.standing(version, dataset)
+    kept = [move for move in moves if version.version in (move.version, move.before if move.promoted else None)]
     return {
         "version": version.version,
         "name": name,
@@ -39,9 +43,10 @@ def _row(name: str, version: tracking.Version, aliases: Sequence[str], dataset: 
         "ex_low": standing.low,
         "ex_high": standing.high,
         "edition": standing.digest,
-        "latency_p95_ms": None if p95 is None else float(p95),
+        "latency_p95_ms": tracking.gate.number(version.tags, "sense.latency.p95_ms"),
         "digest": tracking.versions.digest(version),
         "created": tables.when(version.created),
+        "decision": tables.decision(asdict(kept[-1])) if kept else "",
         "reason": kept[-1].reason if kept else "",
     }
 

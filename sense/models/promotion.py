@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sense.errors import InputError, UserError
-from sense.models import comparison, reference
+from sense.models import comparison, reference, values
 from sense.models.comparison import Compared
 
 if TYPE_CHECKING:
     from sense.tracking import Version
     from sense.tracking.gate import Decision
     from sense.tracking.moves import Move
+
+
+_LONGEST_NAME = 200  # characters of who it is
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ def settle(name: str, action: str, by: str, version: str | None = None) -> "Move
 
 
 def weigh(name: str, new: "Version", champion: "Version | None", terms: Terms) -> Weighed:
-    """Looks at EX, edition, verdicts and latency; moves nothing."""
+    """Looks at EX, edition, verdicts and latency; moves nothing. InputError if it could not be deployed, whoever forces it."""
     from sense.tracking import gate
 
     dataset = reference.gate_set(terms.dataset, new, champion)
@@ -66,15 +69,21 @@ def weigh(name: str, new: "Version", champion: "Version | None", terms: Terms) -
     if terms.latency_budget_s is not None:
         refusals += filter(None, [gate.late(new.version, new.tags, terms.latency_budget_s)])
     compared = None if champion is None else comparison.compare(name, champion, new, dataset)[0]
+    values.resolved(name, new.version)
     return Weighed(decision, dataset, compared, refusals)
 
 
 def insist(terms: Terms) -> None:
-    """UserError unless a reason is given where one must be, and short enough to be kept."""
+    """UserError unless a reason is given where one must be, and reason and name are short enough to be kept, and plain text."""
     from sense.tracking import moves
 
     if terms.force and not terms.reason.strip():
         raise UserError("--force: say why, it is recorded with the version: --reason TEXT")
+    for flag, text in (("--reason", terms.reason), ("--by", terms.by)):
+        if not text.replace("\n", "").replace("\t", "").isprintable():  # control characters, and what was no UTF-8
+            raise UserError(f"{flag}: holds characters that cannot be shown; write plain text in UTF-8")
+    if len(terms.by) > _LONGEST_NAME:
+        raise UserError(f"--by: {len(terms.by):,} characters; a name has at most {_LONGEST_NAME}")
     if len(terms.reason) > moves.LONGEST_REASON:
         raise UserError(f"--reason: {len(terms.reason):,} characters; say it in {moves.LONGEST_REASON:,}")
 
@@ -108,13 +117,14 @@ def rollback(name: str, terms: Terms) -> "Move":
 
     aliases = tracking.versions.aliases(name)
     champion, previous = aliases.get("champion"), aliases.get("previous")
-    if champion is None or previous is None or previous == champion:
+    if previous is None or previous == champion:
         raise InputError(f"{name}: there is no previous version to go back to; choose one: sense models promote VERSION")
+    values.resolved(name, previous)
     move = tracking.moves.Move(
         action="rollback",
         version=previous,
         before=champion,
-        reason=terms.reason or f"rolled back from version {champion}",
+        reason=terms.reason or (f"rolled back from version {champion}" if champion else "there was no champion"),
         by=terms.by,
         at=tracking.moves.now(),
     )

@@ -39,7 +39,7 @@ def listing(name: str, dataset: str, rows: Sequence[Mapping[str, Any]]) -> None:
     out.print(table)
     for row in rows:
         if row["reason"]:
-            out.print(_plain(f"{row['version']}: {row['reason']}"), soft_wrap=True)
+            out.print(_plain(f"{row['version']}: {row['decision']}: {row['reason']}"), soft_wrap=True)
 
 
 def details(found: Mapping[str, Any]) -> None:
@@ -52,18 +52,18 @@ def details(found: Mapping[str, Any]) -> None:
     for key, value in found["tags"].items():
         tags.add_row(_plain(key), _plain(value))
     out.print(tags)
-    if found["history"]:
-        out.print(_history(found["history"]))
+    for move in found["history"]:
+        before = f" (champion before: {move['before']})" if move["before"] else ""
+        line = f"{move['at'][:16]} UTC, {decision(move)}{before}, by {move['by']}: {move['reason']}"
+        out.print(_plain(line, longest=None), soft_wrap=True)
     out.print(_plain(found["card"], longest=None), soft_wrap=True)
 
 
-def _history(moves: Sequence[Mapping[str, Any]]) -> Table:
-    table = _table("when (UTC)", "what", "champion before", "by", "why", title="decisions")
-    for move in moves:
-        word = "forced" if move["forced"] else "" if move["promoted"] else "held back"
-        what = f"{move['action']} of {move['version']}" + (f", {word}" if word else "")
-        table.add_row(*map(_plain, (move["at"][:19], what, move["before"] or "–", move["by"], move["reason"])))
-    return table
+def decision(move: Mapping[str, Any]) -> str:
+    """What was decided: "promote of 3", "rollback to 2", "publish of 4, held back"."""
+    word = "forced" if move["forced"] else "" if move["promoted"] else "held back"
+    preposition = "to" if move["action"] == "rollback" else "of"
+    return f"{move['action']} {preposition} {move['version']}" + (f", {word}" if word else "")
 
 
 def comparison(first: str, second: str, found: Sequence[Compared]) -> None:
@@ -128,7 +128,7 @@ def when(seconds: float) -> str:
 def told(move: "Move") -> str:
     """A move in a line."""
     before = f", which was version {move.before} and is previous now" if move.before else ""
-    return f"version {move.version} is champion{before} ({move.reason})"
+    return f"version {move.version} is champion{before} ({text.shown(move.reason)})"
 
 
 def _change(old: float | None, new: float | None) -> str:

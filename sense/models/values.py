@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from sense import console
 from sense.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,15 +24,17 @@ def values(name: str, which: str) -> str:
     other = before if found == champion else champion
     if other == found:
         other = None
-    lines = ["model:", *_version(_resolved(name, found), "  ", name)]
-    if other is None:
+    lines = ["model:", *_version(resolved(name, found), "  ", name)]
+    try:
+        lines += ["  previous: null"] if other is None else ["  previous:", *_version(resolved(name, other), "    ")]
+    except InputError as error:
+        console.say(f"{error}; previous is left empty")
         lines.append("  previous: null")
-    else:
-        lines += ["  previous:", *_version(_resolved(name, other), "    ")]
     return "\n".join(lines) + "\n"
 
 
-def _resolved(name: str, version: str) -> "Resolved":
+def resolved(name: str, version: str) -> "Resolved":
+    """A version that can be deployed; InputError if its files are gone or carry no digest."""
     from sense import tracking
 
     found = tracking.resolve(f"models:/{name}/{version}")

@@ -129,7 +129,9 @@ def _decided(file: Path, config: PublishConfig, version: "tracking.Version") -> 
     if file.is_file():
         kept = records.read_json(file)
         decision = tracking.gate.Decision(**kept["decision"])
-        if decision.version == version.version:
+        champion = tracking.find_alias(config.model, "champion")
+        unchanged = (None if champion is None else champion.version) in (decision.champion, version.version)
+        if decision.version == version.version and unchanged:  # else people have decided since
             return decision, str(kept["at"])
     decision, at = _judged(config, tracking.gate.standing(version.version, version.tags, config.gate)), tracking.moves.now()
     records.write_json(file, {"at": at, "decision": asdict(decision)})

@@ -1,6 +1,9 @@
 """The files of a registered version: read, or taken to this machine whole or not at all."""
 
 import fcntl
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -9,7 +12,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from sense import config, records
-from sense.errors import InputError, StorageError
+from sense.errors import EndpointError, InputError, SenseError, StorageError
 from sense.tracking import store
 
 _ORIGIN = "registered.json"  # in a downloaded folder: where it is from; sizes alone do not tell one version from another
@@ -59,7 +62,9 @@ def repository(name: str, version: str) -> Any:
 def listing(stored: Any, folder: str) -> dict[str, int | None]:
     """Every file below `folder`: its path from there and its size in bytes, None where the store does not say."""
     found: dict[str, int | None] = {}
-    for entry in stored.list_artifacts(folder):
+    with _reached(stored):
+        entries = stored.list_artifacts(folder)
+    for entry in entries:
         if entry.is_dir:
             name = entry.path.rpartition("/")[2]
             found |= {f"{name}/{path}": size for path, size in listing(stored, entry.path).items()}
@@ -71,7 +76,9 @@ def listing(stored: Any, folder: str) -> dict[str, int | None]:
 @store.reported()
 def read(stored: Any, path: str) -> str | None:
     """The text of one file of a version, or None if it has no such file."""
-    if not any(entry.path == path for entry in stored.list_artifacts(path.rpartition("/")[0])):
+    with _reached(stored):
+        entries = stored.list_artifacts(path.rpartition("/")[0])
+    if not any(entry.path == path for entry in entries):
         return None
     with TemporaryDirectory() as place:
         text: str = _fetched(stored, path, Path(place)).read_text(encoding="utf-8")
@@ -80,12 +87,29 @@ def read(stored: Any, path: str) -> str | None:
 
 def _fetched(stored: Any, path: str, place: Path) -> Path:
     """`path` of the version below `place`; StorageError if there is no room for it."""
+    with _reached(stored):
+        try:
+            return Path(stored.download_artifacts(path, dst_path=str(place)))
+        except (OSError, MlflowException) as error:
+            if not any(sign in str(error) for sign in _FULL):
+                raise
+            raise StorageError(f"{place}: cannot be written ({error}); free space, then run again") from None
+
+
+@contextmanager
+def _reached(stored: Any) -> Iterator[None]:
+    """Turns what an artifact store's own library raises (boto3's errors, requests') into an EndpointError."""
     try:
-        return Path(stored.download_artifacts(path, dst_path=str(place)))
-    except (OSError, MlflowException) as error:
-        if not any(sign in str(error) for sign in _FULL):
-            raise
-        raise StorageError(f"{place}: cannot be written ({error}); free space, then run again") from None
+        yield
+    except (SenseError, MlflowException):
+        raise
+    except Exception as error:
+        place = re.sub(r"//[^/]*@", "//", str(stored.artifact_uri))
+        what = store.shown(" ".join(str(error).split()))[:300]
+        raise EndpointError(
+            f"the artifacts at {place}: {type(error).__name__}: {what}; check that their store runs and the credentials for it "
+            "(AWS_ACCESS_KEY_ID, MLFLOW_S3_ENDPOINT_URL, ...), then run the same command again"
+        ) from None
 
 
 def _whole(folder: Path, wanted: dict[str, int | None], origin: dict[str, str]) -> bool:

@@ -1,5 +1,6 @@
 """The gate: which version is the champion. Only what was measured on the very same edition of a set is compared."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -39,9 +40,17 @@ def tags(sets: Mapping[str, Standing]) -> dict[str, str]:
 
 def standing(version: str, carried: Mapping[str, str], name: str) -> Standing:
     """The standing on the set `name` of a version that carries these tags."""
-    values = [carried.get(f"sense.eval.{name}.{key}") for key in ("ex", "ex_low", "ex_high")]
-    numbers = [None if value is None else float(value) for value in values]
+    numbers = [number(carried, f"sense.eval.{name}.{key}", 1.0) for key in ("ex", "ex_low", "ex_high")]
     return Standing(version, carried.get(f"sense.eval.{name}.digest"), *numbers)
+
+
+def number(carried: Mapping[str, str], tag: str, most: float = math.inf) -> float | None:
+    """A tag as a number from 0 to `most`; None if there is none, or another hand wrote something else into it."""
+    try:
+        found = float(carried.get(tag, ""))
+    except ValueError:
+        return None
+    return found if math.isfinite(found) and 0 <= found <= most else None
 
 
 def decide(new: Standing, champion: Standing | None, name: str) -> Decision:
@@ -73,9 +82,9 @@ def incomparable(new: Standing, old: Standing, name: str, called: str = "") -> s
 
 def late(version: str, carried: Mapping[str, str], budget_s: float) -> str:
     """Why a version that carries these tags is slower than `budget_s` seconds at the 95th percentile allow, or nothing."""
-    measured = carried.get("sense.latency.p95_ms")
+    measured = number(carried, "sense.latency.p95_ms")
     if measured is None:
         return f"no latency is recorded of version {version}; measure it: sense models measure {version}"
-    if float(measured) > budget_s * 1000:
-        return f"p95 latency {float(measured) / 1000:.3g} s ({carried.get('sense.latency.where')}) is above {budget_s:g} s"
+    if measured > budget_s * 1000:
+        return f"p95 latency {measured / 1000:.3g} s ({carried.get('sense.latency.where')}) is above {budget_s:g} s"
     return ""

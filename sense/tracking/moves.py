@@ -1,27 +1,31 @@
 """Who is champion, and how that came: aliases moved so that a kill leaves nothing half done, every move recorded on its version.
 
 Three aliases: `challenger` is the version published last, `champion` the one to serve, `previous` the champion before. A move is
-first noted on the registered model, then `previous` is set, then `champion`, which makes it count; then it is recorded and the
-note goes. `recover` finishes or undoes what a kill left. A note under a minute old may be of a command that still runs, and is
-left to it unless this is the same command again; a command whose note has gone does not move `champion`.
+first noted on the registered model; a moment later, if note and champion are still what they were, `previous` is set, then
+`champion`, which makes it count; then it is recorded and the note goes. The store has no transactions: of commands that begin at
+the same time the pause lets the last to write its note go on alone. `recover` finishes or undoes what a kill left. A note under a
+minute old may be of a command that still runs, and is left to it unless this is the same command again.
 """
 
 import getpass
 import json
 import os
+import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from mlflow.exceptions import MlflowException
 
-from sense.errors import UserError
+from sense.errors import InputError, UserError
 from sense.tracking import store, versions
 
 LONGEST_REASON = 1000  # characters; MLflow keeps the note of a model in 5,000
 _TIME = "%Y-%m-%d %H:%M:%S.%f"
 _ALIVE = timedelta(seconds=60)  # so long a note is taken for that of a running command, which needs a few calls of the store
+_SETTLE_S = 1.0  # longer than a call of the store takes: between the note and the look at what others have noted
 _NOTE = "sense.move"  # on the registered model, while a move is under way
 _RECORD = "sense.promotion."  # on the version, one tag a decision; its key ends with the time
 
@@ -56,21 +60,30 @@ def whoever() -> str:
 
 @store.reported()
 def carry_out(name: str, move: Move) -> None:
-    """Makes `move.version` the champion and `move.before` the previous one; call `recover` first.
+    """Makes `move.version` the champion and `move.before`, which is champion now, the previous one; call `recover` first.
 
-    UserError, the champion as it was, if another command has put its note in this one's place or ended this one as killed.
+    UserError, the champion as it was, if another command has moved it, is at it, or ended this one as killed.
     """
     client = store.registry()
-    previous = versions.aliases(name).get("previous")
-    noted = json.dumps({"move": asdict(move), "previous": previous}, ensure_ascii=False)
+    overtaken = UserError(
+        f"{name}: another command moved the champion, or is about to, before version {move.version} became it; this one has "
+        "stopped. See `sense models list`, then run again if it is still wanted"
+    )
+    known = versions.aliases(name)
+    if _noted(client, name) is not None or known.get("champion") != move.before:
+        raise overtaken
+    noted = json.dumps({"move": asdict(move), "previous": known.get("previous")}, ensure_ascii=False)
     client.set_registered_model_tag(name, _NOTE, noted)
+    time.sleep(_SETTLE_S)
+    if versions.aliases(name).get("champion") != move.before:
+        _forget(client, name, noted)
+        raise overtaken
+    if _noted(client, name) != noted:
+        raise overtaken
     if move.before is not None:
         client.set_registered_model_alias(name, "previous", move.before)
     if _noted(client, name) != noted:
-        raise UserError(
-            f"{name}: another command took over before version {move.version} became champion; this one has stopped. "
-            "See `sense models list`, then run again if it is still wanted"
-        )
+        raise overtaken
     client.set_registered_model_alias(name, "champion", move.version)
     _close(client, name, move, noted)
 
@@ -85,8 +98,7 @@ def recover(name: str, again: Callable[[Move], bool] = lambda _: False) -> Move 
     noted = _noted(client, name)
     if noted is None:
         return None
-    note = json.loads(noted)
-    move = Move(**note["move"])
+    move = _move(name, noted)
     if _young(move) and not again(move):
         raise UserError(
             f"{name}: a {move.action} to version {move.version} by {move.by} is under way, since {move.at[:19]} UTC; "
@@ -97,7 +109,8 @@ def recover(name: str, again: Callable[[Move], bool] = lambda _: False) -> Move 
         _close(client, name, move, noted)
         return move
     if now_champion == move.before and move.before is not None:  # else somebody has moved on since
-        _restore(client, name, "previous", note["previous"])
+        _restore(client, name, "previous", json.loads(noted)["previous"])
+        _agree(client, name, move)
     _forget(client, name, noted)
     return None
 
@@ -106,7 +119,7 @@ def recover(name: str, again: Callable[[Move], bool] = lambda _: False) -> Move 
 def under_way(name: str) -> Move | None:
     """The move that is going on or was killed, if any."""
     noted = _noted(store.registry(), name)
-    return None if noted is None else Move(**json.loads(noted)["move"])
+    return None if noted is None else _move(name, noted)
 
 
 @store.reported()
@@ -118,11 +131,13 @@ def record(name: str, move: Move) -> None:
 
 
 def history(version: versions.Version) -> list[Move]:
-    """The decisions that were recorded with a version, the first one first."""
-    kept = sorted((key, value) for key, value in version.tags.items() if key.startswith(_RECORD))
-    known = {part.name for part in fields(Move)}
-    rows = [{key: part for key, part in json.loads(value).items() if key in known} for _, value in kept]
-    return [Move(**(row | {"version": version.version})) for row in rows]
+    """The decisions that were recorded with a version, the first one first; tags of that name by other hands are left out."""
+    known, found = {part.name for part in fields(Move)}, []
+    for _, value in sorted((key, value) for key, value in version.tags.items() if key.startswith(_RECORD)):
+        with suppress(ValueError, TypeError, AttributeError):
+            row = {key: part for key, part in json.loads(value).items() if key in known}
+            found.append(Move(**(row | {"version": version.version})))
+    return found
 
 
 @store.reported()
@@ -141,14 +156,32 @@ def _noted(client: Any, name: str) -> str | None:
     return noted
 
 
+def _move(name: str, noted: str) -> Move:
+    """The move of a note; InputError if somebody else wrote it."""
+    try:
+        move = Move(**json.loads(noted)["move"])
+        datetime.strptime(move.at, _TIME)
+    except (ValueError, TypeError, KeyError):
+        raise InputError(f"{name}: its tag {_NOTE} is no note of SENSE; delete the tag from the registered model") from None
+    return move
+
+
 def _young(move: Move) -> bool:
     """Whether its command may still run; another machine's clock may be a little ahead of this one's."""
     return abs(datetime.strptime(now(), _TIME) - datetime.strptime(move.at, _TIME)) < _ALIVE
 
 
 def _close(client: Any, name: str, move: Move, noted: str) -> None:
+    _agree(client, name, move)
     record(name, move)
     _forget(client, name, noted)
+
+
+def _agree(client: Any, name: str, move: Move) -> None:
+    """Sets `previous` once more if the move counts: another run of the same command may have put it back meanwhile."""
+    known = versions.aliases(name)
+    if move.before is not None and known.get("champion") == move.version and known.get("previous") != move.before:
+        client.set_registered_model_alias(name, "previous", move.before)
 
 
 def _restore(client: Any, name: str, alias: str, version: str | None) -> None:

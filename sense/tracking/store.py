@@ -55,7 +55,8 @@ def _brief(error: Exception) -> str:
 def shown(text: str | None = None) -> str:
     """The store's address, or a text that repeats it, without the user and password that may stand in it."""
     uri = config.tracking_uri()
-    hidden = urlsplit(uri).netloc.rpartition("@")[0]
+    # not by urlsplit: a password with an unquoted # or / would end the address for it
+    hidden = "" if uri.startswith(("sqlite:", "file:")) else uri.partition("://")[2].rpartition("@")[0]
     text = uri if text is None else text
     return text.replace(f"{hidden}@", "") if hidden else text
 
@@ -85,6 +86,10 @@ def _open(uri: str, folder: Path) -> Store:
 def _client(uri: str, _folder: Path) -> Any:
     with _alone(uri), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # MLflow's own deprecations, which only MLflow can mend
+        try:
+            urlsplit(uri)
+        except ValueError:
+            raise InputError(f"MLFLOW_TRACKING_URI: {shown()} is no URL; percent-encode the signs of its password") from None
         database = _sqlite(uri)
         if database is not None and not database.exists():
             _make(database)

@@ -66,9 +66,10 @@ def find(name: str, reference: str) -> Version:
     """The version of the model `name` with this number or alias; InputError, which says what there is, if there is none."""
     client = store.registry()
     try:
-        if reference.isascii() and reference.isdigit():
+        if not (reference.isascii() and reference.isdigit()):
+            return described(client.get_model_version_by_alias(name, reference))
+        if len(reference) < 10:  # no store counts further, and a server fails at such a number
             return described(client.get_model_version(name, str(int(reference))))
-        return described(client.get_model_version_by_alias(name, reference))
     except MlflowException as error:
         if error.error_code not in _ABSENT:
             raise

@@ -134,6 +134,16 @@ def test_a_better_model_takes_over(client, tmp_path):
     assert record["reason"] == "EX 60.0% on dev against 50.0% of the champion, version 1"
 
 
+def test_a_killed_try_does_not_overrule_what_was_decided_since(client, tmp_path):
+    published(tmp_path / "one", inputs(tmp_path / "a"))
+    killed = inputs(tmp_path / "b", weights=b"2", ex=0.55)
+    published(tmp_path / "two", killed)  # its folder holds the decision, as a killed try's would
+    published(tmp_path / "three", inputs(tmp_path / "c", weights=b"3", ex=0.6))
+    metrics, _ = published(tmp_path / "two", killed)
+    assert (metrics["version"], metrics["promoted"], metrics["reason"][:31]) == ("2", False, "EX 55.0% on dev against 60.0% o")
+    assert aliases("champion", "previous") == {"champion": "3", "previous": "2"}
+
+
 def test_a_worse_model_stays_challenger(client, tmp_path):
     published(tmp_path / "w1", inputs(tmp_path / "a", ex=0.5))
     metrics, _ = published(tmp_path / "w2", inputs(tmp_path / "b", ex=0.4, weights=b"w2"))
