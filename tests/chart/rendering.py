@@ -33,14 +33,12 @@ def render(*files: str | Path, set: Mapping[str, Any] | None = None, name: str =
     """All manifests, with the champion's values where no file says which version to serve."""
     if not any(str(file).endswith(CHAMPION) for file in files):
         files = (*files, CHAMPION)
-    texts = documents(values(*files, set=set), name)
-    return [
-        one
-        for path, text in texts.items()
-        if path.endswith(".yaml")
-        for one in yaml.load_all(text, Loader=yaml.CSafeLoader)
-        if one
-    ]
+    return parsed(documents(values(*files, set=set), name))
+
+
+def parsed(texts: Mapping[str, str]) -> list[Manifest]:
+    """The manifests in what `documents` gives."""
+    return [one for path, text in texts.items() if path.endswith(".yaml") for one in yaml.load_all(text, Loader=_Strict) if one]
 
 
 def find(manifests: Sequence[Manifest], kind: str, suffix: str = "") -> Manifest:
@@ -74,6 +72,16 @@ def fetch_command(
 ) -> tuple[list[str], dict[str, str]]:
     """What the init container runs that downloads the model; as `vllm_command`."""
     return _command(pod(find(manifests, "Deployment", "-vllm"))["initContainers"][0], mounts or {})
+
+
+class _Strict(yaml.CSafeLoader):
+    """Refuses a key that a mapping has twice, of which YAML would take the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        if len(set(keys)) < len(keys):
+            raise yaml.constructor.ConstructorError("while constructing a mapping", node.start_mark, f"a key twice in {keys}")
+        return super().construct_mapping(node, deep)
 
 
 @functools.cache

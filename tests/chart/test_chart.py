@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import shutil
 import tomllib
 from pathlib import Path
 
@@ -292,13 +293,13 @@ def test_the_defaults_that_the_chart_reckons_with_are_the_gateways():
 
 
 def test_every_object_of_the_schema_is_closed():
-    """additionalProperties is false, or says what free entries look like; `affinity` and `valueFrom` are Kubernetes' own."""
+    """additionalProperties is false, or says what free entries look like."""
 
     def walk(schema, path):
         if isinstance(schema, dict):
-            if schema.get("type") == "object" and schema.get("maxProperties") != 0:
+            if schema.get("type") == "object":
                 closed = schema.get("additionalProperties") is False or isinstance(schema.get("additionalProperties"), dict)
-                assert closed or path[-1] in ("affinity", "valueFrom"), ".".join(path)
+                assert closed, ".".join(path)
             for key, value in schema.items():
                 walk(value, [*path, key])
         elif isinstance(schema, list):
@@ -317,6 +318,24 @@ def test_every_value_is_documented():
         if key and not lines[number - 1].strip().startswith("#"):
             bare.append(f"{number + 1}: {line}")
     assert bare == []
+
+
+def test_it_may_be_a_subchart(tmp_path):
+    """A parent's `global` and the condition of its dependency are values of the chart, and change nothing in it."""
+    alone = values("values-full.yaml", CHAMPION)
+    dependency = {"name": "sense", "version": yaml.safe_load((CHART / "Chart.yaml").read_text())["version"]}
+    parent = {
+        "apiVersion": "v2",
+        "name": "platform",
+        "version": "1.0.0",
+        "dependencies": [dependency | {"condition": "sense.enabled"}],
+    }
+    shutil.copytree(CHART, tmp_path / "charts" / "sense")
+    (tmp_path / "Chart.yaml").write_text(yaml.safe_dump(parent))
+    with helm.Chart.load(tmp_path) as chart:
+        together = {"global": {"registry": {"host": "r"}}, "sense": alone | {"enabled": True}}
+        rendered = chart.render(together, name="release", namespace="serving")
+    assert {path.removeprefix("platform/charts/"): text for path, text in rendered.items()} == documents(alone)
 
 
 def test_the_packaged_chart_is_the_same(tmp_path):

@@ -170,6 +170,22 @@ def test_a_killed_download_is_done_again(tmp_path, digest):
     assert leftovers(pod.models) == [".9.pod-y.partial"]
 
 
+def test_a_pod_that_is_deleted_during_the_download_leaves_nothing(tmp_path, digest):
+    """As the kubelet does it: SIGTERM, to the container's first process alone."""
+    pod = Pod(tmp_path / "models")
+    process = half(pod)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    while not (child := children.read_text().strip()):
+        assert process.poll() is None, process.communicate()[0]
+        select.select([], [], [], 0.01)
+    os.kill(process.pid, signal.SIGTERM)
+    process.communicate(timeout=30)  # ends when nobody writes any more: the download is gone too
+    assert process.returncode == 143
+    assert not Path(f"/proc/{child}").exists()
+    assert everything(pod.models) == {}
+    assert leftovers(pod.models) == []
+
+
 def test_a_folder_without_the_mark_counts_for_nothing(tmp_path, digest):
     pod = Pod(tmp_path / "models")
     pod.served.mkdir(parents=True)

@@ -10,6 +10,7 @@ from tests.chart.validity import check
 ONE = "values-one-gpu.yaml"
 CPU = "values-cpu.yaml"
 FULL = "values-full.yaml"
+PARALLEL = "values-tensor-parallel.yaml"
 
 
 def reach(value, path):
@@ -27,6 +28,9 @@ POD = ("spec", "template", "spec")
 MAIN = (*POD, "containers", 0)
 FETCH = (*POD, "initContainers", 0)
 META = ("spec", "template", "metadata")
+SALES, READ_MANY = {"name": "sales", "claimName": "sales-databases"}, {"accessMode": "ReadOnlyMany"}
+ENDPOINT = (("ServiceMonitor", "-vllm"), ("spec", "endpoints", 0))
+DASHBOARD = (("ConfigMap", "-dashboard"), ("metadata", "labels", "grafana_dashboard"))
 
 
 @pytest.mark.parametrize(
@@ -172,14 +176,27 @@ META = ("spec", "template", "metadata")
         (ONE, {}, GATEWAY, ("spec", "strategy"), {"type": "Recreate"}),
         (
             ONE,
-            {"gateway.feedback.enabled": False, "gateway.replicas": 3},
+            {"gateway.feedback.enabled": False, "gateway.replicas": 3, "gateway.databases.claims": [SALES | READ_MANY]},
             GATEWAY,
             ("spec", "strategy"),
             {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
         ),
+        (ONE, {"gateway.feedback.enabled": False}, GATEWAY, ("spec", "strategy"), {"type": "Recreate"}),
+        (PARALLEL, {}, GATEWAY, ("spec", "strategy", "type"), "RollingUpdate"),
+        (
+            PARALLEL,
+            {"gateway.replicas": 1, "gateway.databases.claims": [SALES]},
+            GATEWAY,
+            ("spec", "strategy", "type"),
+            "Recreate",
+        ),
         (
             ONE,
-            {"gateway.feedback.accessMode": "ReadWriteMany", "gateway.strategy": {"type": "RollingUpdate"}},
+            {
+                "gateway.feedback.accessMode": "ReadWriteMany",
+                "gateway.databases.claims": [SALES | READ_MANY],
+                "gateway.strategy": {"type": "RollingUpdate"},
+            },
             GATEWAY,
             ("spec", "strategy"),
             {"type": "RollingUpdate"},
@@ -275,7 +292,18 @@ META = ("spec", "template", "metadata")
             ("spec", "endpoints", 0, "interval"),
             "5s",
         ),
-        (FULL, {}, ("ConfigMap", "-dashboard"), ("metadata", "labels", "grafana_dashboard"), "1"),
+        # no scrapeTimeout: Prometheus takes none that is longer than the interval
+        (FULL, {}, *ENDPOINT, {"port": "http", "path": "/metrics", "interval": "30s"}),
+        (
+            FULL,
+            {"monitoring.serviceMonitor.scrapeTimeout": "9s"},
+            *ENDPOINT,
+            {"port": "http", "path": "/metrics", "interval": "30s", "scrapeTimeout": "9s"},
+        ),
+        (FULL, {"commonLabels": {"release": "x"}}, ("ServiceMonitor", "-vllm"), ("metadata", "labels", "release"), "prometheus"),
+        (FULL, {"commonLabels": {"release": "x"}}, ("Service", "-vllm"), ("metadata", "labels", "release"), "x"),
+        (FULL, {"commonLabels": {"grafana_dashboard": "x"}}, *DASHBOARD, "1"),
+        (FULL, {}, *DASHBOARD, "1"),
         (FULL, {}, ("ConfigMap", "-dashboard"), ("metadata", "annotations"), {"grafana_folder": "SENSE"}),
         # helm test
         (FULL, {}, ("Pod", "-test"), ("spec", "containers", 0, "env", "=DATABASE", "value"), "sales"),
@@ -400,14 +428,16 @@ def test_everything_is_denied_first():
     assert (denied["policyTypes"], denied.keys()) == (["Ingress", "Egress"], {"podSelector", "policyTypes"})
 
 
-def test_only_gateway_and_prometheus_reach_vllm():
-    (rule,) = policies()["vllm"]["ingress"]
-    assert [
-        peer.get("podSelector", {})["matchLabels"].get("app.kubernetes.io/component", "prometheus") for peer in rule["from"]
-    ] == [
+def test_only_gateway_prometheus_and_named_clients_reach_vllm():
+    client = {"podSelector": {"matchLabels": {"app": "reports"}}}
+    (rule,) = policies(vllmClients=[client])["vllm"]["ingress"]
+    (alone,) = policies(vllmClients=[client], prometheus=[client])["vllm"]["ingress"]
+    assert [peer["podSelector"]["matchLabels"].get("app.kubernetes.io/component") for peer in rule["from"]] == [
         "gateway",
-        "prometheus",
+        None,
+        None,
     ]
+    assert (rule["from"][1], alone["from"][1:]) == (client, [client, client])
     assert rule["ports"] == [{"port": 8000, "protocol": "TCP"}]
 
 
@@ -423,6 +453,83 @@ def test_mlflow_is_reached_on_its_port(address, port):
     manifests = render(FULL, set={"mlflow.trackingUri": address, "networkPolicy.mlflow": [], "networkPolicy.artifacts": []})
     egress = find(manifests, "NetworkPolicy", "-vllm")["spec"]["egress"]
     assert egress[1:] == [{"ports": [{"port": port, "protocol": "TCP"}]}]
+
+
+def test_the_port_of_mlflows_pods_may_be_another_than_its_services():
+    egress = policies(mlflowPort=5000, artifacts=[])["vllm"]["egress"]
+    assert [port["port"] for rule in egress[1:] for port in rule["ports"]] == [5000]
+
+
+@pytest.mark.parametrize(("options", "port"), [({}, 53), ({"dnsPort": 5353}, 5353)])
+def test_names_are_resolved_on_the_port_of_the_name_servers_pods(options, port):
+    found = policies(**options)
+    for part in ("gateway", "vllm", "test"):
+        assert found[part]["egress"][0]["ports"] == [{"port": port, "protocol": "UDP"}, {"port": port, "protocol": "TCP"}]
+
+
+def gateway_storage(**options):
+    """Volume -> its claim, and mount path -> the rest of its mount."""
+    spec = pod(find(render(ONE, set={f"gateway.{key}": value for key, value in options.items()}), "Deployment", "-gateway"))
+    volumes = {one["name"]: one["persistentVolumeClaim"] for one in spec["volumes"] if "persistentVolumeClaim" in one}
+    mounts = {one.pop("mountPath"): one for one in spec["containers"][0]["volumeMounts"] if one["name"] in volumes}
+    return volumes, mounts
+
+
+SAME = {"databases.claims": [{"name": name, "claimName": "dbs", "subPath": name} for name in ("a", "b")]}
+READ = {path: {"readOnly": True, "subPath": path[-1]} for path in ("/databases/a", "/databases/b")}
+
+
+def test_databases_on_one_claim_share_a_volume():
+    volumes, mounts = gateway_storage(**SAME)
+    assert volumes == {
+        "database-a": {"claimName": "dbs", "readOnly": True},
+        "feedback": {"claimName": "release-sense-feedback"},
+    }
+    assert mounts == {
+        "/var/lib/sense/feedback": {"name": "feedback"},
+        **{path: {"name": "database-a", **rest} for path, rest in READ.items()},
+    }
+
+
+def test_feedback_on_the_databases_claim_can_be_written_and_they_cannot():
+    volumes, mounts = gateway_storage(**SAME, **{"feedback.existingClaim": "dbs"})
+    assert volumes == {"feedback": {"claimName": "dbs"}}
+    assert mounts == {
+        "/var/lib/sense/feedback": {"name": "feedback"},
+        **{path: {"name": "feedback", **rest} for path, rest in READ.items()},
+    }
+
+
+def test_what_looks_like_a_number_or_a_boolean_stays_a_string():
+    odd = {
+        "fullnameOverride": "on",
+        "nameOverride": "2",
+        "imagePullSecrets": ["123"],
+        "model.name": "2024-01",  # with version 15 it would be a date
+        "model.version": "15",
+        "images.gateway": {"repository": "7", "tag": "30"},  # 7:30 would be 450 minutes
+        "mlflow.existingSecret": "1e3",
+        "vllm.runtimeClassName": "true",
+        "vllm.priorityClassName": "1",
+        "vllm.serviceAccount.name": "2024",
+        "vllm.storage.persistence.storageClass": "1",
+        "vllm.topologySpread.topologyKey": "1",
+        "vllm.keda.authenticationRef": "1",
+        "gateway.serviceAccount.name": "2025",
+        "gateway.databases.claims": [{"name": "1", "claimName": "2024", "accessMode": "ReadWriteMany"}],
+        "gateway.feedback.existingClaim": "1.5",
+        "httpRoute.parentRefs": [{"name": "1", "namespace": "2", "sectionName": "3"}],
+    }
+    outside = {"httpRoute.enabled": False, "ingress": {"enabled": True, "host": "1", "className": "2", "tlsSecret": "3"}}
+    for name in ("42", "on", "true"):
+        for more in ({}, outside):
+            texts = rendering.documents(rendering.values(FULL, rendering.CHAMPION, set=odd | more), name, "2024")
+            manifests = rendering.parsed(texts)
+            assert {one["metadata"]["namespace"] for one in manifests} == {"2024"}
+            for one in manifests:
+                check(one)
+            config = yaml.safe_load(find(manifests, "ConfigMap", "-gateway")["data"]["serve.yaml"])
+            assert list(config["backend"]["vllm"]["models"]) == ["2024-01-15", "2024-01-2"]
 
 
 def test_large_numbers_stay_numbers():

@@ -65,26 +65,47 @@ def test_a_promotion_changes_the_version_and_nothing_else():
     assert changed["tests/ask.yaml"] == ['- - {name: VERSION, value: "3"}', '+ - {name: VERSION, value: "4"}']
 
 
+def claims(*modes):
+    return {"gateway.databases.claims": [{"name": f"d{n}", "claimName": f"c{n}", "accessMode": m} for n, m in enumerate(modes)]}
+
+
+MANY = "ReadWriteMany"
+SHARED = claims(MANY, "ReadOnlyMany")
+
+
 @pytest.mark.parametrize(
-    ("options", "interrupted"),
+    ("options", "interrupted", "because"),
     [
-        ({}, True),
-        ({"gateway.feedback.accessMode": "ReadWriteMany"}, False),
-        ({"gateway.feedback.enabled": False}, False),
-        ({"gateway.feedback.enabled": False, "gateway.strategy": {"type": "Recreate"}}, True),
+        (
+            {},
+            True,
+            ["gateway.feedback.accessMode is ReadWriteOnce", "gateway.databases.claims (sales) accessMode is ReadWriteOnce"],
+        ),
+        (SHARED, True, ["gateway.feedback.accessMode is ReadWriteOnce"]),
+        (SHARED | {"gateway.feedback.accessMode": MANY}, False, []),
+        (SHARED | {"gateway.feedback.enabled": False}, False, []),
+        (SHARED | {"gateway.feedback.enabled": False, "gateway.strategy": {"type": "Recreate"}}, True, []),
+        (
+            claims(MANY, "ReadWriteOncePod") | {"gateway.feedback.enabled": False},
+            True,
+            ["gateway.databases.claims (d1) accessMode is ReadWriteOncePod"],
+        ),
     ],
 )
-def test_the_notes_say_whether_a_promotion_interrupts_the_gateway(options, interrupted):
+def test_the_notes_say_whether_and_why_a_promotion_interrupts_the_gateway(options, interrupted, because):
     told = documents(values("values-one-gpu.yaml", CHAMPION, set=options))
-    assert ("nothing is answered for some seconds" in told["sense/templates/NOTES.txt"]) is interrupted
+    notes = told["sense/templates/NOTES.txt"]
+    assert ("nothing is answered for some seconds" in notes) is interrupted
     assert ("type: Recreate" in told["sense/templates/gateway-deployment.yaml"]) is interrupted
+    assert sorted(line.strip() for line in notes.splitlines() if " is ReadWrite" in line) == sorted(because)
+    assert ("A claim keeps the access" in notes) is bool(because)
 
 
 def test_while_a_rollout_shows_two_versions_the_gateway_knows_both():
     text = texts(FOUR)["sense/templates/gateway-configmap.yaml"]
-    assert "sense-3:" in text
-    assert "sense-4:" in text
-    assert "sense-4:" not in texts(THREE)["sense/templates/gateway-configmap.yaml"]
+    assert '"sense-3":' in text
+    assert '"sense-4":' in text
+    assert '"sense-4":' not in texts(THREE)["sense/templates/gateway-configmap.yaml"]
 
 
 def test_what_selects_pods_survives_a_promotion():

@@ -8,11 +8,12 @@ from tests.chart.rendering import CHAMPION, documents, values
 ONE = "values-one-gpu.yaml"
 FULL = "values-full.yaml"
 RWO = "ReadWriteOnce"
+SALES = [{"name": "sales", "claimName": "sales-databases"}]
 
 
-def refused(merged):
+def refused(merged, name="release"):
     with pytest.raises(helm.HelmError) as found:
-        documents(merged)
+        documents(merged, name)
     return str(found.value)
 
 
@@ -30,7 +31,16 @@ def refused(merged):
         ("networkPolicy.clients", [{"podselector": {}}], ["/networkPolicy/clients/0", "podselector"]),
         ("vllm.tolerations", [{"keys": "x"}], ["/vllm/tolerations/0", "keys"]),
         ("vllm.resources", {"limit": {}}, ["/vllm/resources", "limit"]),
-        ("global.x", 1, ["/global"]),
+        ("enabled", "yes", ["/enabled", "boolean"]),
+        ("vllm.affinity", {"nodeAfinity": {}}, ["/vllm/affinity", "nodeAfinity"]),
+        ("gateway.affinity", {"podAffinity": {"required": []}}, ["/gateway/affinity/podAffinity", "required"]),
+        ("gateway.env", [{"name": "X", "valueFrom": {"secretRef": {}}}], ["/gateway/env/0/valueFrom", "secretRef"]),
+        (
+            "mlflow.env",
+            [{"name": "X", "valueFrom": {"secretKeyRef": {"name": "s", "keys": "k"}}}],
+            ["/mlflow/env/0/valueFrom/secretKeyRef", "keys"],
+        ),
+        ("gateway.databases.claims", [{"name": "a", "claimName": "c", "accessmode": "x"}], ["/claims/0", "accessmode"]),
         # wrong kinds and values
         ("model.version", 3, ["/model/version", "string"]),
         ("model.digest", "abc", ["/model/digest"]),
@@ -50,6 +60,11 @@ def refused(merged):
         ("vllm.podLabels", {"app.kubernetes.io/name": "x"}, ["/vllm/podLabels"]),
         ("vllm.podAnnotations", {"sense/model": "x"}, ["/vllm/podAnnotations"]),
         ("vllm", None, ["vllm"]),
+        ("vllm.podSecurityContext.runAsUser", 0, ["/vllm/podSecurityContext/runAsUser"]),
+        ("gateway.podSecurityContext.runAsUser", 0, ["/gateway/podSecurityContext/runAsUser"]),
+        ("gateway.databases.claims", [{"name": "a", "claimName": "c", "accessMode": "RWX"}], ["/claims/0/accessMode"]),
+        ("networkPolicy.mlflowPort", 0, ["/networkPolicy/mlflowPort"]),
+        ("networkPolicy.dnsPort", "5353", ["/networkPolicy/dnsPort", "integer"]),
         ("gateway.limits.rows", 0, ["/gateway/limits/rows"]),
         ("gateway.logLevel", "trace", ["/gateway/logLevel"]),
         ("gateway.databases.urls", [{"name": "a", "url": "sqlite:///x"}], ["/gateway/databases/urls/0"]),
@@ -101,6 +116,18 @@ def test_the_schema_refuses(path, value, said):
         (ONE, {"gateway.replicas": 2}, "gateway.feedback.accessMode is ReadWriteOnce with up to 2 replicas"),
         (FULL, {"gateway.feedback.accessMode": RWO}, "gateway.feedback.accessMode is ReadWriteOnce with up to 8 replicas"),
         (ONE, {"gateway.strategy": {"type": "RollingUpdate"}}, "gateway.strategy starts a pod before the old one is gone"),
+        (FULL, {"gateway.databases.claims": SALES}, "gateway.databases.claims (sales) accessMode is ReadWriteOnce with up to 8"),
+        (
+            ONE,
+            {"gateway.feedback.enabled": False, "gateway.strategy": {"type": "RollingUpdate"}},
+            "but gateway.databases.claims (sales) accessMode is ReadWriteOnce: set type Recreate",
+        ),
+        (
+            ONE,
+            {"vllm.serviceAccount.name": "one", "gateway.serviceAccount.name": "one"},
+            "vllm.serviceAccount and gateway.serviceAccount would both create one",
+        ),
+        (ONE, {"vllm.serviceAccount.name": "release-sense-gateway"}, "would both create release-sense-gateway"),
         (ONE, {"gateway.limits.execution.workers": 2}, "limits.memory is 3072Mi, but 5312Mi may be used"),
         (ONE, {"gateway.limits.execution": None}, "is 3072Mi, but 5312Mi may be used"),  # the gateway's own default
         (ONE, {"gateway.limits.concurrency": None, "gateway.resources.limits.memory": "2911Mi"}, "is 2911Mi, but 2912Mi"),
@@ -114,6 +141,7 @@ def test_the_schema_refuses(path, value, said):
         (ONE, {"httpRoute.enabled": True}, "httpRoute.enabled without httpRoute.parentRefs"),
         (FULL, {"networkPolicy.prometheus": []}, "networkPolicy.prometheus is empty"),
         (FULL, {"networkPolicy.databases": []}, "networkPolicy.databases is empty"),
+        (FULL, {"networkPolicy.vllmClients": []}, "networkPolicy.vllmClients is empty"),
     ],
 )
 def test_values_that_do_not_fit_together_are_refused(file, options, said):
@@ -123,6 +151,14 @@ def test_values_that_do_not_fit_together_are_refused(file, options, said):
 @pytest.mark.parametrize("memory", ["2912Mi", "3.1G", "1Ti", 3_100_000_000, None])
 def test_memory_that_suffices_is_taken(memory):
     assert documents(values(ONE, CHAMPION, set={"gateway.resources.limits.memory": memory}))
+
+
+@pytest.mark.parametrize("release", ["1sense", "sense.v2", "42"])
+def test_a_release_that_no_service_can_be_named_after_is_refused(release):
+    message = refused(values(ONE, CHAMPION), release)
+    assert f'release "{release}" would make a Service "{release}' in message
+    assert "set fullnameOverride" in message
+    assert documents(values(ONE, CHAMPION, set={"fullnameOverride": "sense"}), release)
 
 
 def test_without_the_champions_values_the_message_says_how_to_get_them():

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -30,24 +31,30 @@ def fetch(uri: str, into: str, needs: str, digest: str) -> None:
     clean(target.parent)
     arriving = target.parent / f".{target.name}.{os.environ['POD_NAME']}.partial"
     shutil.rmtree(arriving, ignore_errors=True)  # of this pod's last try
+    try:
+        download(uri, arriving, target, needs, digest)
+    finally:  # refused, stopped, or whole: then it is what lay around an adapter
+        shutil.rmtree(arriving, ignore_errors=True)
+
+
+def download(uri: str, arriving: Path, target: Path, needs: str, digest: str) -> None:
+    """Brings what is at `uri` to `arriving`, and from there, if it is what it should be, to `target`."""
     arriving.mkdir()
     print(f"{uri}: downloading to {target}", flush=True)
     command = [sys.executable, "-m", "mlflow", "artifacts", "download", "-u", uri, "-d", str(arriving)]
     if subprocess.run(command, check=False).returncode:
-        refuse(arriving, f"{uri}: the download failed (see above): is mlflow.trackingUri right, and does the version exist?")
+        sys.exit(f"{uri}: the download failed (see above): is mlflow.trackingUri right, and does the version exist?")
     folder = root(arriving, needs)
     if folder is None:
-        refuse(arriving, f"{uri}: there must be one {needs} in it")
+        sys.exit(f"{uri}: there must be one {needs} in it")
     found = content((folder / needs).parent) if digest else ""
     if found != digest:
-        refuse(
-            arriving,
+        sys.exit(
             f"{uri}: its SHA-256 is {found}, not {digest}: it was changed since it was published; publish it again, or set "
-            "vllm.download.verify to false",
+            "vllm.download.verify to false"
         )
     os.sync()
     place(folder, target)
-    shutil.rmtree(arriving, ignore_errors=True)  # what lay around an adapter
     print(f"{uri}: {target} is whole", flush=True)
 
 
@@ -95,11 +102,13 @@ def clean(folder: Path) -> None:
                 shutil.rmtree(left)
 
 
-def refuse(arriving: Path, reason: str) -> NoReturn:
-    """Ends the container; nothing is left of the download."""
-    shutil.rmtree(arriving, ignore_errors=True)
-    sys.exit(reason)
+def stop(*_: object) -> NoReturn:
+    """At SIGTERM, which the first process of a container would ignore: the download ends, and nothing is left of it."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    os.killpg(0, signal.SIGTERM)  # mlflow, and what it has started
+    sys.exit(143)
 
 
+signal.signal(signal.SIGTERM, stop)
 for argument in sys.argv[1:]:
     fetch(**json.loads(argument))

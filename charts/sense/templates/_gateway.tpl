@@ -35,9 +35,9 @@ backend:
     structured: {{ $gateway.structured }}
     connections: {{ int64 $gateway.connections }}
     models:
-      {{ include "sense.served" $model }}: {{ include "sense.servedConfig" (list $model.name $model) }}
+      {{ include "sense.served" $model | quote }}: {{ include "sense.servedConfig" (list $model.name $model) }}
       {{- with $model.previous }}
-      {{ include "sense.served" (dict "name" $model.name "version" .version) }}: {{ include "sense.servedConfig" (list $model.name .) }}
+      {{ include "sense.served" (dict "name" $model.name "version" .version) | quote }}: {{ include "sense.servedConfig" (list $model.name .) }}
       {{- end }}
 {{- end -}}
 
@@ -78,10 +78,35 @@ backend:
 {{- default (printf "%s-feedback" (include "sense.fullname" .)) .Values.gateway.feedback.existingClaim -}}
 {{- end -}}
 
+{{/* Claim -> its volume in the gateway's pod, as JSON. One volume a claim, however many mounts: with a second one of the same claim,
+kubelets up to 1.34 never start the pod */}}
+{{- define "sense.gatewayVolumes" -}}
+{{- $volumes := dict -}}
+{{- if .Values.gateway.feedback.enabled }}{{ $_ := set $volumes (include "sense.feedbackClaim" .) "feedback" }}{{ end -}}
+{{- range .Values.gateway.databases.claims -}}
+{{- if not (hasKey $volumes .claimName) }}{{ $_ := set $volumes .claimName (printf "database-%s" .name) }}{{ end -}}
+{{- end -}}
+{{- toJson $volumes -}}
+{{- end -}}
+
+{{/* The values by which a claim of the gateway is one node's alone, with its access mode, as JSON: a second pod, also that of a rollout,
+might wait on another node for ever */}}
+{{- define "sense.oneNode" -}}
+{{- $found := dict -}}
+{{- with .Values.gateway.feedback -}}
+{{- if and .enabled (ne .accessMode "ReadWriteMany") }}{{ $_ := set $found "gateway.feedback.accessMode" .accessMode }}{{ end -}}
+{{- end -}}
+{{- range .Values.gateway.databases.claims -}}
+{{- $mode := default "ReadWriteOnce" .accessMode -}}
+{{- if hasPrefix "ReadWriteOnce" $mode }}{{ $_ := set $found (printf "gateway.databases.claims (%s) accessMode" .name) $mode }}{{ end -}}
+{{- end -}}
+{{- toJson $found -}}
+{{- end -}}
+
 {{- define "sense.gatewayStrategy" -}}
 {{- if .Values.gateway.strategy -}}
 {{- toYaml .Values.gateway.strategy -}}
-{{- else if and .Values.gateway.feedback.enabled (ne .Values.gateway.feedback.accessMode "ReadWriteMany") -}}
+{{- else if include "sense.oneNode" . | fromJson -}}
 type: Recreate
 {{- else -}}
 type: RollingUpdate

@@ -13,12 +13,12 @@
 {{/* Labels that never change: (list $ "vllm") */}}
 {{- define "sense.selector" -}}
 {{- $root := index . 0 -}}
-app.kubernetes.io/name: {{ default $root.Chart.Name $root.Values.nameOverride | trunc 63 | trimSuffix "-" }}
-app.kubernetes.io/instance: {{ $root.Release.Name }}
+app.kubernetes.io/name: {{ default $root.Chart.Name $root.Values.nameOverride | trunc 63 | trimSuffix "-" | quote }}
+app.kubernetes.io/instance: {{ $root.Release.Name | quote }}
 app.kubernetes.io/component: {{ index . 1 }}
 {{- end -}}
 
-{{/* All labels of an object: (list $ "vllm") */}}
+{{/* All labels of an object: (list $ "vllm"), or with labels of its own, which win over commonLabels: (list $ "vllm" LABELS) */}}
 {{- define "sense.labels" -}}
 {{- $root := index . 0 -}}
 {{ include "sense.selector" . }}
@@ -26,7 +26,7 @@ app.kubernetes.io/part-of: sense
 app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ $root.Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
-{{- with $root.Values.commonLabels }}
+{{- with merge (dict) (ternary (last .) (dict) (eq (len .) 3)) $root.Values.commonLabels }}
 {{ toYaml . }}
 {{- end }}
 {{- end -}}
@@ -63,7 +63,7 @@ app.kubernetes.io/part-of: sense
 {{- define "sense.pod" -}}
 {{- $root := index . 0 -}}
 {{- $part := index $root.Values (index . 1) -}}
-serviceAccountName: {{ include "sense.serviceAccountName" . }}
+serviceAccountName: {{ include "sense.serviceAccountName" . | quote }}
 automountServiceAccountToken: false
 # a Service's environment variables (VLLM_PORT=tcp://...) would be taken for settings
 enableServiceLinks: false
@@ -82,11 +82,11 @@ securityContext:
 {{- with $root.Values.imagePullSecrets }}
 imagePullSecrets:
   {{- range . }}
-  - name: {{ . }}
+  - name: {{ . | quote }}
   {{- end }}
 {{- end }}
 {{- with $part.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- with $part.nodeSelector }}
 nodeSelector:
@@ -104,7 +104,7 @@ affinity:
 {{- if .enabled }}
 topologySpreadConstraints:
   - maxSkew: {{ int64 .maxSkew }}
-    topologyKey: {{ .topologyKey }}
+    topologyKey: {{ .topologyKey | quote }}
     whenUnsatisfiable: {{ .whenUnsatisfiable }}
     labelSelector:
       matchLabels:
@@ -149,7 +149,7 @@ apiVersion: policy/v1
 kind: PodDisruptionBudget
 metadata:
   name: {{ include "sense.fullname" $root }}-{{ index . 1 }}
-  namespace: {{ $root.Release.Namespace }}
+  namespace: {{ $root.Release.Namespace | quote }}
   labels:
     {{- include "sense.labels" . | nindent 4 }}
 spec:
@@ -170,8 +170,8 @@ spec:
 apiVersion: v1
 kind: ServiceAccount
 metadata:
-  name: {{ include "sense.serviceAccountName" . }}
-  namespace: {{ $root.Release.Namespace }}
+  name: {{ include "sense.serviceAccountName" . | quote }}
+  namespace: {{ $root.Release.Namespace | quote }}
   labels:
     {{- include "sense.labels" . | nindent 4 }}
   {{- with $account.annotations }}
@@ -191,7 +191,7 @@ apiVersion: v1
 kind: PersistentVolumeClaim
 metadata:
   name: {{ index . 2 }}
-  namespace: {{ $root.Release.Namespace }}
+  namespace: {{ $root.Release.Namespace | quote }}
   labels:
     {{- include "sense.labels" (list $root (index . 1)) | nindent 4 }}
   {{- with index . 4 }}
@@ -201,7 +201,7 @@ metadata:
 spec:
   accessModes: [{{ $claim.accessMode }}]
   {{- with $claim.storageClass }}
-  storageClassName: {{ . }}
+  storageClassName: {{ . | quote }}
   {{- end }}
   resources:
     requests:

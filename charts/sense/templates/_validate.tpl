@@ -1,12 +1,22 @@
 {{/* Values that the schema lets through and that cannot work, all told at once */}}
 {{- define "sense.validate" -}}
 {{- $wrong := concat
+  (include "sense.wrongNames" . | fromJsonArray)
   (include "sense.wrongModel" . | fromJsonArray)
   (include "sense.wrongVllm" . | fromJsonArray)
   (include "sense.wrongGateway" . | fromJsonArray)
   (include "sense.wrongNetwork" . | fromJsonArray)
 -}}
 {{- if $wrong }}{{ fail (printf "\n\nthese values cannot work:\n- %s\n" (join "\n- " $wrong)) }}{{ end -}}
+{{- end -}}
+
+{{- define "sense.wrongNames" -}}
+{{- $wrong := list -}}
+{{- $service := printf "%s-vllm" (include "sense.fullname" .) -}}
+{{- if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" $service) }}{{ $wrong = append $wrong (printf "release %q would make a Service %q, but a Service's name begins with a letter and has only a-z, 0-9 and -: set fullnameOverride, for example to sense" .Release.Name $service) }}{{ end -}}
+{{- $account := include "sense.serviceAccountName" (list . "vllm") -}}
+{{- if and .Values.vllm.serviceAccount.create .Values.gateway.serviceAccount.create (eq $account (include "sense.serviceAccountName" (list . "gateway"))) }}{{ $wrong = append $wrong (printf "vllm.serviceAccount and gateway.serviceAccount would both create %s: give each a name of its own, or set create to false in one" $account) }}{{ end -}}
+{{- toJson $wrong -}}
 {{- end -}}
 
 {{- define "sense.wrongModel" -}}
@@ -36,7 +46,7 @@
 {{- if lt (int64 $vllm.shutdownTimeoutSeconds) $model }}{{ $wrong = append $wrong (printf "vllm.shutdownTimeoutSeconds is %d, less than gateway.limits.model_s (%d): a rollout would cut answers off" (int64 $vllm.shutdownTimeoutSeconds) $model) }}{{ end -}}
 {{- $most := int64 (ternary $vllm.keda.maxReplicas $vllm.replicas $vllm.keda.enabled) -}}
 {{- with $vllm.storage.persistence -}}
-{{- if and .enabled (gt $most 1) (ne .accessMode "ReadWriteMany") }}{{ $wrong = append $wrong (printf "vllm.storage.persistence.accessMode is %s with up to %d replicas: they need ReadWriteMany, or persistence.enabled: false" .accessMode $most) }}{{ end -}}
+{{- if and .enabled (gt $most 1) (ne .accessMode "ReadWriteMany") }}{{ $wrong = append $wrong (printf "vllm.storage.persistence.accessMode is %s with up to %d replicas: they need ReadWriteMany (a claim keeps its mode: name a new one in existingClaim), or persistence.enabled: false" .accessMode $most) }}{{ end -}}
 {{- if and .enabled (ne .accessMode "ReadWriteMany") (include "sense.surges" $vllm.strategy) }}{{ $wrong = append $wrong (printf "vllm.strategy starts a pod before the old one is gone, but vllm.storage.persistence.accessMode is %s: set maxSurge to 0" .accessMode) }}{{ end -}}
 {{- end -}}
 {{- with $vllm.keda -}}
@@ -67,11 +77,10 @@
 {{- $_ := set $seen $variable .name -}}
 {{- end -}}
 {{- $most := int64 (ternary $gateway.hpa.maxReplicas $gateway.replicas $gateway.hpa.enabled) -}}
-{{- with $gateway.feedback -}}
-{{- if and .enabled (ne .accessMode "ReadWriteMany") -}}
-{{- if gt $most 1 }}{{ $wrong = append $wrong (printf "gateway.feedback.accessMode is %s with up to %d replicas: they need ReadWriteMany, or feedback.enabled: false" .accessMode $most) }}{{ end -}}
-{{- if and $gateway.strategy (include "sense.surges" $gateway.strategy) }}{{ $wrong = append $wrong (printf "gateway.strategy starts a pod before the old one is gone, but gateway.feedback.accessMode is %s: set type Recreate" .accessMode) }}{{ end -}}
-{{- end -}}
+{{- range $value, $mode := include "sense.oneNode" . | fromJson -}}
+{{- $cure := ternary "they need ReadWriteMany (a claim keeps its mode: name a new one in existingClaim), or feedback.enabled: false" "say so if the claim is ReadWriteMany or ReadOnlyMany, else take one that is" (hasPrefix "gateway.feedback" $value) -}}
+{{- if gt $most 1 }}{{ $wrong = append $wrong (printf "%s is %s with up to %d replicas: %s" $value $mode $most $cure) }}{{ end -}}
+{{- if and $gateway.strategy (include "sense.surges" $gateway.strategy) }}{{ $wrong = append $wrong (printf "gateway.strategy starts a pod before the old one is gone, but %s is %s: set type Recreate" $value $mode) }}{{ end -}}
 {{- end -}}
 {{- with dig "limits" "memory" "" $gateway.resources -}}
 {{- $has := include "sense.mebibytes" . | int64 -}}
@@ -94,6 +103,7 @@
 {{- with .Values.networkPolicy -}}
 {{- if .enabled -}}
 {{- if and $.Values.monitoring.serviceMonitor.enabled (not .prometheus) }}{{ $wrong = append $wrong "networkPolicy.prometheus is empty: Prometheus could not scrape vLLM; name its pods, or set monitoring.serviceMonitor.enabled: false" }}{{ end -}}
+{{- if and $.Values.vllm.lora.adapters (not .vllmClients) }}{{ $wrong = append $wrong "networkPolicy.vllmClients is empty: nobody could call the adapters of vllm.lora.adapters, which the gateway does not use; name the pods that call vLLM" }}{{ end -}}
 {{- if and $.Values.gateway.databases.urls (not .databases) }}{{ $wrong = append $wrong "networkPolicy.databases is empty: the gateway could not reach gateway.databases.urls; say where they are" }}{{ end -}}
 {{- end -}}
 {{- end -}}
