@@ -44,7 +44,10 @@ class Database(Protocol):
         ...
 
     def schema(self, samples: int) -> Schema:
-        """Its schema with up to `samples` values a column, never older than a minute; BackendError if it can't be read now."""
+        """Its schema with up to `samples` values a column, at most a minute old, or the last known one while it is read again.
+
+        BackendError if it can't be read now.
+        """
         ...
 
     def run(self, sqls: Sequence[str]) -> list[Outcome]:

@@ -1,5 +1,6 @@
 """The schema of a database on a server, in the form that prompts are written from."""
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,19 +19,22 @@ _SCANNED, _LONGEST = 100, 40  # rows looked at for sample values, and characters
 def reflected(server: Server, samples: int) -> tuple[Schema, Names]:
     """The tables of the default schema by name, with up to `samples` values a column; and all names that queries may use.
 
-    Views may be asked, but are not shown, as with files. Raises Lost if the server can't be asked.
+    Views may be asked, but are not shown, as with files. Sampling ends with the time limit of one statement, which a locked table
+    takes up: tables that are not reached have no values. Raises Lost if the server can't be asked.
     """
     found = server.reading(_inspected)
     if isinstance(found, Failure):
         raise Lost(found.detail)
     schema, names = found
     if samples:
-        schema = Schema(tuple(_sampled(server, table, samples) for table in schema.tables), schema.foreign_keys)
+        end = time.monotonic() + server.timeout_s
+        tables = [_sampled(server, table, samples) if time.monotonic() < end else table for table in schema.tables]
+        schema = Schema(tuple(tables), schema.foreign_keys)
     return schema, names
 
 
 def _inspected(connection: "Connection") -> tuple[Schema, Names]:
-    from sqlalchemy import inspect
+    from sqlalchemy import Integer, inspect
     from sqlalchemy.engine.reflection import ObjectKind
 
     inspector = inspect(connection)
@@ -50,8 +54,10 @@ def _inspected(connection: "Connection") -> tuple[Schema, Names]:
         if key["referred_schema"] is None and key["referred_table"] in known
         for column, other in zip(key["constrained_columns"], key["referred_columns"], strict=True)
     ]
-    every = [column["name"] for found in columns.values() for column in found]
-    return Schema(tables, tuple(dict.fromkeys(keys))), Names(by_lower_case(columns), by_lower_case(every))
+    every = [column for found in columns.values() for column in found]
+    others = {column["name"].lower() for column in every if not isinstance(column["type"], Integer)}
+    spelt = by_lower_case(column["name"] for column in every)
+    return Schema(tables, tuple(dict.fromkeys(keys))), Names(by_lower_case(columns), spelt, frozenset(spelt.keys() - others))
 
 
 def _column(connection: "Connection", column: Mapping[str, Any], primary: Mapping[str, Any]) -> Column:

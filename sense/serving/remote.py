@@ -23,7 +23,7 @@ from sense.serving.reflection import reflected
 from sense.serving.refusals import Lost
 from sense.serving.server import Server
 from sense.serving.translation import Names, translated
-from sense.sql.result import Failure, Outcome
+from sense.sql.result import Failure, Outcome, Result
 
 if TYPE_CHECKING:
     from sqlalchemy import URL
@@ -46,33 +46,43 @@ class RemoteDatabase:
         self._lost: tuple[float, Lost] | None = None
 
     def schema(self, samples: int) -> Schema:
-        """The schema as it was at most half a minute ago; BackendError if the server can't be asked."""
+        """The schema as it was at most half a minute ago, or the last known one while it is being read again.
+
+        BackendError if the server can't be asked.
+        """
         try:
             return self._reflected(samples)[0]
         except Lost as lost:
-            error = BackendError(f"the database {self.name!r} can't be read now: {lost}", _PAUSE_S)
-            error.add_note(lost.operator)
-            raise error from None
+            raise self._away(lost) from None
 
     def _reflected(self, samples: int) -> tuple[Schema, Names]:
-        """Schema and names, read by one thread at a time; Lost."""
-        with self._lock:
-            now = time.monotonic()
-            expires, schema, names = self._known.get(samples, (0.0, Schema((), ()), Names({}, {})))
-            if now < expires:
-                return schema, names
-            if self._lost is not None and now < self._lost[0]:
-                raise self._lost[1]
-            try:
-                schema, names = reflected(self._server, samples)
-            except Lost as lost:
-                self._lost = time.monotonic() + _PAUSE_S, lost
-                raise
-            self._known[samples] = time.monotonic() + _FRESH_S, schema, names
-            return schema, names
+        """Schema and names, read by one thread at a time; others have what was last known meanwhile, or wait. Lost."""
+        known = self._known.get(samples)
+        if not self._lock.acquire(blocking=known is None) and known is not None:
+            return known[1:]
+        try:
+            known = self._known.get(samples)
+            if known is None or known[0] <= time.monotonic():
+                known = self._known[samples] = self._read(samples)
+            return known[1:]
+        finally:
+            self._lock.release()
+
+    def _read(self, samples: int) -> tuple[float, Schema, Names]:
+        """What the server says, with the time until which it holds; Lost."""
+        if self._lost is not None and time.monotonic() < self._lost[0]:
+            raise self._lost[1]
+        try:
+            schema, names = reflected(self._server, samples)
+        except Exception as error:  # whatever is wrong with one database, the gateway starts and serves the others
+            lost = error if isinstance(error, Lost) else Lost(" ".join(f"{type(error).__name__}: {error}".split())[:200])
+            self._lost = time.monotonic() + _PAUSE_S, lost
+            self._known.clear()  # else they would be given out, older and older, whenever the server is asked again
+            raise lost from None
+        return time.monotonic() + _FRESH_S, schema, names
 
     def run(self, sqls: Sequence[str]) -> list[Outcome]:
-        """The outcomes, in order; once the server is away, it is not tried again for the others."""
+        """The outcomes, in order; once the server is away, it is not tried again for the others: BackendError if none has run."""
         outcomes: list[Outcome] = []
         try:
             names = self._names()
@@ -80,8 +90,15 @@ class RemoteDatabase:
                 text = translated(sql, self.dialect, names)
                 outcomes.append(text if isinstance(text, Failure) else self._server.select(text))
         except Lost as lost:
+            if not any(isinstance(outcome, Result) for outcome in outcomes):
+                raise self._away(lost) from None
             outcomes += [Failure("error", str(lost))] * (len(sqls) - len(outcomes))
         return outcomes
+
+    def _away(self, lost: Lost) -> BackendError:
+        error = BackendError(f"the database {self.name!r} can't be read now: {lost}", _PAUSE_S)
+        error.add_note(lost.operator)
+        return error
 
     def native(self, sql: str) -> str:
         """The translation that the server was given; `sql` itself, if the server has gone since."""
@@ -93,7 +110,7 @@ class RemoteDatabase:
 
     def _names(self) -> Names:
         """The names, of whichever schema was read last: they are the same with and without sample values."""
-        known = max(self._known.values(), key=lambda entry: entry[0], default=None)
+        known = max(list(self._known.values()), key=lambda entry: entry[0], default=None)
         return known[2] if known is not None and time.monotonic() < known[0] else self._reflected(0)[1]
 
     def close(self) -> None:

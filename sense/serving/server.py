@@ -8,16 +8,15 @@ result     PostgreSQL counts rows and bytes before it sends any; MySQL's rows ar
            limited by its max_allowed_packet
 """
 
-import os
-import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sense.config import ExecutionConfig
 from sense.serving.refusals import Lost, explained, for_operator
-from sense.serving.values import MIN_VALUE, plain
+from sense.serving.values import MIN_VALUE, keep_times, plain
+from sense.serving.watch import Watch
 from sense.sql.result import Failure, Outcome, Result, Value
 
 if TYPE_CHECKING:
@@ -43,9 +42,11 @@ class Server:
         from sqlalchemy import create_engine, event
 
         self.dialect = "postgresql" if url.get_backend_name() == "postgresql" else "mysql"
-        self._limits = limits
+        self._limits, self.timeout_s = limits, limits.timeout_s
         patience = limits.timeout_s + _GRACE_S
-        options: dict[str, Any] = {"connect_timeout": _CONNECT_S, "prepare_threshold": None, "application_name": "sense"}
+        # Without an encoding, a server whose own is SQL_ASCII gives bytes for text.
+        options: dict[str, Any] = {"connect_timeout": _CONNECT_S, "client_encoding": "utf8", "application_name": "sense"}
+        options["prepare_threshold"] = None
         if self.dialect == "mysql":
             options = {"connect_timeout": _CONNECT_S, "read_timeout": patience, "write_timeout": patience, "client_flag": 0}
         self.engine = create_engine(
@@ -59,8 +60,17 @@ class Server:
             pool_reset_on_return=None,  # done here, where a server that hangs is noticed
             hide_parameters=True,
         )
+        self._here = threading.local()  # .watch: the one of this thread's statement, under which a connection is made
+        event.listen(self.engine, "do_connect", self._connect)
         if self.dialect == "postgresql":
             event.listen(self.engine, "connect", lambda connection, _: setattr(connection, "read_only", True))
+            event.listen(self.engine, "connect", lambda connection, _: keep_times(connection))
+
+    def _connect(self, dialect: Any, _: object, given: Any, options: Any) -> Any:
+        """A connection of the driver's, watched before SQLAlchemy has it: that asks the server its version at once."""
+        connection = dialect.connect(*given, **options)
+        self._here.watch.over(connection)
+        return connection
 
     def close(self) -> None:
         """Closes the connections that are not in use."""
@@ -80,11 +90,13 @@ class Server:
         from sqlalchemy.exc import TimeoutError as PoolTimeout
 
         for last in (False, True):
-            watch = _Watch(self._limits.timeout_s + _GRACE_S)
+            watch = Watch(self._limits.timeout_s + _GRACE_S)
             try:
                 with self._transaction(watch) as connection:
                     return work(connection)
             except DBAPIError as error:
+                if watch.cut and not watch.started:
+                    raise Lost("it takes a connection, and then gives no answer") from None
                 if watch.cut:
                     return Failure("timeout", f"more than {self._limits.timeout_s:g} s without an answer of the server", "clock")
                 failure = explained(self.dialect, error, self._limits.timeout_s) if watch.started else None
@@ -100,10 +112,13 @@ class Server:
         raise Lost
 
     @contextmanager
-    def _transaction(self, watch: "_Watch") -> Iterator["Connection"]:
-        connection = self.engine.connect()
-        try:
-            with watch.over(connection.connection.dbapi_connection):
+    def _transaction(self, watch: Watch) -> Iterator["Connection"]:
+        self._here.watch = watch
+        with closing(watch):
+            connection = self.engine.connect()
+            try:
+                watch.started = True
+                watch.over(connection.connection.dbapi_connection)
                 try:
                     for statement in self._settings():
                         connection.exec_driver_sql(statement)
@@ -111,10 +126,11 @@ class Server:
                 finally:
                     if not connection.invalidated:
                         connection.rollback()
-        finally:
-            if watch.cut:
-                connection.invalidate()
-            connection.close()
+            finally:
+                watch.close()  # first: what it cuts later would go back to the pool
+                if watch.cut:
+                    connection.invalidate()
+                connection.close()
 
     def _settings(self) -> Sequence[str]:
         """The statements before each query; PostgreSQL's BEGIN READ ONLY goes out before the first by itself."""
@@ -122,7 +138,8 @@ class Server:
         if self.dialect == "postgresql":
             return (
                 f"SELECT set_config('statement_timeout', '{milliseconds}', true), "
-                "set_config('standard_conforming_strings', 'on', true), set_config('jit', 'off', true)",
+                "set_config('standard_conforming_strings', 'on', true), set_config('jit', 'off', true), "
+                "set_config('DateStyle', 'ISO', true), set_config('IntervalStyle', 'postgres', true)",
             )
         # What is cut off is to be an error, as recursion and texts in it are in strict mode, and concatenation by its length.
         own = f"max_statement_time = {milliseconds / 1000}, max_recursive_iterations = {_RECURSIONS}"
@@ -162,36 +179,6 @@ class Server:
                 return _too_large(f"{limits.max_rows:,} rows", "rows")
             kept.append(values)
         return Result(columns, kept)
-
-
-class _Watch:
-    """Cuts a connection that gives no answer; `started` once there is a connection."""
-
-    def __init__(self, patience_s: float) -> None:
-        self._patience_s = patience_s
-        self.cut = self.started = False
-
-    @contextmanager
-    def over(self, connection: Any) -> Iterator[None]:
-        """Watches the block; drivers that know time limits on reading (PyMySQL) have no `fileno` and need no watch."""
-        self.started = True
-        if not hasattr(connection, "fileno") or connection.closed:
-            yield
-            return
-        with socket.socket(fileno=os.dup(connection.fileno())) as line:
-            timer = threading.Timer(self._patience_s, self._cut, [line])
-            timer.daemon = True
-            timer.start()
-            try:
-                yield
-            finally:
-                timer.cancel()
-                timer.join()
-
-    def _cut(self, line: socket.socket) -> None:
-        self.cut = True
-        with suppress(OSError):
-            line.shutdown(socket.SHUT_RDWR)
 
 
 def _too_large(what: str, limit: Any) -> Failure:

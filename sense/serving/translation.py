@@ -2,10 +2,14 @@
 
 The server enforces that nothing is written. Here is refused what a read-only transaction allows and nobody should: functions that
 read files, wait, take locks or reach other machines, system catalogs, settings. So functions are those known by name to be
-harmless, and tables those of the database's own schema.
+harmless, types those of plain values, and tables those of the database's own schema.
+
+One difference remains: MySQL makes fractions where it divides integers. So `/` becomes DIV there where both sides are seen to be
+integers (numbers, COUNT, casts, columns, and what is reckoned from them); others, as of subqueries, it divides in its own way.
 """
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 
 import sqlglot
@@ -32,18 +36,30 @@ _FUNCTIONS = frozenset(
     TsOrDsDiff TimeStrToTime TimeStrToDate DateStrToDate TimeToUnix UnixToTime
     """.split()
 )
+_INTEGERS = (exp.DType.TINYINT, exp.DType.SMALLINT, exp.DType.MEDIUMINT, exp.DType.INT, exp.DType.BIGINT)
+_UNDERLINED = re.compile(r"\x1b\[\d*m")  # how sqlglot shows on a terminal where it stopped
 _REFUSED = (exp.DDL, exp.DML, exp.Command, exp.Into, exp.Lock, exp.Hint, exp.Parameter, exp.SessionParameter, exp.Placeholder)
 
-
+_TYPES = frozenset(
+    """
+    TINYINT SMALLINT MEDIUMINT INT BIGINT FLOAT DOUBLE DECIMAL TEXT TINYTEXT MEDIUMTEXT LONGTEXT CHAR NCHAR VARCHAR NVARCHAR
+    BOOLEAN DATE TIME TIMETZ DATETIME TIMESTAMP TIMESTAMPTZ
+    """.split()
+)
+_WIDEST = 1_000  # characters or digits of a type
 _LONGEST = 8_000  # characters; parsing and writing anew takes Python up to 0.05 ms for each, and other requests wait meanwhile
 
 
 @dataclass(frozen=True)
 class Names:
-    """The names of a database's tables, views and columns, each by its lower case with its spellings."""
+    """The names of a database's tables, views and columns, each by its lower case with its spellings.
+
+    `integers` are the columns, in lower case, that hold integers in every table that has them.
+    """
 
     tables: dict[str, list[str]]
     columns: dict[str, list[str]]
+    integers: frozenset[str] = frozenset()
 
 
 def by_lower_case(names: Iterable[str]) -> dict[str, list[str]]:
@@ -64,25 +80,31 @@ def translated(sql: str, dialect: str, names: Names) -> str | Failure:
     if tree is None:
         return Failure("error", f"not understood as SQLite's SQL, so that it cannot be translated for {dialect}")
     try:
-        refused = _refused(tree) or _function(tree) or _table(tree, names)
+        refused = _refused(tree) or _function(tree) or _type(tree) or _table(tree, names)
         if refused is not None:
             return refused
-        _adapt(tree, dialect, names)
+        _adapt(tree, sql, dialect, names)
         text = tree.sql(dialect=_SQLGLOT[dialect], comments=False, unsupported_level=ErrorLevel.RAISE)
         again = [statement for statement in sqlglot.parse(text, read=_SQLGLOT[dialect]) if statement is not None]
     except (SqlglotError, RecursionError, ValueError) as error:
-        return Failure("error", f"no translation for {dialect}: {' '.join(str(error).split())[:200]}")
+        said = " ".join(_UNDERLINED.sub("", str(error)).split())
+        return Failure("error", f"no translation for {dialect}: {said[:200]}")
     # The text is looked at as the server will: a fault in writing it must not make two statements of one.
     if len(again) != 1 or not isinstance(again[0], exp.Query) or _refused(again[0]) is not None:
         return Failure("rejected", f"its translation for {dialect} is not one SELECT")
     return text
 
 
-def _adapt(tree: exp.Expr, dialect: str, names: Names) -> None:
+def _adapt(tree: exp.Expr, sql: str, dialect: str, names: Names) -> None:
     """What sqlglot leaves: names are spelt as the database has them, and texts are compared without case where SQLite does so.
 
     SQLite does not mind the case of names, servers do. A name that the database does not have gets lower case everywhere.
     """
+    made = {alias.alias.lower() for alias in tree.find_all(exp.Alias)}
+    made |= {column.name.lower() for alias in tree.find_all(exp.TableAlias) for column in alias.columns}
+    _unquote(tree, sql, names.columns.keys() | made)
+    if dialect == "mysql":
+        _divide(tree, names.integers - made)
     for identifier in tree.find_all(exp.Identifier):
         of_table = isinstance(identifier.parent, (exp.Table, exp.TableAlias)) and identifier.arg_key == "this"
         of_table = of_table or (isinstance(identifier.parent, exp.Column) and identifier.arg_key == "table")
@@ -99,6 +121,33 @@ def _adapt(tree: exp.Expr, dialect: str, names: Names) -> None:
             joined = group.this.expressions[0] if isinstance(group.this, exp.Distinct) else group.this
             joined = joined.this if isinstance(joined, exp.Order) else joined
             joined.replace(exp.cast(joined.copy(), "text"))
+
+
+def _unquote(tree: exp.Expr, sql: str, columns: Set[str]) -> None:
+    """SQLite takes what stands in double quotes and is no column's name for a text, and Spider's queries are written so."""
+    for column in list(tree.find_all(exp.Column)):
+        name = column.this
+        if not column.table and name.name.lower() not in columns and sql[name.meta.get("start", 0)] == '"':
+            column.replace(exp.Literal.string(name.name))
+
+
+def _divide(tree: exp.Expr, columns: Set[str]) -> None:
+    """The divisions of integers, the inner ones first."""
+    for division in reversed(list(tree.find_all(exp.Div))):
+        if _integer(division.this, columns) and _integer(division.expression, columns):
+            division.replace(exp.IntDiv(this=division.this, expression=division.expression))
+
+
+def _integer(value: exp.Expr, columns: Set[str]) -> bool:
+    if isinstance(value, (exp.Paren, exp.Neg, exp.Sum, exp.Min, exp.Max, exp.Abs)):
+        return _integer(value.this, columns)
+    if isinstance(value, (exp.Add, exp.Sub, exp.Mul)):
+        return _integer(value.this, columns) and _integer(value.expression, columns)
+    if isinstance(value, exp.Column):
+        return value.name.lower() in columns
+    return (
+        isinstance(value, (exp.Count, exp.IntDiv)) or value.is_int or (isinstance(value, exp.Cast) and value.is_type(*_INTEGERS))
+    )
 
 
 def _collate(collate: exp.Expr) -> None:
@@ -123,6 +172,17 @@ def _function(tree: exp.Expr) -> Failure | None:
         if type(function).__name__ not in _FUNCTIONS:
             name = function.name if isinstance(function, exp.Anonymous) else function.sql_name()
             return Failure("rejected", f"the function {name[:60]} is not among those that may be used on a server")
+    return None
+
+
+def _type(tree: exp.Expr) -> Failure | None:
+    """Other types tell names out of system catalogs (regclass), may be of anybody's making, or make long texts of short ones."""
+    for kind in [*(cast.args["to"] for cast in tree.find_all(exp.Cast)), *tree.find_all(exp.DataType)]:
+        known = isinstance(kind, exp.DataType) and kind.this.name in _TYPES and not kind.args.get("collate")
+        if not known or not all(size.name.isdecimal() and int(size.name) <= _WIDEST for size in kind.expressions):
+            return Failure(
+                "rejected", f"the type {kind.sql(dialect='sqlite')[:60]} is not among those that may be used on a server"
+            )
     return None
 
 

@@ -2,7 +2,7 @@
 
 import json
 import math
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -14,11 +14,19 @@ _LARGEST = (1 << 63) - 1  # integers beyond it are floating-point numbers in SQL
 _EXACT = 1 << 53  # integers beyond it are not exact in a JSON reader that knows floating-point numbers alone
 
 
+def keep_times(connection: Any) -> None:
+    """Has psycopg hand on PostgreSQL's texts of times: Python has no form for infinity, years BC, 24:00 and months."""
+    from psycopg.types.string import TextLoader
+
+    for kind in ("date", "time", "timetz", "timestamp", "timestamptz", "interval"):
+        connection.adapters.register_loader(kind, TextLoader)
+
+
 def plain(value: Any) -> Value:
     """A driver's value as one of SQLite's five kinds.
 
     A decimal without digits behind the point becomes an integer, any other the nearest floating-point number. Dates and
-    times become ISO text with a space in the middle, NaN and all that is no number become text.
+    times become ISO text with a space in the middle, spans of time [-]HH:MM:SS, NaN and all that is no number become text.
     """
     if value is None or isinstance(value, (str, bytes)):
         return value
@@ -44,9 +52,18 @@ def _text(value: Any) -> str:
         return value.isoformat(" ")
     if isinstance(value, (date, time)):
         return value.isoformat()
+    if isinstance(value, timedelta):
+        return _clock(value)
     if isinstance(value, (list, dict, tuple)):
         return json.dumps(value, ensure_ascii=False, default=str)
     return str(value)
+
+
+def _clock(span: timedelta) -> str:
+    """As MySQL writes a TIME, which can be negative and longer than a day."""
+    seconds, microseconds = divmod(abs(span) // timedelta(microseconds=1), 1_000_000)
+    text = f"{'-' if span < timedelta() else ''}{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+    return f"{text}.{microseconds:06}" if microseconds else text
 
 
 def cell(value: Value) -> Cell:

@@ -1,0 +1,205 @@
+"""PostgreSQL servers that die, keep silent, lock their tables, or hold what Python has no form for."""
+
+import socket
+import threading
+import time
+from contextlib import closing, contextmanager
+
+import pytest
+
+from sense.config import DatabasesConfig
+from sense.serving.backend import BackendError
+from sense.serving.databases import Catalog
+from sense.serving.remote import connected
+from sense.sql.execute import Failure, Result
+from tests.serving.postgres import Postgres
+from tests.serving.shops import LIMITS
+
+_LOST = "the database server cannot be reached"
+
+
+@pytest.fixture(scope="module")
+def postgres():
+    server = Postgres()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def shop(postgres, monkeypatch):
+    monkeypatch.setenv("SHOP_URL", postgres.url())
+    found = connected("shop", "SHOP_URL", LIMITS)
+    yield found
+    found.close()
+
+
+@contextmanager
+def locked(postgres, *tables):
+    """Nobody else can read the tables meanwhile."""
+    with postgres.connection() as connection, connection.transaction():
+        connection.execute(f"LOCK TABLE {', '.join(tables)} IN ACCESS EXCLUSIVE MODE")
+        yield
+
+
+def test_what_has_run_before_the_server_went_is_kept(postgres, shop, monkeypatch):
+    select, asked = shop._server.select, []
+
+    def dies_after_one(text):
+        if asked:
+            postgres.stop()
+        asked.append(text)
+        return select(text)
+
+    monkeypatch.setattr(shop._server, "select", dies_after_one)
+    try:
+        outcomes = shop.run(["SELECT 1", "SELECT 2", "SELECT 3"])
+    finally:
+        postgres.start()
+    assert outcomes == [Result(("?column?",), [(1,)]), Failure("error", _LOST), Failure("error", _LOST)]
+
+
+def test_a_database_without_an_encoding_is_read_as_utf8(postgres, monkeypatch):
+    with postgres.connection("postgres") as connection:
+        connection.execute("CREATE DATABASE ascii ENCODING 'SQL_ASCII' TEMPLATE template0 LOCALE 'C'")
+    with postgres.connection("ascii") as connection:
+        connection.execute(
+            "CREATE TABLE town(name text); INSERT INTO town VALUES ('Ghent'), (convert_from('\\xc385626f', 'UTF8'))"
+        )
+    monkeypatch.setenv("ASCII_URL", postgres.url().replace("/shop", "/ascii"))
+    with closing(Catalog(DatabasesConfig(folders=[], urls={"ascii": "ASCII_URL"}), LIMITS)) as found:
+        assert found.away == []
+        assert found.get("ascii").schema(2).tables[0].columns[0].samples == ("Ghent", "Åbo")
+        assert found.get("ascii").run(["SELECT name FROM town WHERE name <> 'Ghent'"])[0].rows == [("Åbo",)]
+
+
+def test_an_error_that_nobody_expected_does_not_end_the_start(postgres, monkeypatch):
+    def broken(server, samples):
+        raise TypeError("expected string or bytes-like\nobject")
+
+    monkeypatch.setattr("sense.serving.remote.reflected", broken)
+    monkeypatch.setenv("SHOP_URL", postgres.url())
+    with closing(Catalog(DatabasesConfig(folders=[], urls={"shop": "SHOP_URL"}), LIMITS)) as found:
+        assert found.away == [
+            f"shop: the database 'shop' can't be read now: {_LOST}: TypeError: expected string or bytes-like object"
+        ]
+
+
+def test_times_come_as_postgresql_writes_them(postgres, shop, monkeypatch):
+    kinds = {
+        "a": ("date", "infinity", "infinity"),
+        "b": ("date", "0044-03-15 BC", "0044-03-15 BC"),
+        "c": ("time", "24:00", "24:00:00"),
+        "d": ("timestamp", "-infinity", "-infinity"),
+        "e": ("timestamptz", "2024-01-02 03:04:05.5+02", "2024-01-02 01:04:05.5+00"),
+        "f": ("timetz", "01:02:03+00", "01:02:03+00"),
+        "g": ("interval", "1 mon", "1 mon"),
+        "h": ("interval", "1 year 2 mons -3 days 04:05:06.7", "1 year 2 mons -3 days +04:05:06.7"),
+        "i": ("date[]", "{2024-01-02,infinity}", '["2024-01-02", "infinity"]'),
+        "j": ("date", "2024-12-31", "2024-12-31"),
+    }
+    with postgres.connection() as connection:
+        connection.execute("ALTER DATABASE shop SET DateStyle = 'German'")
+        connection.execute("ALTER DATABASE shop SET IntervalStyle = 'iso_8601'")
+        connection.execute("ALTER DATABASE shop SET TimeZone = 'UTC'")
+        connection.execute(f"CREATE TABLE moment({', '.join(f'{name} {kind}' for name, (kind, _, _) in kinds.items())})")
+        connection.execute(
+            f"INSERT INTO moment VALUES ({', '.join(['%s'] * len(kinds))})", [given for _, given, _ in kinds.values()]
+        )
+    expected = tuple(text for _, _, text in kinds.values())
+    try:
+        (outcome,) = shop.run(["SELECT * FROM moment"])
+        (moment,) = [table for table in shop.schema(1).tables if table.name == "moment"]
+    finally:
+        with postgres.connection() as connection:
+            connection.execute("DROP TABLE moment")
+            connection.execute("ALTER DATABASE shop RESET ALL")
+    assert outcome == Result(tuple(kinds), [expected])
+    assert [column.samples for column in moment.columns] == [(text,) for text in expected]
+
+
+def silent_after_login():
+    """A socket that lets everybody in as PostgreSQL does, and never says another word."""
+
+    def serve():
+        while True:
+            try:
+                line, _ = server.accept()
+            except OSError:
+                return
+            lines.append(line)
+            while line.recv(8, socket.MSG_WAITALL)[4:] in (b"\x04\xd2\x16\x2f", b"\x04\xd2\x16\x30"):  # may it be encrypted?
+                line.sendall(b"N")
+            line.sendall(b"R\0\0\0\x08\0\0\0\0" + b"Z\0\0\0\x05I")  # AuthenticationOk, ReadyForQuery
+
+    server, lines = socket.create_server(("127.0.0.1", 0)), []
+    threading.Thread(target=serve, daemon=True).start()
+    return server, lines
+
+
+def test_a_server_that_falls_silent_after_the_login_is_given_up(monkeypatch):
+    server, lines = silent_after_login()
+    monkeypatch.setenv("SHOP_URL", f"postgresql://me:hush@127.0.0.1:{server.getsockname()[1]}/shop")
+    found = connected("shop", "SHOP_URL", LIMITS)
+    told = []
+
+    def ask():
+        with pytest.raises(BackendError) as caught:
+            found.schema(0)
+        told.extend(caught.value.__notes__)
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(30)  # without the watch it would be for ever
+    assert told == ["it takes a connection, and then gives no answer"]
+    assert len(lines) == 1  # it was not tried a second time
+    found.close()
+    for line in (server, *lines):
+        line.close()
+
+
+def test_locked_tables_have_no_samples_and_take_one_time_limit(postgres, shop):
+    with locked(postgres, "customer", "kinds", "sale"):
+        began = time.monotonic()
+        schema = shop.schema(2)
+        took = time.monotonic() - began
+    assert [table.name for table in schema.tables] == ["customer", "kinds", "sale"]
+    assert {column.samples for table in schema.tables for column in table.columns} == {()}
+    assert took < 2 * LIMITS.execution.timeout_s
+
+
+def test_while_a_schema_is_read_again_the_last_known_one_holds(postgres, shop, monkeypatch):
+    from sense.serving import remote
+
+    first, read = shop.schema(0), remote.reflected
+    reading, go_on = threading.Event(), threading.Event()
+
+    def slowly(server, samples):
+        reading.set()
+        assert go_on.wait(60)
+        return read(server, samples)
+
+    monkeypatch.setattr(remote, "reflected", slowly)
+    monkeypatch.setattr(shop, "_known", {0: (0.0, *shop._known[0][1:])})  # as after its time to live
+    found = []
+    refresh = threading.Thread(target=lambda: found.append(shop.schema(3)))
+    refresh.start()
+    assert reading.wait(60)
+    assert shop.schema(0) is first
+    assert shop.run(["SELECT count(*) FROM sale"])[0].rows == [(3,)]
+    go_on.set()
+    refresh.join()
+    assert found[0].tables[0].columns[0].samples == ("1", "2", "3")
+    assert shop.schema(0) == first
+    assert shop.schema(0) is not first
+
+
+def test_a_schema_that_could_not_be_read_again_is_known_no_more(postgres, shop):
+    shop.schema(0)
+    shop._known[0] = (0.0, *shop._known[0][1:])
+    postgres.stop()
+    try:
+        with pytest.raises(BackendError):
+            shop.schema(0)
+    finally:
+        postgres.start()
+    assert shop._known == {}  # nothing old to give out while the server is asked again
