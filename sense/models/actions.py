@@ -20,7 +20,7 @@ def listed(options: argparse.Namespace) -> None:
     except InputError:  # versions of earlier days only: show what publish would decide by unless told otherwise
         dataset = config.PublishConfig().gate
     aliases = _aliases(options.model)
-    moves = sorted((move for one in versions for move in tracking.moves.history(one)), key=lambda move: move.at)
+    moves = _decisions(versions)
     rows = [_row(options.model, version, aliases.get(version.version, []), dataset, moves) for version in versions]
     if options.json:
         print(json.dumps({"name": options.model, "set": dataset, "versions": rows}, indent=2))
@@ -51,11 +51,15 @@ def _row(
     }
 
 
+def _decisions(versions: Sequence[tracking.Version]) -> list[tracking.moves.Move]:
+    """What was decided about any of the versions, the first first."""
+    return sorted((move for one in versions for move in tracking.moves.history(one)), key=lambda move: move.at)
+
+
 def shown(options: argparse.Namespace) -> None:
     """One version: tags, decisions about it, its whole card."""
     name, version = reference.version(options.version, options.model)
-    everything = [move for one in tracking.versions.list_versions(name) for move in tracking.moves.history(one)]
-    concerned = [move for move in everything if version.version in (move.version, move.before)]
+    moves = _decisions(tracking.versions.list_versions(name))
     card = tracking.files.read(tracking.files.repository(name, version.version), "model/README.md") or version.card
     found = {
         "name": name,
@@ -65,7 +69,7 @@ def shown(options: argparse.Namespace) -> None:
         "run_id": version.run_id,
         "model_id": version.model_id,
         "tags": {key: value for key, value in sorted(version.tags.items()) if not key.startswith("sense.promotion.")},
-        "history": [asdict(move) for move in sorted(concerned, key=lambda move: move.at)],
+        "history": [asdict(move) for move in moves if version.version in (move.version, move.before)],
         "card": card,
     }
     if options.json:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sense.errors import InputError, UserError
-from sense.models import comparison, reference, values
+from sense.models import comparison, reference
 from sense.models.comparison import Compared
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def weigh(name: str, new: "Version", champion: "Version | None", terms: Terms) -
     if terms.latency_budget_s is not None:
         refusals += filter(None, [gate.late(new.version, new.tags, terms.latency_budget_s)])
     compared = None if champion is None else comparison.compare(name, champion, new, dataset)[0]
-    values.resolved(name, new.version)
+    reference.resolved(name, new.version)
     return Weighed(decision, dataset, compared, refusals)
 
 
@@ -119,7 +119,7 @@ def rollback(name: str, terms: Terms) -> "Move":
     champion, previous = aliases.get("champion"), aliases.get("previous")
     if previous is None or previous == champion:
         raise InputError(f"{name}: there is no previous version to go back to; choose one: sense models promote VERSION")
-    values.resolved(name, previous)
+    reference.resolved(name, previous)
     move = tracking.moves.Move(
         action="rollback",
         version=previous,

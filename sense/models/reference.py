@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sense.errors import InputError
 
 if TYPE_CHECKING:
-    from sense.tracking import Version
+    from sense.tracking import Resolved, Version
     from sense.tracking.gate import Standing
 
 _SET = re.compile(r"sense\.eval\.(.+)\.digest")
@@ -28,6 +28,16 @@ def version(text: str, model: str) -> tuple[str, "Version"]:
 
     name, which = parsed(text, model)
     return name, tracking.versions.find(name, which)
+
+
+def resolved(name: str, version: str) -> "Resolved":
+    """A version that can be deployed; InputError if its files are gone or carry no digest."""
+    from sense import tracking
+
+    found = tracking.resolve(f"models:/{name}/{version}")
+    if not found.digest:
+        raise InputError(f"{name} version {version}: carries no digest of its files; register it by `sense publish`")
+    return found
 
 
 def sets(found: "Version") -> list[str]:

@@ -148,7 +148,6 @@ def _plain(value: str, longest: int | None = 300) -> Text:
 def _table(*columns: str, title: str = "") -> Table:
     table = Table(box=SIMPLE_HEAD, title=Text(title, style="bold") if title else None, title_justify="left", pad_edge=False)
     for column in columns:
-        words = column in ("tag", "value", "aliases", "questions", "what", "by", "when (UTC)", "why")
-        wide = column in ("value", "why")
-        table.add_column(column, justify="left" if words else "right", overflow="fold", no_wrap=not wide)
+        words = column in ("tag", "value", "aliases", "questions")
+        table.add_column(column, justify="left" if words else "right", overflow="fold", no_wrap=column != "value")
     return table

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sense import console
 from sense.errors import InputError
+from sense.models import reference
 
 if TYPE_CHECKING:
     from sense.tracking import Resolved
@@ -24,23 +25,13 @@ def values(name: str, which: str) -> str:
     other = before if found == champion else champion
     if other == found:
         other = None
-    lines = ["model:", *_version(resolved(name, found), "  ", name)]
+    lines = ["model:", *_version(reference.resolved(name, found), "  ", name)]
     try:
-        lines += ["  previous: null"] if other is None else ["  previous:", *_version(resolved(name, other), "    ")]
+        lines += ["  previous: null"] if other is None else ["  previous:", *_version(reference.resolved(name, other), "    ")]
     except InputError as error:
         console.say(f"{error}; previous is left empty")
         lines.append("  previous: null")
     return "\n".join(lines) + "\n"
-
-
-def resolved(name: str, version: str) -> "Resolved":
-    """A version that can be deployed; InputError if its files are gone or carry no digest."""
-    from sense import tracking
-
-    found = tracking.resolve(f"models:/{name}/{version}")
-    if not found.digest:
-        raise InputError(f"{name} version {version}: carries no digest of its files; register it by `sense publish`")
-    return found
 
 
 def _version(found: "Resolved", margin: str, name: str = "") -> Iterator[str]:

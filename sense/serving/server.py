@@ -42,7 +42,7 @@ class Server:
         from sqlalchemy import create_engine, event
 
         self.dialect = "postgresql" if url.get_backend_name() == "postgresql" else "mysql"
-        self._limits, self.timeout_s = limits, limits.timeout_s
+        self._limits = limits
         patience = limits.timeout_s + _GRACE_S
         # Without an encoding, a server whose own is SQL_ASCII gives bytes for text.
         options: dict[str, Any] = {"connect_timeout": _CONNECT_S, "client_encoding": "utf8", "application_name": "sense"}
@@ -71,6 +71,11 @@ class Server:
         connection = dialect.connect(*given, **options)
         self._here.watch.over(connection)
         return connection
+
+    @property
+    def timeout_s(self) -> float:
+        """Seconds that one statement may take."""
+        return self._limits.timeout_s
 
     def close(self) -> None:
         """Closes the connections that are not in use."""

@@ -1,7 +1,6 @@
 """The files of a registered version: read, or taken to this machine whole or not at all."""
 
 import fcntl
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -104,7 +103,7 @@ def _reached(stored: Any) -> Iterator[None]:
     except (SenseError, MlflowException):
         raise
     except Exception as error:
-        place = re.sub(r"//[^/]*@", "//", str(stored.artifact_uri))
+        place = store.shown(uri=str(stored.artifact_uri))
         what = store.shown(" ".join(str(error).split()))[:300]
         raise EndpointError(
             f"the artifacts at {place}: {type(error).__name__}: {what}; check that their store runs and the credentials for it "

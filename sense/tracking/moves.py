@@ -75,10 +75,8 @@ def carry_out(name: str, move: Move) -> None:
     noted = json.dumps({"move": asdict(move), "previous": known.get("previous")}, ensure_ascii=False)
     client.set_registered_model_tag(name, _NOTE, noted)
     time.sleep(_SETTLE_S)
-    if versions.aliases(name).get("champion") != move.before:
+    if versions.aliases(name).get("champion") != move.before or _noted(client, name) != noted:
         _forget(client, name, noted)
-        raise overtaken
-    if _noted(client, name) != noted:
         raise overtaken
     if move.before is not None:
         client.set_registered_model_alias(name, "previous", move.before)

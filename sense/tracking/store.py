@@ -52,9 +52,9 @@ def _brief(error: Exception) -> str:
     return first if reason is None else f"the server cannot be reached: {reason[1]}"
 
 
-def shown(text: str | None = None) -> str:
-    """The store's address, or a text that repeats it, without the user and password that may stand in it."""
-    uri = config.tracking_uri()
+def shown(text: str | None = None, uri: str | None = None) -> str:
+    """The store's address or `uri`, or a text that repeats it, without the user and password that may stand in it."""
+    uri = uri or config.tracking_uri()
     # not by urlsplit: a password with an unquoted # or / would end the address for it
     hidden = "" if uri.startswith(("sqlite:", "file:")) else uri.partition("://")[2].rpartition("@")[0]
     text = uri if text is None else text

@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 
+from sense.serving.remote import RemoteDatabase, connected
 from tests.serving.model_server import ModelServer
+from tests.serving.postgres import Postgres
 from tests.serving.running import Running, settings
+from tests.serving.shops import LIMITS
 
 SHOP = """
 CREATE TABLE item(id INTEGER PRIMARY KEY, name TEXT, price REAL);
@@ -28,6 +31,23 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with closing(sqlite3.connect(folder / "shop" / "shop.sqlite")) as connection:
         connection.executescript(SHOP)
     return folder
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL with the shop; skipped where there is none."""
+    server = Postgres()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def remote_shop(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> Iterator[RemoteDatabase]:
+    """The shop on it, as the gateway has it."""
+    monkeypatch.setenv("SHOP_URL", postgres.url())
+    found = connected("shop", "SHOP_URL", LIMITS)
+    yield found
+    found.close()
 
 
 @pytest.fixture

@@ -33,21 +33,6 @@ ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)"
 
 
 @pytest.fixture(scope="module")
-def postgres():
-    server = Postgres()
-    yield server
-    server.close()
-
-
-@pytest.fixture
-def shop(postgres, monkeypatch):
-    monkeypatch.setenv("SHOP_URL", postgres.url())
-    found = connected("shop", "SHOP_URL", LIMITS)
-    yield found
-    found.close()
-
-
-@pytest.fixture(scope="module")
 def mysql():
     from sqlalchemy import create_engine
 
@@ -202,36 +187,36 @@ def test_optimizer_hints_and_executable_comments_are_not_passed_on(either):
         ("SELECT query_to_xml('INSERT INTO sale VALUES (9)', true, true, '')", "error"),
     ],
 )
-def test_postgresql_itself_refuses_what_a_translation_might_let_through(shop, postgres, sql, verdict):
-    outcome = shop._server.select(sql)
+def test_postgresql_itself_refuses_what_a_translation_might_let_through(remote_shop, postgres, sql, verdict):
+    outcome = remote_shop._server.select(sql)
     assert getattr(outcome, "verdict", "ran") == verdict, outcome
     with postgres.connection() as connection:
         assert connection.execute("SELECT count(*) FROM sale").fetchone() == (3,)
         assert connection.execute("SELECT count(*) FROM pg_largeobject_metadata").fetchone() == (0,)
         assert connection.execute("SELECT is_called FROM counter").fetchone() == (False,)
         assert connection.execute("SELECT to_regclass('stolen') IS NULL").fetchone() == (True,)
-    refused = shop._server.reading(lambda connection: connection.exec_driver_sql("DELETE FROM sale"))
+    refused = remote_shop._server.reading(lambda connection: connection.exec_driver_sql("DELETE FROM sale"))
     assert refused == Failure("rejected", "cannot execute DELETE in a read-only transaction")
-    assert shop._server.select("SELECT pg_sleep(100)").verdict == "timeout"
+    assert remote_shop._server.select("SELECT pg_sleep(100)").verdict == "timeout"
 
 
 def test_mysql_itself_refuses_to_write(mysql, monkeypatch):
     monkeypatch.setenv("SHOP_URL", mysql)
-    shop = connected("shop", "SHOP_URL", LIMITS)
+    remote_shop = connected("shop", "SHOP_URL", LIMITS)
     for sql, verdict in [
         ("DELETE FROM sale", "rejected"),
         ("SELECT 1; DELETE FROM sale", "error"),
         ("SELECT sleep(100)", "timeout"),
         ("DO 1", "rejected"),
     ]:
-        outcome = shop._server.select(sql)
+        outcome = remote_shop._server.select(sql)
         assert getattr(outcome, "verdict", "ran") == verdict, (sql, outcome)
-    assert shop.run(["SELECT count(*) FROM sale"])[0].rows == [(3,)]
-    shop.close()
+    assert remote_shop.run(["SELECT count(*) FROM sale"])[0].rows == [(3,)]
+    remote_shop.close()
 
 
-def test_values_are_what_sqlite_would_give(shop):
-    (outcome,) = shop.run(["SELECT * FROM kinds ORDER BY id"])
+def test_values_are_what_sqlite_would_give(remote_shop):
+    (outcome,) = remote_shop.run(["SELECT * FROM kinds ORDER BY id"])
     assert outcome.rows[0] == (
         1,
         "2024-01-02 03:04:05",
@@ -260,8 +245,8 @@ def test_an_answer_gives_the_sql_as_the_server_was_given_it(monkeypatch, postgre
     assert "2 candidates ran read-only on shop, translated for postgresql, within 1 s" in found.explanation
 
 
-def test_native_is_what_the_server_was_given(shop):
-    assert shop.native("SELECT Name FROM Customer LIMIT 1") == 'SELECT "Name" FROM "customer" LIMIT 1'
+def test_native_is_what_the_server_was_given(remote_shop):
+    assert remote_shop.native("SELECT Name FROM Customer LIMIT 1") == 'SELECT "Name" FROM "customer" LIMIT 1'
 
 
 def test_outcomes_are_in_order(either):
@@ -274,25 +259,25 @@ def test_outcomes_are_in_order(either):
     ]
 
 
-def test_a_server_that_restarts_is_asked_again(postgres, shop):
-    assert shop.run(["SELECT 1"])[0].rows == [(1,)]
+def test_a_server_that_restarts_is_asked_again(postgres, remote_shop):
+    assert remote_shop.run(["SELECT 1"])[0].rows == [(1,)]
     postgres.stop()
     with pytest.raises(BackendError, match="'shop' can't be read now: the database server cannot be reached") as caught:
-        shop.run(["SELECT 1", "SELECT 2"])
+        remote_shop.run(["SELECT 1", "SELECT 2"])
     assert caught.value.retry_after_s == 2
     postgres.start()
-    assert shop.run(["SELECT 1"])[0].rows == [(1,)]
+    assert remote_shop.run(["SELECT 1"])[0].rows == [(1,)]
 
 
-def test_a_server_that_hangs_is_cut_off(postgres, shop):
-    assert shop.run(["SELECT 1"])[0].rows == [(1,)]
+def test_a_server_that_hangs_is_cut_off(postgres, remote_shop):
+    assert remote_shop.run(["SELECT 1"])[0].rows == [(1,)]
     postgres.freeze()
     try:
         with pytest.raises(BackendError, match="cannot be reached"):
-            shop.run(["SELECT 1", "SELECT 2", "SELECT 3"])
+            remote_shop.run(["SELECT 1", "SELECT 2", "SELECT 3"])
     finally:
         postgres.freeze("CONT")
-    assert shop.run(["SELECT 1"])[0].rows == [(1,)]
+    assert remote_shop.run(["SELECT 1"])[0].rows == [(1,)]
 
 
 def test_a_dead_server_is_listed_and_says_nothing_of_itself(monkeypatch, postgres, tmp_path):
@@ -301,15 +286,15 @@ def test_a_dead_server_is_listed_and_says_nothing_of_itself(monkeypatch, postgre
     found = Catalog(DatabasesConfig(folders=[str(tmp_path)], urls={"shop": "SHOP_URL"}), LIMITS)
     assert (found.names(), found.check()) == (["file", "shop"], [])
     postgres.stop()
-    shop = found.get("shop")
-    shop._known.clear()  # as after its time to live
+    remote_shop = found.get("shop")
+    remote_shop._known.clear()  # as after its time to live
     assert found.check() == ["shop"]
     with pytest.raises(BackendError) as caught:
-        shop.schema(0)
+        remote_shop.schema(0)
     assert caught.value.reason == "the database 'shop' can't be read now: the database server cannot be reached"
     assert found.get("file").run(["SELECT 1"])[0].rows == [(1,)]
     postgres.start()
-    shop._lost = None  # as after the pause
+    remote_shop._lost = None  # as after the pause
     assert found.check() == []
     found.close()
 
@@ -406,6 +391,6 @@ def test_a_url_may_not_take_a_files_name(monkeypatch, tmp_path, postgres):
         Catalog(DatabasesConfig(folders=[str(tmp_path)], urls={"shop": "SHOP_URL"}), LIMITS)
 
 
-def test_a_database_on_a_server_is_a_remote_database(shop):
-    assert isinstance(shop, RemoteDatabase)
-    assert shop.dialect == "postgresql"
+def test_a_database_on_a_server_is_a_remote_database(remote_shop):
+    assert isinstance(remote_shop, RemoteDatabase)
+    assert remote_shop.dialect == "postgresql"

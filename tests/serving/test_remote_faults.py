@@ -12,25 +12,9 @@ from sense.serving.backend import BackendError
 from sense.serving.databases import Catalog
 from sense.serving.remote import connected
 from sense.sql.execute import Failure, Result
-from tests.serving.postgres import Postgres
 from tests.serving.shops import LIMITS
 
 _LOST = "the database server cannot be reached"
-
-
-@pytest.fixture(scope="module")
-def postgres():
-    server = Postgres()
-    yield server
-    server.close()
-
-
-@pytest.fixture
-def shop(postgres, monkeypatch):
-    monkeypatch.setenv("SHOP_URL", postgres.url())
-    found = connected("shop", "SHOP_URL", LIMITS)
-    yield found
-    found.close()
 
 
 @contextmanager
@@ -41,8 +25,8 @@ def locked(postgres, *tables):
         yield
 
 
-def test_what_has_run_before_the_server_went_is_kept(postgres, shop, monkeypatch):
-    select, asked = shop._server.select, []
+def test_what_has_run_before_the_server_went_is_kept(postgres, remote_shop, monkeypatch):
+    select, asked = remote_shop._server.select, []
 
     def dies_after_one(text):
         if asked:
@@ -50,9 +34,9 @@ def test_what_has_run_before_the_server_went_is_kept(postgres, shop, monkeypatch
         asked.append(text)
         return select(text)
 
-    monkeypatch.setattr(shop._server, "select", dies_after_one)
+    monkeypatch.setattr(remote_shop._server, "select", dies_after_one)
     try:
-        outcomes = shop.run(["SELECT 1", "SELECT 2", "SELECT 3"])
+        outcomes = remote_shop.run(["SELECT 1", "SELECT 2", "SELECT 3"])
     finally:
         postgres.start()
     assert outcomes == [Result(("?column?",), [(1,)]), Failure("error", _LOST), Failure("error", _LOST)]
@@ -84,7 +68,7 @@ def test_an_error_that_nobody_expected_does_not_end_the_start(postgres, monkeypa
         ]
 
 
-def test_times_come_as_postgresql_writes_them(postgres, shop, monkeypatch):
+def test_times_come_as_postgresql_writes_them(postgres, remote_shop, monkeypatch):
     kinds = {
         "a": ("date", "infinity", "infinity"),
         "b": ("date", "0044-03-15 BC", "0044-03-15 BC"),
@@ -107,8 +91,8 @@ def test_times_come_as_postgresql_writes_them(postgres, shop, monkeypatch):
         )
     expected = tuple(text for _, _, text in kinds.values())
     try:
-        (outcome,) = shop.run(["SELECT * FROM moment"])
-        (moment,) = [table for table in shop.schema(1).tables if table.name == "moment"]
+        (outcome,) = remote_shop.run(["SELECT * FROM moment"])
+        (moment,) = [table for table in remote_shop.schema(1).tables if table.name == "moment"]
     finally:
         with postgres.connection() as connection:
             connection.execute("DROP TABLE moment")
@@ -157,20 +141,20 @@ def test_a_server_that_falls_silent_after_the_login_is_given_up(monkeypatch):
         line.close()
 
 
-def test_locked_tables_have_no_samples_and_take_one_time_limit(postgres, shop):
+def test_locked_tables_have_no_samples_and_take_one_time_limit(postgres, remote_shop):
     with locked(postgres, "customer", "kinds", "sale"):
         began = time.monotonic()
-        schema = shop.schema(2)
+        schema = remote_shop.schema(2)
         took = time.monotonic() - began
     assert [table.name for table in schema.tables] == ["customer", "kinds", "sale"]
     assert {column.samples for table in schema.tables for column in table.columns} == {()}
     assert took < 2 * LIMITS.execution.timeout_s
 
 
-def test_while_a_schema_is_read_again_the_last_known_one_holds(postgres, shop, monkeypatch):
+def test_while_a_schema_is_read_again_the_last_known_one_holds(postgres, remote_shop, monkeypatch):
     from sense.serving import remote
 
-    first, read = shop.schema(0), remote.reflected
+    first, read = remote_shop.schema(0), remote.reflected
     reading, go_on = threading.Event(), threading.Event()
 
     def slowly(server, samples):
@@ -179,27 +163,27 @@ def test_while_a_schema_is_read_again_the_last_known_one_holds(postgres, shop, m
         return read(server, samples)
 
     monkeypatch.setattr(remote, "reflected", slowly)
-    monkeypatch.setattr(shop, "_known", {0: (0.0, *shop._known[0][1:])})  # as after its time to live
+    monkeypatch.setattr(remote_shop, "_known", {0: (0.0, *remote_shop._known[0][1:])})  # as after its time to live
     found = []
-    refresh = threading.Thread(target=lambda: found.append(shop.schema(3)))
+    refresh = threading.Thread(target=lambda: found.append(remote_shop.schema(3)))
     refresh.start()
     assert reading.wait(60)
-    assert shop.schema(0) is first
-    assert shop.run(["SELECT count(*) FROM sale"])[0].rows == [(3,)]
+    assert remote_shop.schema(0) is first
+    assert remote_shop.run(["SELECT count(*) FROM sale"])[0].rows == [(3,)]
     go_on.set()
     refresh.join()
     assert found[0].tables[0].columns[0].samples == ("1", "2", "3")
-    assert shop.schema(0) == first
-    assert shop.schema(0) is not first
+    assert remote_shop.schema(0) == first
+    assert remote_shop.schema(0) is not first
 
 
-def test_a_schema_that_could_not_be_read_again_is_known_no_more(postgres, shop):
-    shop.schema(0)
-    shop._known[0] = (0.0, *shop._known[0][1:])
+def test_a_schema_that_could_not_be_read_again_is_known_no_more(postgres, remote_shop):
+    remote_shop.schema(0)
+    remote_shop._known[0] = (0.0, *remote_shop._known[0][1:])
     postgres.stop()
     try:
         with pytest.raises(BackendError):
-            shop.schema(0)
+            remote_shop.schema(0)
     finally:
         postgres.start()
-    assert shop._known == {}  # nothing old to give out while the server is asked again
+    assert remote_shop._known == {}  # nothing old to give out while the server is asked again
