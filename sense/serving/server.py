@@ -62,6 +62,7 @@ class Server:
         )
         self._here = threading.local()  # .watch: the one of this thread's statement, under which a connection is made
         event.listen(self.engine, "do_connect", self._connect)
+        event.listen(self.engine, "before_cursor_execute", lambda *_: self._here.watch.renew())
         if self.dialect == "postgresql":
             event.listen(self.engine, "connect", lambda connection, _: setattr(connection, "read_only", True))
             event.listen(self.engine, "connect", lambda connection, _: keep_times(connection))
@@ -130,6 +131,7 @@ class Server:
                     yield connection
                 finally:
                     if not connection.invalidated:
+                        watch.renew()
                         connection.rollback()
             finally:
                 watch.close()  # first: what it cuts later would go back to the pool

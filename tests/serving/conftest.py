@@ -12,7 +12,7 @@ from sense.serving.remote import RemoteDatabase, connected
 from tests.serving.model_server import ModelServer
 from tests.serving.postgres import Postgres
 from tests.serving.running import Running, settings
-from tests.serving.shops import LIMITS
+from tests.serving.shops import BRIEF, LIMITS
 
 SHOP = """
 CREATE TABLE item(id INTEGER PRIMARY KEY, name TEXT, price REAL);
@@ -46,6 +46,15 @@ def remote_shop(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> Iterator
     """The shop on it, as the gateway has it."""
     monkeypatch.setenv("SHOP_URL", postgres.url())
     found = connected("shop", "SHOP_URL", LIMITS)
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def brief_shop(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> Iterator[RemoteDatabase]:
+    """The shop on it, for which half a second is a long time; reading its schema may take a busy machine longer."""
+    monkeypatch.setenv("SHOP_URL", postgres.url())
+    found = connected("shop", "SHOP_URL", BRIEF)
     yield found
     found.close()
 

@@ -49,7 +49,7 @@ def test_one_candidate_is_written_greedily_executed_and_given_with_its_rows(cata
         "sql": NAMES, "outcome": "ran", "detail": "", "row_count": 2, "votes": 1, "agrees": True, "chosen": True,
     }  # fmt: skip
     assert found.explanation == (
-        "The model wrote one candidate. One candidate ran read-only on shop, within 1 s, 200 rows and 100,000 bytes."
+        "The model wrote one candidate. One candidate ran read-only on shop, within 30 s, 200 rows and 100,000 bytes."
     )
     assert found.latency_ms.queue == 12.5
     assert found.latency_ms.total >= 12.5 + found.latency_ms.execution
@@ -95,7 +95,7 @@ def test_the_majority_of_results_wins_whatever_the_sql_looks_like(catalog, folde
     assert found.candidates[3].detail == "no such column: nosuch"
     assert found.explanation == (
         "The model wrote 6 candidates, 5 of them different. Failed when executed: no such column: nosuch (2 candidates). "
-        "4 candidates ran read-only on shop, within 1 s, 200 rows and 100,000 bytes. 3 of 4 gave this result."
+        "4 candidates ran read-only on shop, within 30 s, 200 rows and 100,000 bytes. 3 of 4 gave this result."
     )
     assert sorted(call[1:] for call in backend.calls) == [(1, 0.0), (5, GenerationConfig().temperature)]
 

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import socket
-import time
 from contextlib import closing
 
 import pytest
@@ -18,7 +17,7 @@ from sense.serving.messages import Ask
 from sense.serving.remote import RemoteDatabase, connected
 from sense.sql.execute import Failure, Result
 from tests.serving.postgres import Postgres
-from tests.serving.shops import LIMITS, WIDE, Scripted, database
+from tests.serving.shops import BRIEF, LIMITS, WIDE, Scripted, database
 
 _MYSQL = """
 CREATE TABLE customer(id integer PRIMARY KEY, `Name` varchar(50), city text);
@@ -143,7 +142,6 @@ def test_sqlites_sql_is_translated_and_executed(either, sql, rows):
         ("SELECT FROM WHERE", "error", "not understood"),
         ("SELECT name FROM customer GROUP BY name COLLATE NOCASE", "error", "no translation"),
         ("", "rejected", "empty"),
-        (f"{ENDLESS} SELECT count(*) FROM n", "timeout", "more than 1 s"),
         (
             "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500) SELECT i FROM n",
             "too_large",
@@ -164,6 +162,13 @@ def test_what_may_not_run_or_is_too_much_has_an_outcome(either, sql, verdict, de
     assert (failure.verdict, detail in failure.detail) == (verdict, True), failure
 
 
+def test_what_never_ends_is_stopped_by_the_servers_clock(either, monkeypatch):
+    with closing(connected("shop", "SHOP_URL", BRIEF)) as brief:
+        monkeypatch.setattr(brief, "_known", either._known)  # which takes a busy machine longer than the limit
+        (failure,) = brief.run([f"{ENDLESS} SELECT count(*) FROM n"])
+    assert (failure.verdict, failure.detail) == ("timeout", "more than 0.5 s")
+
+
 def test_optimizer_hints_and_executable_comments_are_not_passed_on(either):
     hints = "SELECT /*+ MAX_EXECUTION_TIME(0) */ /*!50000 nosuch, */ id FROM customer WHERE id = 1 /*! OR 1 = 1 */"
     assert either.run([hints]) == [Result(("id",), [(1,)])]
@@ -177,7 +182,6 @@ def test_optimizer_hints_and_executable_comments_are_not_passed_on(either):
         ("SELECT set_config('transaction_read_only', 'off', true)", "error"),
         ("SELECT set_config('default_transaction_read_only', 'off', false), set_config('statement_timeout', '0', false)", "ran"),
         ("SELECT lo_create(4242)", "ran"),  # from PostgreSQL 16 on rejected; rolled back anyway
-        ("SELECT pg_sleep(100)", "timeout"),
         ("SELECT 1) AS q; COMMIT; DROP TABLE sale; SELECT * FROM (SELECT 1", "error"),
         ("DELETE FROM sale RETURNING id", "error"),
         ("WITH gone AS (DELETE FROM sale RETURNING id) SELECT id FROM gone", "error"),
@@ -197,7 +201,10 @@ def test_postgresql_itself_refuses_what_a_translation_might_let_through(remote_s
         assert connection.execute("SELECT to_regclass('stolen') IS NULL").fetchone() == (True,)
     refused = remote_shop._server.reading(lambda connection: connection.exec_driver_sql("DELETE FROM sale"))
     assert refused == Failure("rejected", "cannot execute DELETE in a read-only transaction")
-    assert remote_shop._server.select("SELECT pg_sleep(100)").verdict == "timeout"
+
+
+def test_a_statement_that_waits_is_stopped_by_the_servers_clock(brief_shop):
+    assert brief_shop._server.select("SELECT pg_sleep(100)").verdict == "timeout"
 
 
 def test_mysql_itself_refuses_to_write(mysql, monkeypatch):
@@ -206,11 +213,12 @@ def test_mysql_itself_refuses_to_write(mysql, monkeypatch):
     for sql, verdict in [
         ("DELETE FROM sale", "rejected"),
         ("SELECT 1; DELETE FROM sale", "error"),
-        ("SELECT sleep(100)", "timeout"),
         ("DO 1", "rejected"),
     ]:
         outcome = remote_shop._server.select(sql)
         assert getattr(outcome, "verdict", "ran") == verdict, (sql, outcome)
+    with closing(connected("shop", "SHOP_URL", BRIEF)) as brief:
+        assert brief._server.select("SELECT sleep(100)").verdict == "timeout"
     assert remote_shop.run(["SELECT count(*) FROM sale"])[0].rows == [(3,)]
     remote_shop.close()
 
@@ -242,7 +250,7 @@ def test_an_answer_gives_the_sql_as_the_server_was_given_it(monkeypatch, postgre
     assert (found.dialect, found.rows) == ("postgresql", [["Ann"]])
     assert found.sql == 'SELECT "Name" FROM "customer" WHERE "Name" ILIKE \'a%\''
     assert [(candidate.outcome, candidate.votes) for candidate in found.candidates] == [("ran", 2), ("rejected", 0), ("ran", 2)]
-    assert "2 candidates ran read-only on shop, translated for postgresql, within 1 s" in found.explanation
+    assert "2 candidates ran read-only on shop, translated for postgresql, within 30 s" in found.explanation
 
 
 def test_native_is_what_the_server_was_given(remote_shop):
@@ -269,12 +277,13 @@ def test_a_server_that_restarts_is_asked_again(postgres, remote_shop):
     assert remote_shop.run(["SELECT 1"])[0].rows == [(1,)]
 
 
-def test_a_server_that_hangs_is_cut_off(postgres, remote_shop):
-    assert remote_shop.run(["SELECT 1"])[0].rows == [(1,)]
+def test_a_server_that_hangs_is_cut_off(postgres, remote_shop, brief_shop, monkeypatch):
+    remote_shop.schema(0)
+    monkeypatch.setattr(brief_shop, "_known", remote_shop._known)
     postgres.freeze()
     try:
         with pytest.raises(BackendError, match="cannot be reached"):
-            remote_shop.run(["SELECT 1", "SELECT 2", "SELECT 3"])
+            brief_shop.run(["SELECT 1", "SELECT 2", "SELECT 3"])
     finally:
         postgres.freeze("CONT")
     assert remote_shop.run(["SELECT 1"])[0].rows == [(1,)]
@@ -311,12 +320,8 @@ def silent_server():
 def test_a_server_that_never_answers_is_given_up(monkeypatch, scheme):
     with silent_server() as server:
         monkeypatch.setenv("SHOP_URL", f"{scheme}://me:hush@127.0.0.1:{server.getsockname()[1]}/shop")
-        found = connected("shop", "SHOP_URL", LIMITS)
-        started = time.monotonic()
-        with pytest.raises(BackendError, match="cannot be reached"):
+        with closing(connected("shop", "SHOP_URL", BRIEF)) as found, pytest.raises(BackendError, match="cannot be reached"):
             found.run(["SELECT 1"])
-        assert time.monotonic() - started < 30  # a hang would be for ever
-        found.close()
 
 
 def test_a_server_that_is_away_at_the_start_is_told_with_a_reason_and_no_secret(monkeypatch, postgres):
