@@ -59,11 +59,12 @@ def dtype() -> torch.dtype:
     return torch.bfloat16 if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else torch.float32
 
 
-def pretrained(base: config.ModelConfig) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """A base by its hub name or folder, at its pinned revision; InputError if it cannot be had."""
+def pretrained(base: config.ModelConfig, master: bool = False) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """A base by its hub name or folder, at its pinned revision; InputError if it cannot be had. `master` as in `trained`."""
+    kind = torch.float32 if master else dtype()
     try:
         words = AutoTokenizer.from_pretrained(base.name, revision=base.revision or "main")
-        model = AutoModelForCausalLM.from_pretrained(base.name, revision=base.revision or "main", dtype=dtype())
+        model = AutoModelForCausalLM.from_pretrained(base.name, revision=base.revision or "main", dtype=kind)
     except (OSError, ValueError) as error:
         raise InputError(
             f"the base model {base.name!r} cannot be loaded: {error}; check model.name, revision and HF_TOKEN"
@@ -84,10 +85,14 @@ def tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     return padded(AutoTokenizer.from_pretrained(str(folder)))
 
 
-def trained(folder: Path, trainable: bool = False) -> PreTrainedModel:
-    """The model of a folder: whole weights, or the base with its LoRA adapter."""
+def trained(folder: Path, trainable: bool = False, master: bool = False) -> PreTrainedModel:
+    """The model of a folder: whole weights, or the base with its LoRA adapter, which is to be `trainable` or not.
+
+    `master`: whole weights that are trained themselves, and so are float32. A bfloat16 has 8 significant bits: what a step at
+    a learning rate of 1e-6 adds to a weight of 0.02 is rounded away, all of it. PEFT keeps adapters in float32 itself.
+    """
     if not (folder / "adapter_config.json").is_file():
-        return AutoModelForCausalLM.from_pretrained(str(folder), dtype=dtype())
+        return AutoModelForCausalLM.from_pretrained(str(folder), dtype=torch.float32 if master else dtype())
     return PeftModel.from_pretrained(base_of(folder), str(folder), is_trainable=trainable)
 
 
@@ -114,9 +119,12 @@ def writing(folder: Path) -> Iterator[None]:
 
 
 def save(model: Any, words: PreTrainedTokenizerBase, about: Card, folder: Path) -> None:
-    """Writes a model (or adapter), its tokenizer and its card into a fresh `folder`."""
+    """Writes a model (in the precision that it is used in) or adapter, its tokenizer and its card into a fresh `folder`."""
     records.remove(folder)
-    only = {"selected_adapters": ["default"]} if hasattr(model, "peft_config") else {}  # not DPO's reference adapter
+    adapter = hasattr(model, "peft_config")
+    only = {"selected_adapters": ["default"]} if adapter else {}  # not DPO's reference adapter
+    if not adapter:
+        model.to(dtype())
     with writing(folder):
         model.save_pretrained(str(folder), **only)
     words.save_pretrained(str(folder))

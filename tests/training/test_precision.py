@@ -1,0 +1,54 @@
+"""Where a GPU computes in bfloat16: what is trained is float32 meanwhile, what is written is bfloat16. Made believe on a CPU."""
+
+import pytest
+import torch
+
+from sense import config
+from sense.training import fit, load, nano
+from tests.training.test_fit import BASE, NANO, PAIRS, ROWS, TRAIN, ignore, words
+
+SMALL = TRAIN.model_copy(update={"learning_rate": 1e-6, "precision": "bf16", "schedule": "constant", "warmup_ratio": 0.0})
+
+
+@pytest.fixture
+def sft(tmp_path, monkeypatch):
+    """The folder of a model in bfloat16."""
+    monkeypatch.setattr(load, "dtype", lambda: torch.bfloat16)
+    tokens = words()
+    load.save(nano.model(NANO, tokens, 0), tokens, load.Card(BASE, 0, config.PromptConfig()), tmp_path / "sft")
+    return tmp_path / "sft"
+
+
+def dtypes(model):
+    return {parameter.dtype for parameter in model.parameters()}
+
+
+def test_weights_are_float32_only_where_they_are_trained(sft):
+    assert dtypes(load.trained(sft)) == {torch.bfloat16}
+    assert dtypes(load.trained(sft, trainable=True)) == {torch.bfloat16}
+    assert dtypes(load.trained(sft, trainable=True, master=True)) == {torch.float32}
+    base = config.ModelConfig(name=str(sft))
+    assert dtypes(load.pretrained(base)[0]) == {torch.bfloat16}
+    assert dtypes(load.pretrained(base, master=True)[0]) == {torch.float32}
+
+
+def test_steps_of_a_millionth_are_not_rounded_away(sft, tmp_path):
+    start = load.trained(sft, trainable=True, master=True)
+    before = {name: value.clone() for name, value in start.state_dict().items()}
+    settings = config.DpoConfig(train=SMALL)
+    model, _ = fit.dpo(start, load.tokenizer(sft), PAIRS, settings, checkpoints=tmp_path / "checkpoints", on_log=ignore)
+    inner = [name for name in before if "layers" in name and "norm" not in name]  # rows of tokens that do not occur stay
+    moved = [(model.state_dict()[name] != before[name]).float().mean().item() for name in inner]
+    assert min(moved) > 0.9
+    load.save(model, load.tokenizer(sft), load.card(sft), tmp_path / "dpo")
+    assert dtypes(load.trained(tmp_path / "dpo")) == {torch.bfloat16}
+
+
+def test_an_adapter_is_float32_on_a_base_that_is_not(sft, tmp_path):
+    base = config.ModelConfig(name=str(sft))
+    model, tokens = load.pretrained(base)
+    settings = config.SftConfig(model=base, train=SMALL, lora=config.LoraConfig(r=4, dropout=0.0))
+    rows = fit.tokenized(tokens, ROWS, settings.loss_on)
+    model, _ = fit.sft(model, tokens, rows, settings, checkpoints=tmp_path / "checkpoints", on_log=ignore)
+    kinds = {parameter.requires_grad: parameter.dtype for parameter in model.parameters()}
+    assert kinds == {True: torch.float32, False: torch.bfloat16}
