@@ -74,9 +74,22 @@ def test_a_refusal_fails_with_what_the_gateway_said(gateway, options, expected):
 def test_another_version_fails(databases, monkeypatch):
     monkeypatch.setenv("SENSE_GATEWAY_KEYS", KEY)
     with ModelServer(["sense-2"]) as model, Running(settings(model.url, databases, ("sense-2",))) as gateway:
-        code, said = asked(gateway)
+        code, said = asked(gateway, timeoutSeconds=1)
     assert code == 1
     assert "answered, not sense version 3" in said
+
+
+def test_the_last_answer_of_the_version_before_is_waited_for(databases, monkeypatch):
+    monkeypatch.setenv("SENSE_GATEWAY_KEYS", KEY)
+    with ModelServer(["sense-2"]) as model, Running(settings(model.url, databases, ("sense-3", "sense-2"))) as gateway:
+
+        def write(body, _):
+            model.names = ["sense-2", "sense-3"]
+            return f" SELECT '{body['model']}'"
+
+        model.write = write
+        assert asked(gateway) == (0, "shop: SELECT 'sense-3'\n")
+    assert model.requests[0].body["model"] == "sense-2"
 
 
 def test_a_gateway_that_is_not_ready_fails(gateway, model):

@@ -178,10 +178,12 @@ def test_a_pod_that_is_deleted_during_the_download_leaves_nothing(tmp_path, dige
     while not (child := children.read_text().strip()):
         assert process.poll() is None, process.communicate()[0]
         select.select([], [], [], 0.01)
+    download = os.pidfd_open(int(child))
     os.kill(process.pid, signal.SIGTERM)
-    process.communicate(timeout=30)  # ends when nobody writes any more: the download is gone too
+    process.communicate(timeout=30)
     assert process.returncode == 143
-    assert not Path(f"/proc/{child}").exists()
+    assert select.select([download], [], [], 30)[0]  # readable once it has ended, which may be some moments after its output
+    os.close(download)
     assert everything(pod.models) == {}
     assert leftovers(pod.models) == []
 

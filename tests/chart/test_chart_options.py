@@ -29,6 +29,15 @@ MAIN = (*POD, "containers", 0)
 FETCH = (*POD, "initContainers", 0)
 META = ("spec", "template", "metadata")
 SALES, READ_MANY = {"name": "sales", "claimName": "sales-databases"}, {"accessMode": "ReadOnlyMany"}
+PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
+AFFINITY = {
+    "nodeAffinity": {
+        PREFERRED: [{"weight": 1, "preference": {"matchExpressions": [{"key": "a", "operator": "Gt", "values": ["1"]}]}}]
+    },
+    "podAntiAffinity": {
+        PREFERRED: [{"weight": 9, "podAffinityTerm": {"topologyKey": "zone", "labelSelector": {"matchLabels": {"a": "b"}}}}]
+    },
+}
 ENDPOINT = (("ServiceMonitor", "-vllm"), ("spec", "endpoints", 0))
 DASHBOARD = (("ConfigMap", "-dashboard"), ("metadata", "labels", "grafana_dashboard"))
 
@@ -47,6 +56,7 @@ DASHBOARD = (("ConfigMap", "-dashboard"), ("metadata", "labels", "grafana_dashbo
         (ONE, {}, VLLM, (*MAIN, "image"), "vllm/vllm-openai:v0.32.0"),
         (ONE, {}, VLLM, (*FETCH, "image"), "sense-train:0.1.0"),
         (ONE, {}, GATEWAY, (*MAIN, "image"), "sense-gateway:0.1.0"),
+        (ONE, {"images.vllm.repository": "r.example.com:5000/vllm"}, VLLM, (*MAIN, "image"), "r.example.com:5000/vllm:v0.32.0"),
         (ONE, {"images.gateway.tag": "0.2.0"}, GATEWAY, (*MAIN, "image"), "sense-gateway:0.2.0"),
         (
             ONE,
@@ -141,6 +151,7 @@ DASHBOARD = (("ConfigMap", "-dashboard"), ("metadata", "labels", "grafana_dashbo
         (ONE, {"vllm.nodeSelector": {"gpu": "yes"}}, VLLM, (*POD, "nodeSelector"), {"gpu": "yes"}),
         (ONE, {"vllm.priorityClassName": "high"}, VLLM, (*POD, "priorityClassName"), "high"),
         (ONE, {"vllm.affinity": {"podAffinity": {}}}, VLLM, (*POD, "affinity"), {"podAffinity": {}}),
+        (ONE, {"vllm.affinity": AFFINITY}, VLLM, (*POD, "affinity"), AFFINITY),
         (ONE, {"vllm.podLabels": {"a": "b"}}, VLLM, (*META, "labels", "a"), "b"),
         (ONE, {"vllm.podAnnotations": {"a": "b"}}, VLLM, (*META, "annotations", "a"), "b"),
         (ONE, {}, VLLM, (*POD, "tolerations", 0, "key"), "nvidia.com/gpu"),
@@ -258,7 +269,8 @@ DASHBOARD = (("ConfigMap", "-dashboard"), ("metadata", "labels", "grafana_dashbo
             ("spec", "parentRefs"),
             [{"name": "public", "namespace": "gateways", "sectionName": "https"}],
         ),
-        (FULL, {"httpRoute.timeout": "5s"}, ("HTTPRoute", ""), ("spec", "rules", 0, "timeouts"), {"request": "5s"}),
+        (FULL, {"httpRoute.timeout": "1m30s"}, ("HTTPRoute", ""), ("spec", "rules", 0, "timeouts"), {"request": "1m30s"}),
+        (FULL, {"httpRoute.timeout": "0s"}, ("HTTPRoute", ""), ("spec", "rules", 0, "timeouts"), {"request": "0s"}),  # none
         (
             ONE,
             {"ingress": {"enabled": True, "host": "h.example.com", "tlsSecret": "t", "className": "nginx"}},

@@ -8,6 +8,7 @@ from tests.chart.rendering import CHAMPION, documents, values
 ONE = "values-one-gpu.yaml"
 FULL = "values-full.yaml"
 RWO = "ReadWriteOnce"
+REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 SALES = [{"name": "sales", "claimName": "sales-databases"}]
 
 
@@ -34,6 +35,12 @@ def refused(merged, name="release"):
         ("enabled", "yes", ["/enabled", "boolean"]),
         ("vllm.affinity", {"nodeAfinity": {}}, ["/vllm/affinity", "nodeAfinity"]),
         ("gateway.affinity", {"podAffinity": {"required": []}}, ["/gateway/affinity/podAffinity", "required"]),
+        (
+            "vllm.affinity",
+            {"nodeAffinity": {REQUIRED: {"nodeSelectorTerms": [{"matchExpresions": []}]}}},
+            ["/nodeSelectorTerms/0", "matchExpresions"],
+        ),
+        ("gateway.affinity", {"podAntiAffinity": {REQUIRED: [{"topology": "zone"}]}}, ["/podAntiAffinity", "topology"]),
         ("gateway.env", [{"name": "X", "valueFrom": {"secretRef": {}}}], ["/gateway/env/0/valueFrom", "secretRef"]),
         (
             "mlflow.env",
@@ -72,6 +79,19 @@ def refused(merged, name="release"):
         ("mlflow.trackingUri", "https://user:password@mlflow.example.com", ["/mlflow/trackingUri"]),
         ("monitoring.serviceMonitor.interval", "30", ["/monitoring/serviceMonitor/interval"]),
         ("images.vllm.digest", "abc", ["/images/vllm/digest"]),
+        ("images.vllm.repository", "vllm/vllm-openai:v0.33.0", ["/images/vllm/repository"]),  # the tag is a value of its own
+        ("vllm.port", 80, ["/vllm/port", "1,024"]),  # not without root
+        ("mlflow.trackingUri", "http://mlflow:http", ["/mlflow/trackingUri"]),
+        ("ingress.host", "https://sql.example.com/", ["/ingress/host"]),
+        ("httpRoute.hostnames", ["sql.example.com:443"], ["/httpRoute/hostnames/0"]),
+        ("commonLabels", {"team": "data platform"}, ["/commonLabels/team", "data platform"]),
+        ("vllm.podLabels", {"a b": "x"}, ["invalid propertyName 'a b'"]),
+        ("gateway.podAnnotations", {"a b": "x"}, ["invalid propertyName 'a b'"]),
+        ("gateway.service.annotations", {"a b": "x"}, ["invalid propertyName 'a b'"]),
+        ("vllm.nodeSelector", {"gpu": "NVIDIA A100"}, ["/vllm/nodeSelector/gpu"]),
+        ("vllm.topologySpread.topologyKey", "a zone", ["/vllm/topologySpread/topologyKey"]),
+        ("networkPolicy.mlflow", [{"ipBlock": {"cidr": "10.20.0.0"}}], ["/networkPolicy/mlflow/0/ipBlock/cidr"]),
+        ("networkPolicy.mlflow", [{"ipBlock": {"cidr": "::/0"}, "podSelector": {}}], ["/mlflow/0", "got 2, want 1"]),
     ],
 )
 def test_the_schema_refuses(path, value, said):
@@ -93,6 +113,14 @@ def test_the_schema_refuses(path, value, said):
         (ONE, {"vllm.gpu.count": 2}, "vllm.tensorParallelSize is 1 and vllm.gpu.count 2"),
         ("values-cpu.yaml", {"vllm.tensorParallelSize": 2}, "on CPU it must be 1"),
         (ONE, {"vllm.resources.limits": {"nvidia.com/gpu": 1}}, "set vllm.gpu.count instead"),
+        (ONE, {"vllm.resources.requests.memory": "64Gi"}, "vllm.resources.requests.memory is 64Gi, more than its limit (32Gi)"),
+        (ONE, {"vllm.resources.limits.cpu": "3500m"}, "vllm.resources.requests.cpu is 4, more than its limit (3500m)"),
+        (ONE, {"vllm.download.resources.limits.memory": "1000M"}, "vllm.download.resources.requests.memory is 1Gi"),
+        (ONE, {"gateway.resources.requests.memory": "3.5Gi"}, "gateway.resources.requests.memory is 3.5Gi, more than its limit"),
+        (ONE, {"vllm.extraArgs": ["--served_model_name=x"]}, "vllm.extraArgs has --served_model_name"),
+        (ONE, {"vllm.extraArgs": ["-tp", "2"]}, "vllm.extraArgs has -tp, on which other objects depend"),
+        (ONE, {"vllm.extraArgs": ["--pipeline-parallel-size", "2"]}, "vllm.extraArgs has --pipeline-parallel-size"),
+        (ONE, {"vllm.extraArgs": ["--port", "9"]}, "vllm.extraArgs has --port, on which other objects depend: set vllm.port"),
         (ONE, {"vllm.shutdownTimeoutSeconds": 20}, "less than gateway.limits.model_s (30)"),
         (ONE, {"gateway.limits": {"model_s": 100}}, "less than gateway.limits.model_s (100)"),
         (ONE, {"vllm.replicas": 2}, "vllm.storage.persistence.accessMode is ReadWriteOnce with up to 2 replicas"),
@@ -100,6 +128,7 @@ def test_the_schema_refuses(path, value, said):
         (ONE, {"vllm.strategy.rollingUpdate": {"maxSurge": 1}}, "vllm.strategy starts a pod before the old one is gone"),
         (ONE, {"vllm.strategy.rollingUpdate.maxUnavailable": 0}, "vllm.strategy: maxSurge and maxUnavailable are both 0"),
         (ONE, {"vllm.strategy.type": "Recreate"}, "vllm.strategy: type Recreate has no rollingUpdate"),
+        (ONE, {"gateway.strategy": {"type": "Recreate", "rollingUpdate": {}}}, "type Recreate has no rollingUpdate"),
         (ONE, {"vllm.keda.enabled": True}, "vllm.keda.enabled without vllm.keda.prometheusAddress"),
         (FULL, {"vllm.keda.minReplicas": 9}, "vllm.keda.minReplicas (9) is more than maxReplicas (6)"),
         (FULL, {"vllm.lora.adapters": [{"name": "sense", "version": "3"}]}, "sense-3 is the name of a version of the model"),
@@ -139,7 +168,11 @@ def test_the_schema_refuses(path, value, said):
         (FULL, {"ingress": {"enabled": True, "host": "h"}}, "ingress.enabled and httpRoute.enabled: take one of them"),
         (ONE, {"ingress.enabled": True}, "ingress.enabled without ingress.host"),
         (ONE, {"httpRoute.enabled": True}, "httpRoute.enabled without httpRoute.parentRefs"),
-        (FULL, {"networkPolicy.prometheus": []}, "networkPolicy.prometheus is empty"),
+        (FULL, {"httpRoute.timeout": "59s999ms"}, "httpRoute.timeout is 59s999ms, less than gateway.limits.request_s (60)"),
+        (FULL, {"gateway.limits.request_s": 75.5}, "httpRoute.timeout is 75s, less than gateway.limits.request_s (76)"),
+        (FULL, {"monitoring.serviceMonitor.scrapeTimeout": "1m"}, "scrapeTimeout is 1m, more than interval (30s)"),
+        (FULL, {"networkPolicy.prometheus": [], "vllm.keda.enabled": False}, "networkPolicy.prometheus is empty"),
+        (FULL, {"networkPolicy.prometheus": [], "monitoring.serviceMonitor.enabled": False}, "networkPolicy.prometheus is empty"),
         (FULL, {"networkPolicy.databases": []}, "networkPolicy.databases is empty"),
         (FULL, {"networkPolicy.vllmClients": []}, "networkPolicy.vllmClients is empty"),
     ],
@@ -151,6 +184,12 @@ def test_values_that_do_not_fit_together_are_refused(file, options, said):
 @pytest.mark.parametrize("memory", ["2912Mi", "3.1G", "1Ti", 3_100_000_000, None])
 def test_memory_that_suffices_is_taken(memory):
     assert documents(values(ONE, CHAMPION, set={"gateway.resources.limits.memory": memory}))
+
+
+def test_a_key_among_the_arguments_is_not_shown():
+    message = refused(values(ONE, CHAMPION, set={"vllm.extraArgs": ["--api-key=s3cret"]}))
+    assert "set vllm.apiKey.existingSecret instead" in message
+    assert "s3cret" not in message
 
 
 @pytest.mark.parametrize("release", ["1sense", "sense.v2", "42"])

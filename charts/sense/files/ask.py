@@ -22,9 +22,8 @@ def call(path: str, body: dict[str, Any] | None = None) -> Any:
         return json.load(response)
 
 
-def wait() -> None:
+def wait(deadline: float) -> None:
     """Until /readyz says yes; ends the test if it does not in time."""
-    deadline = time.monotonic() + float(os.environ["TIMEOUT_S"])
     while True:
         try:
             call("/readyz")
@@ -37,18 +36,23 @@ def wait() -> None:
 
 def main() -> None:
     """Ends with 1 and the reason if anything is not as it should be."""
-    wait()
+    deadline = time.monotonic() + float(os.environ["TIMEOUT_S"])
+    wait(deadline)
+    wanted = {"name": os.environ["MODEL"], "version": os.environ["VERSION"]}
     try:
         names = [found["name"] for found in call("/v1/databases")["databases"]]
         if not names:
             sys.exit("/v1/databases: the gateway has no database")
         database = os.environ["DATABASE"] or names[0]
-        answer = call("/v1/sql", {"question": os.environ["QUESTION"], "database": database})
+        while True:
+            answer = call("/v1/sql", {"question": os.environ["QUESTION"], "database": database})
+            if wanted.items() <= answer["model"].items():
+                break
+            if time.monotonic() > deadline:
+                sys.exit(f"/v1/sql: {answer['model']} answered, not {wanted['name']} version {wanted['version']}")
+            time.sleep(2)  # the last pod of the version before is still on its way out
     except urllib.error.HTTPError as error:
         sys.exit(f"{error.url}: {error.code} {error.read().decode(errors='replace')}")
-    wanted = (os.environ["MODEL"], os.environ["VERSION"])
-    if (answer["model"]["name"], answer["model"]["version"]) != wanted:
-        sys.exit(f"/v1/sql: {answer['model']} answered, not {wanted[0]} version {wanted[1]}")
     print(f"{database}: {answer['sql'] or 'abstained: ' + answer['reason']}")
 
 

@@ -62,15 +62,20 @@ backend:
 {{- add 512 (mul (dig "concurrency" 8 .Values.gateway.limits | int64) (dig "execution" "workers" 2 .Values.gateway.limits | int64) 300) -}}
 {{- end -}}
 
-{{/* A quantity of memory in Mi, rounded down */}}
+{{/* A quantity in Mi, rounded down */}}
 {{- define "sense.mebibytes" -}}
+{{- divf (include "sense.number" . | float64) 1048576.0 | floor | int64 -}}
+{{- end -}}
+
+{{/* A quantity ("1.5Gi", "500m", 4) as a number */}}
+{{- define "sense.number" -}}
 {{- if kindIs "string" . -}}
 {{- $units := dict "" 1.0 "m" 0.001 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "P" 1e15 "E" 1e18
   "Ki" 1024.0 "Mi" 1048576.0 "Gi" 1073741824.0 "Ti" 1099511627776.0 "Pi" 1125899906842624.0 "Ei" 1152921504606846976.0 -}}
 {{- $unit := regexFind "[a-zA-Z]*$" . -}}
-{{- divf (mulf (trimSuffix $unit . | float64) (get $units $unit)) 1048576.0 | floor | int64 -}}
+{{- mulf (trimSuffix $unit . | float64) (get $units $unit) -}}
 {{- else -}}
-{{- div (int64 .) 1048576 -}}
+{{- . -}}
 {{- end -}}
 {{- end -}}
 

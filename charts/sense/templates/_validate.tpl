@@ -42,6 +42,14 @@
 {{- if and (gt $gpus 0) (ne $gpus $parallel) }}{{ $wrong = append $wrong (printf "vllm.tensorParallelSize is %d and vllm.gpu.count %d: a model shares all GPUs of its pod, make them equal" $parallel $gpus) }}{{ end -}}
 {{- if and (eq $gpus 0) (ne $parallel 1) }}{{ $wrong = append $wrong (printf "vllm.tensorParallelSize is %d and vllm.gpu.count 0: on CPU it must be 1" $parallel) }}{{ end -}}
 {{- range $kind, $named := $vllm.resources }}{{ if hasKey $named $vllm.gpu.resource }}{{ $wrong = append $wrong (printf "vllm.resources.%s names %s: set vllm.gpu.count instead" $kind $vllm.gpu.resource) }}{{ end }}{{ end -}}
+{{- $wrong = concat $wrong (include "sense.wrongResources" (list "vllm.resources" $vllm.resources) | fromJsonArray) -}}
+{{- $wrong = concat $wrong (include "sense.wrongResources" (list "vllm.download.resources" $vllm.download.resources) | fromJsonArray) -}}
+{{- $own := dict "model" "model" "served-model-name" "model" "port" "vllm.port" "api-key" "vllm.apiKey.existingSecret" -}}
+{{- range list "tensor-parallel-size" "tp" "pipeline-parallel-size" "pp" "data-parallel-size" "dp" }}{{ $_ := set $own . "vllm.tensorParallelSize" }}{{ end -}}
+{{- range $vllm.extraArgs -}}
+{{- $word := regexFind "^--?[a-z_-]+" . -}}
+{{- with get $own (trimAll "-" $word | replace "_" "-") }}{{ $wrong = append $wrong (printf "vllm.extraArgs has %s, on which other objects depend: set %s instead" $word .) }}{{ end -}}
+{{- end -}}
 {{- $model := dig "model_s" 30 .Values.gateway.limits | ceil | int64 -}}
 {{- if lt (int64 $vllm.shutdownTimeoutSeconds) $model }}{{ $wrong = append $wrong (printf "vllm.shutdownTimeoutSeconds is %d, less than gateway.limits.model_s (%d): a rollout would cut answers off" (int64 $vllm.shutdownTimeoutSeconds) $model) }}{{ end -}}
 {{- $most := int64 (ternary $vllm.keda.maxReplicas $vllm.replicas $vllm.keda.enabled) -}}
@@ -87,6 +95,7 @@
 {{- $needs := include "sense.gatewayNeeds" $ | int64 -}}
 {{- if lt $has $needs }}{{ $wrong = append $wrong (printf "gateway.resources.limits.memory is %dMi, but %dMi may be used (512Mi + gateway.limits.concurrency x gateway.limits.execution.workers x 300Mi): raise it to %dMi, or lower concurrency or workers" $has $needs $needs) }}{{ end -}}
 {{- end -}}
+{{- $wrong = concat $wrong (include "sense.wrongResources" (list "gateway.resources" $gateway.resources) | fromJsonArray) -}}
 {{- with $gateway.hpa -}}
 {{- if and .enabled (gt (int64 .minReplicas) (int64 .maxReplicas)) }}{{ $wrong = append $wrong (printf "gateway.hpa.minReplicas (%d) is more than maxReplicas (%d)" (int64 .minReplicas) (int64 .maxReplicas)) }}{{ end -}}
 {{- if and .enabled (not (dig "requests" "cpu" "" $gateway.resources)) }}{{ $wrong = append $wrong "gateway.hpa.enabled without gateway.resources.requests.cpu: processor use is relative to it" }}{{ end -}}
@@ -100,14 +109,46 @@
 {{- if and .Values.ingress.enabled .Values.httpRoute.enabled }}{{ $wrong = append $wrong "ingress.enabled and httpRoute.enabled: take one of them" }}{{ end -}}
 {{- if and .Values.ingress.enabled (not .Values.ingress.host) }}{{ $wrong = append $wrong "ingress.enabled without ingress.host: set the host name" }}{{ end -}}
 {{- if and .Values.httpRoute.enabled (not .Values.httpRoute.parentRefs) }}{{ $wrong = append $wrong "httpRoute.enabled without httpRoute.parentRefs: name the Gateway" }}{{ end -}}
+{{- with .Values.httpRoute -}}
+{{- $most := include "sense.milliseconds" .timeout | int64 -}}
+{{- $needs := include "sense.requestSeconds" $ | int64 -}}
+{{- if and .enabled $most (lt $most (mul 1000 $needs)) }}{{ $wrong = append $wrong (printf "httpRoute.timeout is %s, less than gateway.limits.request_s (%d): answers would be cut off" .timeout $needs) }}{{ end -}}
+{{- end -}}
+{{- with .Values.monitoring.serviceMonitor -}}
+{{- if and .enabled (gt (include "sense.milliseconds" .scrapeTimeout | int64) (include "sense.milliseconds" .interval | int64)) }}{{ $wrong = append $wrong (printf "monitoring.serviceMonitor.scrapeTimeout is %s, more than interval (%s): Prometheus would not take the ServiceMonitors" .scrapeTimeout .interval) }}{{ end -}}
+{{- end -}}
 {{- with .Values.networkPolicy -}}
 {{- if .enabled -}}
-{{- if and $.Values.monitoring.serviceMonitor.enabled (not .prometheus) }}{{ $wrong = append $wrong "networkPolicy.prometheus is empty: Prometheus could not scrape vLLM; name its pods, or set monitoring.serviceMonitor.enabled: false" }}{{ end -}}
+{{- if and (or $.Values.monitoring.serviceMonitor.enabled $.Values.vllm.keda.enabled) (not .prometheus) }}{{ $wrong = append $wrong "networkPolicy.prometheus is empty: Prometheus could not scrape vLLM; name its pods, or set monitoring.serviceMonitor.enabled and vllm.keda.enabled to false" }}{{ end -}}
 {{- if and $.Values.vllm.lora.adapters (not .vllmClients) }}{{ $wrong = append $wrong "networkPolicy.vllmClients is empty: nobody could call the adapters of vllm.lora.adapters, which the gateway does not use; name the pods that call vLLM" }}{{ end -}}
 {{- if and $.Values.gateway.databases.urls (not .databases) }}{{ $wrong = append $wrong "networkPolicy.databases is empty: the gateway could not reach gateway.databases.urls; say where they are" }}{{ end -}}
 {{- end -}}
 {{- end -}}
 {{- toJson $wrong -}}
+{{- end -}}
+
+{{/* (list NAME RESOURCES): the API server takes no request above its limit */}}
+{{- define "sense.wrongResources" -}}
+{{- $wrong := list -}}
+{{- $name := index . 0 -}}
+{{- $limits := dig "limits" (dict) (index . 1) -}}
+{{- range $resource, $asked := dig "requests" (dict) (index . 1) -}}
+{{- if hasKey $limits $resource -}}
+{{- $most := get $limits $resource -}}
+{{- if gt (include "sense.number" $asked | float64) (include "sense.number" $most | float64) }}{{ $wrong = append $wrong (printf "%s.requests.%s is %v, more than its limit (%v): raise the limit, or ask for less" $name $resource $asked $most) }}{{ end -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $wrong -}}
+{{- end -}}
+
+{{/* A duration ("1m30s") in milliseconds; "": 0 */}}
+{{- define "sense.milliseconds" -}}
+{{- $total := 0 -}}
+{{- range regexFindAll "[0-9]+(ms|h|m|s)" . -1 -}}
+{{- $unit := regexFind "[a-z]+" . -}}
+{{- $total = add $total (mul (trimSuffix $unit . | int64) (get (dict "ms" 1 "s" 1000 "m" 60000 "h" 3600000) $unit)) -}}
+{{- end -}}
+{{- $total -}}
 {{- end -}}
 
 {{/* "yes" if a strategy starts new pods before old ones are gone; a missing maxSurge is 25% */}}
@@ -121,7 +162,7 @@
 {{- $wrong := list -}}
 {{- $name := index . 0 -}}
 {{- with index . 1 -}}
-{{- if and (eq .type "Recreate") .rollingUpdate }}{{ $wrong = append $wrong (printf "%s: type Recreate has no rollingUpdate; set it to null" $name) }}{{ end -}}
+{{- if and (eq .type "Recreate") (kindIs "map" .rollingUpdate) }}{{ $wrong = append $wrong (printf "%s: type Recreate has no rollingUpdate; set it to null" $name) }}{{ end -}}
 {{- if and (eq .type "RollingUpdate") (not (include "sense.surges" .)) (has (dig "rollingUpdate" "maxUnavailable" "25%" . | toString) (list "0" "0%")) }}{{ $wrong = append $wrong (printf "%s: maxSurge and maxUnavailable are both 0; one must be more" $name) }}{{ end -}}
 {{- end -}}
 {{- toJson $wrong -}}
