@@ -329,6 +329,14 @@ def test_pieces_look_at_tokens_regardless_of_case_and_space():
     assert [piece.same for piece in pieces("SELECT 'a'", "SELECT 'A'")[0]] == [True, False]
 
 
+def test_a_point_between_words_that_differ_is_no_piece_of_its_own():
+    left, right = pieces("SELECT a FROM t WHERE b < 36.15", "SELECT a FROM t WHERE T1.price > 3")
+    assert [piece.text for piece in left if not piece.same] == ["b < 36.15"]
+    assert [piece.text for piece in right if not piece.same] == ["T1.price > 3"]
+    left, right = pieces("SELECT T1.a", "SELECT T1.b")
+    assert [piece.text for piece in left if not piece.same] == ["a"]
+
+
 def test_texts_too_long_to_align_are_not_compared():
     assert [len(side) for side in pieces("a " * 600, "b " * 600)] == [1, 1]
 

@@ -18,6 +18,7 @@ from sense.serving import page as served
 from tests.serving import browser as browsers
 from tests.serving.model_server import ModelServer
 from tests.serving.running import Running, settings
+from tests.serving.shops import database
 
 needs_browser = pytest.mark.skipif(browsers.executable() is None, reason="no Chromium: install chromium or google-chrome")
 
@@ -200,9 +201,14 @@ def test_an_answer_that_is_right_is_said_to_be(visit):
     page, watch = visit()
     browsers.ask(page, COUNT)
     expect(page.locator(".single .value")).to_have_text("2")
+    page.context.set_offline(True)
+    page.get_by_role("button", name="Right").click()
+    expect(page.locator(".feedback .invalid")).to_contain_text("cannot be reached")
+    expect(page.get_by_role("button", name="Right")).to_be_focused()
+    page.context.set_offline(False)
     page.get_by_role("button", name="Right").click()
     expect(page.locator(".stored")).to_contain_text("Kept as a right answer")
-    watch.clean()
+    assert not watch.foreign
 
 
 @needs_browser
@@ -213,6 +219,9 @@ def test_feedback_that_cannot_be_kept_can_be_mended(visit):
     page.get_by_label("The right SQL").fill("SELECT nonsense FROM maker")
     page.get_by_role("button", name="Send").click()
     expect(page.locator(".correction .invalid")).not_to_be_empty()
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.locator(".feedback .note")).to_be_empty()
+    page.get_by_role("button", name="Wrong").click()
     page.get_by_label("The right SQL").fill("SELECT COUNT(*) + 1 FROM maker")
     page.get_by_role("button", name="Send").click()
     expect(page.locator(".stored")).to_be_visible()
@@ -278,6 +287,7 @@ def test_a_pair_shows_why_it_is_wrong(visit):
     expect(page.locator(".why")).to_contain_text("It returns 1 row, the right SQL 2.")
     assert page.locator("del").all_inner_texts() == ["WHERE id = 1"]
     assert page.locator("tr.only td:not(.mark)").all_inner_texts() == ["Bull <b>dog</b>"]
+    expect(page.locator(".side").last).to_contain_text("1 row; in the chosen result too")
     page.get_by_role("link", name="All pairs").click()
     expect(page.get_by_label("Search")).to_have_value("where id")
     page.get_by_role("tab", name="Weak samples").click()
@@ -294,6 +304,29 @@ def test_a_link_to_a_pair_opens_it(visit, gateway):
     page.goto(f"{gateway.url}/#data/pairs/q1%23pair1")
     expect(page.locator(".side").last).to_contain_text("<b>bold</b>")
     watch.clean()
+    page.goto(f"{gateway.url}/#data/pairs/nothing")
+    expect(page.locator("#pair .problem")).to_contain_text("Not found")
+    expect(page.get_by_role("button", name="Try again")).to_have_count(0)
+
+
+@needs_browser
+def test_long_lists_are_turned_by_the_keyboard(visit, tmp_path):
+    page, watch = visit()
+    page.get_by_role("tab", name="Data").click()
+    expect(page.locator("ol.data > li")).to_have_count(2)
+    expect(page.get_by_role("button", name="Next")).to_have_count(0)
+    strong = tmp_path / "data" / "strong" / "examples.jsonl"
+    row = json.loads(strong.read_text())
+    strong.write_text("".join(json.dumps(row | {"id": f"s{number}"}) + "\n" for number in range(60)))
+    page.get_by_role("tab", name="Strong data").click()
+    counted = page.locator(".pager .count").first
+    expect(counted).to_have_text("1–25 of 60")
+    page.get_by_role("button", name="Next").first.focus()
+    for said in ("26–50 of 60", "51–60 of 60"):
+        page.keyboard.press("Enter")
+        expect(counted).to_have_text(said)
+    expect(page.get_by_role("button", name="Previous").first).to_be_focused()
+    watch.clean()
 
 
 @needs_browser
@@ -307,27 +340,58 @@ def test_markup_stays_text(visit):
     watch.clean()
 
 
+_TOO_SMALL = """() => [...document.querySelectorAll("button, select, input, textarea, summary, a[href], [role=option]")]
+    .filter((each) => each.checkVisibility() && !each.matches(".skip") && each.getBoundingClientRect().height < 44)
+    .map((each) => each.outerHTML)"""
+_BELOW = "document.documentElement.scrollHeight - Math.max(innerHeight, document.body.offsetHeight)"
+_NUMBERS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300) SELECT {} FROM n"
+
+
 @needs_browser
 @pytest.mark.parametrize("width", [320, 390])
-def test_a_phone_needs_no_sideways_scrolling(visit, width):
+def test_a_phone_needs_no_sideways_scrolling(visit, width, tmp_path):
+    pairs = tmp_path / "data" / "pairs" / "pairs.jsonl"
+    wide = [_NUMBERS.format(", ".join(f"i + {by} AS quite_a_long_name_{number}" for number in range(9))) for by in (0, 1000)]
+    added = json.loads(pairs.read_text().splitlines()[0]) | {"id": "wide", "chosen": wide[0], "rejected": wide[1]}
+    pairs.write_text(pairs.read_text() + json.dumps(added) + "\n")
     page, watch = visit(width=width, height=800, has_touch=True, is_mobile=True)
     expect(page.locator("#schema-body")).to_be_hidden()
-    wide = "document.documentElement.scrollWidth - innerWidth"
+    page.evaluate("document.getElementById('key').hidden = false")  # the bar is at its fullest
+    sideways = "document.documentElement.scrollWidth - document.documentElement.clientWidth"  # innerWidth grows with it
     for question in (LONG, NOTHING):
         browsers.ask(page, question)
-        assert page.evaluate(wide) <= 0, question
+        assert page.evaluate(sideways) <= 0, question
     page.locator("#schema > summary").click()
     expect(page.locator("#schema-body")).to_be_visible()
-    assert page.evaluate(wide) <= 0
+    page.get_by_role("combobox", name="Database").click()
+    assert page.evaluate(sideways) <= 0
+    assert page.evaluate(_TOO_SMALL) == []
+    page.keyboard.press("Escape")
     page.get_by_role("tab", name="Data").click()
     for tab in ("Weak samples", "Strong data", "Pairs"):
         page.get_by_role("tab", name=tab).click()
         page.locator("ol.data > li").first.wait_for()
-        assert page.evaluate(wide) <= 0, tab
-    page.locator("ol.data a").first.click()
-    page.locator(".sides").wait_for()
-    assert page.evaluate(wide) <= 0
+        assert page.evaluate(sideways) <= 0, tab
+    assert page.evaluate(_TOO_SMALL) == []
+    page.locator("ol.data a").last.click()
+    expect(page.locator("tr.only")).to_have_count(600)
+    assert page.evaluate(sideways) <= 0
+    assert page.evaluate(_BELOW) <= 0  # rows that scroll in their table make the page no longer
+    assert page.evaluate(_TOO_SMALL) == []
     watch.clean()
+
+
+@needs_browser
+def test_a_long_schema_is_folded_and_scrolls_in_itself(chromium, model, tmp_path):
+    database(tmp_path / "many" / "many.sqlite", "".join(f"CREATE TABLE t{number}(a, b);" for number in range(90)))
+    with Running(settings(model.url, tmp_path)) as gateway, browsers.page_of(chromium, gateway.url) as page:
+        expect(page.locator("#schema > summary")).to_have_text("Schema 90 tables")
+        assert page.locator(".tables details[open]").count() == 0
+        assert page.evaluate(
+            "(() => { const list = document.querySelector('.tables'); return list.scrollHeight > list.clientHeight })()"
+        )
+        assert page.evaluate(_BELOW) <= 0
+        expect(page.locator("#history-title")).to_be_in_viewport()
 
 
 @needs_browser
@@ -360,8 +424,12 @@ def test_the_history_lasts_and_can_be_cleared(visit):
     assert "spade" not in page.evaluate("JSON.stringify({...localStorage})")
     page.get_by_role("button", name="Clear").click()
     expect(page.locator(".entry")).to_have_count(0)
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator(".entry")).to_have_count(2)
+    page.get_by_role("button", name="Clear").click()
     page.reload()
     expect(page.locator(".entry")).to_have_count(0)
+    expect(page.get_by_role("button", name="Undo")).to_have_count(0)
     watch.clean()
 
 
@@ -415,7 +483,20 @@ def test_a_network_that_is_away_is_said(visit):
     expect(page.locator("#answer .problem")).to_contain_text("The gateway cannot be reached.")
     page.context.set_offline(False)
     page.get_by_role("button", name="Try again").click()
+    expect(page.locator("#submit")).to_be_focused()
     expect(page.locator(".single .value")).to_have_text("2")
+
+
+@needs_browser
+def test_databases_that_are_away_are_said_on_a_phone_too(visit):
+    page, _ = visit(width=390, height=800)
+    page.route("**/v1/databases", lambda route: route.abort())
+    page.reload()
+    expect(page.locator("#schema-body .problem")).to_be_visible()
+    page.unroute("**/v1/databases")
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator("#schema > summary")).to_be_focused()
+    expect(page.get_by_role("combobox", name="Database")).to_have_value("depot")
 
 
 @needs_browser
@@ -464,13 +545,17 @@ def test_a_key_is_asked_for_and_kept_in_the_tab_alone(chromium, model, shop, mon
 
 
 @needs_browser
-def test_without_data_there_is_no_tab_for_it(chromium, model, shop):
+def test_what_the_gateway_does_not_offer_the_page_does_not_either(chromium, model, shop):
     with Running(settings(model.url, shop)) as gateway, browsers.page_of(chromium, "about:blank") as page:
-        with page.expect_response("**/v1/data/pairs*") as response:
-            page.goto(f"{gateway.url}/#data")
-        assert response.value.status == 404
+        watch = browsers.Watch(page, gateway.url)
+        page.goto(f"{gateway.url}/#data")
         expect(page.get_by_label("Question", exact=True)).to_be_visible()
         expect(page.get_by_role("tab", name="Data")).to_be_hidden()
+        expect(page.get_by_role("combobox", name="Database")).to_have_value("shop")
+        browsers.ask(page, COUNT)
+        expect(page.locator("#answer .facts")).to_be_visible()
+        expect(page.locator("#answer .feedback")).to_have_count(0)
+        watch.clean()
 
 
 def test_the_gateway_serves_the_page_with_its_policy(module_gateway):

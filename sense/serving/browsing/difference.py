@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from difflib import SequenceMatcher
+from itertools import pairwise
 
 from sense.serving.messages import Message
 from sense.sql.lexer import tokens
@@ -29,9 +30,15 @@ def pieces(one: str, other: str) -> tuple[list[Piece], list[Piece]]:
         return [Piece(text=one, same=True)], [Piece(text=other, same=True)]
     matcher = SequenceMatcher(None, [word for word, _ in left], [word for word, _ in right], autojunk=False)
     same_left, same_right = set[int](), set[int]()
-    for start_left, start_right, size in matcher.get_matching_blocks():
-        same_left.update(range(start_left, start_left + size))
-        same_right.update(range(start_right, start_right + size))
+    end_left = end_right = 0
+    for (start_left, start_right, size), after in pairwise(matcher.get_matching_blocks()):  # the last one is empty
+        differs_before = start_left > end_left and start_right > end_right
+        end_left, end_right = start_left + size, start_right + size
+        differs_after = after.a > end_left and after.b > end_right
+        if size == 1 and left[start_left][0] == "." and differs_before and differs_after:
+            continue  # 36.15 and T1.price have a point in common, which tells nobody anything
+        same_left.update(range(start_left, end_left))
+        same_right.update(range(start_right, end_right))
     return _joined(left, same_left), _joined(right, same_right)
 
 

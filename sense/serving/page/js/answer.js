@@ -1,16 +1,18 @@
 // An answer: the SQL, its rows, how it came about.
 
-function answerView(answer, asked) {
+function answerView(answer, asked, offers) {
   return el(
     "article.card",
     { "aria-labelledby": "answer-title" },
     el("h2.question", { id: "answer-title" }, shown(asked.question)),
     asked.hint ? el("p.about", {}, "Hint: ", shown(asked.hint)) : null,
-    answer.abstained ? abstention(answer) : sqlBlock(answer.sql, { title: dialectName(answer.dialect), copy: true }),
+    answer.abstained
+      ? abstention(answer)
+      : sqlBlock(answer.sql, { title: `${dialectName(answer.dialect)} · ${shown(answer.database)}`, copy: true }),
     answer.columns ? resultView(answer) : null,
     el("p.explanation", {}, shown(answer.explanation)),
     facts(answer),
-    feedbackView(answer, asked),
+    offers.feedback ? feedbackView(answer, asked) : null,
     candidates(answer),
   );
 }

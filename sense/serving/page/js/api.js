@@ -139,6 +139,12 @@ function problemNotice(problem, retry = null) {
   return notice;
 }
 
+/** `retry` with the focus on `place`, as the button that had it goes. */
+const retried = (place, retry) => () => {
+  place.focus({ preventScroll: true });
+  retry();
+};
+
 function retryButton(seconds, retry) {
   const button = el("button.plain", { type: "button", onclick: retry }, "Try again");
   const until = Date.now() + seconds * 1000;

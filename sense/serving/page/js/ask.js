@@ -1,7 +1,8 @@
 // The form, and a question on its way.
 
-function ask(past) {
+function ask(past, offers) {
   const [question, hint, k, form, place, submit] = ["question", "hint", "k", "form", "answer", "submit"].map(byId);
+  const folding = byId("schema").querySelector("summary");
   const most = Number(k.dataset.most);
   k.append(...Array.from({ length: most }, (_, at) => el("option", { value: String(at + 1) }, String(at + 1))));
   k.value = String(Math.min(most, Number(kept.get("sense.k") ?? 1) || 1));
@@ -18,12 +19,24 @@ function ask(past) {
   async function showSchema(name) {
     const number = (schemas += 1);
     const body = byId("schema-body");
+    body.setAttribute("aria-busy", "true");
     try {
       const found = await call("GET", `v1/databases/${encodeURIComponent(name)}`);
-      if (number === schemas) body.replaceChildren(schemaView(found));
+      if (number !== schemas) return;
+      body.replaceChildren(schemaView(found));
+      byId("schema-size").textContent = many(found.tables.length, "table");
     } catch (problem) {
-      if (number === schemas) body.replaceChildren(problemNotice(problem, () => showSchema(name)));
+      if (number === schemas) noSchema(problemNotice(problem, retried(folding, () => showSchema(name))));
+    } finally {
+      if (number === schemas) body.setAttribute("aria-busy", "false");
     }
+  }
+
+  /** Says why there is none, where it would be; on a phone that is folded. */
+  function noSchema(notice) {
+    byId("schema-body").replaceChildren(notice);
+    byId("schema-size").textContent = "";
+    byId("schema").open = true;
   }
 
   async function load() {
@@ -32,9 +45,10 @@ function ask(past) {
       database.fill(databases.map((each) => each.name));
       const before = kept.get("sense.database");
       if (databases.length) database.take(before !== null && database.has(before) ? before : databases[0].name);
-      else byId("schema-body").replaceChildren(el("p.note", {}, "The gateway has no databases: give it some with --databases."));
+      else noSchema(el("p.note", {}, "The gateway has no database to ask."));
     } catch (problem) {
-      byId("schema-body").replaceChildren(problemNotice(problem, load));
+      database.fill([]);
+      noSchema(problemNotice(problem, retried(folding, load)));
     }
   }
 
@@ -73,7 +87,7 @@ function ask(past) {
         controller.signal,
       );
       if (running !== controller) return; // something of the history has been brought back meanwhile
-      place.replaceChildren(answerView(found, asked));
+      place.replaceChildren(answerView(found, asked, offers));
       past.add({ ...asked, sql: found.sql, reason: found.reason, at: Date.now() });
       say(
         found.abstained
@@ -86,9 +100,12 @@ function ask(past) {
       if (problem.name === "AbortError") place.replaceChildren(el("p.note", {}, "Stopped."));
       else if (problem instanceof Problem)
         place.replaceChildren(
-          problemNotice(problem, () => {
-            if (!running) send();
-          }),
+          problemNotice(
+            problem,
+            retried(submit, () => {
+              if (!running) send();
+            }),
+          ),
         );
       else throw problem;
     } finally {

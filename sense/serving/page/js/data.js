@@ -29,7 +29,7 @@ function data() {
       rows.replaceChildren(...listing(found));
       if (announce) say(summary(found));
     } catch (problem) {
-      if (number === asked) rows.replaceChildren(problemNotice(problem, () => load()));
+      if (number === asked) rows.replaceChildren(problemNotice(problem, retried(byId(`tab-${kind}`), load)));
     } finally {
       if (number === asked) rows.setAttribute("aria-busy", "false");
     }
@@ -59,19 +59,30 @@ function data() {
   }
 
   function listing(found) {
-    const go = (to) => () => {
-      offset = Math.max(0, to);
-      load().then(() => byId("panel-rows").scrollIntoView({ block: "start" }));
+    const again = async (name) => {
+      await load();
+      const next = rows.querySelector(`.${name}:enabled`) ?? rows.querySelector(".pager button:enabled");
+      (next ?? byId(`tab-${kind}`)).focus({ preventScroll: true }); // the button that was pressed is gone
     };
+    const go = (to, name) => async () => {
+      offset = Math.max(0, to);
+      await again(name);
+      byId("panel-rows").scrollIntoView({ block: "start" });
+    };
+    const turn = (text, to, possible) =>
+      el(`button.plain.${text}`, { type: "button", disabled: !possible, onclick: go(to, text) }, text);
+    const several = offset > 0 || found.total > PAGE;
     const pager = (label) =>
       el(
         "nav.pager",
         { "aria-label": label },
         el("span.count", {}, summary(found)),
-        found.searched < found.rows ? el("button.plain", { type: "button", onclick: () => load() }, "Search on") : null,
+        found.searched < found.rows
+          ? el("button.plain.on", { type: "button", onclick: () => again("on") }, "Search on")
+          : null,
         el("span.space"),
-        el("button.plain", { type: "button", disabled: offset === 0, onclick: go(offset - PAGE) }, "Previous"),
-        el("button.plain", { type: "button", disabled: offset + PAGE >= found.total, onclick: go(offset + PAGE) }, "Next"),
+        several ? turn("Previous", offset - PAGE, offset > 0) : null,
+        several ? turn("Next", offset + PAGE, offset + PAGE < found.total) : null,
       );
     const parts = [found.missing ? el("div.notice", {}, el("p", {}, shown(found.missing))) : null, badLines(found)];
     if (!found.missing) parts.push(pager("Pages"));
@@ -131,7 +142,7 @@ function data() {
       if (number === opened)
         place.replaceChildren(
           el("nav.crumbs", {}, el("a", { href: "#data/pairs" }, "All pairs")),
-          problemNotice(problem, () => openPair(id)),
+          problemNotice(problem, problem.status === 404 ? null : retried(byId("content"), () => openPair(id))),
         );
     } finally {
       if (number === opened) place.removeAttribute("aria-busy");

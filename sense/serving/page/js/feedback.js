@@ -24,10 +24,7 @@ function feedbackView(answer, asked) {
       place.firstChild.focus();
     } catch (problem) {
       again();
-      status.textContent =
-        problem.status === 404 && problem.error !== "unknown_database"
-          ? "This gateway keeps no feedback."
-          : `${sentence(problem.message)} ${sentence(problem.fix)}`;
+      status.textContent = `${sentence(problem.message)} ${sentence(problem.fix)}`;
       status.classList.add("invalid");
     } finally {
       place.removeAttribute("aria-busy");
@@ -46,7 +43,10 @@ function feedbackView(answer, asked) {
                 buttons.forEach((button) => {
                   if (button) button.disabled = true;
                 });
-                send(true, "", choose);
+                send(true, "", () => {
+                  choose();
+                  place.querySelector("button").focus();
+                });
               },
             },
             icon("up"),
@@ -59,6 +59,7 @@ function feedbackView(answer, asked) {
         answer.sql === null ? "Write the right SQL" : "Wrong",
       ),
     ];
+    status.textContent = "";
     place.replaceChildren(
       el("p.ask-feedback", {}, answer.sql === null ? "Do you know the answer?" : "Is this right?"),
       el("div.buttons", {}, ...buttons.filter(Boolean)),
@@ -73,6 +74,7 @@ function feedbackView(answer, asked) {
       spellcheck: "false",
       autocapitalize: "off",
       "aria-describedby": "corrected-note",
+      oninput: () => grow(field),
     });
     field.value = written;
     const submit = el("button.primary", { type: "submit" }, "Send");
@@ -129,6 +131,7 @@ function feedbackView(answer, asked) {
     status.textContent = "";
     status.classList.remove("invalid");
     place.replaceChildren(form);
+    grow(field);
     field.focus();
   }
 

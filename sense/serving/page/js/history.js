@@ -18,6 +18,7 @@ function readHistory() {
 function history(back) {
   const list = byId("history");
   let current = 0;
+  let cleared = null; // what Undo brings back
 
   function show(focus = false) {
     const entries = readHistory();
@@ -48,7 +49,8 @@ function history(back) {
         ),
       ),
     );
-    byId("history-clear").hidden = !entries.length;
+    byId("history-clear").hidden = !entries.length && cleared === null;
+    byId("history-clear").textContent = cleared === null ? "Clear" : "Undo";
     const note = kept.lasting
       ? "Questions and their SQL are kept in this browser, rows are not."
       : "This browser keeps nothing for pages: the list goes when you close the page.";
@@ -64,11 +66,13 @@ function history(back) {
     });
   });
   byId("history-clear").addEventListener("click", () => {
-    kept.drop(HISTORY);
+    const undone = cleared;
+    cleared = undone === null ? kept.get(HISTORY) : null;
+    if (undone === null) kept.drop(HISTORY);
+    else kept.set(HISTORY, undone);
     current = 0;
     show();
-    byId("question").focus();
-    say("History cleared");
+    say(undone === null ? "History cleared" : "History is back");
   });
   show();
   return {
@@ -78,6 +82,7 @@ function history(back) {
       const entries = [entry, ...readHistory().filter((other) => !same(other))].slice(0, MOST_KEPT);
       kept.set(HISTORY, JSON.stringify(entries));
       current = 0;
+      cleared = null;
       show();
     },
   };

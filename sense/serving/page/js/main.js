@@ -37,23 +37,23 @@ async function model() {
 
 function main() {
   theme();
+  const offers = { data: null, feedback: true }; // until the gateway's own description says it
   let form = null;
   const past = history((entry) => form.restore(entry));
-  form = ask(past);
+  form = ask(past, offers);
   const lists = data();
   const choose = tabs(document.querySelector(".bar .tabs"), (id) => {
     location.hash = id.slice(4);
   });
-  let offered = null;
 
   function show() {
     const [part, kind = "pairs", id = ""] = location.hash.slice(1).split("/");
-    const onData = part === "data" && offered !== false;
+    const onData = part === "data" && offers.data !== false;
     choose(onData ? "tab-data" : "tab-ask");
     document.title = onData ? "Training data · SENSE" : "Ask · SENSE";
     byId("panel-ask").hidden = onData;
     byId("panel-data").hidden = !onData;
-    if (onData && offered) lists.show(kind, decoded(id));
+    if (onData && offers.data) lists.show(kind, decoded(id));
   }
   const decoded = (text) => {
     try {
@@ -69,7 +69,9 @@ function main() {
     byId("schema").open = !narrow.matches;
   });
   byId("key").addEventListener("click", async () => {
-    if (await askForKey()) form.load();
+    if (!(await askForKey())) return;
+    form.load();
+    model();
   });
   document.querySelector(".skip").addEventListener("click", (event) => {
     event.preventDefault();
@@ -79,14 +81,13 @@ function main() {
   show();
   form.load();
   model();
-  call("GET", "v1/data/pairs?limit=1")
+  call("GET", "openapi.json")
     .then(
-      () => true,
-      (problem) => problem.status !== 404 && problem.status !== 0,
+      ({ paths }) => Object.assign(offers, { data: "/v1/data/pairs" in paths, feedback: "/v1/feedback" in paths }),
+      () => Object.assign(offers, { data: false }),
     )
-    .then((found) => {
-      offered = found;
-      byId("tab-data").hidden = !found;
+    .then(() => {
+      byId("tab-data").hidden = !offers.data;
       show();
     });
 }

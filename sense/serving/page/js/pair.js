@@ -13,7 +13,7 @@ function pairView(pair, around) {
       step(around.after, "Next", "next"),
     ),
     el("h1.question", { id: "pair-title", tabindex: "-1" }, shown(missingQuestion(pair))),
-    about(pair.database, pair.id, pair.strategy),
+    about(pair.database, pair.id, `strategy ${pair.strategy}`),
     pair.evidence ? el("p.about", {}, "Hint: ", shown(pair.evidence)) : null,
     el(
       "section.why",
@@ -21,6 +21,7 @@ function pairView(pair, around) {
       el("h2", { id: "why-title" }, "Why the rejected SQL is wrong ", badge(pair.verdict)),
       el("ul", {}, ...pair.why.map((sentence) => el("li", {}, shown(sentence)))),
     ),
+    el("p.note", {}, "Marked: what only one of the two has."),
     el("div.sides", {}, side(pair.chosen, "Chosen", "rejected", "ins"), side(pair.rejected, "Rejected", "chosen", "del")),
     pair.gold && pair.gold !== pair.chosen.sql
       ? el("section", {}, el("h2", {}, "Gold"), sqlBlock(pair.gold, { title: "The example’s own SQL", copy: true }))
@@ -36,9 +37,9 @@ function side(half, title, other, mark) {
     half.only_count === null
       ? ""
       : half.only_count === 0
-        ? `all of them in the ${other} result too`
+        ? `${half.row_count === 1 ? "" : "all of them "}in the ${other} result too`
         : half.only_count === half.row_count
-          ? `none of them in the ${other} result`
+          ? `${half.row_count === 1 ? "not" : "none of them"} in the ${other} result`
           : `${half.only_count.toLocaleString("en")} not in the ${other} result`;
   const cut = half.truncated ? `, ${half.rows.length.toLocaleString("en")} shown` : "";
   const caption = `${many(half.row_count, "row")}${cut}${half.row_count && only ? `; ${only}` : ""}`;

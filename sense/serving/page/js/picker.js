@@ -44,7 +44,10 @@ function picker(place, id, picked) {
       ...(options.length ? options : [el("li.none", { role: "option", "aria-disabled": "true" }, "No database of that name")]),
     );
     list.hidden = false;
+    active = -1;
     input.setAttribute("aria-expanded", "true");
+    input.removeAttribute("aria-activedescendant");
+    if (!options.length) say("No database of that name");
     point(found.indexOf(value) >= 0 ? found.indexOf(value) : 0);
   }
   function close() {
@@ -99,7 +102,7 @@ function picker(place, id, picked) {
     },
     fill(found) {
       names = found;
-      input.placeholder = names.length ? "Choose a database" : "None";
+      input.placeholder = names.length ? "Choose a database" : "No database";
       input.disabled = !names.length;
     },
     has: (name) => names.includes(name),

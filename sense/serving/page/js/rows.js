@@ -17,7 +17,7 @@ const VERDICTS = {
 
 const about = (...parts) =>
   el("p.about", {}, ...parts.filter(Boolean).map((part) => (typeof part === "string" ? el("span", {}, shown(part)) : part)));
-const missingQuestion = (row) => row.question || `question ${row.example_id} is not among the unseen examples`;
+const missingQuestion = (row) => row.question || `Question ${row.example_id}, which is not among the unseen examples`;
 const versus = (...lines) =>
   el(
     "div.versus",
@@ -41,12 +41,12 @@ const KINDS_OF_DATA = {
   },
   samples: {
     tag: "verdict",
-    note: "What the weak model wrote for questions that it had not seen, each SQL executed against the gold.",
+    note: "What the weak model wrote for questions that it had not seen, each SQL executed against the right one, the gold.",
     item: (row, before) => {
       const first = row.example_id !== before?.example_id; // the samples of a question stand together: it is said once
       const parts = [
         badge(row.verdict),
-        row.correct ? "" : row.detail,
+        row.verdict === "mismatch" && row.detail ? `other ${row.detail}` : row.correct ? "" : row.detail,
         row.vacuous ? "both results are empty" : "",
         first ? row.database : "",
         row.id,

@@ -1,14 +1,16 @@
 // A database's tables, columns and keys.
 
-const OPEN_TABLES = 6; // with more, each table is folded
+const OPEN_LINES = 80; // with more, each table is folded and the list scrolls in itself
 
 /** The schema as folding tables. */
 function schemaView({ tables, foreign_keys: keys }) {
   if (!tables.length) return el("p.note", {}, "There are no tables.");
+  const long = tables.reduce((lines, table) => lines + 1 + table.columns.length, 0) > OPEN_LINES;
   return el(
-    "div.tables",
+    long ? "div.tables.long" : "div.tables",
     {},
     ...tables.map((table) => {
+      const count = many(table.columns.length, "column");
       const own = keys.filter((key) => key.table === table.name);
       const rows = table.columns.map((column) => {
         const targets = own.filter((key) => key.column === column.name).map((key) => `${key.other_table}.${key.other_column}`);
@@ -31,8 +33,14 @@ function schemaView({ tables, foreign_keys: keys }) {
       });
       return el(
         "details",
-        { open: tables.length <= OPEN_TABLES },
-        el("summary", {}, el("span.table", {}, shown(table.name)), el("span.n", {}, String(table.columns.length))),
+        { open: !long },
+        el(
+          "summary",
+          {},
+          el("span.table", {}, shown(table.name)),
+          el("span.n", { "aria-hidden": "true", title: count }, String(table.columns.length)),
+          el("span.unseen", {}, ` ${count}`),
+        ),
         el("ul.columns", {}, ...rows),
       );
     }),
