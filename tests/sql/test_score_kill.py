@@ -11,11 +11,12 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from sense.config import ExecutionConfig
-from sense.records import dump
+from sense.records import Verdict, dump
 from sense.sql.execute import Executor, Result, place
 from sense.sql.modes import MODES, STRICT
 from sense.sql.process import End, Worker
@@ -44,7 +45,7 @@ def predictions(gold):
 
 
 def items(pets):
-    golds = [work(4000 + number) for number in range(GOLDS)]
+    golds = [work(20_000 + number) for number in range(GOLDS)]
     asked = [(gold, sql) for gold in golds for sql in predictions(gold)]
     return [(f"q{number}", pets, sql, gold) for number, (gold, sql) in enumerate(asked)]
 
@@ -88,28 +89,46 @@ class Killer(threading.Thread):
         self.join()
 
 
+class Undisturbed(NamedTuple):
+    """A run that nobody disturbs, and seconds of CPU on this machine: until both workers have started, and of all their work."""
+
+    verdicts: list[Verdict]
+    starting: float
+    working: float
+
+
 @pytest.fixture(scope="module")
-def whole(pets):
-    """The verdicts of an undisturbed run."""
+def undisturbed(pets):
     with Executor(LIMITS) as executor:
+        list(executor.map([(pets, "SELECT 1")] * 2))
+        starting = sum(workers(os.getpid()).values())
         verdicts = score(executor, items(pets), "whole")
+        working = sum(workers(os.getpid()).values()) - starting
     assert {verdict.verdict for verdict in verdicts} == {"match", "mismatch", "error", "rejected"}
-    return verdicts
+    return Undisturbed(verdicts, starting, working)
 
 
-@pytest.mark.parametrize("seconds", [0.0, 0.02, 0.05, 0.08, 0.12])
-def test_a_worker_that_is_killed_costs_no_verdict(pets, whole, seconds):
-    """Both first workers, once each: at 0 seconds while they start, then in the middle of their queries."""
-    with Killer(lambda number, cpu: number < 2 and cpu >= seconds) as killer, Executor(LIMITS) as executor:
-        assert score(executor, items(pets), "killed") == whole
+@pytest.fixture(scope="module")
+def whole(undisturbed):
+    """The verdicts of an undisturbed run."""
+    return undisturbed.verdicts
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.2, 0.3, 0.4])
+def test_a_worker_that_is_killed_costs_no_verdict(pets, undisturbed, share):
+    """Both first workers, once each: at once while they start, then in the middle of their queries, long before these end."""
+    due = (undisturbed.starting + share * undisturbed.working) / 2 if share else 0.0
+    with Killer(lambda number, cpu: number < 2 and cpu >= due) as killer, Executor(LIMITS) as executor:
+        assert score(executor, items(pets), "killed") == undisturbed.verdicts
     assert killer.killed
 
 
-def test_workers_killed_again_and_again_cost_no_verdict(pets, whole):
+def test_workers_killed_again_and_again_cost_no_verdict(pets, undisturbed):
     """Every worker, once it has worked longer than one gold with all its predictions takes: so no query is hit twice."""
-    with Killer(lambda _, cpu: cpu >= 0.15) as killer, Executor(LIMITS) as executor:
+    due = undisturbed.starting + 2 * undisturbed.working / GOLDS
+    with Killer(lambda _, cpu: cpu >= due) as killer, Executor(LIMITS) as executor:
         many = [score(executor, items(pets), "killed") for _ in range(3)]
-    assert many == [whole] * 3
+    assert many == [undisturbed.verdicts] * 3
     assert len(killer.killed) > 4
 
 
