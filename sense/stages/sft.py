@@ -45,7 +45,7 @@ def run(config: SftConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any]:
         words = nano.tokenizer((row["prompt"] + row["completion"] for row in rows), config.model.nano.vocabulary)
         model: Any = nano.model(config.model.nano, words, config.seed)
     else:
-        model, words = load.pretrained(config.model, master=config.lora is None)
+        model, words = load.pretrained(config.model, load.MASTER if config.lora is None else None)
     tokens = fit.tokenized(words, rows, config.loss_on)
     short = [len(row["input_ids"]) <= config.train.max_length for row in tokens]
     kept = list(compress(rows, short))

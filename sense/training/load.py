@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import transformers
@@ -19,23 +19,34 @@ from sense.training import nano
 transformers.logging.set_verbosity_error()
 transformers.logging.disable_progress_bar()
 
+# Of whole weights while they are trained themselves. A bfloat16 has 8 significant bits: what a step at a learning rate of 1e-6
+# adds to a weight of 0.02 is rounded away, all of it. PEFT keeps an adapter, on a base of whatever precision, in float32 itself.
+MASTER = torch.float32
+
+
+def dtype() -> torch.dtype:
+    """bfloat16 where a GPU computes it, else float32."""
+    return torch.bfloat16 if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else torch.float32
+
 
 @dataclass(frozen=True)
 class Card:
     """What `sense.json` in a model folder holds: the base it grew from, the seed of a nano base, the prompt it was trained on.
 
-    `recipe`: the section of each stage that trained it, by the stage's name.
+    `recipe`: the section of each stage that trained it, by the stage's name. `dtype`: the precision of its whole weights where it
+    was trained, and so of an adapter merged into its base, wherever that is done.
     """
 
     base: config.ModelConfig
     seed: int
     prompt: config.PromptConfig
     recipe: Mapping[str, Any] = field(default_factory=dict)
+    dtype: Literal["float32", "bfloat16"] = field(default_factory=lambda: "bfloat16" if dtype() == torch.bfloat16 else "float32")
 
     def write(self, folder: Path) -> None:
         """Writes sense.json into `folder`."""
         value = {"base": self.base.model_dump(), "seed": self.seed, "prompt": self.prompt.model_dump()}
-        records.write_json(folder / "sense.json", {**value, "recipe": dict(self.recipe)})
+        records.write_json(folder / "sense.json", {**value, "dtype": self.dtype, "recipe": dict(self.recipe)})
 
 
 def card(folder: Path) -> Card:
@@ -46,7 +57,10 @@ def card(folder: Path) -> Card:
     where = str(folder / "sense.json")
     base = config.validate(config.ModelConfig, value.get("base"), where)
     prompt = config.validate(config.PromptConfig, value.get("prompt"), where)
-    return Card(base, int(value.get("seed", 0)), prompt, value.get("recipe", {}))
+    kind = value.get("dtype", "float32")
+    if kind not in ("float32", "bfloat16"):
+        raise InputError(f"{where}: dtype is {kind!r}; it is float32 or bfloat16: train the model again")
+    return Card(base, int(value.get("seed", 0)), prompt, value.get("recipe", {}), kind)
 
 
 def device() -> torch.device:
@@ -54,14 +68,11 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def dtype() -> torch.dtype:
-    """bfloat16 where a GPU computes it, else float32."""
-    return torch.bfloat16 if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else torch.float32
-
-
-def pretrained(base: config.ModelConfig, master: bool = False) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """A base by its hub name or folder, at its pinned revision; InputError if it cannot be had. `master` as in `trained`."""
-    kind = torch.float32 if master else dtype()
+def pretrained(base: config.ModelConfig, kind: torch.dtype | None = None) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """A base by its hub name or folder, at its pinned revision, in the precision `kind`, else the machine's; InputError if it
+    cannot be had.
+    """
+    kind = kind or dtype()
     try:
         words = AutoTokenizer.from_pretrained(base.name, revision=base.revision or "main")
         model = AutoModelForCausalLM.from_pretrained(base.name, revision=base.revision or "main", dtype=kind)
@@ -85,23 +96,21 @@ def tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     return padded(AutoTokenizer.from_pretrained(str(folder)))
 
 
-def trained(folder: Path, trainable: bool = False, master: bool = False) -> PreTrainedModel:
-    """The model of a folder: whole weights, or the base with its LoRA adapter, which is to be `trainable` or not.
-
-    `master`: whole weights that are trained themselves, and so are float32. A bfloat16 has 8 significant bits: what a step at
-    a learning rate of 1e-6 adds to a weight of 0.02 is rounded away, all of it. PEFT keeps adapters in float32 itself.
+def trained(folder: Path, trainable: bool = False, kind: torch.dtype | None = None) -> PreTrainedModel:
+    """The model of a folder: whole weights in the precision `kind`, else the machine's, or the base with its LoRA adapter, which
+    is to be `trainable` or not.
     """
     if not (folder / "adapter_config.json").is_file():
-        return AutoModelForCausalLM.from_pretrained(str(folder), dtype=torch.float32 if master else dtype())
+        return AutoModelForCausalLM.from_pretrained(str(folder), dtype=kind or dtype())
     return PeftModel.from_pretrained(base_of(folder), str(folder), is_trainable=trainable)
 
 
-def base_of(folder: Path) -> PreTrainedModel:
-    """The base that a model folder grew from: loaded again, or, if nano, made again from its seed."""
+def base_of(folder: Path, kind: torch.dtype | None = None) -> PreTrainedModel:
+    """The base that a model folder grew from: loaded again as `pretrained` does, or, if nano, made again from its seed."""
     about = card(folder)
     if about.base.nano is not None:
         return nano.model(about.base.nano, tokenizer(folder), about.seed)
-    return pretrained(about.base)[0]
+    return pretrained(about.base, kind)[0]
 
 
 _FULL = ("No space left", "File too large", "Disk quota", "PytorchStreamWriter failed", "unexpected pos")
@@ -119,12 +128,12 @@ def writing(folder: Path) -> Iterator[None]:
 
 
 def save(model: Any, words: PreTrainedTokenizerBase, about: Card, folder: Path) -> None:
-    """Writes a model (in the precision that it is used in) or adapter, its tokenizer and its card into a fresh `folder`."""
+    """Writes a model (in the precision of its card) or adapter, its tokenizer and its card into a fresh `folder`."""
     records.remove(folder)
     adapter = hasattr(model, "peft_config")
     only = {"selected_adapters": ["default"]} if adapter else {}  # not DPO's reference adapter
     if not adapter:
-        model.to(dtype())
+        model.to(getattr(torch, about.dtype))
     with writing(folder):
         model.save_pretrained(str(folder), **only)
     words.save_pretrained(str(folder))
@@ -135,8 +144,9 @@ def merged(folder: Path, target: Path) -> Path:
     """A folder with whole weights: `folder` itself, or `target`, into which a LoRA adapter is merged."""
     if not (folder / "adapter_config.json").is_file():
         return folder
-    model: Any = trained(folder)
-    save(model.merge_and_unload(), tokenizer(folder), card(folder), target)
+    about = card(folder)
+    model: Any = PeftModel.from_pretrained(base_of(folder, getattr(torch, about.dtype)), str(folder))
+    save(model.merge_and_unload(), tokenizer(folder), about, target)
     return target
 
 

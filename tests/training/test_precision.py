@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from sense import config
+from sense.errors import InputError
 from sense.training import fit, load, nano
 from tests.training.test_fit import BASE, NANO, PAIRS, ROWS, TRAIN, ignore, words
 
@@ -26,14 +27,14 @@ def dtypes(model):
 def test_weights_are_float32_only_where_they_are_trained(sft):
     assert dtypes(load.trained(sft)) == {torch.bfloat16}
     assert dtypes(load.trained(sft, trainable=True)) == {torch.bfloat16}
-    assert dtypes(load.trained(sft, trainable=True, master=True)) == {torch.float32}
+    assert dtypes(load.trained(sft, trainable=True, kind=load.MASTER)) == {torch.float32}
     base = config.ModelConfig(name=str(sft))
     assert dtypes(load.pretrained(base)[0]) == {torch.bfloat16}
-    assert dtypes(load.pretrained(base, master=True)[0]) == {torch.float32}
+    assert dtypes(load.pretrained(base, load.MASTER)[0]) == {torch.float32}
 
 
 def test_steps_of_a_millionth_are_not_rounded_away(sft, tmp_path):
-    start = load.trained(sft, trainable=True, master=True)
+    start = load.trained(sft, trainable=True, kind=load.MASTER)
     before = {name: value.clone() for name, value in start.state_dict().items()}
     settings = config.DpoConfig(train=SMALL)
     model, _ = fit.dpo(start, load.tokenizer(sft), PAIRS, settings, checkpoints=tmp_path / "checkpoints", on_log=ignore)
@@ -41,10 +42,10 @@ def test_steps_of_a_millionth_are_not_rounded_away(sft, tmp_path):
     moved = [(model.state_dict()[name] != before[name]).float().mean().item() for name in inner]
     assert min(moved) > 0.9
     load.save(model, load.tokenizer(sft), load.card(sft), tmp_path / "dpo")
-    assert dtypes(load.trained(tmp_path / "dpo")) == {torch.bfloat16}
+    assert dtypes(load.trained(tmp_path / "dpo", kind="auto")) == {torch.bfloat16}
 
 
-def test_an_adapter_is_float32_on_a_base_that_is_not(sft, tmp_path):
+def test_an_adapter_is_float32_on_a_base_that_is_not(sft, tmp_path, monkeypatch):
     base = config.ModelConfig(name=str(sft))
     model, tokens = load.pretrained(base)
     settings = config.SftConfig(model=base, train=SMALL, lora=config.LoraConfig(r=4, dropout=0.0))
@@ -52,3 +53,13 @@ def test_an_adapter_is_float32_on_a_base_that_is_not(sft, tmp_path):
     model, _ = fit.sft(model, tokens, rows, settings, checkpoints=tmp_path / "checkpoints", on_log=ignore)
     kinds = {parameter.requires_grad: parameter.dtype for parameter in model.parameters()}
     assert kinds == {True: torch.float32, False: torch.bfloat16}
+    load.save(model, tokens, load.Card(base, 0, config.PromptConfig()), tmp_path / "adapter")
+    monkeypatch.undo()  # publishing has no GPU
+    assert dtypes(load.trained(load.merged(tmp_path / "adapter", tmp_path / "merged"), kind="auto")) == {torch.bfloat16}
+
+
+def test_a_precision_that_is_none_is_refused(sft):
+    about = sft / "sense.json"
+    about.write_text(about.read_text().replace("bfloat16", "float8"))
+    with pytest.raises(InputError, match=r"sense\.json: dtype is 'float8'"):
+        load.card(sft)
