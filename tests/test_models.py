@@ -5,9 +5,11 @@ import os
 import re
 import shutil
 import signal
+import sqlite3
 import sys
 import traceback
 import warnings
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 from sense import cli, config, records, tracking
 from sense.errors import InputError, UserError
 from sense.models import comparison, evidence, latency, package, promotion, reference, tables
+from sense.models.actions import CARRY_OUT
 from sense.models.evidence import Judged
 from sense.records import Verdict
 from sense.report import card
@@ -108,6 +111,8 @@ def test_list_shows_every_version_with_what_decided_about_it(two, capsys):
     assert sense("list") == 0
     shown = capsys.readouterr().out
     assert all(word in shown for word in ("champion", "challenger", "60.0%", "10.0%–90.0%", new["digest"][:8]))
+    assert "2: publish of 2, held back: publish.promote is false" in shown
+    assert "edition" not in shown  # there is one only
     assert [row["ex"] for row in told(capsys, "list", "--set", "heldout")["versions"]] == [0.25, 0.25]
 
 
@@ -136,6 +141,13 @@ def test_compare_joins_the_verdicts_by_id(two, capsys):
     assert "+10.0" in shown
 
 
+def test_where_the_two_answered_other_numbers_of_questions_both_are_shown(capsys):
+    levels = [[evidence.Level(name, n, 0.5, 0.4, 0.6) for name in ("all", "easy")] for n in (20, 15)]
+    standings = (tracking.gate.Standing(version, "aaa", 0.5) for version in "12")
+    tables.comparison("1", "2", [comparison.Compared("dev", *standings, *levels, "", "", None)])
+    assert capsys.readouterr().out.count("20 / 15") == 2
+
+
 def judged(*pairs):
     return [Judged(id=key, correct=flag, verdict="match" if flag else "error", hardness="easy") for key, flag in pairs]
 
@@ -151,6 +163,8 @@ def test_pairs_are_joined_by_id_and_never_by_place():
 
 def test_other_editions_are_shown_and_not_compared(two, tmp_path, capsys):
     publish(tmp_path, "c", ex=0.9, digest="bbb")
+    assert sense("list") == 0
+    assert re.search(r"edition .*\n.*\n +3 .* bbb +90\.0%", capsys.readouterr().out)
     dev = told(capsys, "compare", "1", "3")["sets"]["dev"]
     assert (dev["comparable"], dev["test"]) == (False, None)
     assert "aaa" in dev["problem"]
@@ -177,6 +191,7 @@ def test_a_better_version_is_promoted_and_all_is_recorded(two, capsys):
     }
     assert last["evidence"]["mcnemar"] == {"wins": 3, "losses": 1, "p": 0.625}
     assert "sense.move" not in two.get_registered_model("sense").tags
+    assert "--reason" in refused(capsys, "promote", "1", "--force", "--reason", " ")
     assert told(capsys, "promote", "2") == {"promoted": False, "version": "2"}  # once is enough
     assert len(history(two, "2")) == 2
 
@@ -213,6 +228,8 @@ def test_the_latency_budget(two, capsys):
     assert "sense models measure 2" in refused(capsys, "promote", "2", "--latency-budget", "2")
     moves.tag("sense", "2", latency.Latency(900.0, 2100.5, 50, "cpu, transformers").tags(), latency.LAST_TAG)
     assert "2.1 s (cpu, transformers) is above 2 s" in refused(capsys, "promote", "2", "--latency-budget", "2")
+    two.delete_model_version_tag("sense", "2", "sense.latency.where")
+    assert "2.1 s (nobody says where) is above 2 s" in refused(capsys, "promote", "2", "--latency-budget", "2")
     assert aliases()["champion"] == "1"
     assert told(capsys, "promote", "2", "--latency-budget", "2.2")["version"] == "2"
     assert told(capsys, "list")["versions"][0]["latency_p95_ms"] == 2100.5
@@ -240,6 +257,9 @@ def test_rolling_back_swaps_champion_and_previous(two, capsys):
     assert aliases() == {"challenger": "2", "champion": "2", "previous": "1"}
     actions = [move["action"] for move in told(capsys, "show", "2")["history"]]
     assert actions == ["publish", "promote", "rollback", "rollback"]
+    found = told(capsys, "rollback", "--reason", " \n", "--by", " ")  # as if nothing had been said
+    assert (found["reason"], found["by"]) == ("rolled back from version 2", moves.whoever())
+    assert told(capsys, "rollback", "--reason", "日本語　60\u202f%")["reason"] == "日本語　60\u202f%"
 
 
 def told_after(capsys, *words):
@@ -321,6 +341,8 @@ def test_a_store_that_is_away_is_told_at_once(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'none.db'}")
     assert "no such MLflow store" in refused(capsys, "values", "champion")
     assert not (tmp_path / "none.db").exists()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}")  # a folder: MLflow would try for minutes
+    assert "no such MLflow store" in refused(capsys, "list")
     (tmp_path / "bad.db").write_bytes(b"no database at all" * 400)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'bad.db'}")
     assert "file is not a database" in refused(capsys, "list")
@@ -762,20 +784,51 @@ def test_decisions_are_shown_whole_on_a_narrow_terminal(two, monkeypatch, capsys
     assert line in capsys.readouterr().out
 
 
+def test_no_number_is_cut_on_a_narrow_terminal(two, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "40")
+    two.set_registered_model_alias("sense", "production-eu-west-1-canary", "2")
+    assert sense("list") == 0
+    assert re.search(r"challenger +60\.0% +10\.0%–90\.0% +\w{8} +[\d-]{10}", capsys.readouterr().out)
+    assert sense("compare", "1", "2") == 0
+    assert re.search(r"all +20 +50\.0% +10\.0%–90\.0% +60\.0% +10\.0%–90\.0% +\+10\.0", capsys.readouterr().out)
+    two.set_model_version_tag("sense", "2", "k" * 60 + "END", "v")
+    assert sense("show", "2") == 0
+    assert "END" in capsys.readouterr().out
+
+
 def test_tags_by_other_hands_keep_nobody_from_looking(two, capsys):
     for key, value in (
         ("sense.eval.dev.ex", "nan"),
         ("sense.latency.p95_ms", "1.2 s"),
         ("sense.promotion.note", "tell bob"),
         ("sense.promotion.more", "[1]"),
+        ("sense.promotion.odd", json.dumps(vars(moves.Move("promote", "2", "1", None, "bob", 5)))),
     ):
         two.set_model_version_tag("sense", "2", key, value)
     assert told(capsys, "list")["versions"][0]["ex"] is None
+    assert [move["action"] for move in told(capsys, "show", "2")["history"]] == ["publish"]
     assert "version 2 carries no EX on dev" in refused(capsys, "promote", "2")
     assert "no latency is recorded of version 2" in refused(capsys, "promote", "2", "--latency-budget", "1")
-    two.set_registered_model_tag("sense", "sense.move", "soon")
-    for words in (("list",), ("promote", "2"), ("rollback",)):
-        assert "its tag sense.move is no note of SENSE" in refused(capsys, *words)
+    for note in ("soon", json.dumps({"move": vars(moves.Move("promote", "2", "1", "why", "ann", LONG_AGO))})):
+        two.set_registered_model_tag("sense", "sense.move", note)
+        for words in (("list",), ("promote", "2"), ("rollback",)):
+            assert "its tag sense.move is no note of SENSE" in refused(capsys, *words)
+
+
+def test_what_plain_mlflow_registered_stands_in_nobodys_way(two, capsys):
+    for source in ("s3://a-bucket/model", "runs:/gone/model"):
+        two.create_model_version("sense", source)
+    assert not told(capsys, "compare", "1", "3")["sets"]["dev"]["comparable"]  # its files are not looked at
+    for words in (("show", "4"), ("values", "4"), ("promote", "4", "--force", "--reason", "why")):
+        assert "sense version 4: the run that held its files is gone from MLflow" in refused(capsys, *words)
+    two.set_registered_model_alias("sense", "champion", "3")
+    assert "the champion, version 3, carries no EX on dev" in refused(capsys, "promote", "2")
+    assert told(capsys, "promote", "2", "--force", "--reason", "why")["before"] == "3"
+
+
+def test_what_others_wrote_into_a_tag_cannot_steer_the_terminal(two, capsys):
+    two.set_model_version_tag("sense", "2", "sense.eval.dev.digest", "\x1b[31mred")
+    assert "with the digest \ufffd[31mred" in refused(capsys, "promote", "2")
 
 
 def test_an_artifact_store_that_fails_is_told_with_what_to_check(two, monkeypatch, capsys):
@@ -857,6 +910,22 @@ def test_all_of_it_against_a_real_server(tmp_path, monkeypatch, capsys):
     assert "check MLFLOW_TRACKING_URI" in gone
     assert "cannot be reached" in gone
     assert "HTTPConnection" not in gone
+
+
+@pytest.mark.parametrize(("action", "tries"), [("list", "1"), ("promote", "1"), ("measure", None)])
+def test_a_store_that_goes_away_meanwhile_is_not_waited_for_but_by_a_measurement(action, tries, two, monkeypatch):
+    monkeypatch.delenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", raising=False)
+    seen = []
+    monkeypatch.setitem(CARRY_OUT, action, lambda _: seen.append(os.environ.get("MLFLOW_HTTP_REQUEST_MAX_RETRIES")))
+    assert sense(action, *(["2"] if action != "list" else [])) == 0
+    assert seen == [tries]
+
+
+def test_what_the_database_refuses_is_told_in_a_line(two, tmp_path, caplog, capsys):
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as connection:
+        connection.execute("DROP TABLE registered_model_tags")
+    assert "no such table: registered_model_tags" in refused(capsys, "rollback")
+    assert not any(record.exc_info for record in caplog.records)  # MLflow would show a traceback
 
 
 def test_a_name_may_hold_what_mlflow_allows():

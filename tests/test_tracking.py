@@ -11,7 +11,7 @@ import mlflow
 import pytest
 
 from sense import tracking
-from sense.errors import EndpointError, StorageError
+from sense.errors import EndpointError, InputError, StorageError
 from sense.tracking import gate, registry, revision, store
 from tests.mlflow_store import fresh
 
@@ -113,6 +113,17 @@ def test_a_store_that_cannot_be_reached_is_named_without_its_password(tmp_path, 
     with pytest.raises(EndpointError, match=r"127\.0\.0\.1:9.*MLFLOW_TRACKING_URI") as caught:
         tracking.training_run("sft", {}, tmp_path / "run.json")
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("cause", "reason"),
+    [
+        ("NewConnectionError('HTTPConnection(host=..., port=9): Connection refused')", "Connection refused"),
+        ("ProtocolError('Connection aborted.', ConnectionResetError(104, 'reset by peer'))", "Connection aborted."),
+    ],
+)
+def test_why_a_server_was_not_reached_is_told_without_what_requests_wraps_it_in(cause, reason):
+    assert store._brief(OSError(f"API request to x failed (Caused by {cause})")) == f"the server cannot be reached: {reason}"
 
 
 RACE = """
@@ -230,6 +241,15 @@ def test_a_model_that_was_half_sent_is_completed(client, tmp_path):
     assert (downloaded("1") / "model" / "model.safetensors").read_bytes() == bytes(range(256))
 
 
+def test_a_version_whose_logged_model_was_deleted_is_published_again_once_it_is_deleted_too(client, tmp_path):
+    given = package(model_folder(tmp_path / "model"))
+    client.delete_logged_model(tracking.publish_model(given, tmp_path / "staging").model_id)
+    with pytest.raises(InputError, match=r"sense version 1: its logged model m-\w+ was deleted; delete the version too"):
+        tracking.publish_model(given, tmp_path / "staging")
+    client.delete_model_version("sense", "1")
+    assert (downloaded(tracking.publish_model(given, tmp_path / "staging").version) / "model" / "model.safetensors").is_file()
+
+
 def test_symbolic_links_are_stored_as_what_they_point_at(client, tmp_path):
     cache = model_folder(tmp_path / "cache")
     (cache / "extra").mkdir()
@@ -311,6 +331,7 @@ def standing(version, digest, ex):
         (None, True, "champion", "no champion yet"),
         (standing("2", "aaa", 0.5), True, "champion", "EX 60.0% on dev against 50.0%"),
         (standing("2", "aaa", 0.6), True, "champion", "60.0%"),  # as good is enough
+        (standing("2", "aaa", 0.6002), False, "challenger", r"EX 60\.000% on dev against 60\.020%"),
         (standing("2", "aaa", 0.61), False, "challenger", "EX 60.0% on dev against 61.0%"),
         (standing("2", "bbb", 0.1), False, "challenger", "digest aaa.*version 2.*bbb.*sense models promote 3 --force"),
         (standing("2", None, None), False, "challenger", "version 2, carries no EX on dev"),
@@ -329,7 +350,7 @@ def test_a_standing_survives_its_tags_exactly():
     tags = gate.tags({"dev": gate.Standing("1", "aaa", third, 0.1, 2 / 3), "heldout": standing("1", "bbb", None)})
     assert gate.standing("1", tags, "dev") == gate.Standing("1", "aaa", third, 0.1, 2 / 3)
     assert gate.standing("1", tags, "heldout") == standing("1", "bbb", None)
-    assert gate.standing("1", {}, "dev") == standing("1", None, None)
+    assert gate.standing("1", {}, "dev") == gate.standing("1", {"sense.eval.dev.digest": ""}, "dev") == standing("1", None, None)
 
 
 # --- the code's revision

@@ -2,7 +2,7 @@
 
 import argparse
 import math
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from sense import console
@@ -45,8 +45,8 @@ def flags(parser: argparse.ArgumentParser) -> None:
         if name in ("list", "promote", "measure"):
             sub.add_argument("--set", choices=("dev", "heldout"), help="of questions; default: that which publish decided by")
         if name in ("promote", "rollback"):
-            sub.add_argument("--reason", default="", metavar="TEXT", help="why; kept with the version")
-            sub.add_argument("--by", metavar="WHO", help="who decides; default: the operating system's user")
+            sub.add_argument("--reason", type=str.strip, default="", metavar="TEXT", help="why; kept with the version")
+            sub.add_argument("--by", type=str.strip, metavar="WHO", help="who decides; default: the operating system's user")
         _MORE.get(name, lambda _: None)(sub)
         if name != "values":
             sub.add_argument("--json", action="store_true", help="as JSON on stdout, nothing else")
@@ -93,5 +93,7 @@ def main(options: argparse.Namespace) -> int:
 
     console.quiet(getattr(options, "json", False))
     tracking.look()
-    CARRY_OUT[options.action](options)
+    # a store that goes away meanwhile ends the command in seconds too; what is measured would be lost by that
+    with nullcontext() if options.action == "measure" else tracking.contact.briefly():
+        CARRY_OUT[options.action](options)
     return 0

@@ -48,7 +48,8 @@ def _on(name: str, dataset: str, first: "Version", second: "Version") -> Compare
 
     old, new = (reference.standing(one, dataset) for one in (first, second))
     problem = gate.incomparable(new, old, dataset)
-    before, after = (evidence.verdicts(name, one.version, dataset) for one in (first, second))
+    # not read where there is no EX: a version that others registered may keep its files where they cannot be read
+    before, after = (None if one.ex is None else evidence.verdicts(name, one.version, dataset) for one in (old, new))
     untested, test = problem, None
     if not problem and before is not None and after is not None:
         untested, test = paired(before, after)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sense.errors import InputError, UserError
 from sense.models import comparison, reference
 from sense.models.comparison import Compared
+from sense.report.text import shown
 
 if TYPE_CHECKING:
     from sense.tracking import Version
@@ -77,15 +78,15 @@ def insist(terms: Terms) -> None:
     """UserError unless a reason is given where one must be, and reason and name are short enough to be kept, and plain text."""
     from sense.tracking import moves
 
-    if terms.force and not terms.reason.strip():
+    if terms.force and not terms.reason:
         raise UserError("--force: say why, it is recorded with the version: --reason TEXT")
-    for flag, text in (("--reason", terms.reason), ("--by", terms.by)):
-        if not text.replace("\n", "").replace("\t", "").isprintable():  # control characters, and what was no UTF-8
-            raise UserError(f"{flag}: holds characters that cannot be shown; write plain text in UTF-8")
     if len(terms.by) > _LONGEST_NAME:
         raise UserError(f"--by: {len(terms.by):,} characters; a name has at most {_LONGEST_NAME}")
     if len(terms.reason) > moves.LONGEST_REASON:
         raise UserError(f"--reason: {len(terms.reason):,} characters; say it in {moves.LONGEST_REASON:,}")
+    for flag, text in (("--reason", terms.reason), ("--by", terms.by)):
+        if shown(text) != text:  # control characters, and what was no UTF-8
+            raise UserError(f"{flag}: holds characters that cannot be shown; write plain text in UTF-8")
 
 
 def promote(name: str, new: "Version", champion: "Version | None", weighed: Weighed, terms: Terms) -> "Move":
@@ -93,7 +94,7 @@ def promote(name: str, new: "Version", champion: "Version | None", weighed: Weig
     from sense.tracking import moves
 
     if weighed.refusals and not terms.force:
-        against = "\n".join(f"  {line}" for line in weighed.refusals)
+        against = "\n".join(f"  {shown(line)}" for line in weighed.refusals)
         raise UserError(
             f"version {new.version} is not promoted, nothing was moved:\n{against}\nTo overrule: --force --reason WHY"
         )

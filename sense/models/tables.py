@@ -17,17 +17,23 @@ if TYPE_CHECKING:
     from sense.tracking.moves import Move
 
 _DIGEST = 8  # digits: enough to tell versions apart
+_WIDE = 1000  # of tables of numbers: rich would cut 90.0% to 9 on a narrow terminal, which wraps a long line itself
 
 
 def listing(name: str, dataset: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """Every version on a line; `rows` as `sense models list --json` gives them."""
-    timed = any(row["latency_p95_ms"] is not None for row in rows)
-    columns = ("version", "aliases", "EX", "95% CI", *(["p95"] if timed else []), "digest", "created")
+    told = {
+        "edition": len({row["edition"] for row in rows} - {None}) > 1,  # EX on two editions must not look comparable
+        "p95": any(row["latency_p95_ms"] is not None for row in rows),
+    }
+    names = ("version", "aliases", "edition", "EX", "95% CI", "p95", "digest", "created")
+    columns = [name for name in names if told.get(name, True)]
     table = _table(*columns, title=f"{name}: EX on {dataset}")
     for row in rows:
         cells = {
             "version": row["version"],
             "aliases": "\n".join(row["aliases"]),
+            "edition": (row["edition"] or "")[:_DIGEST],
             "EX": text.percent(row["ex"]),
             "95% CI": interval(row["ex_low"], row["ex_high"]),
             "p95": _seconds(row["latency_p95_ms"]),
@@ -35,11 +41,11 @@ def listing(name: str, dataset: str, rows: Sequence[Mapping[str, Any]]) -> None:
             "created": row["created"].partition(" ")[0],
         }
         table.add_row(*(_plain(cells[column]) for column in columns))
-    out = Console()
+    out = Console(width=_WIDE)
     out.print(table)
     for row in rows:
         if row["reason"]:
-            out.print(_plain(f"{row['version']}: {row['decision']}: {row['reason']}"), soft_wrap=True)
+            out.print(_plain(f"{row['version']}: {row['decision']}: {_why(row)}"), soft_wrap=True)
 
 
 def details(found: Mapping[str, Any]) -> None:
@@ -54,7 +60,7 @@ def details(found: Mapping[str, Any]) -> None:
     out.print(tags)
     for move in found["history"]:
         before = f" (champion before: {move['before']})" if move["before"] else ""
-        line = f"{move['at'][:16]} UTC, {decision(move)}{before}, by {move['by']}: {move['reason']}"
+        line = f"{move['at'][:16]} UTC, {decision(move)}{before}, by {move['by']}: {_why(move)}"
         out.print(_plain(line, longest=None), soft_wrap=True)
     out.print(_plain(found["card"], longest=None), soft_wrap=True)
 
@@ -66,9 +72,14 @@ def decision(move: Mapping[str, Any]) -> str:
     return f"{move['action']} {preposition} {move['version']}" + (f", {word}" if word else "")
 
 
+def _why(told: Mapping[str, Any]) -> str:
+    """The reason of a decision, without what `decision` says of it."""
+    return str(told["reason"]).removeprefix("held back: ")
+
+
 def comparison(first: str, second: str, found: Sequence[Compared]) -> None:
     """Two versions on every set: EX with intervals, by hardness too, McNemar's test, and whether they may be compared."""
-    out = Console()
+    out = Console(width=_WIDE)
     if not found:
         out.print(f"Neither version {first} nor version {second} was measured on any set.")
     for one in found:
@@ -82,7 +93,7 @@ def comparison(first: str, second: str, found: Sequence[Compared]) -> None:
 
 def _rows(one: Compared) -> Iterator[tuple[str, ...]]:
     """EX as it was registered, then by hardness as the verdicts have it."""
-    n = next((str(levels[0].n) for levels in (one.first_levels, one.second_levels) if levels), "–")
+    n = _n(*(next(iter(levels), None) for levels in (one.first_levels, one.second_levels))) or "–"
     old, new = one.first, one.second
     change = _change(None if one.problem else old.ex, new.ex)
     yield ("all", n, text.percent(old.ex), interval(old.low, old.high), text.percent(new.ex), interval(new.low, new.high), change)
@@ -94,8 +105,8 @@ def _rows(one: Compared) -> Iterator[tuple[str, ...]]:
 
 
 def _n(a: Level | None, b: Level | None) -> str:
-    numbers = {level.n for level in (a, b) if level is not None}
-    return " / ".join(map(str, sorted(numbers)))
+    """How many questions, of both versions where they differ."""
+    return " / ".join(dict.fromkeys(str(level.n) for level in (a, b) if level is not None))
 
 
 def _cells(level: Level | None) -> tuple[str, str]:
@@ -149,5 +160,5 @@ def _table(*columns: str, title: str = "") -> Table:
     table = Table(box=SIMPLE_HEAD, title=Text(title, style="bold") if title else None, title_justify="left", pad_edge=False)
     for column in columns:
         words = column in ("tag", "value", "aliases", "questions")
-        table.add_column(column, justify="left" if words else "right", overflow="fold", no_wrap=column != "value")
+        table.add_column(column, justify="left" if words else "right", overflow="fold", no_wrap=column not in ("tag", "value"))
     return table

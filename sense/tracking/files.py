@@ -53,9 +53,14 @@ def download(name: str, version: str, target: Path) -> Path:
 def repository(name: str, version: str) -> Any:
     """Where the files of a version lie, as MLflow's artifact repository."""
     uri = config.tracking_uri()
-    # not mlflow.artifacts with `models:/...`: that looks into the process's own registry, whatever it is told
-    place = store.registry().get_model_version_download_uri(name, version)
-    return get_artifact_repository(place, tracking_uri=uri, registry_uri=uri)
+    try:
+        # not mlflow.artifacts with `models:/...`: that looks into the process's own registry, whatever it is told
+        place = store.registry().get_model_version_download_uri(name, version)
+        return get_artifact_repository(place, tracking_uri=uri, registry_uri=uri)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        raise InputError(f"{name} version {version}: the run that held its files is gone from MLflow; publish it again") from None
 
 
 def listing(stored: Any, folder: str) -> dict[str, int | None]:

@@ -41,7 +41,7 @@ def tags(sets: Mapping[str, Standing]) -> dict[str, str]:
 def standing(version: str, carried: Mapping[str, str], name: str) -> Standing:
     """The standing on the set `name` of a version that carries these tags."""
     numbers = [number(carried, f"sense.eval.{name}.{key}", 1.0) for key in ("ex", "ex_low", "ex_high")]
-    return Standing(version, carried.get(f"sense.eval.{name}.digest"), *numbers)
+    return Standing(version, carried.get(f"sense.eval.{name}.digest") or None, *numbers)
 
 
 def number(carried: Mapping[str, str], tag: str, most: float = math.inf) -> float | None:
@@ -65,7 +65,8 @@ def decide(new: Standing, champion: Standing | None, name: str) -> Decision:
         reason = f"not comparable: {problem}; {way_out}"
         return Decision(new.version, False, "challenger", reason, champion.version, champion.ex)
     promoted = (new.ex or 0.0) >= (champion.ex or 0.0)
-    reason = f"EX {new.ex:.1%} on {name} against {champion.ex:.1%} of the champion, version {champion.version}"
+    digits = 3 if 0 < abs((new.ex or 0.0) - (champion.ex or 0.0)) < 0.001 else 1  # of 1,034 questions one is less
+    reason = f"EX {new.ex:.{digits}%} on {name} against {champion.ex:.{digits}%} of the champion, version {champion.version}"
     return Decision(new.version, promoted, "champion" if promoted else "challenger", reason, champion.version, champion.ex)
 
 
@@ -86,5 +87,6 @@ def late(version: str, carried: Mapping[str, str], budget_s: float) -> str:
     if measured is None:
         return f"no latency is recorded of version {version}; measure it: sense models measure {version}"
     if measured > budget_s * 1000:
-        return f"p95 latency {measured / 1000:.3g} s ({carried.get('sense.latency.where')}) is above {budget_s:g} s"
+        where = carried.get("sense.latency.where", "nobody says where")
+        return f"p95 latency {measured / 1000:.3g} s ({where}) is above {budget_s:g} s"
     return ""

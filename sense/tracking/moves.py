@@ -13,11 +13,12 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from mlflow.exceptions import MlflowException
+from pydantic import TypeAdapter
 
 from sense.errors import InputError, UserError
 from sense.tracking import store, versions
@@ -43,6 +44,9 @@ class Move:
     promoted: bool = True
     forced: bool = False
     evidence: Mapping[str, Any] = field(default_factory=dict)
+
+
+_MOVE = TypeAdapter(Move)  # other hands may have written what is read from a tag
 
 
 def now() -> str:
@@ -96,7 +100,7 @@ def recover(name: str, again: Callable[[Move], bool] = lambda _: False) -> Move 
     noted = _noted(client, name)
     if noted is None:
         return None
-    move = _move(name, noted)
+    move, previous = _read(name, noted)
     if _young(move) and not again(move):
         raise UserError(
             f"{name}: a {move.action} to version {move.version} by {move.by} is under way, since {move.at[:19]} UTC; "
@@ -107,7 +111,10 @@ def recover(name: str, again: Callable[[Move], bool] = lambda _: False) -> Move 
         _close(client, name, move, noted)
         return move
     if now_champion == move.before and move.before is not None:  # else somebody has moved on since
-        _restore(client, name, "previous", json.loads(noted)["previous"])
+        if previous is None:
+            client.delete_registered_model_alias(name, "previous")
+        else:
+            client.set_registered_model_alias(name, "previous", previous)
         _agree(client, name, move)
     _forget(client, name, noted)
     return None
@@ -117,7 +124,7 @@ def recover(name: str, again: Callable[[Move], bool] = lambda _: False) -> Move 
 def under_way(name: str) -> Move | None:
     """The move that is going on or was killed, if any."""
     noted = _noted(store.registry(), name)
-    return None if noted is None else _move(name, noted)
+    return None if noted is None else _read(name, noted)[0]
 
 
 @store.reported()
@@ -130,11 +137,10 @@ def record(name: str, move: Move) -> None:
 
 def history(version: versions.Version) -> list[Move]:
     """The decisions that were recorded with a version, the first one first; tags of that name by other hands are left out."""
-    known, found = {part.name for part in fields(Move)}, []
+    found = []
     for _, value in sorted((key, value) for key, value in version.tags.items() if key.startswith(_RECORD)):
-        with suppress(ValueError, TypeError, AttributeError):
-            row = {key: part for key, part in json.loads(value).items() if key in known}
-            found.append(Move(**(row | {"version": version.version})))
+        with suppress(ValueError, TypeError):
+            found.append(_MOVE.validate_python(json.loads(value) | {"version": version.version}))
     return found
 
 
@@ -154,14 +160,15 @@ def _noted(client: Any, name: str) -> str | None:
     return noted
 
 
-def _move(name: str, noted: str) -> Move:
-    """The move of a note; InputError if somebody else wrote it."""
+def _read(name: str, noted: str) -> tuple[Move, str | None]:
+    """The move of a note, and what was `previous` before; InputError if somebody else wrote it."""
     try:
-        move = Move(**json.loads(noted)["move"])
+        note = json.loads(noted)
+        move, previous = _MOVE.validate_python(note["move"]), note["previous"]
         datetime.strptime(move.at, _TIME)
     except (ValueError, TypeError, KeyError):
         raise InputError(f"{name}: its tag {_NOTE} is no note of SENSE; delete the tag from the registered model") from None
-    return move
+    return move, previous
 
 
 def _young(move: Move) -> bool:
@@ -180,13 +187,6 @@ def _agree(client: Any, name: str, move: Move) -> None:
     known = versions.aliases(name)
     if move.before is not None and known.get("champion") == move.version and known.get("previous") != move.before:
         client.set_registered_model_alias(name, "previous", move.before)
-
-
-def _restore(client: Any, name: str, alias: str, version: str | None) -> None:
-    if version is None:
-        client.delete_registered_model_alias(name, alias)
-    else:
-        client.set_registered_model_alias(name, alias, version)
 
 
 def _forget(client: Any, name: str, noted: str) -> None:

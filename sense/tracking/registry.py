@@ -9,7 +9,7 @@ from mlflow.entities import Dataset, DatasetInput, LoggedModelOutput, LoggedMode
 from mlflow.exceptions import MlflowException
 
 from sense import records
-from sense.errors import StorageError
+from sense.errors import InputError, StorageError
 from sense.tracking import layout, runs, store
 from sense.tracking.versions import Version, described
 
@@ -67,7 +67,15 @@ def _describe(client: Any, run: runs.Run, data: Mapping[str, str]) -> None:
 def _logged_model(opened: store.Store, version: Version | None, package: layout.Package, run: runs.Run) -> Any:
     """The logged model behind `version`, or with the package's key; else a new one, still without files."""
     if version is not None:
-        return opened.client.get_logged_model(version.model_id)
+        try:
+            return opened.client.get_logged_model(version.model_id)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            raise InputError(
+                f"{package.name} version {version.version}: its logged model {version.model_id} was deleted; "
+                "delete the version too, then publish again"
+            ) from None
     condition = f"tags.`{store.KEY}` = '{package.key}'"
     found = opened.client.search_logged_models([opened.experiment], condition, max_results=1)
     model = found[0] if found else _create(opened, package, run)

@@ -2,6 +2,7 @@
 
 import fcntl
 import functools
+import logging
 import re
 import warnings
 from collections.abc import Iterator
@@ -22,7 +23,9 @@ from sense.errors import EndpointError, InputError
 EXPERIMENT = "sense"
 # Every run, logged model and version of SENSE carries this tag; what is found by it is continued, not made again.
 KEY = "sense.key"
-_UNREACHED = re.compile(r"""\(Caused by \w+\(["'](?:\w+\([^()]*\): )?(.*?)["']\)\)$""")
+_UNREACHED = re.compile(r"""\(Caused by \w+\(["'](?:\w+\([^()]*\): )?(.*?)["'](?:, .*)?\)\)$""")
+# MLflow would show a traceback of what it raises anyway
+logging.getLogger("mlflow.store.db.utils").addFilter(lambda record: not record.exc_info)
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ def shown(text: str | None = None, uri: str | None = None) -> str:
 def registry() -> Any:
     """A client for those who only look, opened at its first use; InputError if a SQLite store is not there yet."""
     database = _sqlite(config.tracking_uri())
-    if database is not None and not database.exists():
+    if database is not None and not database.is_file():
         raise InputError(f"{database}: no such MLflow store; publish a model first (dvc repro), or set MLFLOW_TRACKING_URI")
     return _client(config.tracking_uri(), Path.cwd())
 
