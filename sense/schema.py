@@ -14,6 +14,7 @@ from sense.sql.sandbox import idle_wal
 
 _SCANNED = 1000  # rows looked at for sample values: enough for a few distinct ones, whatever the table's size
 _LONGEST = 40  # characters of a sample value; longer ones tell a model little and fill its context
+_LOOKED_AT = 4_000  # bytes of a value, blanks included, that is looked at
 
 # The keywords of SQLite that cannot be names without quotes (its parser takes the others for names), and those
 # that it takes for names but that read as a join.
@@ -111,7 +112,8 @@ def _samples(connection: sqlite3.Connection, table: str, column: str, count: int
     """The first distinct short values, in the table's own order."""
     if count == 0:
         return ()
-    rows = connection.execute(f"SELECT {_quoted(column)} FROM {_quoted(table)} NOT INDEXED LIMIT {_SCANNED}")  # noqa: S608  (quoted)
+    value = f"CASE WHEN length(CAST({_quoted(column)} AS BLOB)) <= {_LOOKED_AT} THEN {_quoted(column)} END"
+    rows = connection.execute(f"SELECT {value} FROM {_quoted(table)} NOT INDEXED LIMIT {_SCANNED}")  # noqa: S608  (quoted)
     found: dict[str, None] = {}
     for (value,) in rows:
         text = " ".join(str(value).split()) if isinstance(value, (str, int, float)) else ""

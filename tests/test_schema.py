@@ -162,3 +162,8 @@ def test_spider_schemas_survive_being_written_and_read(tmp_path):
         with closing(sqlite3.connect(copy)) as connection:
             connection.executescript(render(schema, "ddl"))
         assert introspect(copy) == schema
+
+
+def test_a_huge_value_is_not_looked_at(make):
+    script = "CREATE TABLE t(a); INSERT INTO t VALUES (printf('%5000sx', '')), (char(0) || printf('%5000sx', '')), (' y ')"
+    assert introspect(make(script), samples=3).tables[0].columns[0].samples == ("y",)

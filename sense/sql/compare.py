@@ -5,6 +5,7 @@ Numbers are equal to a relative 1e-6, integers to one another exactly; texts and
 """
 
 import math
+import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
@@ -16,6 +17,9 @@ _RELATIVE, _ABSOLUTE = 1e-6, 1e-9
 # is which takes a few times the size of a result; only columns made to be confused with one another (it is graph
 # isomorphism then) take more.
 _CELLS, _TIMES = 5_000_000, 30
+# The first group's number, which nobody knows: pairs of it and a value are looked up by their hashes, and Python's hashes of
+# numbers are known, so that a result could be made of values whose pairs all have the same.
+_FIRST = random.SystemRandom().getrandbits(60)
 
 
 def compare(
@@ -134,8 +138,8 @@ class _Match:
             tried.add(column)
             my_codes, their_codes = self._coded(column, gold)
             names: dict[tuple[int, Value], int] = {}
-            my_groups = [names.setdefault(pair, len(names)) for pair in zip(mine, my_codes, strict=True)]
-            their_groups = [names.setdefault(pair, len(names)) for pair in zip(theirs, their_codes, strict=True)]
+            my_groups = [names.setdefault(pair, _FIRST + len(names)) for pair in zip(mine, my_codes, strict=True)]
+            their_groups = [names.setdefault(pair, _FIRST + len(names)) for pair in zip(theirs, their_codes, strict=True)]
             if Counter(my_groups) == Counter(their_groups):
                 yield number, my_groups, their_groups
 

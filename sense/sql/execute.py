@@ -35,7 +35,7 @@ class Executor:
     """
 
     def __init__(self, limits: ExecutionConfig, min_value: int = 0) -> None:
-        """`min_value`: the bytes of `limits.max_bytes` that a text or blob takes at least, however short it is."""
+        """`min_value`: the bytes of `limits.max_bytes` that a value takes at least, however short it is."""
         numbers = Limits(limits.timeout_s, limits.max_rows, limits.max_bytes, limits.max_steps, MAX_LENGTH, min_value)
         self._pool = Pool(numbers, limits.workers)
 

@@ -10,13 +10,14 @@ from sense.sql.hardness import hardness
 from sense.sql.lexer import code, tokens
 from sense.sql.tree import MAX_LENGTH
 
-__all__ = ["check_select", "extract", "fingerprint", "hardness"]
+__all__ = ["check_select", "extract", "fingerprint", "hardness", "tells_time"]
 
-_ONE_LINE = re.compile(r"\s*(SELECT\b[^;`\n]*);?\s*\Z", re.IGNORECASE)  # what trained models answer: nothing to look for
-_ONE_SELECT = re.compile(r"\s*SELECT\b[^;\0]*;?\s*\Z", re.IGNORECASE)
+# Possessive (*+) where what follows may match the same: else a text of blanks takes the square of its length.
+_ONE_LINE = re.compile(r"\s*+(SELECT\b[^;`\n]*+);?\s*+\Z", re.IGNORECASE)  # what trained models answer: nothing to look for
+_ONE_SELECT = re.compile(r"\s*+SELECT\b[^;\0]*+;?\s*+\Z", re.IGNORECASE)
 _THINKING = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL)
 _BEGIN = (
-    r"(?:SELECT\b|WITH\s+(?:RECURSIVE\s+)?(?:\w+|\"[^\"\n]*\"|`[^`\n]*`|\[[^\]\n]*\])\s*(?:\([^()]*\)\s*)?"
+    r"(?:SELECT\b|WITH\s+(?:RECURSIVE\s+)?(?:\w+|\"[^\"\n]*\"|`[^`\n]*`|\[[^\[\]\n]*\])\s*(?:\([^()]*\)\s*)?"
     r"AS\s*(?:NOT\s+)?(?:MATERIALIZED\s*)?\()"
 )
 # Where a statement begins, the likeliest first: a line or what follows "SQL:", then capitals, then anywhere.
@@ -29,6 +30,8 @@ _CLAUSES = ("FROM", "WHERE", "GROUP", "ORDER", "HAVING", "LIMIT", "OFFSET", "WIN
 _JOINS = ("JOIN", "LEFT", "RIGHT", "FULL", "INNER", "CROSS", "NATURAL", "ON", "USING")
 _CONTINUES = frozenset([*_CLAUSES, *_JOINS])
 _BEFORE_SELECT = frozenset(["UNION", "ALL", "INTERSECT", "EXCEPT", ")"])
+_CLOCKS = frozenset(["CURRENT_DATE", "CURRENT_TIME", "CURRENT_TIMESTAMP"])
+_OF_TIME = frozenset(["DATE", "TIME", "DATETIME", "JULIANDAY", "UNIXEPOCH", "STRFTIME", "TIMEDIFF"])
 _VERBS = frozenset(["SELECT", "INSERT", "REPLACE", "UPDATE", "DELETE", "VALUES"])
 
 
@@ -103,3 +106,15 @@ def _other_than_select(sql: str) -> str | None:
     if first not in ("SELECT", "WITH"):
         return f"not a SELECT: it begins with {first[:20].encode(errors='replace').decode()}"
     return None if verb in ("SELECT", "") else f"not a SELECT: WITH ... {verb}"
+
+
+def tells_time(sql: str) -> bool:
+    """Whether the result of `sql` depends on when it runs: CURRENT_..., date('now'), date()."""
+    found = list(code(sql))
+    calls = [
+        following
+        for name, bracket, following in zip(found, found[1:], found[2:], strict=False)
+        if name.text in _OF_TIME and bracket.text == "("
+    ]
+    now = any(token.kind == "quoted" and token.text[1:-1].lower() == "now" for token in found)
+    return any(token.text in _CLOCKS for token in found) or (now and calls != []) or any(one.text == ")" for one in calls)

@@ -97,6 +97,8 @@ class Session:
     def _connection(self, key: State) -> sqlite3.Connection:
         """The connection to the database whose state is `key`; sqlite3.Error or OSError if it is none."""
         if key not in self._open:
+            for old in [other for other in self._open if other[0] == key[0]]:
+                self._open.pop(old).close()  # a file that was replaced takes its room until nobody has it open
             self._open[key] = connect(key[0].path, key[0].uri, self.limits)
             if len(self._open) > _OPEN:
                 self._open.popitem(last=False)[1].close()
@@ -124,7 +126,7 @@ class Session:
         limits, size = self.limits, 0
         for count, row in enumerate(cursor):
             for value in row:
-                size += max(len(value), limits.min_value) if isinstance(value, (str, bytes)) else 8
+                size += max(len(value) if isinstance(value, (str, bytes)) else 8, limits.min_value)
             if size > limits.max_bytes:
                 raise Stopped("too_large", "bytes", f"more than {limits.max_bytes:,} bytes")
             if count >= limits.max_rows:

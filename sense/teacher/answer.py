@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from sense.errors import SenseError
 from sense.records import Hardness
 from sense.sql.parse import check_select
+from sense.sql.tree import statements
 from sense.teacher import Draft, Rows, Value
 
 MAX_TABLES = 12
@@ -92,10 +92,9 @@ def _fields(text: str) -> dict[str, Any]:
 def _statements(texts: Sequence[str], reason: str) -> list[exp.Expr]:
     """The statements in `texts`, parsed for SQLite; a comment after a semicolon is none."""
     try:
-        parsed = [statement for text in texts for statement in sqlglot.parse(text, dialect="sqlite")]
+        return [statement for text in texts for statement in statements(text)]
     except (SqlglotError, RecursionError) as error:
         raise UnusableError(reason, f"cannot be parsed ({type(error).__name__})") from None
-    return [statement for statement in parsed if statement and not isinstance(statement, exp.Semicolon)]
 
 
 def _given(node: exp.Expr) -> set[str]:

@@ -12,6 +12,7 @@ from sense.config import ExecutionConfig
 from sense.sql.execute import Executor, Failure, Result, place
 from sense.sql.process import End, Worker
 from sense.sql.sandbox import Limits
+from sense.sql.statement import Session, collect
 
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
 
@@ -195,3 +196,15 @@ def test_workers_end_when_their_parent_is_killed(pets):
         assert select.select([watched], [], [], 30)[0]  # readable once the process has ended
     finally:
         os.close(watched)
+
+
+def test_a_replaced_file_is_not_kept_open(tmp_path):
+    """Its room on the disk would be free only when nobody has it open."""
+    path = tmp_path / "t.sqlite"
+    session = Session(Limits(timeout_s=30, max_rows=10, max_bytes=1000, max_steps=10**6, max_sql=1000))
+    for number in range(3):
+        with closing(sqlite3.connect(tmp_path / "new")) as connection:
+            connection.executescript(f"CREATE TABLE t(a); INSERT INTO t VALUES ({number})")
+        (tmp_path / "new").replace(path)
+        assert session.run(place(path), "SELECT a FROM t", collect, "strict") == (("a",), [(number,)])
+        assert len(session._open) == 1

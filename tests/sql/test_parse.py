@@ -1,7 +1,7 @@
 import pytest
 
-from sense.sql.parse import check_select, extract
-from sense.sql.tree import MAX_LENGTH
+from sense.sql.parse import check_select, extract, hardness, tells_time
+from sense.sql.tree import MAX_LENGTH, parse_query
 
 
 @pytest.mark.parametrize(
@@ -85,3 +85,50 @@ def test_check_select_lets_a_single_select_pass(sql):
 )
 def test_check_select_says_why_it_rejects(sql, reason):
     assert check_select(sql) == reason
+
+
+BLANKS = " " * (MAX_LENGTH - 100)
+
+
+@pytest.mark.parametrize(
+    ("text", "sql", "reason"),
+    [
+        (f"SELECT{BLANKS};x", "SELECT", "several statements"),
+        (f"SELECT{BLANKS}\n1", f"SELECT{BLANKS}\n1", None),
+        (f"SELECT 1{BLANKS}\n\n\n", "SELECT 1", None),
+        ("WITH [" * (MAX_LENGTH // 10), "", None),
+    ],
+    ids=["semicolon", "two lines", "nothing behind", "brackets"],
+)
+def test_long_texts_of_little_are_read_at_once(text, sql, reason):
+    """A pattern that tries each blank anew takes the square of their number: minutes."""
+    assert extract(text) == sql
+    assert reason is None or reason in check_select(text)
+
+
+@pytest.mark.parametrize(
+    ("sql", "does"),
+    [
+        ("SELECT * FROM t WHERE day > date('now', '-7 days')", True),
+        ("SELECT strftime('%Y', \"now\")", True),
+        ("SELECT current_timestamp", True),
+        ("SELECT datetime ( ) FROM t", True),
+        ("SELECT date(day) FROM t WHERE status = 'then'", False),
+        ("SELECT status = 'now', date FROM t", False),
+        ("SELECT 'current_date', \"time\" FROM t -- date('now')", False),
+    ],
+)
+def test_whether_a_result_depends_on_the_time(sql, does):
+    assert tells_time(sql) is does
+
+
+@pytest.mark.parametrize("call", ["date({})", "CHAR(1, {})", "abs(time({}))", "struct({}, 2)", "x.int({})"])
+def test_nested_calls_of_types_are_not_read_twice_at_each_level(call):
+    """Each level would double the time: of forty, years."""
+    sql = "1"
+    for _ in range(40):
+        sql = call.format(sql)
+    assert parse_query(f"SELECT {sql}") is None or call.startswith("x.")
+    assert hardness(f"SELECT {sql}") == hardness("SELECT nothing (")
+    assert check_select(f"SELECT {sql}") is None  # SQLite may read it
+    assert parse_query(f"SELECT {call.format(call.format('1'))}, {', '.join(['date(a)'] * 50)} FROM t") is not None
