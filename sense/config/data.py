@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from sense.config.section import Count, Positive, Section, Seed, Share
+from sense.config.section import Count, Positive, Seconds, Section, Seed, Share
 from sense.records import Hardness
 
 
@@ -17,9 +17,9 @@ class DataConfig(Section):
 class ExecutionConfig(Section):
     """Limits on one execution of a SQL: seconds, rows, bytes of result and SQLite VM steps."""
 
-    timeout_s: Positive = 5.0
-    max_rows: Count = 10_000
-    max_bytes: Count = 10_000_000
+    timeout_s: Seconds = 5.0
+    max_rows: Annotated[int, Field(ge=1, le=10**9)] = 10_000
+    max_bytes: Annotated[int, Field(ge=1, le=10**10)] = 10_000_000
     max_steps: Count = 50_000_000
     workers: Count = 2
 

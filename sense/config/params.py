@@ -1,6 +1,7 @@
 """The whole of params.yaml: reading it, and saying what is wrong with it, all at once."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +50,16 @@ class _UniqueLoader(yaml.SafeLoader):
 def parse(text: str, where: str) -> Any:
     """The YAML in `text`; ConfigError names `where`, line and column of a syntax error or repeated key."""
     try:
-        return yaml.load(text, Loader=_UniqueLoader)  # noqa: S506  (a SafeLoader)
+        value = yaml.load(text, Loader=_UniqueLoader)  # noqa: S506  (a SafeLoader)
+        if re.search(r"(?<!\\)(\\\\)*\\u0000", json.dumps(value, default=str)):
+            raise ConfigError(f"{where}: holds the character NUL, which no path, name or text may have; remove it")
     except yaml.YAMLError as error:
         raise ConfigError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from None
+    except (ValueError, RecursionError, TypeError):
+        raise ConfigError(
+            f"{where}: a part of it contains itself, or its keys are no names; write it out without aliases"
+        ) from None
+    return value
 
 
 def validate(kind: type[Section], value: Any, where: str) -> Any:

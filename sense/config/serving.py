@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from sense.config.data import ExecutionConfig
-from sense.config.section import Count, Positive, Section, Seed, Variable
+from sense.config.section import Count, Positive, Seconds, Section, Seed, Variable
 from sense.config.training import PromptConfig
 
 
@@ -13,7 +13,7 @@ class LocalConfig(Section):
     """A model in this process: `models:/NAME@ALIAS` (asked again every `follow_s` seconds), `models:/NAME/VERSION`, a folder."""
 
     model: str = "models:/sense@champion"
-    follow_s: Positive = 5.0
+    follow_s: Seconds = 5.0
 
 
 class ServedConfig(Section):
@@ -80,9 +80,9 @@ class LimitsConfig(Section):
     rows: Count = 1_000
     concurrency: Count = 8
     queue: Annotated[int, Field(ge=0)] = 16
-    queue_s: Positive = 10.0
-    model_s: Positive = 30.0
-    request_s: Positive = 60.0
+    queue_s: Seconds = 10.0
+    model_s: Seconds = 30.0
+    request_s: Seconds = 60.0
     execution: ExecutionConfig = ExecutionConfig(timeout_s=5.0, max_rows=10_000, max_bytes=4_000_000, workers=2)
 
 

@@ -5,18 +5,21 @@ import hashlib
 import hmac
 import ipaddress
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from sense.errors import UserError
 from sense.serving.admission import GoneAwayError
 from sense.serving.envelope import OPEN, seen
 from sense.serving.problems import Refusal
 
 BODY_S = 10.0  # for a body to arrive: it is small
 _HEAD_BYTES = 16_384
+_KEY = re.compile(r"[!-~]+")
 
 
 def loopback(host: str) -> bool:
@@ -28,8 +31,16 @@ def loopback(host: str) -> bool:
 
 
 def keys(text: str) -> tuple[str, ...]:
-    """The API keys of a comma-separated list."""
-    return tuple(key for key in (part.strip() for part in text.split(",")) if key)
+    """The API keys of a comma-separated list; UserError, which shows none of it, if it holds what can be no key."""
+    found = tuple(key for key in (part.strip() for part in text.split(",")) if key)
+    if text and not found:
+        raise UserError("the environment variable of API keys is set and holds none; put keys into it, or unset it")
+    if not all(_KEY.fullmatch(key) for key in found):
+        raise UserError(
+            "the environment variable of API keys holds a character that no header can carry; make keys of letters, digits and "
+            "punctuation, without blanks, as `openssl rand -hex 24` does"
+        )
+    return found
 
 
 class Access:

@@ -107,7 +107,7 @@ def bound(host: str, port: int) -> socket.socket:
         except OSError:
             found.close()
             raise
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"cannot listen on {host}:{port}: {reason}; choose another with --host and --port") from None
     return found

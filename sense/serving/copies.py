@@ -90,6 +90,8 @@ class Copies:
 
 
 def _copy(source: Path, target: Path) -> None:
+    if not source.is_file():  # a pipe, say, would be waited for without end
+        raise sqlite3.OperationalError("no file")
     deadline = time.monotonic() + _PATIENCE_S
 
     def patient(_status: int, _left: int, _pages: int) -> None:

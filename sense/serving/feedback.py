@@ -28,7 +28,7 @@ from sense.serving.values import clean
 from sense.sql import modes
 from sense.sql.execute import Executor, place
 from sense.sql.judge import Ruling
-from sense.sql.parse import check_select, hardness
+from sense.sql.parse import check_select, hardness, tells_time
 
 
 class ConflictError(UserError):
@@ -99,6 +99,8 @@ class Feedbacks:
         reason = check_select(gold)
         if reason is not None:
             _check(said, Ruling(False, "gold_error", f"rejected: {reason}"))
+        if tells_time(gold):
+            _check(said, Ruling(False, "mismatch", "it asks what time it is"))
         name, state, executors = said.database, content_state(source), self._catalog.executors
         db_id = self._copies.known(name, state)
         if db_id is not None:

@@ -38,7 +38,6 @@ def _postgresql(error: Any, late: Failure) -> Failure | None:
         "25006": Failure("rejected", message),
         "42501": Failure("error", _REFUSED),
         "53200": Failure("too_large", _NO_MEMORY, "memory"),
-        "54000": Failure("too_large", _NO_MEMORY, "memory"),
     }
     return known.get(state, Failure("error", message))
 

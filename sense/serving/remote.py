@@ -149,7 +149,13 @@ def connected(name: str, variable: str, limits: LimitsConfig) -> RemoteDatabase 
         raise UserError(f"{where} names the driver {driver[:40]!r}, whose time limits are not known; write {backend}+{needed}://")
     if importlib.util.find_spec(needed) is None:
         raise UserError(f"{where} needs the Python package {needed}; install it: pip install '{package}'")
-    return RemoteDatabase(name, Server(url.set(drivername=f"{backend}+{needed}"), limits.execution, limits.concurrency))
+    try:
+        server = Server(url.set(drivername=f"{backend}+{needed}"), limits.execution, limits.concurrency)
+    except (ValueError, TypeError, ArgumentError):  # of the options behind the question mark
+        raise UserError(
+            f"{where} has an option whose value is of another kind; mend what stands behind its question mark"
+        ) from None
+    return RemoteDatabase(name, server)
 
 
 def _file(where: str, url: "URL") -> Path:

@@ -98,15 +98,17 @@ class SqliteDatabase:
         self.file: Path | None = file
         self._path, self._executors = file, executors
         self._known: dict[int, tuple[object, Schema]] = {}
+        self._reading = threading.Lock()
 
     def schema(self, samples: int) -> Schema:
-        """The schema, read again when the file has changed; BackendError if it can't be read."""
+        """The schema, read again, by one thread for all, when the file has changed; BackendError if it can't be read."""
         try:
-            state = content_state(self._path)
-            known = self._known.get(samples)
-            if known is None or known[0] != state:
-                known = self._known[samples] = state, introspect(self._path, samples)
-            return known[1]
+            with self._reading:
+                state = content_state(self._path)
+                known = self._known.get(samples)
+                if known is None or known[0] != state:
+                    known = self._known[samples] = state, introspect(self._path, samples)
+                return known[1]
         except (InputError, OSError) as error:
             reason = "the file is missing" if not self._path.is_file() else "the file is no readable SQLite database"
             raise BackendError(f"the database {self.name!r} can't be read now: {reason}") from error

@@ -9,7 +9,7 @@ from typing import Any
 from sense.serving.messages import Cell
 from sense.sql.result import Value
 
-MIN_VALUE = 8  # bytes that every value of a result counts at least: millions of short texts take memory too
+MIN_VALUE = 32  # bytes that every value of a result counts at least: half of what a short text takes in memory
 _LARGEST = (1 << 63) - 1  # integers beyond it are floating-point numbers in SQLite
 _EXACT = 1 << 53  # integers beyond it are not exact in a JSON reader that knows floating-point numbers alone
 

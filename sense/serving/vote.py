@@ -1,5 +1,7 @@
 """The vote among candidates: each is for its result, whatever its SQL looks like."""
 
+import hashlib
+import marshal
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -63,18 +65,24 @@ def _key(result: Result) -> object:
     """Equal for results that are the same but for the order of rows and columns and the last digits of numbers.
 
     Columns are put in an order by what they hold. Where two hold the same values, or a digit is rounded to either side, keys
-    of equal results can differ.
+    of equal results can differ. Rows are sorted as bytes rather than looked up: rows of numbers whose hashes, which are known,
+    are all the same would take the square of their number.
     """
     columns = [_rounded(column) for column in zip(*result.rows, strict=True)]
     columns.sort(key=lambda column: hash(frozenset(Counter(column).items())))
-    rows = Counter(zip(*columns, strict=True))
-    return len(result.columns), frozenset(rows.items())
+    rows = sorted(marshal.dumps(row, 2) for row in zip(*columns, strict=True))  # version 2: the same bytes for the same values
+    return len(result.columns), len(rows), hashlib.blake2b(b"".join(rows)).digest()
 
 
 def _rounded(column: tuple[Value, ...]) -> tuple[Value, ...]:
     if not any(isinstance(value, float) for value in column):
         return column
-    return tuple(float(f"{value:.{_DIGITS}g}") if isinstance(value, (int, float)) else value for value in column)
+    return tuple(_near_number(value) if isinstance(value, (int, float)) else value for value in column)
+
+
+def _near_number(value: int | float) -> int | float:
+    near = float(f"{value:.{_DIGITS}g}")
+    return int(near) if near.is_integer() else near  # 1.0 is 1
 
 
 def _near(result: Result, heads: Sequence[Result], left: int) -> tuple[int | None, int]:

@@ -1,12 +1,15 @@
-"""The server under the gateway: uvicorn with limits on slow heads, and a Problem where a request is no HTTP."""
+"""The server under the gateway: uvicorn with limits on connections and slow heads, and a Problem where a request is no HTTP."""
 
 import asyncio
 import logging
 import math
+import resource
 import socket
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
+from typing import Any
 
 import h11
 import uvicorn
@@ -21,21 +24,35 @@ WRITE_S = 30.0  # in which a client must have read what it was sent, or _LEAST_B
 _HEAD_BYTES = 16_384
 _LEAST_BYTES = 65_536
 _KEEP_ALIVE_S = 75  # longer than the minute after which load balancers let go of a connection
+_UNREAD_BYTES = 1_000_000  # of a body that comes after its answer
+_CONNECTIONS = 2_000  # at a time
+_BACKLOG = 256  # connections that the kernel may hold, and that may be taken before the first of them is counted
+_FILES = 2 * _BACKLOG  # descriptors that connections leave: for those, and for workers, vLLM, database servers, feedback
 _NO_HTTP = Refusal(400, "malformed_http", "the request is no valid HTTP", "send HTTP/1.1 as RFC 9112 has it")
 
 
 class Wire(H11Protocol):
     """A connection that is closed if a request's head takes longer than HEAD_S, and cut if its client does not read.
 
-    Closing waits until all is sent, for ever where nobody reads: so a clock runs whenever something is left to send.
+    Closing waits until all is sent, for ever where nobody reads: so a clock runs whenever something is left to send. Beyond
+    `most` connections, the one that has been idle for longest makes room for a new one.
     """
 
     _head: asyncio.TimerHandle | None = None
     _unread: asyncio.TimerHandle | None = None
+    _idle_since = 0.0
+    _spare = 0  # bytes that have come of a body whose request has been answered
+
+    def __init__(self, *given: Any, most: int, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self._most = most
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Starts the clock for the first request."""
         super().connection_made(transport)
+        self._idle_since = self.loop.time()
+        if len(self.connections) > self._most:
+            self._make_room()
         connection = transport.get_extra_info("socket")
         if connection is not None and connection.family in (socket.AF_INET, socket.AF_INET6):
             # head and body are written one after the other: without this the body waits for a delayed ACK, 40 ms; asyncio sets it
@@ -52,6 +69,7 @@ class Wire(H11Protocol):
 
     def on_response_complete(self) -> None:
         """Starts the clock for what is left to send."""
+        self._idle_since = self.loop.time()
         super().on_response_complete()
         self._watch()
 
@@ -71,9 +89,24 @@ class Wire(H11Protocol):
         with suppress(h11.LocalProtocolError):  # nonsense after an answer has begun: the connection is closing
             super().data_received(data)
         if self.cycle is not before:
+            self._spare = 0
             self._stop()
-        elif self._head is None and (self.cycle is None or self.cycle.response_complete):
-            self._wait()
+        elif self.idle:
+            self._spare += len(data)
+            if self._spare > _UNREAD_BYTES:
+                self.transport.abort()
+            if self._head is None:
+                self._wait()
+
+    @property
+    def idle(self) -> bool:
+        """Whether no request is at work."""
+        return self.cycle is None or self.cycle.response_complete
+
+    def _make_room(self) -> None:
+        wires = [one for one in self.connections if isinstance(one, Wire) and one.idle and not one.transport.is_closing()]
+        unused = [one for one in wires if not one.transport.get_write_buffer_size()]  # this one is among them
+        min(unused, key=lambda one: one._idle_since).transport.abort()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002  (uvicorn's words, in its form)
         """Says so in the gateway's form, if nothing has been said, and closes."""
@@ -136,15 +169,28 @@ def server(app: FastAPI, grace_s: float, announce: Callable[[], None] = lambda: 
     """A server of `app` that, told to stop, gives requests at work `grace_s` seconds."""
     config = uvicorn.Config(
         app,
-        http=Wire,
+        http=partial(Wire, most=_connections()),  # type: ignore[arg-type]  # it is called, and no more
         ws="none",
         lifespan="on",
         log_config=None,
         access_log=False,
         proxy_headers=False,
         server_header=False,
+        backlog=_BACKLOG,
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=math.ceil(grace_s),
         h11_max_incomplete_event_size=_HEAD_BYTES,
     )
     return Server(config, announce)
+
+
+def _connections() -> int:
+    """How many connections the process can hold, once its limit on open files is as high as it may be and that takes."""
+    wanted = _CONNECTIONS + _FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        with suppress(ValueError, OSError):  # macOS has a limit below the one it tells
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return _CONNECTIONS if soft == resource.RLIM_INFINITY else max(_CONNECTIONS // 100, min(_CONNECTIONS, soft - _FILES))

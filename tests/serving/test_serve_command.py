@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -56,7 +57,7 @@ def test_wrong_keys_are_listed_all_at_once(write):
         assert f"  {key} = " in said
 
 
-@pytest.mark.parametrize("text", ["a: [", "- 1", "port: 1\nport: 2", "text"])
+@pytest.mark.parametrize("text", ["a: [", "- 1", "port: 1\nport: 2", "text", "a: &a [*a]", "&a : *a"])
 def test_a_file_that_is_no_configuration(tmp_path, text):
     (tmp_path / "serve.yaml").write_text(text)
     assert "serve.yaml" in refused("--config", tmp_path / "serve.yaml")
@@ -79,6 +80,28 @@ def test_open_to_other_machines_without_keys(write):
     said = refused("--config", write(keys="A_KEY_BY_MISTAKE"), "--host", "0.0.0.0")
     assert "keys" in said
     assert "A_KEY_BY_MISTAKE" not in said
+
+
+@pytest.mark.parametrize("keys", [",", " , ", "one,t wo", "gehe\u00efm", "\x7f"])
+def test_keys_that_nobody_could_send(write, keys):
+    said = refused("--config", write(), env=os.environ | {"SENSE_GATEWAY_KEYS": keys})
+    assert "the environment variable of API keys" in said
+    assert keys.strip(" ,") == "" or keys.strip() not in said
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"limits": {"request_s": float("inf")}}, "limits.request_s"),
+        ({"limits": {"execution": {"timeout_s": 1e9}}}, "limits.execution.timeout_s"),
+        ({"limits": {"execution": {"max_bytes": 10**25}}}, "limits.execution.max_bytes"),
+        ({"feedback": "a\0"}, "holds the character NUL"),
+        ({"host": "..", "keys": "PATH"}, "cannot listen on ..:0"),
+        ({"host": "h" * 300, "keys": "PATH"}, "cannot listen on hhh"),
+    ],
+)
+def test_values_that_could_never_work(write, changes, said):
+    assert said in refused("--config", write(**changes))
 
 
 def test_no_databases(write, tmp_path):

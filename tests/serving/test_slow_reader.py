@@ -1,4 +1,4 @@
-"""Clients that do not read what they asked for: their connections are cut, and nothing is kept for them."""
+"""Clients that do not read, that send what nobody reads, or that are too many: their connections are cut."""
 
 import asyncio
 import socket
@@ -78,5 +78,53 @@ def test_who_reads_keeps_the_connection(monkeypatch):
                 received += await asyncio.get_running_loop().sock_recv(connection, 1_000_000)
             assert received.startswith(b"HTTP/1.1 200 OK")
         assert len(state.connections) == 1
+
+    served(visit)
+
+
+def test_who_goes_on_sending_after_the_answer_is_cut_off(monkeypatch):
+    monkeypatch.setattr(wire, "_UNREAD_BYTES", 10_000_000)
+    sent = 0
+
+    async def visit(state, connection):
+        nonlocal sent
+        loop = asyncio.get_running_loop()
+        await ask(connection, "/nothing", "Transfer-Encoding: chunked")
+        assert await loop.sock_recv(connection, 12) == b"HTTP/1.1 404"
+        with pytest.raises(ConnectionError):
+            while sent < 1_000_000_000:
+                await loop.sock_sendall(connection, b"186a0\r\n" + PART + b"\r\n")
+                sent += len(PART)
+
+    served(visit)
+    assert sent > 5_000_000  # a client may be in the middle of its body when it is told no
+
+
+def test_of_too_many_connections_the_one_idle_for_longest_makes_room(monkeypatch):
+    monkeypatch.setattr(wire, "_connections", lambda: 3)
+
+    async def visit(state, busy):
+        loop, opened = asyncio.get_running_loop(), []
+        await ask(busy, "/whole")  # and does not read: its request is at work
+        assert await loop.sock_recv(busy, 1) == b"H"
+
+        async def another():
+            opened.append(socket.socket())
+            opened[-1].setblocking(False)
+            await loop.sock_connect(opened[-1], busy.getpeername())
+            await ask(opened[-1], "/nothing")
+            return await loop.sock_recv(opened[-1], 12)
+
+        for _ in range(5):
+            assert await another() == b"HTTP/1.1 404"
+        assert len(state.connections) == 3
+        for number, connection in enumerate(opened):
+            if number < 3:
+                await loop.sock_recv(connection, 4096)
+                with pytest.raises(ConnectionError):
+                    assert await loop.sock_recv(connection, 1) == b""
+                    raise ConnectionResetError  # it was closed in good order
+            connection.close()
+        assert await loop.sock_recv(busy, 100)
 
     served(visit)
