@@ -121,3 +121,10 @@ def test_the_key_comes_from_the_environment(monkeypatch):
     assert config.api_key() == "b"
     monkeypatch.setenv("SENSE_API_KEY", "a")
     assert config.api_key() == "a"
+
+
+def test_an_empty_variable_is_one_that_is_not_set(monkeypatch):
+    for name in ("MLFLOW_TRACKING_URI", "SENSE_WORK"):
+        monkeypatch.setenv(name, "")
+    assert config.tracking_uri() == "sqlite:///mlflow.db"
+    assert config.work_root() == Path(".sense/work")

@@ -10,8 +10,8 @@ def environment(name: str, default: str = "") -> str:
 
 
 def tracking_uri() -> str:
-    """MLflow's store: MLFLOW_TRACKING_URI, else mlflow.db in the working copy."""
-    return environment("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
+    """MLflow's store: MLFLOW_TRACKING_URI, else, or where that is empty, mlflow.db in the working copy."""
+    return environment("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
 
 
 def api_key() -> str:
@@ -36,5 +36,5 @@ def is_main_process() -> bool:
 
 
 def work_root() -> Path:
-    """Where unfinished stages keep what a rerun resumes from: SENSE_WORK, else .sense/work."""
-    return Path(environment("SENSE_WORK", ".sense/work"))
+    """Where unfinished stages keep what a rerun resumes from: SENSE_WORK, else (or where that is empty) .sense/work."""
+    return Path(environment("SENSE_WORK") or ".sense/work")
