@@ -72,7 +72,10 @@ class GenerationConfig(Section):
 
 
 class LimitsConfig(Section):
-    """What a request may cost. Beyond `concurrency` requests at work `queue` wait, at most `queue_s`; the next gets 429."""
+    """What a request may cost. Beyond `concurrency` requests at work `queue` wait, at most `queue_s`; the next gets 429.
+
+    Of a result's `execution.max_bytes` every value takes 32 at least: that is nearer to its memory than its own length.
+    """
 
     body_bytes: Count = 65_536
     question_chars: Count = 2_000
