@@ -51,14 +51,13 @@ def parse(text: str, where: str) -> Any:
     """The YAML in `text`; ConfigError names `where`, line and column of a syntax error or repeated key."""
     try:
         value = yaml.load(text, Loader=_UniqueLoader)  # noqa: S506  (a SafeLoader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from None
+    try:
         if re.search(r"(?<!\\)(\\\\)*\\u0000", json.dumps(value, default=str)):
             raise ConfigError(f"{where}: holds the character NUL, which no path, name or text may have; remove it")
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from None
     except (ValueError, RecursionError, TypeError):
-        raise ConfigError(
-            f"{where}: a part of it contains itself, or its keys are no names; write it out without aliases"
-        ) from None
+        raise ConfigError(f"{where}: a part of it contains itself, or a key is no name; write it out without aliases") from None
     return value
 
 

@@ -86,7 +86,7 @@ class LimitsConfig(Section):
     queue_s: Seconds = 10.0
     model_s: Seconds = 30.0
     request_s: Seconds = 60.0
-    execution: ExecutionConfig = ExecutionConfig(timeout_s=5.0, max_rows=10_000, max_bytes=4_000_000, workers=2)
+    execution: ExecutionConfig = ExecutionConfig(timeout_s=5.0, max_rows=10_000, max_bytes=8_000_000, workers=2)
 
 
 class ServeConfig(Section):

@@ -101,12 +101,13 @@ class SftConfig(Section):
 
 
 class DpoConfig(Section):
-    """DPO on the SFT model; label_smoothing > 0 makes it cDPO, sft_weight > 0 adds an SFT term on the chosen."""
+    """DPO on the SFT model, its adapter if it has one; label_smoothing > 0 makes it cDPO, sft_weight > 0 adds an SFT term on the
+    chosen.
+    """
 
     seed: Seed = 0
     beta: Positive = 0.1
     loss: Literal["sigmoid", "ipo", "apo_zero", "robust", "hinge"] = "sigmoid"
     label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.1
     sft_weight: Annotated[float, Field(ge=0)] = 0.0
-    lora: LoraConfig | None = None
     train: TrainConfig = TrainConfig(learning_rate=1e-6)

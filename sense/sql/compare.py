@@ -38,7 +38,7 @@ def compare(
     if predicted.rows == gold.rows:
         return None
     match = _Match(_columns(predicted, exact), _columns(gold, exact))
-    places = range(len(gold.rows))
+    places = range(_FIRST, _FIRST + len(gold.rows))
     together = [0] * len(gold.rows)
     if not ordered:
         return None if match.found(together, ()) else "values"

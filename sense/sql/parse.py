@@ -4,6 +4,7 @@ Everything here reads hostile text: it never raises on any string, and its time 
 """
 
 import re
+from dataclasses import dataclass
 
 from sense.sql.canonical import fingerprint
 from sense.sql.hardness import hardness
@@ -109,12 +110,32 @@ def _other_than_select(sql: str) -> str | None:
 
 
 def tells_time(sql: str) -> bool:
-    """Whether the result of `sql` depends on when it runs: CURRENT_..., date('now'), date()."""
-    found = list(code(sql))
-    calls = [
-        following
-        for name, bracket, following in zip(found, found[1:], found[2:], strict=False)
-        if name.text in _OF_TIME and bracket.text == "("
-    ]
-    now = any(token.kind == "quoted" and token.text[1:-1].lower() == "now" for token in found)
-    return any(token.text in _CLOCKS for token in found) or (now and calls != []) or any(one.text == ")" for one in calls)
+    """Whether the result of `sql` depends on when it runs: CURRENT_..., date('now'), date(), strftime('%Y')."""
+    calls: list[_Call] = []  # a parenthesis each
+    named = 0  # of them, of functions of time
+    last = ""
+    for token in code(sql):
+        word = token.text[1:-1].upper() if token.kind == "quoted" else token.text
+        if (token.kind == "word" and word in _CLOCKS) or (named and token.kind == "quoted" and word == "NOW"):
+            return True
+        if token.text == ")" and calls:
+            call = calls.pop()
+            named -= call.of_time
+            if call.of_time and call.arguments < 1 + (call.name == "STRFTIME"):
+                return True
+        elif calls:
+            calls[-1].arguments = max(1, calls[-1].arguments + (token.text == ","))
+        if token.text == "(":
+            calls.append(_Call(last, last in _OF_TIME))
+            named += calls[-1].of_time
+        last = "" if token.text[0] == "'" else word
+    return False
+
+
+@dataclass
+class _Call:
+    """An open parenthesis behind `name`, and how many arguments it has so far."""
+
+    name: str
+    of_time: bool
+    arguments: int = 0

@@ -49,7 +49,7 @@ def run(config: DpoConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any]:
         raise InputError(f"{inputs.pairs}: no pair fits into train.max_length = {limit} tokens; raise it or make more pairs")
     with tracking.training_run("dpo", config.model_dump(mode="json"), outputs.metrics.with_name("mlflow.json")) as tracked:
         checkpoints = outputs.model.with_name("checkpoints")
-        start = load.trained(inputs.sft, trainable=True, kind=load.MASTER if config.lora is None else None)
+        start = load.trained(inputs.sft, trainable=True, kind=load.MASTER)
         model, curve = fit.dpo(start, words, kept, config, checkpoints=checkpoints, on_log=tracked.log)
         if is_main_process():
             recipe = {**about.recipe, "dpo": config.model_dump(mode="json")}

@@ -105,7 +105,6 @@ def dpo(
         args=options,
         train_dataset=_common(_dataset(rows), checkpoints.with_name("reference")),
         processing_class=words,
-        peft_config=_lora(settings.lora) if not hasattr(model, "peft_config") else None,
         callbacks=[Progress("dpo", on_log)],
     )
     return _train(trainer, checkpoints)

@@ -52,7 +52,7 @@ def remote_shop(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> Iterator
 
 @pytest.fixture
 def brief_shop(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> Iterator[RemoteDatabase]:
-    """The shop on it, for which half a second is a long time; reading its schema may take a busy machine longer."""
+    """The shop on it, for which a second and a half is a long time; reading its schema may take a busy machine longer."""
     monkeypatch.setenv("SHOP_URL", postgres.url())
     found = connected("shop", "SHOP_URL", BRIEF)
     yield found

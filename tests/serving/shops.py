@@ -20,7 +20,7 @@ INSERT INTO sale VALUES (1, 1, 9.5, x'00ff'), (2, 1, 20.0, NULL), (3, 2, 5.25, N
 EXECUTION = ExecutionConfig(timeout_s=30.0, max_rows=200, max_bytes=100_000, max_steps=2_000_000, workers=1)
 WIDE = "SELECT " + ", ".join(f"'x' AS c{number}" for number in range(100))  # with 150 rows, more than fits into 100,000 bytes
 LIMITS = LimitsConfig(rows=50, concurrency=2, execution=EXECUTION)
-BRIEF = LIMITS.model_copy(update={"execution": EXECUTION.model_copy(update={"timeout_s": 0.5})})  # for what is to reach it
+BRIEF = LIMITS.model_copy(update={"execution": EXECUTION.model_copy(update={"timeout_s": 1.5})})  # for what is to reach it
 
 
 def database(path: Path, script: str = TABLES) -> Path:

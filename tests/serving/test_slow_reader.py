@@ -83,7 +83,7 @@ def test_who_reads_keeps_the_connection(monkeypatch):
 
 
 def test_who_goes_on_sending_after_the_answer_is_cut_off(monkeypatch):
-    monkeypatch.setattr(wire, "_UNREAD_BYTES", 10_000_000)
+    monkeypatch.setattr(wire, "_UNREAD_BYTES", 10_000_000)  # else it takes ten times as long
     sent = 0
 
     async def visit(state, connection):
@@ -126,5 +126,16 @@ def test_of_too_many_connections_the_one_idle_for_longest_makes_room(monkeypatch
                     raise ConnectionResetError  # it was closed in good order
             connection.close()
         assert await loop.sock_recv(busy, 100)
+
+    served(visit)
+
+
+def test_who_sends_a_body_that_is_refused_is_told_so():
+    async def visit(_, connection):
+        loop = asyncio.get_running_loop()
+        await ask(connection, "/nothing", f"Content-Length: {80 * len(PART)}")
+        for _ in range(80):
+            await loop.sock_sendall(connection, PART)
+        assert await loop.sock_recv(connection, 12) == b"HTTP/1.1 404"
 
     served(visit)

@@ -86,10 +86,10 @@ def test_a_killed_sft_resumes_to_the_same_weights_and_curve(tmp_path, how):
 @pytest.mark.parametrize("lora", [None, config.LoraConfig(r=4, dropout=0.0)])
 def test_a_killed_dpo_resumes_to_the_same_weights_and_prefers_the_chosen(tmp_path, lora):
     start, _ = trained_sft(tmp_path / "sft", lora=lora)
-    whole, curve = trained_dpo(start, tmp_path / "whole", sft_weight=0.5, lora=lora)
+    whole, curve = trained_dpo(start, tmp_path / "whole", sft_weight=0.5)
     with pytest.raises(Killed):
-        trained_dpo(start, tmp_path / "killed", kill_at(5), sft_weight=0.5, lora=lora)
-    again, resumed = trained_dpo(start, tmp_path / "killed", sft_weight=0.5, lora=lora)
+        trained_dpo(start, tmp_path / "killed", kill_at(5), sft_weight=0.5)
+    again, resumed = trained_dpo(start, tmp_path / "killed", sft_weight=0.5)
     assert weights(again) == weights(whole)
     assert weights(whole) != weights(start)
     assert fit.curve_csv(resumed) == fit.curve_csv(curve)
