@@ -1,14 +1,11 @@
-"""A PostgreSQL server of a test's own, on a free port of 127.0.0.1; it refuses to run as root, so then it runs as nobody."""
+"""A PostgreSQL server of a test's own, on a free port of 127.0.0.1."""
 
 import os
-import shutil
 import signal
-import socket
 import subprocess
-import tempfile
 from pathlib import Path
 
-import pytest
+from tests.serving.homes import Home, program
 
 _TABLES = """
 CREATE TABLE customer(id integer PRIMARY KEY, "Name" varchar(50), city text);
@@ -25,31 +22,15 @@ CREATE SEQUENCE counter;
 """
 
 
-def _programs() -> Path:
-    """The folder of PostgreSQL's programs; Debian keeps them off the path. Skips where there is none."""
-    folders = [Path(folder) for folder in os.get_exec_path()] + sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-    for folder in folders:
-        if (folder / "initdb").exists() and (folder / "pg_ctl").exists():
-            return folder
-    pytest.skip("there is no initdb: install PostgreSQL to run these tests")
-
-
 class Postgres:
     """A running server with the database `shop`, as its superuser (who could write anything) and with a password."""
 
     def __init__(self) -> None:
-        self._programs = _programs()
-        self._folder = Path(tempfile.mkdtemp(prefix="sense-postgres-"))
-        self._as = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"] if os.getuid() == 0 else []
-        if self._as:
-            shutil.chown(self._folder, "nobody")
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        (self._folder / "password").write_text("se:cr/et@1")
-        (self._folder / "password").chmod(0o644)
+        self._programs = program("initdb", "/usr/lib/postgresql/*/bin").parent  # Debian keeps them off the path
+        self._home = Home("postgres")
+        self._folder, self.port = self._home.folder, self._home.port
+        password = f"--pwfile={self._home.file('password', 'se:cr/et@1')}"
         data = str(self._folder / "data")
-        password = f"--pwfile={self._folder / 'password'}"
         self._run("initdb", "-D", data, "-U", "owner", "-A", "scram-sha-256", "-N", "--locale=C.UTF-8", password)
         self.start()
         with self.connection("postgres") as connection:
@@ -85,11 +66,11 @@ class Postgres:
         try:
             self.stop()
         finally:
-            shutil.rmtree(self._folder)
+            self._home.remove()
 
-    def _run(self, program: str, *given: str) -> None:
+    def _run(self, name: str, *given: str) -> None:
         done = subprocess.run(
-            [*self._as, str(self._programs / program), *given],
+            self._home.command(self._programs / name, *given),
             cwd=self._folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -1,4 +1,4 @@
-"""Databases on servers: a real PostgreSQL, and a MySQL or MariaDB where SENSE_TEST_MYSQL holds the URL of an empty one."""
+"""Databases on servers: a real PostgreSQL, and a real MariaDB, or the empty database whose URL SENSE_TEST_MYSQL holds."""
 
 import asyncio
 import os
@@ -16,6 +16,7 @@ from sense.serving.databases import Catalog
 from sense.serving.messages import Ask
 from sense.serving.remote import RemoteDatabase, connected
 from sense.sql.execute import Failure, Result
+from tests.serving.mariadb import MariaDb
 from tests.serving.postgres import Postgres
 from tests.serving.shops import BRIEF, LIMITS, WIDE, Scripted, database
 
@@ -35,16 +36,19 @@ ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)"
 def mysql():
     from sqlalchemy import create_engine
 
-    url = os.environ.get("SENSE_TEST_MYSQL", "")
+    url, own = os.environ.get("SENSE_TEST_MYSQL", ""), None
     if not url:
-        pytest.skip("SENSE_TEST_MYSQL is not set: the URL of a MySQL or MariaDB database for tests, mysql+pymysql://...")
+        own = MariaDb()
+        url = own.url()
     engine = create_engine(url)
     with engine.begin() as connection:
         for statement in ("DROP VIEW IF EXISTS dear", "DROP TABLE IF EXISTS sale, customer", *_MYSQL.split(";\n")):
             if statement.strip():
                 connection.exec_driver_sql(statement.strip().replace("%", "%%"))
     engine.dispose()
-    return url
+    yield url
+    if own is not None:
+        own.close()
 
 
 @pytest.fixture(params=["postgres", "mysql"])
