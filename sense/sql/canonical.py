@@ -74,6 +74,8 @@ def _drop_column_aliases(tree: exp.Query) -> None:
     while isinstance(tree, (exp.SetOperation, exp.Subquery)):
         tree = tree.this
     used = {column.name for column in tree.root().find_all(exp.Column) if column.args.get("table") is None}
-    for column in tree.expressions:
-        if isinstance(column, exp.Alias) and column.alias not in used:
-            column.replace(column.this)
+    # all at once: replacing one of them looks at all that follow
+    columns = [
+        column.this if isinstance(column, exp.Alias) and column.alias not in used else column for column in tree.expressions
+    ]
+    tree.set("expressions", columns)

@@ -1,5 +1,8 @@
 """The outermost ORDER BY of a query: whether there is one, and which columns of the result it sorts by."""
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 from sqlglot import exp
 
 from sense.sql.lexer import code
@@ -32,38 +35,52 @@ def order_columns(sql: str) -> tuple[int, ...] | None:
     if any(column.is_star for column in columns):
         return None
     try:
-        found = [_position(key.this, columns) for key in order.expressions]
+        places = _places(columns)
+        found = [_position(key.this, places) for key in order.expressions]
     except RecursionError:  # an expression that sqlglot parses but cannot write
         return None
     return None if None in found else tuple(position for position in found if position is not None)
 
 
-def _position(key: exp.Expr, columns: list[exp.Expr]) -> int | None:
-    """Where `key` (a number, an alias, or an expression written like a column's) stands among `columns`."""
+class _Places(NamedTuple):
+    """The first column of each alias, text and name, these in lower case; `bare` those that are named without their table."""
+
+    number: int
+    aliases: dict[str, int]
+    texts: dict[str, int]
+    names: dict[str, int]
+    bare: dict[str, int]
+
+
+def _places(columns: Sequence[exp.Expr]) -> _Places:
+    places = _Places(len(columns), {}, {}, {}, {})
+    for index, column in enumerate(columns):
+        places.aliases.setdefault(column.alias.lower(), index)
+        inner = column.unalias()
+        places.texts.setdefault(_text(inner), index)
+        if isinstance(inner, exp.Column):
+            places.names.setdefault(inner.name.lower(), index)
+            if not inner.table:
+                places.bare.setdefault(inner.name.lower(), index)
+    return places
+
+
+def _position(key: exp.Expr, places: _Places) -> int | None:
+    """Where `key` stands among the columns: a number, an alias, an expression written like a column's, or the same column, named
+    with its table in one place and without in the other.
+    """
     if isinstance(key, exp.Literal) and not key.is_string:
         position = int(key.name) - 1 if key.name.isdigit() else -1
-        return position if 0 <= position < len(columns) else None
-    for same in (_same_alias, _same_text, _same_name):
-        positions = [index for index, column in enumerate(columns) if same(key, column)]
-        if positions:
-            return positions[0]
-    return None
-
-
-def _same_alias(key: exp.Expr, column: exp.Expr) -> bool:
-    return isinstance(key, exp.Column) and not key.table and key.name.lower() == column.alias.lower()
-
-
-def _same_text(key: exp.Expr, column: exp.Expr) -> bool:
-    return _text(key) == _text(column.unalias())
-
-
-def _same_name(key: exp.Expr, column: exp.Expr) -> bool:
-    """The same column, named with its table in one place and without in the other."""
-    column = column.unalias()
-    if not (isinstance(key, exp.Column) and isinstance(column, exp.Column)):
-        return False
-    return key.name.lower() == column.name.lower() and not (key.table and column.table)
+        return position if 0 <= position < places.number else None
+    name = key.name.lower() if isinstance(key, exp.Column) else ""
+    if name and not key.args.get("table") and name in places.aliases:
+        return places.aliases[name]
+    text = _text(key)
+    if text in places.texts:
+        return places.texts[text]
+    if not isinstance(key, exp.Column):
+        return None
+    return (places.bare if key.table else places.names).get(name)
 
 
 def _text(node: exp.Expr) -> str:

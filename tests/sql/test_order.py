@@ -38,3 +38,11 @@ def test_an_outermost_order_by_and_its_columns(sql, columns):
 def test_any_other_order_by_does_not_sort_the_result(sql):
     assert not is_ordered(sql)
     assert order_columns(sql) is None
+
+
+def test_many_columns_and_keys_are_looked_up_rather_than_compared():
+    """Each key with each column would be a hundred million texts written."""
+    names = [f"c{number}" for number in range(7_000)]
+    assert order_columns(f"SELECT {', '.join(names)} FROM t ORDER BY {', '.join(reversed(names))}") == tuple(
+        reversed(range(7_000))
+    )
