@@ -393,3 +393,17 @@ def test_prefer_makes_a_pair_of_the_correction_and_the_wrong_sql(feedbacks, fold
     assert cli.main([*arguments, "--pairs", "pairs.jsonl", "--metrics", "metrics.json"]) == 0
     (pair,) = [json.loads(line) for line in (tmp_path / "pairs.jsonl").read_text().splitlines()]
     assert (pair["example_id"], pair["chosen"], pair["rejected"], pair["error"]) == ("wrong", RIGHT, WRONG, "mismatch")
+
+
+def test_a_pipe_in_place_of_the_database_is_not_waited_for(feedbacks, catalog):
+    file = catalog.get("shop").file
+    file.unlink()
+    os.mkfifo(file)
+    with pytest.raises(BackendError, match="can't be copied now: it is locked, missing or broken"):
+        feedbacks.keep(said("1"))
+
+
+def test_a_gold_that_tells_the_time_is_none(feedbacks, folder):
+    with pytest.raises(UserError, match=r"sql gives another result each time \(it asks what time it is\)"):
+        feedbacks.keep(said("1", sql="SELECT name FROM customer WHERE date('now') > '2020-01-01'"))
+    assert not (folder / "examples.jsonl").exists()

@@ -366,6 +366,7 @@ def test_a_server_that_is_away_at_the_start_is_asked_again(monkeypatch, postgres
         ("postgres://me:hush@host/shop", "'postgres', which cannot be held to reading"),
         ("oracle://me:hush@host/shop", "'oracle', which cannot be held to reading"),
         ("postgresql+asyncpg://me:hush@host/shop", "write postgresql[+]psycopg://"),
+        ("mysql://me:hush@host/shop?read_timeout=hush", "an option whose value is of another kind"),
         ("sqlite://", "names no SQLite file"),
         ("sqlite:///:memory:", "names no SQLite file"),
     ],
