@@ -23,11 +23,11 @@ from typing import get_args
 
 from sense.config import ExecutionConfig
 from sense.errors import SenseError
+from sense.evaluation.score import score
+from sense.evaluation.scoring import limits
 from sense.records import digest
-from sense.scoring import limits
 from sense.sql.execute import Executor
 from sense.sql.modes import MODES
-from sense.sql.score import score
 from sense.verdicts import VerdictName
 from tests.sql import hostile
 from tests.sql.hostile import PLAIN, SLY

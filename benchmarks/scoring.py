@@ -31,8 +31,8 @@ from benchmarks import originals  # noqa: E402  (the working copy is not on the 
 from benchmarks.mutations import mutations  # noqa: E402
 from sense import ingest, records  # noqa: E402
 from sense.config import ExecutionConfig  # noqa: E402
+from sense.evaluation.score import Item, score  # noqa: E402
 from sense.sql.execute import Executor  # noqa: E402
-from sense.sql.score import Item, score  # noqa: E402
 
 SPIDER = ROOT.parent / "shared" / "spider"
 MODES: dict[str, Callable[..., bool]] = {"spider-exec@1": originals.spider_exec, "bird-ex@1": originals.bird_ex}

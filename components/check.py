@@ -8,7 +8,8 @@ def check(params: str, gpus: int, disk_gb: float, remote: str, summary: dsl.Outp
     """Fails with all that is wrong; `params` is the text of params.yaml, `summary` lists what was looked at."""
     from pathlib import Path
 
-    from sense import config, preflight
+    from sense import config
+    from sense.kubeflow import preflight
     from sense.report import markdown
 
     findings = preflight.check(config.parse(params, "params.yaml"), gpus, disk_gb, remote)

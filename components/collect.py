@@ -21,7 +21,7 @@ def collect(
     """Puts metrics and curves into one folder."""
     from pathlib import Path
 
-    from sense.collecting import collect
+    from sense.kubeflow.collect import collect
 
     files = {
         "ingest": Path(ingest.path),

@@ -20,7 +20,7 @@ def dpo(
     """Runs the stage dpo on `processes` GPUs."""
     from pathlib import Path
 
-    from sense.launching import launch
+    from sense.kubeflow.launch import launch
     from sense.metrics import numbers
     from sense.report import markdown
 

@@ -14,6 +14,6 @@ def seeds(
     """Fetches `revision` from the DVC remote; without one, takes `folder`."""
     from pathlib import Path
 
-    from sense import seeding
+    from sense.kubeflow import seeds
 
-    seeding.fetch(remote, revision, folder, Path(seeds.path))
+    seeds.fetch(remote, revision, folder, Path(seeds.path))

@@ -19,7 +19,7 @@ def sft(
     """Runs the stage sft on `processes` GPUs; the base model comes from the claim of weights or the hub."""
     from pathlib import Path
 
-    from sense.launching import launch
+    from sense.kubeflow.launch import launch
     from sense.metrics import numbers
     from sense.report import markdown
 

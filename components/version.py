@@ -32,10 +32,10 @@ def version(
     """
     from pathlib import Path
 
-    from sense import versions
+    from sense import data_versions
     from sense.report import markdown
 
-    made = versions.Made(
+    made = data_versions.Made(
         seeds=Path(seeds.path),
         seed=Path(seed.path),
         dev=Path(dev.path),
@@ -50,7 +50,7 @@ def version(
         sample_metrics=Path(sample_metrics.path),
         prefer_metrics=Path(prefer_metrics.path),
     )
-    digests = versions.commit(Path(project), remote, params, made, Path(lock.path))
+    digests = data_versions.commit(Path(project), remote, params, made, Path(lock.path))
     lock.metadata.update(digests)
-    lock.metadata["run_id"] = versions.record(digests, remote, Path(lock.path))
+    lock.metadata["run_id"] = data_versions.record(digests, remote, Path(lock.path))
     Path(summary.path).write_text(markdown.summary("version", digests))

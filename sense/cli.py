@@ -117,9 +117,9 @@ def _run(command: str, options: argparse.Namespace) -> int:
     if command == "profile":
         return _profile(options)
     if command == "results":
-        from sense import results
+        from sense.report import terminal
 
-        results.show(options.metrics, options.report)
+        terminal.show(options.metrics, options.report)
         return 0
     if command == "score":
         return _score(options)
@@ -180,7 +180,8 @@ def _above_zero(kind: type[int] | type[float]) -> Callable[[str], float]:
 
 
 def _score(options: argparse.Namespace) -> int:
-    from sense import console, scoreboard, scoring
+    from sense import console
+    from sense.evaluation import scoreboard, scoring
     from sense.sql.modes import STRICT
 
     console.quiet(options.json)
@@ -215,7 +216,7 @@ def _results_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def _pipeline_flags(parser: argparse.ArgumentParser) -> None:
-    from sense.pipeline import flags
+    from sense.kubeflow.command import flags
 
     flags(parser)
 
@@ -227,13 +228,13 @@ def _serve_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def _models_flags(parser: argparse.ArgumentParser) -> None:
-    from sense.models.command import flags
+    from sense.registry.command import flags
 
     flags(parser)
 
 
 # commands with actions or flags of their own: a module with `flags` and `main`
-_COMMANDS = {"pipeline": "sense.pipeline", "serve": "sense.serving.command", "models": "sense.models.command"}
+_COMMANDS = {"pipeline": "sense.kubeflow.command", "serve": "sense.serving.command", "models": "sense.registry.command"}
 _OTHERS = {
     "score": ("judge a file of predictions, of whatever model, by the gold: EX as SENSE, Spider or BIRD define it", _score_flags),
     "pipeline": ("the pipeline on Kubeflow: compile, describe, run on this machine, submit", _pipeline_flags),
@@ -246,11 +247,12 @@ _OTHERS = {
 
 def _profile(options: argparse.Namespace) -> int:
     """Sets keys of params.yaml in place, keeping its comments; refuses what would not validate."""
-    from sense import config, profiles
+    from sense import config
+    from sense.config import profile
 
-    text = profiles.edited(options.params, [_assignment(item) for item in options.set])
+    text = profile.edited(options.params, [_assignment(item) for item in options.set])
     config.validate(config.Params, config.parse(text, str(options.params)), str(options.params))
-    profiles.save(options.params, text)
+    profile.save(options.params, text)
     return 0
 
 

@@ -1,26 +1,61 @@
-"""Imports point one way, heavy libraries have one importer each, and `sense --help` loads none of them."""
+"""Packages form layers without circles, heavy libraries have one importer each, and `sense --help` loads none of them."""
 
 import ast
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
-CORE = {"errors", "records", "config", "console", "verdicts"}
-ENDS = {"stages", "cli", "components", "pipelines"}
-ONLY = {
-    "training": {"torch", "transformers", "trl", "peft", "accelerate", "datasets", "tokenizers", "safetensors"},
-    "tracking": {"mlflow"},
+
+# What each part of sense/ may import of the others. The order is the architecture's: a part imports only parts above it.
+ARROWS: dict[str, set[str]] = {
+    "errors": set(),
+    "verdicts": set(),
+    "console": set(),
+    "records": {"errors", "verdicts"},
+    "config": {"errors", "records"},
+    "metrics": set(),
+    "sql": {"config", "errors", "records", "verdicts"},
+    "schema": {"errors", "sql"},
+    "prompts": {"config", "records", "schema"},
+    "ingest": {"config", "errors", "records"},
+    "teacher": {"config", "errors", "prompts", "records", "sql"},
+    "training": {"config", "console", "errors", "records", "schema"},
+    "evaluation": {"config", "console", "errors", "ingest", "records", "sql"},
+    "tracking": {"config", "errors", "metrics", "records"},
+    "report": {"errors", "metrics", "records", "sql"},
+    "data_versions": {"config", "errors", "records", "tracking"},
+    "registry": {
+        *("config", "console", "errors", "evaluation", "metrics", "prompts", "records", "report", "tracking", "training"),
+        "verdicts",
+    },
+    "stages": {
+        *("config", "console", "errors", "evaluation", "ingest", "prompts", "records", "registry", "report", "schema", "sql"),
+        *("teacher", "tracking", "training", "verdicts"),
+    },
+    "serving": {"config", "console", "errors", "prompts", "records", "registry", "schema", "sql", "training", "verdicts"},
+    "kubeflow": {"config", "console", "data_versions", "errors", "records", "stages", "tracking", "training"},
+    "cli": {"config", "console", "errors", "evaluation", "kubeflow", "registry", "report", "serving", "sql", "stages"},
 }
+TRAINING = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "tokenizers", "safetensors")
+# The only parts that import a heavy library.
+IMPORTERS = {name: {"training"} for name in TRAINING} | {"mlflow": {"tracking", "registry"}, "kfp": {"kubeflow"}}
+# What a process that executes hostile SQL imports: the standard library and these, or its start takes too long.
+WORKER = "sense.sql.worker"
+TOO_SLOW_FOR_A_WORKER = {"sqlglot", "pydantic", "rich", "numpy", "httpx"}
 
 
-def part(path):
-    """The top part of sense/ that a file belongs to: sense/sql/parse.py -> sql."""
+def part(path: Path) -> str:
+    """The part of sense/ that a file belongs to: sense/sql/parse.py -> sql."""
     return path.relative_to(ROOT / "sense").parts[0].removesuffix(".py")
 
 
-def imports(path):
-    for node in ast.walk(ast.parse(path.read_text())):
+def imports(path: Path) -> Iterator[str]:
+    """The dotted names that a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
@@ -28,47 +63,61 @@ def imports(path):
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-FILES = sorted(path for path in (ROOT / "sense").rglob("*.py") if path.name != "__main__.py")
+def imported_parts(path: Path) -> set[str]:
+    """The other parts of sense/ that a file imports."""
+    names = (name.split(".") for name in imports(path))
+    return {pieces[1] for pieces in names if pieces[0] == "sense" and len(pieces) > 1} - {part(path), "__version__"}
 
 
-def inner(name):
-    """`sense.sql.parse` -> `sql`; None for what is not ours."""
-    pieces = name.split(".")
-    return pieces[1] if pieces[0] == "sense" and len(pieces) > 1 else None
+FILES = sorted(path for path in (ROOT / "sense").rglob("*.py") if path.parent != ROOT / "sense" or not path.name.startswith("_"))
 
 
-def test_core_imports_only_core():
+def test_there_are_no_circles_between_packages():
+    """`ARROWS` lists a part only after all that it may import: no circle can be written down."""
+    earlier: set[str] = set()
+    for name, allowed in ARROWS.items():
+        assert allowed <= earlier, f"{name}: {allowed - earlier} would point back"
+        earlier.add(name)
+
+
+@pytest.mark.parametrize("name", sorted({part(path) for path in FILES}))
+def test_arrows_point_one_way(name):
     for path in FILES:
-        if part(path) in CORE:
-            assert {inner(name) for name in imports(path)} - {None} <= CORE, path
+        if part(path) == name:
+            assert imported_parts(path) <= ARROWS[name], path
 
 
-def test_only_what_runs_stages_imports_them_and_stages_never_one_another():
-    for path in FILES:
-        found = {name for name in imports(path) if inner(name) in ENDS}
-        if part(path) == "stages":
-            allowed = {"sense.stages"}
-            assert not found - allowed, (path, found)
-        elif part(path) not in {"cli", "launching", "pipeline"}:
-            assert not found, (path, found)
+def test_stages_never_import_one_another():
+    stages = {path.stem for path in (ROOT / "sense/stages").glob("*.py")} - {"__init__", "pairs", "shards"}
+    for path in (ROOT / "sense/stages").glob("*.py"):
+        assert not {name.removeprefix("sense.stages.") for name in imports(path)} & stages, path
 
 
 def test_heavy_libraries_have_one_importer():
     for path in FILES:
-        for owner, heavy in ONLY.items():
-            if part(path) != owner:
-                assert not {name.split(".")[0] for name in imports(path)} & heavy, path
+        for name in {name.split(".")[0] for name in imports(path)} & set(IMPORTERS):
+            assert part(path) in IMPORTERS[name], path
 
 
 def test_the_environment_is_read_in_config_alone():
     for path in FILES:
         if part(path) not in {"config", "tracking"}:
-            assert "os.environ" not in path.read_text(), path
-            assert "getenv" not in path.read_text(), path
+            text = path.read_text(encoding="utf-8")
+            assert "os.environ" not in text, path
+            assert "getenv" not in text, path
+
+
+def loaded(code: str) -> set[str]:
+    """The top-level modules that are loaded once `code` has run in a new process."""
+    code = f"import sys\n{code}\nprint(*{{name.split('.')[0] for name in sys.modules}})"
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    return set(process.stdout.splitlines()[-1].split())
 
 
 def test_help_loads_nothing_heavy():
-    heavy = {name for names in ONLY.values() for name in names} | {"sqlglot", "rich", "pydantic", "httpx", "numpy"}
-    code = f"import sys, sense.cli; sense.cli.main([]); print(sorted({heavy!r} & set(sys.modules)))"
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert shown.splitlines()[-1] == "[]"
+    heavy = set(IMPORTERS) | {"sqlglot", "rich", "pydantic", "httpx", "numpy"}
+    assert not loaded("import sense.cli; sense.cli.main([])") & heavy
+
+
+def test_a_worker_starts_without_what_is_slow_to_import():
+    assert not loaded(f"import {WORKER}") & (TOO_SLOW_FOR_A_WORKER | set(IMPORTERS))

@@ -19,9 +19,9 @@ from threading import Lock
 import pytest
 import yaml
 
-from sense import cli, records, versions
+from sense import cli, data_versions, records
+from sense.data_versions import lock
 from sense.records import Example, Pair, Prediction, Sample, Verdict
-from sense.versions import lock
 from tests.endpoint import Endpoint, good_teacher
 from tests.pipeline import ROOT, SECTIONS, TINY, inputs, outputs
 
@@ -114,9 +114,9 @@ def test_a_second_run_has_nothing_to_do(copy):
 
 @pytest.mark.slow
 def test_a_commit_without_git_gives_the_lock_that_dvc_has_written_and_a_clone_is_up_to_date(copy, tmp_path):
-    made = versions.Made(copy.root / "sense/seeds", **{name: copy.root / path for name, path in lock.PLACES.items()})
+    made = data_versions.Made(copy.root / "sense/seeds", **{name: copy.root / path for name, path in lock.PLACES.items()})
     (tmp_path / "store").mkdir()
-    versions.commit(copy.root, str(tmp_path / "store"), TINY.read_text(), made, tmp_path / "dvc.lock")
+    data_versions.commit(copy.root, str(tmp_path / "store"), TINY.read_text(), made, tmp_path / "dvc.lock")
     ours, theirs = (yaml.safe_load((folder / "dvc.lock").read_text()) for folder in (tmp_path, copy.root))
     assert ours["schema"] == theirs["schema"]
     assert ours["stages"] == {name: theirs["stages"][name] for name in lock.STAGES}

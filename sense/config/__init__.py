@@ -17,7 +17,7 @@ from sense.config.data import (
     SynthesizeConfig,
 )
 from sense.config.environment import api_key, environment, is_main_process, passed_on, processes, tracking_uri, work_root
-from sense.config.outcome import EvaluateConfig, PublishConfig, ReportConfig
+from sense.config.evaluation import EvaluateConfig, PublishConfig, ReportConfig
 from sense.config.params import Params, load, parse, validate
 from sense.config.section import Section
 from sense.config.serving import (

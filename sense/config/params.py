@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from sense.config.cluster import ClusterConfig, ResourcesConfig
 from sense.config.data import DataConfig, IngestConfig, PreferConfig, SampleConfig, SynthesizeConfig
-from sense.config.outcome import EvaluateConfig, PublishConfig, ReportConfig
+from sense.config.evaluation import EvaluateConfig, PublishConfig, ReportConfig
 from sense.config.section import Section
 from sense.config.training import DpoConfig, SftConfig
 from sense.errors import ConfigError

@@ -19,7 +19,7 @@ _HTML = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 
 class Decision(Protocol):
-    """What the gate said (sense.tracking.gate), as far as it is shown here; that module is slow to import."""
+    """What the gate said (sense.registry.gate), as far as it is shown here; that module is slow to import."""
 
     @property
     def version(self) -> str:
@@ -119,7 +119,7 @@ def decision(found: Decision) -> str:
 
 
 def findings(found: Iterable[tuple[str, bool, str]]) -> str:
-    """What the first task of the pipeline has looked at (sense.preflight): what, whether it is as it must be, and the details."""
+    """The preflight checks of a pipeline run (sense.kubeflow.preflight) as a table: the check, ok or FAILED, the details."""
     return _page(_table(("what", "", "found"), [(what, "ok" if ok else "FAILED", detail) for what, ok, detail in found]))
 
 

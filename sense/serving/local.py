@@ -16,7 +16,7 @@ from sense.serving import logs
 from sense.serving.backend import BackendError, Version
 
 if TYPE_CHECKING:
-    from sense.llm import Generator
+    from sense.training.generator import Generator
 
 T = TypeVar("T")
 SLOWEST_S = 60.0  # between tries, while a version cannot be had
@@ -133,9 +133,9 @@ def find(uri: str) -> _Found:
                 f"a model in this process needs the package {package}: pip install 'sense[train]', or configure backend.vllm"
             )
     if registered:
-        from sense import tracking
+        from sense import registry
 
-        known = tracking.resolve(uri)
+        known = registry.resolve(uri)
         prompt = config.validate(PromptConfig, known.prompt, uri)
         return _Found(Version(known.name, known.version, known.digest), prompt, None)
     folder = Path(uri)
@@ -148,16 +148,16 @@ def find(uri: str) -> _Found:
 
 def fetch(version: Version) -> Path:
     """The folder of a registered version, downloaded if it is not here yet."""
-    from sense import tracking
+    from sense import registry
 
     target = config.work_root() / "serving" / f"{version.name}-{version.version}"
-    return tracking.download(version.name, version.version, target)
+    return registry.download(version.name, version.version, target)
 
 
 def load(folder: Path) -> _Model:
     """The model of `folder`, in memory."""
-    from sense.llm.local import local
     from sense.training.load import tokenizer
+    from sense.training.local import local
 
     words = tokenizer(folder)
     settings = folder / "config.json"  # a LoRA adapter has none

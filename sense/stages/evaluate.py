@@ -9,12 +9,12 @@ from typing import Any
 from sense import console, records
 from sense.config import EvaluateConfig
 from sense.errors import InputError
+from sense.evaluation.score import score
 from sense.prompts.dataset import question_prompts
 from sense.records import HARDNESS, Example, Prediction, Verdict
 from sense.sql import parse
 from sense.sql.complexity import BANDS, complexity
 from sense.sql.execute import Executor
-from sense.sql.score import score
 
 Config = EvaluateConfig
 
@@ -101,8 +101,8 @@ def _predict(model: str, folder: Path, sets: Sequence[DevSet], config: EvaluateC
     todo = [dev for dev in sets if not (target / f"{dev.name}.{model}.predictions.jsonl").exists()]
     if not todo:
         return
-    from sense.llm.local import local
     from sense.training import load
+    from sense.training.local import local
 
     generator = local(folder, config.batch_size, base=model == "base")
     with console.bar(f"evaluate {model}", sum(len(dev.examples) for dev in todo)) as bar:
@@ -117,7 +117,7 @@ def _predict(model: str, folder: Path, sets: Sequence[DevSet], config: EvaluateC
 
 
 def _metrics(dev: DevSet, verdicts: Mapping[str, Sequence[Verdict]], config: EvaluateConfig) -> dict[str, Any]:
-    from sense.statistics import mcnemar
+    from sense.evaluation.statistics import mcnemar
 
     levels = [example.hardness for example in dev.examples]
     bands = [complexity(example.sql).band for example in dev.examples]
@@ -133,7 +133,7 @@ def _metrics(dev: DevSet, verdicts: Mapping[str, Sequence[Verdict]], config: Eva
 
 
 def _row(found: Sequence[Verdict], config: EvaluateConfig) -> dict[str, Any]:
-    from sense.statistics import interval
+    from sense.evaluation.statistics import interval
 
     right = [verdict.correct for verdict in found]
     low, high = interval(right, config.resamples, config.seed)

@@ -8,8 +8,8 @@ from typing import Any
 from sense import console, records
 from sense.config import PreferConfig
 from sense.errors import InputError, UserError
-from sense.pairs import group, missing_side, pair
 from sense.records import Example, Pair, Sample
+from sense.stages.pairs import group, missing_side, pair
 
 Config = PreferConfig
 

@@ -18,7 +18,7 @@ from sense.config import PublishConfig
 from sense.errors import InputError
 
 if TYPE_CHECKING:
-    from sense import tracking
+    from sense import registry
 
 Config = PublishConfig
 
@@ -47,18 +47,18 @@ class Outputs:
 
 def run(config: PublishConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any]:
     """Registers the model, moves the aliases, writes the record; InputError if the gate's set was not evaluated."""
-    from sense import tracking
+    from sense import registry
 
     work = outputs.record.parent
     sets = _sets(inputs.evaluation, config.gate)
     digests = {name: records.digest(path) for name, path in vars(inputs).items()}
     version = _register(config, inputs, sets, digests, work)
-    tracking.set_alias(config.model, "challenger", version.version)
+    registry.set_alias(config.model, "challenger", version.version)
     decision, at = _decided(work / "decision.json", config, version)
     if decision.promoted:
         if decision.champion is not None:
-            tracking.set_alias(config.model, "previous", decision.champion)
-        tracking.set_alias(config.model, "champion", version.version)
+            registry.set_alias(config.model, "previous", decision.champion)
+        registry.set_alias(config.model, "champion", version.version)
     if decision.champion != version.version:  # else nothing was decided
         _remember(config, decision, at, sets[config.gate])
     metrics = {
@@ -75,14 +75,14 @@ def run(config: PublishConfig, inputs: Inputs, outputs: Outputs) -> dict[str, An
     return metrics
 
 
-def _lasting(version: "tracking.Version") -> dict[str, str]:
+def _lasting(version: "registry.Version") -> dict[str, str]:
     """The tags that a version is registered with, without those that came later."""
     return {name: value for name, value in version.tags.items() if not name.startswith(("sense.promotion.", "sense.latency."))}
 
 
-def _remember(config: PublishConfig, decision: "tracking.gate.Decision", at: str, measured: Mapping[str, Any]) -> None:
+def _remember(config: PublishConfig, decision: "registry.gate.Decision", at: str, measured: Mapping[str, Any]) -> None:
     """Keeps the decision with the version, among those that people make later."""
-    from sense.tracking import moves
+    from sense.registry import moves
 
     evidence = {"set": config.gate, "digest": measured["digest"], "ex": measured["models"]["sense"]["ex"]}
     move = moves.Move(
@@ -98,12 +98,12 @@ def _remember(config: PublishConfig, decision: "tracking.gate.Decision", at: str
     moves.record(config.model, move)
 
 
-def preview(section: Mapping[str, Any], evaluation: Path) -> "tracking.gate.Decision":
+def preview(section: Mapping[str, Any], evaluation: Path) -> "registry.gate.Decision":
     """What the gate says to a model with evaluate's metrics in `evaluation`, before it is registered; its version is "this run".
 
     `section` is publish's. Raises InputError if the gate's set was not evaluated, EndpointError if the registry cannot be asked.
     """
-    from sense.models import package
+    from sense.registry import package
 
     config: PublishConfig = configs.validate(PublishConfig, section, "the section of publish")
     standing = package.standings(_sets(evaluation, config.gate))[config.gate]
@@ -112,39 +112,39 @@ def preview(section: Mapping[str, Any], evaluation: Path) -> "tracking.gate.Deci
 
 def _register(
     config: PublishConfig, inputs: Inputs, sets: Mapping[str, Any], digests: Mapping[str, str], work: Path
-) -> "tracking.Version":
+) -> "registry.Version":
     """The version of this model with this evaluation: registered now, or by an earlier run."""
-    from sense import tracking
-    from sense.models import package
+    from sense import registry
+    from sense.registry import package
 
     datasets = {"dev": inputs.dev, "heldout": inputs.heldout}
     origin = package.Origin(inputs.sense, inputs.predictions, datasets, inputs.strong, digests, sets)
-    return tracking.publish_model(package.package(config.model, origin, {"sense.gate": config.gate}, work), work / "package")
+    return registry.publish_model(package.package(config.model, origin, {"sense.gate": config.gate}, work), work / "package")
 
 
-def _decided(file: Path, config: PublishConfig, version: "tracking.Version") -> tuple["tracking.gate.Decision", str]:
+def _decided(file: Path, config: PublishConfig, version: "registry.Version") -> tuple["registry.gate.Decision", str]:
     """The decision about `version`, and when: a killed try's if it came so far (its aliases may be half moved), or a new one."""
-    from sense import tracking
+    from sense import registry
 
     if file.is_file():
         kept = records.read_json(file)
-        decision = tracking.gate.Decision(**kept["decision"])
-        champion = tracking.find_alias(config.model, "champion")
+        decision = registry.gate.Decision(**kept["decision"])
+        champion = registry.find_alias(config.model, "champion")
         unchanged = (None if champion is None else champion.version) in (decision.champion, version.version)
         if decision.version == version.version and unchanged:  # else people have decided since
             return decision, str(kept["at"])
-    decision, at = _judged(config, tracking.gate.standing(version.version, version.tags, config.gate)), tracking.moves.now()
+    decision, at = _judged(config, registry.gate.standing(version.version, version.tags, config.gate)), registry.moves.now()
     records.write_json(file, {"at": at, "decision": asdict(decision)})
     return decision, at
 
 
-def _judged(config: PublishConfig, new: "tracking.gate.Standing") -> "tracking.gate.Decision":
+def _judged(config: PublishConfig, new: "registry.gate.Standing") -> "registry.gate.Decision":
     """What the gate says to `new` beside today's champion; without `promote` it is held back, whatever that is."""
-    from sense import tracking
+    from sense import registry
 
-    champion = tracking.find_alias(config.model, "champion")
-    old = None if champion is None else tracking.gate.standing(champion.version, champion.tags, config.gate)
-    decision = tracking.gate.decide(new, old, config.gate)
+    champion = registry.find_alias(config.model, "champion")
+    old = None if champion is None else registry.gate.standing(champion.version, champion.tags, config.gate)
+    decision = registry.gate.decide(new, old, config.gate)
     if config.promote or decision.champion == new.version:  # what is champion already stays it
         return decision
     why = f"publish.promote is false (the gate: {decision.reason})" if decision.promoted else decision.reason

@@ -11,16 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from sense import config as configs
-from sense import console, records, shards
+from sense import console, records
 from sense.config import SampleConfig, ShardConfig
 from sense.errors import InputError
-from sense.llm import Generator
+from sense.evaluation.score import score
 from sense.prompts.dataset import question_prompts
 from sense.records import Example, Record, Sample
-from sense.shards import Shard
 from sense.sql import parse
 from sense.sql.execute import Executor
-from sense.sql.score import score
+from sense.stages import shards
+from sense.stages.shards import Shard
+from sense.training.generator import Generator
 
 Config = SampleConfig
 
@@ -51,8 +52,8 @@ class _Chunk(Record):
 
 def run(config: SampleConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any]:
     """Samples and labels; returns questions, samples, verdicts, distinct SQL, pass@k and the share that is right."""
-    from sense.llm.local import local
     from sense.training import load
+    from sense.training.local import local
 
     drawn = _drawn(config, inputs.unseen)
     starts = _starts(len(drawn), config.shard)

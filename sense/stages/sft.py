@@ -7,12 +7,13 @@ from itertools import compress
 from pathlib import Path
 from typing import Any
 
-from sense import prompts, records, renaming
+from sense import prompts, records
 from sense.config import SftConfig, is_main_process
 from sense.errors import InputError
 from sense.prompts.dataset import schemas
 from sense.records import Example
 from sense.schema import Schema
+from sense.training import renaming
 
 Config = SftConfig
 

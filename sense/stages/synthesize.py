@@ -10,14 +10,14 @@ from typing import Any
 
 from sense import console, records, schema
 from sense.config import SplitConfig, SynthesizeConfig, api_key
-from sense.drafts import Drafts, Shelf, domain_key, over_represented
 from sense.errors import UserError
 from sense.records import HARDNESS, Example, Hardness
 from sense.sql import parse
 from sense.sql.complexity import BANDS, complexity
 from sense.sql.execute import Executor
 from sense.teacher import Draft, Refusal, Teacher
-from sense.teacher.grammar import GrammarTeacher
+from sense.teacher.drafts import Drafts, Shelf, domain_key, over_represented
+from sense.teacher.grammar.teacher import GrammarTeacher
 from sense.teacher.llm import LlmTeacher
 
 Config = SynthesizeConfig

@@ -1,6 +1,6 @@
 """Teachers write strong data: a database, a question on it and the SQL that answers it (paper section 3.1).
 
-`GrammarTeacher` (sense.teacher.grammar) needs no model at all; `LlmTeacher` (sense.teacher.llm) asks an endpoint.
+`GrammarTeacher` (sense.teacher.grammar.teacher) needs no model at all; `LlmTeacher` (sense.teacher.llm) asks an endpoint.
 A draft is only a claim until it has been built and its SQL has been executed.
 """
 

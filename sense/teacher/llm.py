@@ -8,11 +8,11 @@ import time
 from collections.abc import Callable, Sequence
 
 from sense.config import LlmConfig
-from sense.llm.openai import ChatClient
 from sense.prompts import render
 from sense.records import Example, Hardness
 from sense.teacher import Draft, Refusal
-from sense.teacher.answer import UnusableError, read
+from sense.teacher.openai import ChatClient
+from sense.teacher.response import UnusableError, read
 
 OVERREPRESENTED = ("education", "healthcare", "travel", "entertainment")
 

@@ -10,7 +10,7 @@ from sense.training import load
 
 
 class TransformersGenerator:
-    """A Generator (sense.llm) on a model in memory, on the GPU where there is one."""
+    """A Generator (sense.training.generator) on a model in memory, on the GPU where there is one."""
 
     def __init__(self, model: Any, words: PreTrainedTokenizerBase, batch_size: int) -> None:
         self._model = model.to(load.device()).eval()

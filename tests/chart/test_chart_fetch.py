@@ -15,7 +15,7 @@ import yaml
 from mlflow import MlflowClient
 
 from sense import records
-from sense.models.values import values as champion_values
+from sense.registry.values import values as champion_values
 from tests import mlflow_server
 from tests.chart.rendering import fetch_command, render, vllm_command
 from tests.mlflow_store import fresh

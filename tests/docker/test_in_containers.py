@@ -10,7 +10,7 @@ import pytest
 import yaml
 from mlflow import MlflowClient
 
-from sense import records, versions
+from sense import data_versions, records
 from tests import mlflow_server
 from tests.object_store import BUCKET, ObjectStore
 
@@ -63,7 +63,7 @@ def test_the_data_comes_back_from_s3_by_its_digest(run, store, tmp_path, monkeyp
         monkeypatch.setenv(name, value)
     lock = yaml.safe_load((run / "version" / "lock").read_text())
     digests = {out["path"]: out["md5"] for stage in lock["stages"].values() for out in stage["outs"]}
-    versions.pull(f"s3://{BUCKET}/dvc", digests["data/strong"], tmp_path / "strong")
+    data_versions.pull(f"s3://{BUCKET}/dvc", digests["data/strong"], tmp_path / "strong")
     assert records.digest(tmp_path / "strong") == records.digest(run / "synthesize" / "strong")
 
 

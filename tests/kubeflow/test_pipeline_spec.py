@@ -10,8 +10,8 @@ from kfp.kubernetes.kubernetes_executor_config_pb2 import KubernetesExecutorConf
 
 from pipelines.sense import build
 from sense import cli, config
-from sense.kubeflow.compiling import compiled
 from sense.kubeflow.describing import describe
+from sense.kubeflow.pipeline_spec import compiled
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 PROFILES = sorted(path.stem for path in CONFIGS.glob("*.yaml"))

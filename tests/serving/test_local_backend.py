@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from sense import records, tracking
+from sense import records, registry
 from sense.config import GenerationConfig, LocalConfig, ModelConfig, NanoConfig, PromptConfig
 from sense.errors import UserError
-from sense.llm.local import local
 from sense.serving.backend import BackendError, Version
 from sense.serving.local import LocalBackend
 from sense.training import load, nano
+from sense.training.local import local
 from tests.mlflow_store import fresh
 
 SHAPE = NanoConfig(vocabulary=400, hidden=32, layers=1, heads=1, context=128)
@@ -42,7 +42,7 @@ def folders(tmp_path_factory):
 
 
 @pytest.fixture
-def registry(tmp_path, monkeypatch):
+def mlflow_store(tmp_path, monkeypatch):
     monkeypatch.setenv("SENSE_WORK", str(tmp_path / "work"))
     return fresh(tmp_path, monkeypatch)
 
@@ -53,11 +53,11 @@ def publish(folder: Path, place: Path) -> str:
     evaluation.mkdir(exist_ok=True)
     (evaluation / "dev.verdicts.jsonl").write_text('{"id": "q1", "correct": true, "verdict": "match"}\n')
     digest = records.digest(folder)
-    package = tracking.Package(
+    package = registry.Package(
         name="sense", key=digest, folder=folder, evaluation=evaluation, card="# a card", example=PROMPTS[0], params={},
         tags={"sense.digest.sense": digest}, scores=[], data={},
     )  # fmt: skip
-    return tracking.publish_model(package, place / "staging").version
+    return registry.publish_model(package, place / "staging").version
 
 
 @asynccontextmanager
@@ -158,7 +158,7 @@ def test_nothing_is_served_before_it_is_loaded(folders):
 
 
 @pytest.mark.parametrize("uri", ["nowhere", "models:/sense@champion", "models:/sense/9", "models:/sense"])
-def test_what_does_not_exist_is_said_at_once(registry, uri, tmp_path):
+def test_what_does_not_exist_is_said_at_once(mlflow_store, uri, tmp_path):
     async def work():
         async with backend(uri):
             pass
@@ -178,9 +178,9 @@ def test_a_store_that_is_not_there_is_said_at_once(tmp_path, monkeypatch):
         run(work)
 
 
-def test_promotion_and_rollback_under_a_running_gateway(registry, folders, tmp_path):
+def test_promotion_and_rollback_under_a_running_gateway(mlflow_store, folders, tmp_path):
     one, two = (publish(folder, tmp_path) for folder in folders)
-    tracking.set_alias("sense", "champion", one)
+    registry.set_alias("sense", "champion", one)
 
     async def texts(model):
         return [(await model.complete(prompt, n=1, temperature=0.0))[0] for prompt in PROMPTS]
@@ -190,12 +190,12 @@ def test_promotion_and_rollback_under_a_running_gateway(registry, folders, tmp_p
             old = await served(made)
             assert old.version == Version("sense", one, records.digest(folders[0]))
             assert await texts(old) == greedy(folders[0])
-            tracking.set_alias("sense", "champion", two)
+            registry.set_alias("sense", "champion", two)
             new = await served(made, two)
             assert new.version == Version("sense", two, records.digest(folders[1]))
             assert await texts(new) == greedy(folders[1])
             assert await texts(old) == greedy(folders[0])  # a request that has taken it uses it to its end
-            tracking.set_alias("sense", "champion", one)
+            registry.set_alias("sense", "champion", one)
             assert await texts(await served(made, one)) == greedy(folders[0])
 
     run(work)
@@ -203,7 +203,7 @@ def test_promotion_and_rollback_under_a_running_gateway(registry, folders, tmp_p
     assert cached == [f"sense-{one}", f"sense-{two}"]
 
 
-def test_a_version_is_downloaded_once(registry, folders, tmp_path):
+def test_a_version_is_downloaded_once(mlflow_store, folders, tmp_path):
     version = publish(folders[0], tmp_path)
 
     async def work():
@@ -217,13 +217,13 @@ def test_a_version_is_downloaded_once(registry, folders, tmp_path):
     assert weights.stat().st_mtime == 1
 
 
-def test_a_version_that_cannot_be_loaded_leaves_the_old_one_and_is_logged_once(registry, folders, tmp_path, caplog):
+def test_a_version_that_cannot_be_loaded_leaves_the_old_one_and_is_logged_once(mlflow_store, folders, tmp_path, caplog):
     good = publish(folders[0], tmp_path)
     broken = tmp_path / "broken"
     load.save(nano.model(SHAPE, load.tokenizer(folders[0]), 5), load.tokenizer(folders[0]), load.card(folders[0]), broken)
     (broken / "model.safetensors").write_bytes(b"no weights")
     bad = publish(broken, tmp_path)
-    tracking.set_alias("sense", "champion", good)
+    registry.set_alias("sense", "champion", good)
 
     def failures():
         return [one for one in caplog.records if getattr(one, "event", "") == "model_not_loaded"]
@@ -231,14 +231,14 @@ def test_a_version_that_cannot_be_loaded_leaves_the_old_one_and_is_logged_once(r
     async def work():
         async with backend("models:/sense@champion") as made:
             await served(made, good)
-            tracking.set_alias("sense", "champion", bad)
+            registry.set_alias("sense", "champion", bad)
             deadline = time.monotonic() + 60
             while not failures() and time.monotonic() < deadline:
                 await asyncio.sleep(0.01)
             assert (await made.current()).version.version == good
             assert len(await (await made.current()).complete(PROMPTS[0], n=1, temperature=0.0)) == 1
             better = publish(folders[1], tmp_path)
-            tracking.set_alias("sense", "champion", better)
+            registry.set_alias("sense", "champion", better)
             await served(made, better)
 
     with caplog.at_level(logging.INFO, "sense.serving"):
@@ -246,9 +246,9 @@ def test_a_version_that_cannot_be_loaded_leaves_the_old_one_and_is_logged_once(r
     assert len(failures()) == 1
 
 
-def test_serving_goes_on_while_the_registry_is_away(registry, folders, tmp_path, caplog):
+def test_serving_goes_on_while_the_registry_is_away(mlflow_store, folders, tmp_path, caplog):
     one, two = (publish(folder, tmp_path) for folder in folders)
-    tracking.set_alias("sense", "champion", one)
+    registry.set_alias("sense", "champion", one)
     store, away = tmp_path / "mlflow.db", tmp_path / "away.db"
 
     async def work():
@@ -260,7 +260,7 @@ def test_serving_goes_on_while_the_registry_is_away(registry, folders, tmp_path,
                 await asyncio.sleep(0.01)
             assert (await made.current()).version.version == one
             away.rename(store)
-            tracking.set_alias("sense", "champion", two)
+            registry.set_alias("sense", "champion", two)
             await served(made, two)
 
     with caplog.at_level(logging.INFO, "sense.serving"):

@@ -8,10 +8,10 @@ from contextlib import closing
 
 import pytest
 
+from sense.evaluation.score import score
 from sense.records import digest, dump
 from sense.sql import modes
 from sense.sql.execute import Executor, Failure, Result, place
-from sense.sql.score import score
 from sense.sql.tree import MAX_LENGTH
 from tests.sql import hostile
 from tests.sql.hostile import LIMITS, PLAIN, TEXT, filled

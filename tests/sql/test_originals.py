@@ -13,8 +13,8 @@ from benchmarks.mutations import mutations
 from benchmarks.originals import GoldError, Stopped, bird_ex, bird_f1, spider_exec
 from sense import ingest
 from sense.config import ExecutionConfig
+from sense.evaluation.score import score
 from sense.sql.execute import Executor
-from sense.sql.score import score
 
 ROOT = Path(__file__).parents[2]
 SPIDER = ROOT.parent / "shared" / "spider"

@@ -9,9 +9,9 @@ import pytest
 from sense import records
 from sense.config import PreferConfig
 from sense.errors import InputError, UserError
-from sense.pairs import distance
 from sense.records import Example, Pair, Sample
 from sense.stages import prefer
+from sense.stages.pairs import distance
 
 GOLD = "SELECT name FROM pet WHERE age > 3"
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from sense import records, tracking
+from sense import records, registry
 from sense.config import PublishConfig
 from sense.errors import ConfigError, InputError
 from sense.records import Example, Verdict
@@ -89,7 +89,7 @@ def published(folder: Path, given: publish.Inputs, gate: str = "dev", promote: b
 
 
 def aliases(*names: str) -> dict[str, str | None]:
-    found = {name: tracking.find_alias("sense", name) for name in names or ("challenger", "champion", "previous")}
+    found = {name: registry.find_alias("sense", name) for name in names or ("challenger", "champion", "previous")}
     return {name: version and version.version for name, version in found.items()}
 
 

@@ -14,7 +14,8 @@ from sense import records
 from sense.config import ReportConfig
 from sense.errors import InputError
 from sense.records import Example, Pair, Prediction, Sample, Verdict
-from sense.report import card, cases, figures, making, material, results, text
+from sense.registry import card
+from sense.report import cases, figures, making, material, results, text
 from sense.stages import report
 
 HOSTILE = "SELECT '<script>alert(1)</script>' AS \"<img src=x onerror=alert(2)>\" -- </pre></style>"

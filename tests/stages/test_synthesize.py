@@ -12,11 +12,11 @@ import pytest
 
 from sense import records
 from sense.config import SplitConfig, SynthesizeConfig
-from sense.drafts import over_represented
 from sense.errors import EndpointError, UserError
 from sense.records import Example, Hardness
 from sense.stages import synthesize
 from sense.teacher import Draft, Refusal, Teacher
+from sense.teacher.drafts import over_represented
 from tests.endpoint import Answerer, Endpoint, Reply, good_teacher
 
 SPLITS = ("strong", "unseen", "heldout")

@@ -1,0 +1,165 @@
+"""The command `sense pipeline`: the same params.yaml on Kubeflow, or on this machine as Kubeflow would run it."""
+
+import argparse
+import json
+import os
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sense import config, console, records
+from sense.config import DataConfig, Params
+
+ACTIONS = {
+    "check": "look at parameters, MLflow, data remote, GPUs and disk from here",
+    "compile": "write the pipeline as YAML for the Kubeflow UI",
+    "describe": "a table of what each task asks of the cluster",
+    "run": "run the pipeline on this machine: every task a process, or a container of the image",
+    "submit": "upload the pipeline to a Kubeflow Pipelines server and start a run",
+}
+_EXAMPLES = {
+    "check": "sense pipeline check",
+    "compile": "sense pipeline compile --profile sense-7b -o pipeline.yaml",
+    "describe": "sense pipeline describe --profile sense-7b",
+    "run": "sense pipeline run --runner subprocess --profile tiny",
+    "submit": "sense pipeline submit --profile sense-7b --host http://localhost:8080 --wait",
+}
+
+
+def flags(parser: argparse.ArgumentParser) -> None:
+    """Adds the actions and their flags."""
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    for name, about in ACTIONS.items():
+        sub = actions.add_parser(
+            name,
+            help=about,
+            description=about[0].upper() + about[1:] + ".",
+            epilog=f"example:\n  {_EXAMPLES[name]}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        source = sub.add_mutually_exclusive_group()
+        source.add_argument("--params", type=Path, default=Path("params.yaml"), metavar="FILE", help="default: params.yaml")
+        source.add_argument("--profile", metavar="NAME", help="instead of --params: configs/NAME.yaml")
+        _FLAGS.get(name, lambda _: None)(sub)
+
+
+def _compile_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="written as YAML")
+
+
+def _describe_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="the rows as JSON on stdout")
+
+
+def _run_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--runner", choices=("subprocess", "docker"), default="subprocess", help="default: subprocess")
+    parser.add_argument("--root", type=Path, default=Path(".sense/kfp"), metavar="DIR", help="outputs, default: .sense/kfp")
+
+
+def _submit_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--host", required=True, metavar="URL", help="the Kubeflow Pipelines API")
+    parser.add_argument("--experiment", default="sense", metavar="NAME", help="default: sense")
+    parser.add_argument("--namespace", metavar="NAME", help="a Kubeflow profile's, where there are several users")
+    parser.add_argument("--wait", action="store_true", help="until the run has ended; exit code 2 unless it succeeded")
+
+
+_FLAGS = {"compile": _compile_flags, "describe": _describe_flags, "run": _run_flags, "submit": _submit_flags}
+
+
+def main(options: argparse.Namespace) -> int:
+    """Carries out one action; returns the exit code."""
+    file = Path("configs") / f"{options.profile}.yaml" if options.profile else options.params
+    given = Given(config.load(file), file.read_text(encoding="utf-8"))
+    _ACTIONS[options.action](given, options)
+    return 0
+
+
+class Given(NamedTuple):
+    """params.yaml, read, and its text."""
+
+    params: Params
+    text: str
+
+
+def _built(given: Given, project: str = "/opt/sense") -> Callable[..., Any]:
+    from pipelines.sense import build
+    from sense.stages import code_digest
+
+    pipeline: Callable[..., Any] = build(given.params, given.text, code_digest(), _data_rev(given.params), project)
+    return pipeline
+
+
+def _data_rev(params: Params) -> str:
+    """The revision of the seeds: that of the data remote, or the digest of the folder; the built-in ones are code."""
+    if params.cluster.seeds or params.data == DataConfig():
+        return params.cluster.seeds or "built-in"
+    folder = Path(params.data.seeds)
+    return records.digest(folder) if folder.is_dir() else params.data.seeds
+
+
+def _check(given: Given, _options: argparse.Namespace) -> None:
+    from sense.kubeflow import preflight
+
+    cluster = given.params.cluster
+    value = config.parse(given.text, "params.yaml")
+    findings = preflight.check(value, given.params.resources.of("check").gpus, cluster.disk_gb, cluster.remote)
+    for found in findings:
+        console.say(f"{'ok  ' if found.ok else 'FAIL'} {found.what}: {found.detail}")
+    preflight.insist(findings)
+
+
+def _compile(given: Given, options: argparse.Namespace) -> None:
+    from sense.kubeflow.pipeline_spec import compiled
+
+    records.write_text(options.output, compiled(_built(given)))
+    console.say(f"pipeline: {options.output}")
+
+
+def _describe(given: Given, options: argparse.Namespace) -> None:
+    from sense.kubeflow.describing import describe, show
+    from sense.kubeflow.pipeline_spec import compiled
+
+    rows = describe(compiled(_built(given)))
+    if options.json:
+        print(json.dumps(rows, indent=2))
+    else:
+        show(rows)
+
+
+def _run(given: Given, options: argparse.Namespace) -> None:
+    from sense.kubeflow import local
+    from sense.kubeflow.pipeline_spec import compiled
+
+    project = str(Path.cwd())
+    if options.runner == "docker":
+        project = "/opt/sense"
+        local.insist_on_image(given.params.cluster.image)
+    pipeline = _built(given._replace(params=local.at_home(given.params)), project)
+    environment = {**config.passed_on(), **given.params.cluster.env}
+    user = f"{os.getuid() or given.params.cluster.run_as_user}:{given.params.cluster.run_as_group}"  # never root
+    folder = local.run(pipeline, options.runner, options.root, environment, user)
+    local.verify(folder, compiled(pipeline))
+    console.say(f"outputs: {folder}\nreport:  {folder / 'report' / 'report'}")
+
+
+def _submit(given: Given, options: argparse.Namespace) -> None:
+    import hashlib
+    import tempfile
+
+    from sense.kubeflow import submit
+    from sense.kubeflow.pipeline_spec import compiled
+
+    text = compiled(_built(given))
+    version = hashlib.sha256(text.encode()).hexdigest()[:12]
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "pipeline.yaml"
+        records.write_text(file, text)
+        name = f"sense {version} {datetime.now():%Y-%m-%d %H:%M:%S}"
+        run = submit.submit(options.host, file, version, options.experiment, name, options.namespace)
+    print(run.link, flush=True)  # at once, also into a pipe: the run may take days
+    if options.wait:
+        submit.wait(options.host, run)
+
+
+_ACTIONS = {"check": _check, "compile": _compile, "describe": _describe, "run": _run, "submit": _submit}

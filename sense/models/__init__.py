@@ -1,1 +1,0 @@
-"""The registry from the command line: versions looked at, compared, measured, promoted and rolled back. `sense models`."""

@@ -1,0 +1,99 @@
+"""The command `sense models`: what is registered in MLflow, and which of it is served."""
+
+import argparse
+import math
+from contextlib import nullcontext, suppress
+from pathlib import Path
+
+from sense import console
+
+ACTIONS = {
+    "list": "every version: aliases, EX with its interval, and why it is where it is",
+    "show": "one version: its tags, its history, its card",
+    "compare": "two versions on every set and hardness, with McNemar's test on the same questions",
+    "promote": "make a version the champion, if the gate lets it: same edition of the set, EX not worse, fast enough",
+    "rollback": "make the previous champion champion again, and the champion the previous one",
+    "values": "the chart's values for a version: what is resolved at deploy time, as YAML on stdout",
+    "measure": "time greedy answers, one question after the other, and keep p50 and p95 with the version",
+}
+_EXAMPLES = {
+    "list": "sense models list",
+    "show": "sense models show champion",
+    "compare": "sense models compare champion challenger",
+    "promote": "sense models promote 3 --latency-budget 2 --reason 'better on joins'",
+    "rollback": "sense models rollback --reason 'timeouts since noon'",
+    "values": "sense models values sense@champion > values.champion.yaml",
+    "measure": "sense models measure 3 --endpoint http://localhost:8000/v1",
+}
+_VERSION = "a number or an alias: 3, champion, sense@champion"
+
+
+def flags(parser: argparse.ArgumentParser) -> None:
+    """Adds the actions and their flags."""
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    for name, about in ACTIONS.items():
+        sub = actions.add_parser(
+            name,
+            help=about,
+            description=about[0].upper() + about[1:] + ".",
+            epilog=f"example:\n  {_EXAMPLES[name]}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        for place in {"compare": ("first", "second"), "list": (), "rollback": ()}.get(name, ("version",)):
+            sub.add_argument(place, metavar="VERSION", help=_VERSION)
+        sub.add_argument("--model", default="sense", metavar="NAME", help="the registered model, default: sense")
+        if name in ("list", "promote", "measure"):
+            sub.add_argument("--set", choices=("dev", "heldout"), help="of questions; default: that which publish decided by")
+        if name in ("promote", "rollback"):
+            sub.add_argument("--reason", type=str.strip, default="", metavar="TEXT", help="why; kept with the version")
+            sub.add_argument("--by", type=str.strip, metavar="WHO", help="who decides; default: the operating system's user")
+        _MORE.get(name, lambda _: None)(sub)
+        if name != "values":
+            sub.add_argument("--json", action="store_true", help="as JSON on stdout, nothing else")
+
+
+def _promote_flags(parser: argparse.ArgumentParser) -> None:
+    about = "refuse a version whose recorded p95 is above this, or that has none"
+    parser.add_argument("--latency-budget", type=_positive, metavar="SECONDS", help=about)
+    parser.add_argument("--force", action="store_true", help="whatever the gate says; needs --reason")
+
+
+def _values_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="instead of stdout; whole or not at all")
+
+
+def _measure_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--questions", type=_count, default=50, metavar="N", help="default: 50")
+    parser.add_argument("--max-new-tokens", type=_count, default=256, metavar="N", help="of an answer, default: 256")
+    parser.add_argument("--endpoint", metavar="URL", help="an OpenAI-compatible server that serves it; default: in this process")
+    parser.add_argument("--served-name", metavar="NAME", help="its name there; default: MODEL-VERSION, as the chart names it")
+
+
+_MORE = {"promote": _promote_flags, "values": _values_flags, "measure": _measure_flags}
+
+
+def _positive(value: str) -> float:
+    with suppress(ValueError):
+        if 0 < float(value) < math.inf:
+            return float(value)
+    raise argparse.ArgumentTypeError(f"{value!r}: give a number above 0")
+
+
+def _count(value: str) -> int:
+    with suppress(ValueError):
+        if int(value) > 0:
+            return int(value)
+    raise argparse.ArgumentTypeError(f"{value!r}: give a whole number above 0")
+
+
+def main(options: argparse.Namespace) -> int:
+    """Carries out one action; returns the exit code."""
+    from sense import tracking
+    from sense.registry.actions import CARRY_OUT
+
+    console.quiet(getattr(options, "json", False))
+    tracking.look()
+    # a store that goes away meanwhile ends the command in seconds too; what is measured would be lost by that
+    with nullcontext() if options.action == "measure" else tracking.contact.briefly():
+        CARRY_OUT[options.action](options)
+    return 0

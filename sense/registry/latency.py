@@ -1,0 +1,120 @@
+"""How long a version takes for a question, asked one at a time: in this process, or at an endpoint that serves it."""
+
+import math
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sense import config, console
+from sense.errors import EndpointError, InputError
+from sense.report.text import shown
+
+_TIMEOUT_S = 120.0
+_EXCERPT = 300  # characters of an endpoint's answer in a message
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """An OpenAI-compatible server (its key: environment variable VLLM_API_KEY) and the name that it serves the version under."""
+
+    url: str
+    served_name: str
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Milliseconds for a greedy answer, at the median and the 95th percentile of `n` questions; `where` they were measured."""
+
+    p50_ms: float
+    p95_ms: float
+    n: int
+    where: str
+
+    def tags(self) -> dict[str, str]:
+        """As the version carries it."""
+        return {f"sense.latency.{key}": str(value) for key, value in vars(self).items()}
+
+
+LAST_TAG = "sense.latency.p95_ms"  # the one that the gate looks at
+
+
+def drawn(prompts: Sequence[str], n: int) -> list[str]:
+    """At most `n` of the prompts, by chance but always the same."""
+    return list(prompts) if n >= len(prompts) else random.Random(0).sample(list(prompts), n)
+
+
+def here(folder: Path, prompts: Sequence[str], max_tokens: int) -> Latency:
+    """Measures the model in `folder` in this process."""
+    from sense.training import load
+    from sense.training.local import local
+
+    model = local(folder, batch_size=1)
+
+    def ask(prompt: str) -> None:
+        model.generate([prompt], n=1, temperature=0.0, top_p=1.0, max_tokens=max_tokens, seed=0)
+
+    return timed(ask, prompts, f"{load.device().type}, transformers")
+
+
+def at(endpoint: Endpoint, prompts: Sequence[str], max_tokens: int) -> Latency:
+    """Measures the model that an endpoint serves; EndpointError if that does not answer as it should."""
+    import httpx
+
+    url = endpoint.url.rstrip("/") + ("" if endpoint.url.rstrip("/").endswith("/v1") else "/v1")
+    key = config.environment("VLLM_API_KEY")
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    try:
+        where = str(httpx.URL(url).copy_with(userinfo=b"", query=None))
+        client = httpx.Client(headers=headers, timeout=_TIMEOUT_S)
+    except (httpx.InvalidURL, UnicodeEncodeError):
+        raise InputError("--endpoint: no address, or VLLM_API_KEY no key; write http://HOST:PORT/v1") from None
+
+    def ask(prompt: str) -> None:
+        body = {"model": endpoint.served_name, "prompt": prompt, "temperature": 0, "max_tokens": max_tokens}
+        try:
+            answer = client.post(f"{url}/completions", json=body)
+            ready = answer.status_code == httpx.codes.OK and isinstance(answer.json()["choices"][0]["text"], str)
+        except httpx.HTTPError as error:
+            raise EndpointError(f"{where}: no answer ({type(error).__name__}); check --endpoint and that it runs") from None
+        except (ValueError, LookupError, TypeError):
+            ready = False
+        if not ready:
+            said = shown(answer.text[:_EXCERPT])
+            raise EndpointError(
+                f"{where}: HTTP {answer.status_code}, no completion ({said}); {_fix(answer.status_code, endpoint)}"
+            )
+
+    with client:
+        return timed(ask, prompts, f"endpoint, {endpoint.served_name}")
+
+
+def _fix(status: int, endpoint: Endpoint) -> str:
+    if status in (401, 403):
+        return "set VLLM_API_KEY to a key that it accepts"
+    if status == 404:
+        return f"it serves no {endpoint.served_name!r}: give --served-name"
+    if status == 400:
+        return "if a question and its answer are too long for it, lower --max-new-tokens"
+    return "check that --endpoint is that of an OpenAI-compatible server"
+
+
+def timed(ask: Callable[[str], None], prompts: Sequence[str], where: str) -> Latency:
+    """Asks one prompt after the other, the first once more before, unmeasured: it also warms up."""
+    if not prompts:
+        raise InputError("no prompts to measure with; evaluate and publish the model again")
+    ask(prompts[0])
+    took: list[float] = []
+    with console.bar("measure", len(prompts)) as bar:
+        for prompt in prompts:
+            started = time.perf_counter()
+            ask(prompt)
+            took.append(1000 * (time.perf_counter() - started))
+            bar.advance()
+    return Latency(percentile(took, 0.5), percentile(took, 0.95), len(took), where)
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The smallest value that at least `share` of the values do not exceed, to a hundredth."""
+    return round(sorted(values)[math.ceil(share * len(values)) - 1], 2)

@@ -1,0 +1,74 @@
+"""The built-in teacher: databases, questions and SQL from a grammar, in any number, without any model.
+
+Database number n holds the drafts n * per_database and following; its domain is the n-th of a seeded shuffle of all
+domains, over and over, so that every domain has its even share.
+"""
+
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from functools import lru_cache
+from random import Random
+
+from sense.config import GrammarConfig
+from sense.records import Hardness
+from sense.teacher import Draft, Refusal
+from sense.teacher.grammar import domains
+from sense.teacher.grammar.check import answers
+from sense.teacher.grammar.draw import Draw, NoFit
+from sense.teacher.grammar.pieces import Database
+from sense.teacher.grammar.populate import invent
+from sense.teacher.grammar.productions import PRODUCTIONS, Production
+from sense.teacher.grammar.tree import render
+from sense.teacher.grammar.verbalise import question
+
+TRIES = 6
+"""How often a production is drawn anew on a database before another one takes its place."""
+CACHED = 32
+"""How many databases a teacher keeps; drafts are usually asked for in the order of their index."""
+
+
+class GrammarTeacher:
+    """Drafts from the grammar; `draft` is a pure function of the configuration, the seed and its arguments."""
+
+    def __init__(self, config: GrammarConfig, seed: int) -> None:
+        self._config, self._seed = config, seed
+        self._domains = list(domains.names())
+        Random(f"{seed}-domains").shuffle(self._domains)
+        self._database = lru_cache(maxsize=CACHED)(self._invent)
+
+    def draft(self, index: int, level: Hardness, avoid: Sequence[str] = ()) -> Draft | Refusal:  # noqa: ARG002
+        """The draft number `index` at hardness `level`; `avoid` is not needed here, the domains are even by design."""
+        number, place = divmod(index, self._config.per_database)
+        database = self._database(number)
+        productions = list(PRODUCTIONS[level])
+        # One shuffle per database and level: its drafts go through all productions before one comes again.
+        Random(f"{self._seed}-order-{number}-{level}").shuffle(productions)
+        rng = Random(f"{self._seed}-q-{index}-{level}")
+        with closing(sqlite3.connect(":memory:")) as connection:
+            connection.deserialize(database.image)
+            for turn in range(len(productions)):
+                production = productions[(place + turn) % len(productions)]
+                found = _realise(production, Draw(database, rng), connection)
+                if found is not None:
+                    return Draft(database.db_id, database.domain, database.ddl, database.rows, *found, level)
+        detail = f"none of the {len(productions)} {level} productions fits database {database.db_id}; give it more rows or tables"
+        return Refusal("no production fits", detail, level)
+
+    def _invent(self, number: int) -> Database:
+        name = self._domains[number % len(self._domains)]
+        rng = Random(f"{self._seed}-db-{number}")
+        return invent(f"{name}_{number:04d}", domains.load(name), self._config.tables, self._config.rows, rng)
+
+
+def _realise(production: Production, draw: Draw, connection: sqlite3.Connection) -> tuple[str, str] | None:
+    """(question, sql) of a production, or None if the database offers no example of it that is worth asking."""
+    for _ in range(TRIES):
+        try:
+            tree, pieces = production(draw)
+        except NoFit:
+            continue
+        sql = render(tree)
+        if answers(connection, tree, sql):
+            return question(production.__name__.rstrip("_"), pieces, draw.rng), sql
+    return None

@@ -1,0 +1,130 @@
+import shutil
+from pathlib import Path
+
+import pytest
+
+from sense import cli, config
+from sense.errors import ConfigError
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("profile", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_profile_is_valid(profile):
+    params = config.load(profile)
+    assert params.publish.model == "sense"
+
+
+def test_the_working_copy_starts_as_the_nano_profile():
+    assert config.load(ROOT / "params.yaml").model_dump(exclude={"data"}) == config.load(ROOT / "configs/nano.yaml").model_dump(
+        exclude={"data"}
+    )
+
+
+def test_the_paper_profiles_name_the_papers_models():
+    seven, thirteen = config.load(ROOT / "configs/sense-7b.yaml"), config.load(ROOT / "configs/sense-13b.yaml")
+    assert seven.sft.model.name == "codellama/CodeLlama-7b-hf"
+    assert thirteen.sft.model.name == "codellama/CodeLlama-13b-hf"
+    assert "deepseek-coder-1.3b" in seven.weak.model.name
+    assert seven.synthesize.teacher == thirteen.synthesize.teacher == "llm"
+    assert seven.prefer.strategy == "grouped-any-limit1"
+    assert seven.dpo.label_smoothing > 0
+
+
+def edited(tmp_path, *changes):
+    text = (ROOT / "configs/tiny.yaml").read_text()
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new, 1)
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_all_errors_of_a_file_are_told_at_once(tmp_path):
+    path = edited(
+        tmp_path,
+        ("strategy: grouped-any-limit1", "strategy: grouped"),
+        ("beta: 0.1", "beta: -1"),
+        ("  k: 2\n", "  k: many\n"),
+        ("  gate: heldout", "  gates: heldout"),
+        ("  holdout: 15", "  holdout: 0"),
+    )
+    with pytest.raises(ConfigError) as caught:
+        config.load(path)
+    lines = str(caught.value).splitlines()
+    assert lines[0] == f"{path}: 5 errors"
+    text = "\n".join(lines)
+    assert "prefer.strategy = \"grouped\": Input should be 'grouped-any-limit1', 'hardest-negative' or 'all'" in text
+    assert "dpo.beta = -1: Input should be greater than 0" in text
+    assert 'sample.k = "many": Input should be a valid integer' in text
+    assert 'publish.gates = "heldout": unknown key; allowed here: gate, model' in text
+    assert "ingest.holdout = 0: Input should be greater than or equal to 1" in text
+
+
+def test_a_missing_section_is_named(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text("data: {seeds: x}\n")
+    with pytest.raises(ConfigError, match=r"dpo: missing; this key must be given"):
+        config.load(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: [1, 2", "not valid YAML"),
+        ("sft: {}\nsft: {}\n", "the key 'sft' occurs twice"),
+        ("- 1\n", "Input should be a valid dictionary"),
+        ("", "missing"),
+    ],
+)
+def test_a_broken_file_is_named(tmp_path, text, message):
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        config.load(path)
+    assert message in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ([("{unseen: 0.25, heldout: 0.15}", "{unseen: 0.5, heldout: 0.5}")], "unseen + heldout must stay below 1"),
+        ([("teacher: grammar", "teacher: llm")], "needs an llm section"),
+        ([("save_steps: 4\n    log_steps: 2", "save_steps: 3\n    log_steps: 2")], "must be a multiple of log_steps"),
+        ([("{easy: 0.7, medium: 0.25, hard: 0.05}", "{easy: 0.0}")], "at least one hardness"),
+    ],
+)
+def test_values_that_contradict_one_another_are_refused(tmp_path, changes, message):
+    with pytest.raises(ConfigError) as caught:
+        config.load(edited(tmp_path, *changes))
+    assert message in str(caught.value)
+
+
+def test_set_edits_one_key_and_keeps_the_comments(tmp_path, capsys):
+    path = tmp_path / "params.yaml"
+    shutil.copy(ROOT / "configs/nano.yaml", path)
+    assert cli.main(["profile", "--params", str(path), "--set", "data.seeds=../spider", "--set", "dpo.beta=0.3"]) == 0
+    assert config.load(path).data.seeds == "../spider"
+    assert config.load(path).dpo.beta == 0.3
+    assert "# cDPO" in path.read_text()
+    before = path.read_text()
+    assert cli.main(["profile", "--params", str(path), "--set", "dpo.bet=0.3"]) == 2
+    assert "dpo.bet = 0.3: unknown key" in capsys.readouterr().err
+    assert path.read_text() == before
+
+
+def test_the_key_comes_from_the_environment(monkeypatch):
+    monkeypatch.delenv("SENSE_API_KEY", raising=False)
+    monkeypatch.setenv("OPENAI_API_KEY", "b")
+    assert config.api_key() == "b"
+    monkeypatch.setenv("SENSE_API_KEY", "a")
+    assert config.api_key() == "a"
+
+
+def test_an_empty_variable_is_one_that_is_not_set(monkeypatch):
+    for name in ("MLFLOW_TRACKING_URI", "SENSE_WORK"):
+        monkeypatch.setenv(name, "")
+    assert config.tracking_uri() == "sqlite:///mlflow.db"
+    assert config.work_root() == Path(".sense/work")

@@ -1,0 +1,27 @@
+import pytest
+
+from sense.evaluation.statistics import interval, mcnemar
+
+
+def test_interval_of_nothing_all_and_none():
+    assert interval([], 1000, 0) == (0.0, 0.0)
+    assert interval([True] * 20, 1000, 0) == (1.0, 1.0)
+    assert interval([False] * 20, 1000, 0) == (0.0, 0.0)
+
+
+def test_interval_is_seeded_and_near_the_normal_one():
+    flags = [True] * 30 + [False] * 70
+    low, high = interval(flags, 20_000, 1)
+    assert (low, high) == interval(flags, 20_000, 1)
+    # 0.3 +- 1.96 * sqrt(0.3 * 0.7 / 100) = 0.210 .. 0.390
+    assert low == pytest.approx(0.21, abs=0.011)
+    assert high == pytest.approx(0.39, abs=0.011)
+
+
+def test_mcnemar_is_the_exact_binomial_test_on_the_questions_that_differ():
+    before = [True, True, False, False, False, False, False, False]
+    after = [True, False, True, True, True, True, True, False]
+    # 5 wins, 1 loss: two-sided p = 2 * (C(6,0) + C(6,1)) / 2^6 = 14/64
+    assert mcnemar(before, after) == (5, 1, pytest.approx(14 / 64))
+    assert mcnemar(after, before) == (1, 5, pytest.approx(14 / 64))
+    assert mcnemar(before, before) == (0, 0, 1.0)

@@ -1,0 +1,168 @@
+"""One stage in several processes: the same files as accelerate by hand, errors told, and nobody outlives the launcher."""
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sense import config, records, stages
+from sense.errors import ConfigError, InputError, UserError
+from sense.kubeflow import launch as launching
+from sense.kubeflow.launch import launch
+from sense.records import Pair
+from tests import pipeline
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="watches processes through /proc")
+
+PARAMS = pipeline.sections()
+SFT = PARAMS["sft"] | {"train": PARAMS["sft"]["train"] | {"max_steps": 12, "batch_size": 8}}  # a checkpoint after each step
+OUTPUTS = {"model": "model", "curve": "curve.csv", "metrics": "metrics.json"}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """The inputs of sft, small."""
+    root = tmp_path_factory.mktemp("data")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SENSE_WORK", str(root / "work"))
+        for section in ("ingest", "synthesize"):
+            launch(section, PARAMS[section], pipeline.inputs(section, root), pipeline.outputs(section, root), 1)
+    return pipeline.inputs("sft", root)
+
+
+@pytest.fixture
+def environment(tmp_path, monkeypatch):
+    """Where the processes to come work, and MLflow's store."""
+    monkeypatch.setenv("SENSE_WORK", str(tmp_path / "work"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    return monkeypatch
+
+
+def outputs(folder: Path) -> dict[str, Path]:
+    return {name: folder / path for name, path in OUTPUTS.items()}
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {name: records.digest(path) for name, path in outputs(folder).items()}
+
+
+def family(pid: int) -> list[int]:
+    """A process and all that descend from it."""
+    children = [int(child) for file in Path(f"/proc/{pid}/task").glob("*/children") for child in file.read_text().split()]
+    return [pid, *(one for child in children for one in family(child))]
+
+
+def ended(descriptor: int) -> bool:
+    """Whether the process behind a pidfd ends within a minute."""
+    try:
+        return bool(select.select([descriptor], [], [], 60)[0])
+    finally:
+        os.close(descriptor)
+
+
+@pytest.mark.slow
+def test_killed_and_launched_again_it_ends_as_accelerate_by_hand(data, tmp_path, environment):
+    program = "import json, sys; from sense.kubeflow.launch import launch; launch('sft', *json.loads(sys.argv[1]), 2)"
+    ports = [{name: str(path) for name, path in given.items()} for given in (data, outputs(tmp_path / "out"))]
+    launcher = subprocess.Popen([sys.executable, "-c", program, json.dumps([SFT, *ports])], cwd=pipeline.ROOT)
+    running = os.pidfd_open(launcher.pid)
+    while not list((tmp_path / "work").glob("sft-*/checkpoints/checkpoint-*/whole")):
+        assert not select.select([running], [], [], 0.02)[0], "it ended before its first checkpoint"
+    os.close(running)
+    pids = family(launcher.pid)
+    descriptors = [os.pidfd_open(pid) for pid in pids]
+    launcher.kill()
+    assert [ended(descriptor) for descriptor in descriptors] == [True] * len(pids)
+    assert launcher.wait() == -signal.SIGKILL
+    assert len(pids) >= 4  # the launcher, accelerate, two processes
+    assert not (tmp_path / "out").exists()
+
+    metrics = launch("sft", SFT, data, outputs(tmp_path / "out"), 2)
+    assert metrics == records.read_json(tmp_path / "out" / "metrics.json")
+    assert (metrics["steps"], metrics["rows"]) == (12, 40)
+    assert list((tmp_path / "work").iterdir()) == []
+
+    environment.setenv("SENSE_WORK", str(tmp_path / "work-by-hand"))
+    params = yaml.safe_load(pipeline.TINY.read_text()) | {"sft": SFT}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    flags = [word for name, path in (data | outputs(tmp_path / "hand")).items() for word in (f"--{name}", str(path))]
+    command = [str(Path(sys.executable).with_name("accelerate")), "launch", "--multi_gpu", "--num_processes", "2"]
+    command += ["--main_process_port", "0", "-m", "sense", "sft", *flags, "--params", str(tmp_path / "params.yaml")]
+    subprocess.run(command, check=True, cwd=pipeline.ROOT)
+    assert digests(tmp_path / "out") == digests(tmp_path / "hand")
+
+
+@pytest.mark.slow
+def test_dpo_in_two_processes(data, tmp_path, environment):
+    from sense.training import load, nano
+
+    about = config.NanoConfig(vocabulary=300, hidden=16, layers=1, heads=2, context=1024)
+    examples = records.read_dataset(data["strong"])[:10]
+    words = nano.tokenizer([row.sql for row in examples], about.vocabulary)
+    card = load.Card(config.ModelConfig(nano=about), 0, config.PromptConfig())
+    load.save(nano.model(about, words, 0), words, card, tmp_path / "sft")
+    pairs = [
+        Pair(id=row.id, example_id=row.id, chosen=row.sql, rejected="SELECT 1", strategy="all", error="mismatch")
+        for row in examples
+    ]
+    records.write_jsonl(tmp_path / "pairs.jsonl", pairs)
+    section = PARAMS["dpo"] | {"train": PARAMS["dpo"]["train"] | {"max_steps": 2, "max_length": 1024}}
+    given = {"sft": tmp_path / "sft", "pairs": tmp_path / "pairs.jsonl", "unseen": data["strong"]}
+    metrics = launch("dpo", section, given, outputs(tmp_path / "out"), 2)
+    assert (metrics["pairs"], metrics["steps"]) == (10, 2)
+    assert (tmp_path / "out" / "model" / "model.safetensors").is_file()
+    assert list((tmp_path / "work").iterdir()) == []
+
+
+@pytest.mark.slow
+def test_what_the_user_can_mend_is_told_as_by_one_process(data, tmp_path, environment):
+    given = data | {"strong": tmp_path / "gone"}
+    with pytest.raises(InputError) as alone:
+        launch("sft", SFT, given, outputs(tmp_path / "out"), 1)
+    with pytest.raises(UserError) as together:
+        launch("sft", SFT, given, outputs(tmp_path / "out"), 2)
+    assert str(together.value) == str(alone.value)
+    assert "gone: no such file or folder" in str(alone.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_wrong_section_starts_nothing(data, tmp_path):
+    with pytest.raises(ConfigError, match=r"the section of sft: 1 error\n  model: missing"):
+        launch("sft", {}, data, outputs(tmp_path), 2)
+
+
+@pytest.mark.parametrize("stage", sorted({*stages.STAGES} - {"sft", "dpo"}))
+def test_only_training_is_shared_among_processes(stage):
+    with pytest.raises(UserError, match=f"{stage} cannot share its work among 2 processes, only sft and dpo can; ask for one"):
+        launch(stage, {}, {}, {}, 2)
+
+
+# What accelerate and its processes do, without PyTorch: one more generation, each in a session of its own.
+PROCESS = "from sense.kubeflow import launch; launch._tell({'rank': 1}); print(flush=True); launch._end_with_launcher()"
+STARTER = f"""
+import os, signal, subprocess, sys
+process = subprocess.Popen([sys.executable, "-c", {PROCESS!r}], start_new_session=True, stdout=subprocess.PIPE)
+process.stdout.readline()
+
+launching._tell({{"pid": process.pid, "text": "x" * 100_000}})
+"""
+
+
+@pytest.mark.parametrize(("last", "code"), [("os.kill(os.getpid(), signal.SIGKILL)", -9), ("os._exit(7)", 7)])
+def test_those_that_outlive_accelerate_end_with_the_launch(last, code):
+    found, told = launching._started([sys.executable, "-c", STARTER + last])
+    assert found == code
+    assert told[0] == {"rank": 1}
+    assert len(told[1]["text"]) == 100_000
+    try:
+        late = os.pidfd_open(told[1]["pid"])
+    except ProcessLookupError:
+        return
+    assert ended(late)

@@ -1,0 +1,157 @@
+"""The pipeline as Kubeflow runs it, every task in a process of its own: what it leaves, not what the runner says."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from kfp import dsl
+
+from pipelines.sense import publish_if_better
+from sense import cli, config, records
+from sense.errors import SenseError, UserError
+from sense.kubeflow import local
+from sense.kubeflow.pipeline_spec import compiled
+from sense.stages import shards
+from tests.docker import container
+from tests.mlflow_store import fresh, opened
+from tests.stages.test_publish import inputs
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with the tiny profile, a data remote and a store of MLflow, after a run of the pipeline in it."""
+    if container.insisted():
+        pytest.skip("the same pipeline runs in containers here (tests/docker), and once is minutes enough")
+    folder = tmp_path_factory.mktemp("kubeflow")
+    text = (ROOT / "configs" / "tiny.yaml").read_text()
+    (folder / "params.yaml").write_text(text.replace("cluster:\n", f"cluster:\n  remote: {folder / 'remote'}\n"))
+    for name in ("dvc.yaml", ".dvcignore"):
+        shutil.copy(ROOT / name, folder / name)
+    (folder / "remote").mkdir()
+    command = [sys.executable, "-m", "sense", "pipeline", "run", "--runner", "subprocess", "--root", "out"]
+    done = subprocess.run(command, check=False, cwd=folder, capture_output=True, text=True, timeout=1200)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(place):
+    (folder,) = (place / "out").iterdir()
+    return folder
+
+
+def test_every_task_has_left_its_outputs(run):
+    tasks = sorted(note.parent.relative_to(run).as_posix() for note in run.rglob("executor_output.json"))
+    assert tasks == sorted(
+        "check seeds ingest synthesize sft sft-2 merge prefer dpo evaluate collect report gate publish version".split()
+        + [f"for-loop-2-iteration-{shard}/sample" for shard in range(2)]
+    )
+    assert (run / "report" / "report").read_text().startswith("<!doctype html>")
+    assert "| SENSE |" in (run / "evaluate" / "summary").read_text()
+
+
+def test_shards_of_samples_are_joined_without_loss(run):
+    parts = [shards.read(path).samples for path in sorted(run.glob("for-loop-2-iteration-*/sample/samples"))]
+    whole = records.read_rows(run / "merge" / "samples", records.Sample)
+    assert sorted(row.id for part in parts for row in part) == sorted(row.id for row in whole)
+    assert len(whole) == records.read_json(run / "merge" / "metrics")["samples"] > 0
+
+
+def test_the_model_is_in_the_registry_with_its_weights(place, run, tmp_path):
+    client = opened(place / "mlflow.db")
+    record = records.read_json(run / "publish" / "record")
+    version = client.get_model_version_by_alias("sense", "champion")
+    assert record["uri"] == f"models:/sense/{version.version}"
+    files = [item.path for item in client.list_logged_model_artifacts(record["model_id"], "model")]
+    assert "model/model.safetensors" in files
+
+
+def test_the_data_can_be_pulled_by_the_digests_of_the_lock(place, run, tmp_path):
+    from sense import data_versions
+
+    lock = yaml.safe_load((run / "version" / "lock").read_text())
+    digests = {out["path"]: out["md5"] for stage in lock["stages"].values() for out in stage["outs"]}
+    data_versions.pull(str(place / "remote"), digests["data/strong"], tmp_path / "strong")
+    assert records.digest(tmp_path / "strong") == records.digest(run / "synthesize" / "strong")
+    noted = json.loads((run / "version" / "executor_output.json").read_text())["artifacts"]["lock"]["artifacts"][0]["metadata"]
+    assert noted["data/strong"] == digests["data/strong"]
+
+
+def test_metrics_of_a_task_are_numbers_that_the_page_shows(run):
+    noted = json.loads((run / "evaluate" / "executor_output.json").read_text())["artifacts"]["metrics"]["artifacts"][0]
+    found = records.read_json(run / "evaluate" / "metrics")
+    assert noted["metadata"]["sets.dev.models.sense.ex"] == found["sets"]["dev"]["models"]["sense"]["ex"]
+
+
+def test_outputs_that_are_missing_are_noticed_whatever_the_runner_said(place, run, tmp_path):
+    file = place / "params.yaml"
+    params = local.at_home(config.load(file))
+    from pipelines.sense import build
+
+    text = compiled(build(params, file.read_text(), "code", "data"))
+    local.verify(run, text)
+    shutil.copytree(run, tmp_path / "run", ignore=shutil.ignore_patterns("prefer", "publish", "model"))
+    with pytest.raises(SenseError, match=r"no output of (prefer, condition-branches-3|condition-branches-3, prefer)"):
+        local.verify(tmp_path / "run", text)
+
+
+def _judging(model, params):
+    """A pipeline of the gate and its branches alone, on files that are there."""
+    data = ("predictions", "dev", "heldout", "strong", "samples", "pairs")
+    kinds = {"sense": dsl.Model, "evaluation": dsl.Metrics, **dict.fromkeys(data, dsl.Dataset)}
+
+    @dsl.pipeline(name="judging")
+    def judging():
+        found = {
+            name: dsl.importer(artifact_uri=str(getattr(model, name)), artifact_class=kind, reimport=True).output
+            for name, kind in kinds.items()
+        }
+        publish_if_better(params, {"code_rev": "code", "data_rev": "data"}, **found)
+
+    return judging
+
+
+def test_a_worse_model_is_registered_and_the_champion_stays(tmp_path, monkeypatch):
+    """The run ends green in both branches."""
+    client = fresh(tmp_path, monkeypatch)
+    params = local.at_home(config.load(ROOT / "configs" / "tiny.yaml"))
+    params = params.model_copy(update={"publish": config.PublishConfig(gate="dev")})
+    for number, ex in enumerate((0.6, 0.4)):
+        model = inputs(tmp_path / str(number), ex=ex, weights=str(number).encode())
+        folder = local.run(_judging(model, params), "subprocess", tmp_path / "out", {}, "")
+        (task,) = folder.glob("publish*")
+        assert task.name == ("publish-2" if ex == 0.4 else "publish")
+    aliases = {alias: str(client.get_model_version_by_alias("sense", alias).version) for alias in ("champion", "challenger")}
+    assert aliases == {"champion": "1", "challenger": "2"}
+
+
+def test_a_failing_task_is_told_with_exit_code_2(tmp_path, monkeypatch):
+    fresh(tmp_path, monkeypatch)
+    params = local.at_home(config.load(ROOT / "configs" / "tiny.yaml"))
+    model = inputs(tmp_path / "model")
+    records.write_json(model.evaluation, {"sets": {}})
+    with pytest.raises(UserError, match=r"Inner task failed: 'gate'; its log is above"):
+        local.run(_judging(model, params), "subprocess", tmp_path / "out", {}, "")
+
+
+def test_a_container_run_without_its_image_or_engine_is_refused_before_anything_runs(tmp_path, monkeypatch, capsys):
+    text = (ROOT / "configs" / "tiny.yaml").read_text()
+    (tmp_path / "params.yaml").write_text(text.replace("cluster:\n", "cluster:\n  image: sense-train:never-built\n"))
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["pipeline", "run", "--runner", "docker"]) == 2
+    said = capsys.readouterr().err
+    assert any(
+        fix in said for fix in ("make image IMAGE=sense-train:never-built", "no Docker engine answers", "there is no docker")
+    )
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path / 'none.sock'}")
+    assert cli.main(["pipeline", "run", "--runner", "docker"]) == 2
+    assert "--runner subprocess" in capsys.readouterr().err
+    assert not (tmp_path / ".sense").exists()

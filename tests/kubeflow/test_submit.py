@@ -1,0 +1,195 @@
+"""`sense pipeline submit` against the API server's stand-in: what it creates, what it prints, how it fails."""
+
+import socket
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sense import cli
+from sense.errors import EndpointError, UserError
+from sense.kubeflow import submit
+from tests.kubeflow.api import UPLOAD, Server
+
+TINY = Path(__file__).parents[2] / "configs" / "tiny.yaml"
+SPEC = {
+    "pipelineInfo": {"name": "one"},
+    "root": {"dag": {"tasks": {}}},
+    "deploymentSpec": {"executors": {}},
+    "schemaVersion": "2.1.0",
+    "sdkVersion": "kfp-2.17.0",
+}
+RUN = submit.Run("7c0e", "http://kubeflow.test/#/runs/details/7c0e")
+
+
+@pytest.fixture(autouse=True)
+def _no_token(monkeypatch):
+    monkeypatch.delenv("KFP_TOKEN", raising=False)
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "pipeline.yaml"
+    path.write_text(yaml.safe_dump(SPEC))
+    return path
+
+
+def command(server, *flags, params=TINY):
+    return cli.main(["pipeline", "submit", "--params", str(params), "--host", server.url, *flags])
+
+
+def link(server, number=0):
+    return f"{server.url}/#/runs/details/{server.runs[number]['run_id']}"
+
+
+def closed_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+def test_the_same_parameters_are_one_version_and_every_submit_a_run(tmp_path, capfd):
+    other = tmp_path / "params.yaml"
+    other.write_text(TINY.read_text().replace("max_steps: 12", "max_steps: 13"))
+    with Server() as server:
+        assert command(server) == 0
+        assert capfd.readouterr() == (link(server) + "\n", "")
+        assert command(server, "--experiment", "nightly") == 0
+        assert [row["pipeline_spec"]["pipelineInfo"]["name"] for row in server.versions] == ["sense"]
+        assert command(server, params=other) == 0
+    assert [row["display_name"] for row in server.pipelines] == ["sense"]
+    assert [row["display_name"] for row in server.experiments] == ["sense", "nightly"]
+    one, two = (row["pipeline_version_id"] for row in server.versions)
+    assert [run["pipeline_version_reference"]["pipeline_version_id"] for run in server.runs] == [one, one, two]
+    inside = [row["experiment_id"] for row in server.experiments]
+    assert [run["experiment_id"] for run in server.runs] == [inside[0], inside[1], inside[0]]
+    names = {row["pipeline_version_id"]: row["name"] for row in server.versions}
+    for run, version in zip(server.runs, [one, one, two], strict=True):
+        assert run["display_name"].startswith(f"sense {names[version]} ")
+
+
+def test_waiting_ends_with_the_run(capfd):
+    with Server(states=["SUCCEEDED"]) as server:
+        assert command(server, "--wait") == 0
+        assert capfd.readouterr() == (link(server) + "\n", f"{server.runs[0]['run_id']}: succeeded\n")
+        server.states = ["FAILED"]
+        assert command(server, "--wait") == 2
+    run = server.runs[1]["run_id"]
+    told = f"{run}: failed\nsense pipeline: the run {run} ended as failed; its tasks and logs: {link(server, 1)}\n"
+    assert capfd.readouterr() == (link(server, 1) + "\n", told)
+
+
+def test_each_state_is_told_once_and_a_server_that_restarts_is_waited_for(file, capfd):
+    with Server(states=["PENDING", "PENDING", "RUNNING", "CANCELING", "CANCELED"]) as server:
+        run = submit.submit(server.url, file, "v1", "sense", "run")
+        server.trouble = [503, 500]
+        with pytest.raises(UserError, match=rf"^the run {run.id} ended as canceled; its tasks and logs: {run.link}$"):
+            submit.wait(server.url, run, every_s=0)
+    states = ["no answer from the server, asking again", "pending", "running", "canceling", "canceled"]
+    assert capfd.readouterr() == ("", "".join(f"{run.id}: {state}\n" for state in states))
+    assert server.asked.count(f"GET /runs/{run.id}") == 7
+
+
+def test_waiting_for_a_server_that_is_gone_says_that_the_run_goes_on():
+    host = f"http://127.0.0.1:{closed_port()}"
+    with pytest.raises(EndpointError, match=rf"{host}.*refused.*check --host.*the run itself goes on: {RUN.link}$"):
+        submit.wait(host, RUN, every_s=0)
+
+
+def test_a_refusal_while_waiting_is_not_asked_again():
+    with Server(token="good") as server, pytest.raises(EndpointError, match=f"401 .*KFP_TOKEN.*goes on: {RUN.link}$"):
+        submit.wait(server.url, RUN, every_s=0)
+    assert len(server.asked) == 1
+
+
+def test_the_token_comes_from_the_environment(file, monkeypatch):
+    monkeypatch.setenv("KFP_TOKEN", "very-secret\n")  # as a file mounted from a secret often ends
+    with Server(token="very-secret") as server:
+        submit.wait(server.url, submit.submit(server.url, file, "v1", "sense", "run"), every_s=0)
+    assert len(server.runs) == 1
+
+
+def test_the_namespace_is_that_of_the_pipeline_and_the_experiment(file):
+    with Server(several_users=True) as server:
+        for namespace in ("team-a", "team-b", "team-a"):
+            submit.submit(server.url, file, "v1", "sense", "run", namespace)
+    for rows in (server.pipelines, server.experiments):
+        assert [(row["display_name"], row["namespace"]) for row in rows] == [("sense", "team-a"), ("sense", "team-b")]
+    assert [row["pipeline_id"] for row in server.versions] == [row["pipeline_id"] for row in server.pipelines]
+    assert len(server.runs) == 3
+
+
+def test_a_server_of_several_users_without_a_namespace_is_told_before_anything_is_uploaded(file):
+    with Server(several_users=True) as server, pytest.raises(EndpointError, match=r"400 Bad Request, .*namespace.*--namespace:"):
+        submit.submit(server.url, file, "v1", "sense", "run")
+    assert server.asked == ["GET /experiments"]
+
+
+def test_a_wrong_token_ends_at_once_and_is_not_shown(monkeypatch, capfd):
+    monkeypatch.setenv("KFP_TOKEN", "very-secret")
+    with Server(token="other") as server:
+        assert command(server) == 2
+    said = "401 Unauthorized, Unauthenticated: Bearer *** is not valid; set KFP_TOKEN to a token that this server accepts"
+    out, err = capfd.readouterr()
+    assert (out, err) == ("", f"sense pipeline: Kubeflow Pipelines ({server.url}): {said}; then submit again\n")
+    assert len(server.asked) == 1
+
+
+def test_a_server_that_is_down_is_told_in_one_line(capfd):
+    host = f"http://127.0.0.1:{closed_port()}"
+    assert cli.main(["pipeline", "submit", "--params", str(TINY), "--host", host]) == 2
+    out, err = capfd.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert f"({host})" in err
+    assert "refused; check --host and that the server runs" in err
+
+
+@pytest.mark.parametrize(
+    ("status", "what", "fix"),
+    [
+        (500, "500 Internal Server Error, Internal error: the database is locked", "kubectl logs"),
+        (404, "404 Not Found", "it is the address before /apis/v2beta1"),
+        (403, "403 Forbidden", "may create pipelines and runs in --namespace"),
+        (302, "302, a redirect, as to a login page", "KFP_TOKEN"),
+    ],
+)
+def test_every_refusal_names_host_and_fix(file, status, what, fix):
+    with Server(trouble=[status]) as server, pytest.raises(EndpointError) as raised:
+        submit.submit(server.url, file, "v1", "sense", "run")
+    told = str(raised.value)
+    assert told.startswith(f"Kubeflow Pipelines ({server.url}): {what}")
+    assert fix in told
+    assert "goroutine" not in told
+    assert len(server.asked) == 1
+
+
+def test_a_submit_that_broke_off_is_taken_up_where_it_was(file):
+    with Server() as server:
+        broken = file.with_name("broken.yaml")
+        broken.write_text("root: {dag: {tusks: {}}}")
+        with pytest.raises(EndpointError, match=r"400 Bad Request, Failed to read a pipeline spec file"):
+            submit.submit(server.url, broken, "v1", "sense", "run")
+        submit.submit(server.url, file, "v1", "sense", "run")
+    created = [asked for asked in server.asked if asked.startswith("POST")]
+    upload = f"POST {UPLOAD.removeprefix('/apis/v2beta1')}"
+    assert created == ["POST /experiments", "POST /pipelines", upload, upload, "POST /runs"]
+
+
+def test_a_page_that_is_no_api_is_noticed(file):
+    page = Server(trouble=[200, 200])
+    with page as server, pytest.raises(EndpointError, match="not that of a Kubeflow Pipelines API; check --host"):
+        submit.submit(server.url, file, "v1", "sense", "run")
+
+
+@pytest.mark.parametrize("host", ["localhost:8080", "ftp://localhost"])
+def test_a_host_without_its_scheme_is_refused(file, host):
+    with pytest.raises(UserError, match=f"--host {host}: write it with its scheme"):
+        submit.submit(host, file, "v1", "sense", "run")
+
+
+@pytest.mark.parametrize("token", ["very\nsecret", "gehëim"])
+def test_a_token_that_no_header_can_hold_is_refused_without_showing_it(file, monkeypatch, token):
+    monkeypatch.setenv("KFP_TOKEN", token)
+    with pytest.raises(UserError, match=r"^KFP_TOKEN: it has line breaks") as raised:
+        submit.submit("http://127.0.0.1:1", file, "v1", "sense", "run")
+    assert token not in str(raised.value)

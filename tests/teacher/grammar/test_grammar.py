@@ -1,0 +1,144 @@
+import re
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+
+import pytest
+import sqlglot
+from sqlglot import exp
+
+from sense.config import GrammarConfig
+from sense.records import HARDNESS
+from sense.sql.parse import check_select, hardness
+from sense.teacher import Draft, Refusal, build
+from sense.teacher.grammar import domains
+from sense.teacher.grammar.teacher import GrammarTeacher
+
+COUNT = 400
+
+
+def jobs(count):
+    return [(index, HARDNESS[index % 4]) for index in range(count)]
+
+
+@pytest.fixture(scope="module")
+def drafts():
+    teacher = GrammarTeacher(GrammarConfig(), seed=7)
+    return [teacher.draft(index, level, []) for index, level in jobs(COUNT)]
+
+
+def literals(sql):
+    """The literals of a query as a person reads them: no wildcards, and no LIMIT 1."""
+    tree = sqlglot.parse_one(sql, dialect="sqlite")
+    found = [node for node in tree.find_all(exp.Literal) if not (isinstance(node.parent, exp.Limit) and node.name == "1")]
+    return [node.name.strip("%") for node in found]
+
+
+def words(identifier):
+    """home_city, HomeCity, homeCity -> home city."""
+    return " ".join(re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", identifier)).lower()
+
+
+def test_every_draft_is_made_and_is_one_select(drafts):
+    assert [draft for draft in drafts if isinstance(draft, Refusal)] == []
+    assert [draft.sql for draft in drafts if check_select(draft.sql) is not None] == []
+
+
+def test_nearly_all_sql_answers_something_on_its_own_database(drafts):
+    empty = []
+    for draft in drafts:
+        with closing(sqlite3.connect(":memory:")) as connection:
+            for statement in draft.ddl:
+                connection.execute(statement)
+            for table, rows in draft.rows:
+                connection.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * len(rows[0]))})", rows)
+            answer = connection.execute(draft.sql).fetchall()
+        if all(value is None for row in answer for value in row):
+            empty.append(draft.sql)
+    assert len(empty) <= 0.03 * COUNT, empty
+
+
+def test_the_hardness_asked_for_is_the_hardness_measured(drafts):
+    wrong = [(draft.level, hardness(draft.sql), draft.sql) for draft in drafts if hardness(draft.sql) != draft.level]
+    assert len(wrong) <= 0.05 * COUNT, wrong[:5]
+
+
+def test_the_question_spells_every_literal(drafts):
+    missing = [(draft.question, draft.sql) for draft in drafts if any(text not in draft.question for text in literals(draft.sql))]
+    assert missing == []
+
+
+def test_the_question_nearly_always_spells_the_columns(drafts):
+    easy = [draft for draft in drafts if draft.level == "easy"]
+    spelt = 0
+    for draft in easy:
+        tree = sqlglot.parse_one(draft.sql, dialect="sqlite")
+        spelt += all(words(column.name) in draft.question.lower() for column in tree.find_all(exp.Column))
+    assert spelt / len(easy) >= 0.9
+
+
+def test_questions_are_sentences(drafts):
+    assert [d.question for d in drafts if not re.fullmatch(r"[A-Z][^{}]*[.?]", d.question) or "  " in d.question] == []
+
+
+def test_sql_is_plain(drafts):
+    assert [draft.sql for draft in drafts if re.search(r" AS | <> |NOT \w+ IN|\bT1\b", draft.sql)] == []
+    joins = [draft.sql for draft in drafts if " JOIN " in draft.sql]
+    assert any(
+        re.fullmatch(r"SELECT (\w+)\.\w+ FROM \1 JOIN (\w+) ON \w+\.\w+ = \w+\.\w+ WHERE \2\.\w+ = '[^']+'", sql) for sql in joins
+    )
+
+
+def test_drafts_of_a_database_are_different():
+    teacher = GrammarTeacher(GrammarConfig(per_database=20), seed=1)
+    made = [teacher.draft(index, "easy", []) for index in range(200)]
+    assert len({draft.db_id for draft in made}) == 10
+    assert len({(draft.db_id, draft.sql) for draft in made}) >= 0.8 * len(made)
+
+
+def test_a_draft_depends_on_nothing_but_its_arguments(drafts):
+    teacher = GrammarTeacher(GrammarConfig(), seed=7)
+    backwards = [teacher.draft(index, level, ["charity"]) for index, level in reversed(jobs(120))]
+    assert backwards[::-1] == drafts[:120]
+    other = GrammarTeacher(GrammarConfig(), seed=8)
+    assert other.draft(0, "easy", []) != drafts[0]
+
+
+def test_threads_get_the_same_drafts(drafts):
+    teacher = GrammarTeacher(GrammarConfig(), seed=7)
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda job: teacher.draft(*job, []), jobs(100))) == drafts[:100]
+
+
+def test_drafts_with_one_db_id_carry_one_database(drafts, tmp_path):
+    by_id = {}
+    for draft in drafts:
+        assert by_id.setdefault(draft.db_id, (draft.ddl, draft.rows)) == (draft.ddl, draft.rows)
+    assert len(by_id) == COUNT // 20
+    build(drafts[0], tmp_path / "a.sqlite")
+    with closing(sqlite3.connect(tmp_path / "a.sqlite")) as connection:
+        assert connection.execute(drafts[0].sql).fetchall()
+
+
+def test_domains_take_turns():
+    teacher = GrammarTeacher(GrammarConfig(per_database=1), seed=3)
+    count = len(domains.names())
+    made = [teacher.draft(index, "easy", []).domain for index in range(2 * count)]
+    assert sorted(made[:count]) == sorted(set(made))
+    assert made[:count] == made[count:]
+
+
+def test_limits_of_the_configuration():
+    teacher = GrammarTeacher(GrammarConfig(per_database=5, tables=2, rows=8), seed=0)
+    made = [teacher.draft(index, "medium", []) for index in range(25)]
+    assert {len(draft.ddl) for draft in made} == {2}
+    assert max(len(rows) for draft in made for _, rows in draft.rows) <= 8
+
+
+def test_a_database_too_poor_for_a_question_is_refused():
+    teacher = GrammarTeacher(GrammarConfig(rows=1), seed=0)
+    assert isinstance(teacher.draft(0, "easy", []), Draft)
+    refusal = teacher.draft(0, "extra", [])
+    assert isinstance(refusal, Refusal)
+    assert (refusal.reason, refusal.level) == ("no production fits", "extra")
+    assert "more rows" in refusal.detail

@@ -1,0 +1,239 @@
+"""The chat client against a real server on the loopback interface; pauses are recorded, not slept."""
+
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from sense.config import LlmConfig
+from sense.errors import EndpointError
+from sense.teacher.openai import MAX_BODY_BYTES, Answer, ChatClient
+from tests.endpoint import HANG, Endpoint, Reply, chat_reply
+
+KEY = "sk-secret-4711"
+OK = chat_reply("{}")
+
+
+def client(endpoint: Endpoint, pauses: list[float] | None = None, key: str = KEY, **options: Any) -> ChatClient:
+    config = LlmConfig.model_validate({"model": "m", "base_url": endpoint.base_url, "retries": 3, "timeout_s": 20} | options)
+    return ChatClient(config, key, ([] if pauses is None else pauses).append)
+
+
+def failure(script: list[Reply], **options: Any) -> tuple[str, int]:
+    """The message of the error, and how many requests were made before it."""
+    with Endpoint(script) as endpoint, pytest.raises(EndpointError) as caught:
+        client(endpoint, **options).chat("s", "u", seed=1)
+    return str(caught.value), len(endpoint.requests)
+
+
+def test_asks_in_json_mode_with_seed_and_key():
+    with Endpoint([chat_reply("hello")]) as endpoint:
+        assert client(endpoint).chat("be brief", "hi", seed=7) == Answer("hello", cut=False)
+    (request,) = endpoint.requests
+    assert request.path == "/v1/chat/completions"
+    assert request.headers["authorization"] == f"Bearer {KEY}"
+    assert request.body == {
+        "model": "m",
+        "messages": [{"role": "system", "content": "be brief"}, {"role": "user", "content": "hi"}],
+        "temperature": 1.0,
+        "max_tokens": 4096,
+        "seed": 7,
+        "response_format": {"type": "json_object"},
+    }
+
+
+def test_sends_no_key_where_there_is_none_and_strips_a_line_break():
+    with Endpoint([OK, OK]) as endpoint:
+        client(endpoint, key="").chat("s", "u", seed=1)
+        client(endpoint, key=f"{KEY}\n").chat("s", "u", seed=1)
+    assert "authorization" not in endpoint.requests[0].headers
+    assert endpoint.requests[1].headers["authorization"] == f"Bearer {KEY}"
+
+
+def test_tells_a_cut_and_a_filtered_answer():
+    with Endpoint([chat_reply("{", finish="length"), chat_reply(None, finish="content_filter")]) as endpoint:
+        chat = client(endpoint)
+        assert chat.chat("s", "u", seed=1) == Answer("{", cut=True)
+        assert chat.chat("s", "u", seed=1) == Answer("", cut=False)
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503])
+def test_retries_what_may_pass_with_growing_pauses(status):
+    pauses: list[float] = []
+    with Endpoint([(status, {}, "busy"), (status, {}, "busy"), (status, {}, "busy"), OK]) as endpoint:
+        assert client(endpoint, pauses).chat("s", "u", seed=1).text == "{}"
+    assert len(endpoint.requests) == 4
+    assert [0.5 * 2**n <= pause < 2**n for n, pause in enumerate(pauses)] == [True] * 3  # 1, 2, 4 s times [0.5, 1)
+
+
+def test_the_jitter_depends_on_the_seed_alone():
+    def pauses_of(seed: int) -> list[float]:
+        pauses: list[float] = []
+        with Endpoint([(500, {}, ""), (500, {}, ""), OK]) as endpoint:
+            client(endpoint, pauses).chat("s", "u", seed=seed)
+        return pauses
+
+    assert pauses_of(1) == pauses_of(1) != pauses_of(2)
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_waits_as_long_as_the_server_asks(status):
+    pauses: list[float] = []
+    with Endpoint([(status, {"Retry-After": "17"}, ""), OK]) as endpoint:
+        client(endpoint, pauses).chat("s", "u", seed=1)
+    assert pauses == [17.0]
+
+
+@pytest.mark.parametrize("value", ["soon", "-3", "", "²", "Mon, 01 Jan 2001 00:00:00 GMT", "Mon, 99 Jan 2001 00:00:00 GMT"])
+def test_backs_off_by_itself_where_retry_after_says_nothing(value):
+    pauses: list[float] = []
+    with Endpoint([(429, {"Retry-After": value}, ""), OK]) as endpoint:
+        client(endpoint, pauses).chat("s", "u", seed=1)
+    assert len(pauses) == 1
+    assert 0.5 <= pauses[0] < 1
+
+
+@pytest.mark.parametrize("value", ["86400", "Thu, 01 Jan 2099 00:00:00 GMT"])
+def test_gives_up_where_the_server_asks_for_hours(value):
+    message, tries = failure([(429, {"Retry-After": value}, "slow down")])
+    assert tries == 1
+    assert "finished drafts are kept" in message
+
+
+@pytest.mark.parametrize(
+    ("status", "fix"),
+    [
+        (400, "check the llm section"),
+        (401, "set SENSE_API_KEY"),
+        (403, "set SENSE_API_KEY"),
+        (404, "check llm.base_url"),
+        (301, "check"),
+    ],
+)
+def test_does_not_retry_what_stays_wrong(status, fix):
+    message, tries = failure([(status, {}, f'{{"error": "wrong key {KEY}\u001b[31m,\n sorry"}}'), OK])
+    assert tries == 1
+    assert f"/v1/chat/completions: HTTP {status}: " in message
+    assert 'wrong key *** [31m, sorry"' in message  # the key and control characters are gone
+    assert fix in message
+
+
+def test_does_not_retry_a_used_up_quota():
+    message, tries = failure([(429, {}, {"error": {"code": "insufficient_quota"}}), OK])
+    assert tries == 1
+    assert "top it up" in message
+
+
+def test_a_long_error_is_cut_after_the_key_has_been_taken_out():
+    message, _ = failure([(400, {}, "x" * 285 + KEY + "y" * 1000)])
+    assert "x" * 285 + "***yy..." in message
+    assert "sk-" not in message
+
+
+def test_gives_up_when_the_tries_are_spent():
+    message, tries = failure([(500, {}, "oops")] * 9)
+    assert tries == 4
+    assert "HTTP 500: oops (4 tries); it fails by itself: run again later, finished drafts are kept" in message
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *("", "<html>hi</html>", "[]", "null", "{}", '{"choices": []}', '{"choices": [{"message": null}]}'),
+        *('{"choices": [{"message": {"content": 5}}]}', b"\xff\xfe", "[" * 100_000, "1" * 5000, '{"choices": {"a": 1}}'),
+    ],
+)
+def test_nonsense_with_status_200_is_retried_then_an_error(body):
+    message, tries = failure([(200, {}, body)] * 2, retries=1)
+    assert tries == 2
+    assert "no chat completion" in message
+    assert "check that llm.base_url is that of an OpenAI-compatible API" in message
+    with Endpoint([(200, {}, body), OK]) as endpoint:
+        assert client(endpoint).chat("s", "u", seed=1).text == "{}"
+
+
+def test_an_endless_body_is_not_read_to_its_end():
+    message, _ = failure([(200, {}, b" " * (MAX_BODY_BYTES + 1_000_000))], retries=0)
+    assert "no chat completion" in message
+
+
+def test_a_body_that_breaks_off_is_retried():
+    with Endpoint([(200, {"Content-Length": "1000"}, "{"), OK]) as endpoint:
+        assert client(endpoint).chat("s", "u", seed=1).text == "{}"
+
+
+def test_no_server():
+    pauses: list[float] = []
+    with Endpoint([]) as endpoint:
+        pass
+    with pytest.raises(EndpointError, match=r"cannot be reached \(ConnectError.*\(4 tries\); check llm.base_url") as caught:
+        client(endpoint, pauses).chat("s", "u", seed=1)
+    assert endpoint.base_url in str(caught.value)
+    assert len(pauses) == 3
+
+
+def test_a_silent_server():
+    message, _ = failure([HANG], timeout_s=0.05, retries=0)
+    assert "no answer within 0.05 s (ReadTimeout); raise llm.timeout_s" in message
+
+
+@pytest.mark.parametrize(
+    ("error", "name"),
+    [
+        (
+            "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.",
+            "max_tokens",
+        ),
+        ("'response_format.type' must be 'json_schema' or 'text'", "response_format"),
+        ("extra_forbidden: seed", "seed"),
+    ],
+)
+@pytest.mark.parametrize("status", [400, 422])
+def test_leaves_out_a_parameter_that_the_endpoint_does_not_take_from_then_on(status, error, name):
+    pauses: list[float] = []
+    with Endpoint([(status, {}, {"error": {"message": error}}), OK, OK]) as endpoint:
+        chat = client(endpoint, pauses)
+        chat.chat("s", "u", seed=1)
+        chat.chat("s", "u", seed=2)
+    first, second, third = (request.body for request in endpoint.requests)
+    assert name in first
+    assert set(first) - set(second) == set(first) - set(third) == {name}
+    assert second.get("max_completion_tokens") == (4096 if name == "max_tokens" else None)
+    assert pauses == []
+
+
+def test_the_key_is_in_no_log_and_no_repr(caplog):
+    caplog.set_level(logging.DEBUG)
+    with Endpoint([(500, {}, KEY), OK]) as endpoint:
+        chat = client(endpoint)
+        chat.chat("s", "u", seed=1)
+    assert caplog.records
+    assert KEY not in caplog.text + repr(chat)
+
+
+@pytest.mark.parametrize("key", ["sk-ä", "sk-1\nsk-2", "sk\x00"])
+def test_a_key_that_no_header_can_carry(key):
+    with pytest.raises(EndpointError, match="set SENSE_API_KEY to the key alone") as caught:
+        ChatClient(LlmConfig(model="m"), key)
+    assert "sk" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["localhost:8000/v1", "ftp://host/v1", "http://", "http://u:secret@host:port/v1", "/v1", ""])
+def test_a_base_url_that_is_none(url):
+    with pytest.raises(EndpointError, match=r"llm.base_url.*write it like https://host/v1") as caught:
+        ChatClient(LlmConfig(model="m", base_url=url), "")
+    assert "secret" not in str(caught.value)
+
+
+def test_a_password_in_the_url_is_not_shown():
+    with Endpoint([(404, {}, "")]) as endpoint, pytest.raises(EndpointError) as caught:
+        client(endpoint, base_url=endpoint.base_url.replace("//", "//user:hunter2@")).chat("s", "u", seed=1)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_threads_share_one_client():
+    with Endpoint(lambda request: chat_reply(request["messages"][1]["content"])) as endpoint, ThreadPoolExecutor(4) as pool:
+        chat = client(endpoint, concurrency=2)
+        answers = list(pool.map(lambda number: chat.chat("s", f"u{number}", seed=number).text, range(24)))
+    assert answers == [f"u{number}" for number in range(24)]

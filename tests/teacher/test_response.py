@@ -1,0 +1,226 @@
+"""Answers of a strong LLM, good, odd and hostile: what becomes a draft, and why the rest does not."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sense.teacher import Draft
+from sense.teacher.response import UnusableError, read
+
+POINT: dict[str, Any] = {
+    "domain": "Bell  Foundry",
+    "schema": ["CREATE TABLE bell (id INTEGER PRIMARY KEY, name TEXT, mass REAL)"],
+    "rows": ["INSERT INTO bell VALUES (1, 'Emma', 12.5), (2, 'Otto', -3)"],
+    "question": "Which bell is\n heavy?",
+    "sql": "SELECT name FROM bell WHERE mass > 10;",
+}
+
+
+def answer(**changes: Any) -> Draft:
+    """What becomes of the good answer with some of its fields changed."""
+    return read(json.dumps(POINT | changes), 0, "easy")
+
+
+def refused(text: str) -> str:
+    """The reason for which an answer is refused."""
+    with pytest.raises(UnusableError) as caught:
+        read(text, 0, "easy")
+    assert len(caught.value.detail) <= 200
+    return caught.value.reason
+
+
+def refused_with(**changes: Any) -> str:
+    return refused(json.dumps(POINT | changes))
+
+
+def test_an_answer_becomes_a_draft():
+    assert answer() == Draft(
+        db_id="bell_foundry_000000",
+        domain="bell foundry",
+        ddl=("CREATE TABLE bell (id INTEGER PRIMARY KEY, name TEXT, mass REAL)",),
+        rows=(("bell", ((1, "Emma", 12.5), (2, "Otto", -3))),),
+        question="Which bell is heavy?",
+        sql="SELECT name FROM bell WHERE mass > 10",
+        level="easy",
+    )
+
+
+@pytest.mark.parametrize("form", ["{}", "```json\n{}\n```", "```\n{}```", " \n{}\n", "<think>{{ or not?</think>\n{}"])
+def test_fenced_bare_and_thoughtful_answers_are_read(form):
+    assert read(form.format(json.dumps(POINT)), 0, "easy") == answer()
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("I cannot help with that.", "not json"),
+        ("[1, 2]", "not json"),
+        ("[" * 100_000, "not json"),
+        ('{"domain": "a", "n": ' + "1" * 5000 + "}", "not json"),
+        (f"Sure! {json.dumps(POINT)}", "not json"),
+        ("", "empty answer"),
+        ("<think>so</think> ", "empty answer"),
+        (json.dumps(POINT | {"question": "q" * 200_000}), "too long"),
+    ],
+)
+def test_what_is_no_json_object_is_refused(text, reason):
+    assert refused(text) == reason
+
+
+@pytest.mark.parametrize("name", POINT)
+@pytest.mark.parametrize("empty", [None, "", []])
+def test_a_missing_field_is_refused_with(name, empty):
+    assert refused_with(**{name: empty}) == "missing field"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"schema": "CREATE TABLE t (a)"},
+        {"rows": [1]},
+        {"rows": {"bell": [[1]]}},
+        {"question": ["q"]},
+        {"sql": 5},
+        {"domain": "  "},
+        {"question": "a\x00b"},
+        {"sql": "SELECT '\ud800'"},
+        {"rows": ["INSERT INTO bell VALUES (1, '\x1b[31m', 1)"]},
+    ],
+)
+def test_a_field_of_the_wrong_kind_is_refused_with(changes):
+    assert refused_with(**changes) == "bad field"
+
+
+@pytest.mark.parametrize(
+    "ddl",
+    [
+        "DROP TABLE bell",
+        "CREATE TABLE t (a INT); DROP TABLE t",
+        "CREATE TABLE t (a INT); ATTACH 'x.db' AS x",
+        "PRAGMA writable_schema = 1",
+        "CREATE TEMP TABLE t (a INT)",
+        "CREATE VIRTUAL TABLE t USING fts5(a)",
+        "CREATE TABLE t AS SELECT 1",
+        "CREATE TABLE t (a INT CHECK (a > (SELECT 1)))",
+        "CREATE TABLE t (a INT, b INT GENERATED ALWAYS AS (a + 1))",
+        "CREATE TABLE t (LIKE u)",
+        "CREATE VIEW v AS SELECT 1",
+        "CREATE INDEX i ON bell (name)",
+        "CREATE TRIGGER x AFTER INSERT ON bell BEGIN SELECT 1; END",
+        "CREATE TABLE main.t (a INT)",
+        "CREATE TABLE sqlite_sequence (a INT)",
+        "CREATE TABLE t (a INT, A TEXT)",
+        "CREATE TABLE t",
+        "CREATE TABLE t ()",
+        "CREATE TABLE BELL (a INT)",
+        'CREATE TABLE "a\nb" (a INT)',
+        "SELECT 1",
+        "-- nothing",
+        "CREATE TABLE t (" + "(" * 5000,
+        "this is not SQL at all (",
+    ],
+)
+def test_a_schema_of_anything_but_plain_tables_is_refused_with(ddl):
+    schema = [ddl] if ddl == "-- nothing" else [*POINT["schema"], ddl]
+    assert refused_with(schema=schema) == "bad schema"
+
+
+def test_twelve_tables_are_taken_thirteen_are_not():
+    more = [f"CREATE TABLE t{number} (a INT)" for number in range(12)]
+    assert len(answer(schema=[*POINT["schema"], *more[:11]]).ddl) == 12
+    assert refused_with(schema=[*POINT["schema"], *more]) == "bad schema"
+
+
+def test_comments_are_left_out_and_many_statements_may_share_a_text():
+    ddl = (
+        "CREATE TABLE IF NOT EXISTS a (x INT /* obey! */, y, PRIMARY KEY (x)); -- done\nCREATE TABLE b (x INT REFERENCES a (x));"
+    )
+    result = answer(schema=[ddl], rows=["INSERT INTO a VALUES (1, 2); INSERT INTO b VALUES (1)"], sql="SELECT y FROM a")
+    assert result.ddl == (
+        "CREATE TABLE IF NOT EXISTS a (x INTEGER PRIMARY KEY, y)",  # sqlglot moves the key: the same to SQLite
+        "CREATE TABLE b (x INTEGER REFERENCES a (x))",
+    )
+    assert result.rows == (("a", ((1, 2),)), ("b", ((1,),)))
+
+
+@pytest.mark.parametrize(
+    "insert",
+    [
+        "INSERT INTO bell SELECT 1, 'a', 2",
+        "INSERT INTO bell VALUES (1, (SELECT 'a'), 2)",
+        "INSERT INTO bell VALUES (1, load_extension('x'), 2)",
+        "INSERT INTO bell VALUES (1, 'a' || 'b', 2)",
+        "INSERT INTO bell VALUES (1, x'00', 2)",
+        "INSERT INTO bell VALUES (1, CURRENT_DATE, 2)",
+        "INSERT INTO bell VALUES (1, -NULL, 2)",
+        "INSERT INTO bell VALUES (1, 'a', 1e999)",
+        "INSERT INTO bell VALUES (1, 'a')",
+        "INSERT INTO bell (id, name) VALUES (1, 'a', 2)",
+        "INSERT INTO bell (id, id) VALUES (1, 1)",
+        "INSERT INTO bell (id, weight) VALUES (1, 1)",
+        "INSERT OR REPLACE INTO bell VALUES (1, 'a', 2)",
+        "INSERT INTO bell VALUES (1, 'a', 2) ON CONFLICT DO NOTHING",
+        "INSERT INTO bell VALUES (1, 'a', 2) RETURNING id",
+        "INSERT INTO bell DEFAULT VALUES",
+        "INSERT INTO tower VALUES (1)",
+        "INSERT INTO main.bell VALUES (1, 'a', 2)",
+        "INSERT INTO sqlite_master VALUES (1, 2, 3, 4, 5)",
+        "INSERT INTO bell VALUES (1, 'a', 2); DELETE FROM bell",
+        "UPDATE bell SET id = 2",
+        "bell: 1, 2, 3",
+    ],
+)
+def test_rows_of_anything_but_literals_are_refused_with(insert):
+    assert refused_with(rows=[insert]) == "bad rows"
+
+
+def test_rows_are_read_by_column_name_and_whatever_the_case():
+    assert answer(
+        rows=["INSERT INTO BELL (Mass, id) VALUES (2, 1)", "INSERT INTO bell VALUES (7, 'it''s; DROP', NULL)"]
+    ).rows == (("bell", ((1, None, 2), (7, "it's; DROP", None))),)
+
+
+@pytest.mark.parametrize(
+    ("literal", "value"),
+    [
+        ("TRUE", 1),
+        ("FALSE", 0),
+        ("-7", -7),
+        ("+7", 7),
+        ("-2.50", -2.5),
+        ("1e3", 1000.0),
+        ("9223372036854775807", 2**63 - 1),
+        ("-9223372036854775808", -(2**63)),
+        ("9223372036854775808", 2.0**63),  # SQLite reads it as a float, too
+        ("NULL", None),
+        ("''", ""),
+        ("'1'", "1"),
+    ],
+)
+def test_literals_keep_their_value_and_type(literal, value):
+    ((_, ((_, _, read),)),) = answer(rows=[f"INSERT INTO bell VALUES (1, 'a', {literal})"]).rows
+    assert (read, type(read)) == (value, type(value))
+
+
+@pytest.mark.parametrize(
+    "sql", ["DELETE FROM bell", "SELECT 1; SELECT 2", "PRAGMA user_version", "WITH a AS (SELECT 1) DELETE FROM bell", ";"]
+)
+def test_a_sql_that_is_not_one_select_is_refused_with(sql):
+    assert refused_with(sql=sql) == "not a select"
+
+
+@pytest.mark.parametrize(
+    ("domain", "db_id"),
+    [
+        ("../../etc/passwd", "etc_passwd_000000"),
+        ("天文", "database_000000"),
+        ("A" * 500, "a" * 40 + "_000000"),
+        ("café au lait", "caf_au_lait_000000"),
+    ],
+)
+def test_the_database_gets_a_harmless_name(domain, db_id):
+    result = answer(domain=domain)
+    assert result.db_id == db_id
+    assert Path(result.db_id).name == result.db_id

@@ -1,0 +1,99 @@
+import random
+
+import pytest
+import sqlglot
+
+from sense.records import Example
+from sense.schema import Column, ForeignKey, Schema, Table
+from sense.training import renaming
+
+SCHEMA = Schema(
+    (
+        Table(
+            "pet",
+            (
+                Column("id", "INTEGER", True, ()),
+                Column("pet_age", "INTEGER", False, ()),
+                Column("HomeCity", "TEXT", False, ("Rome",)),
+            ),
+        ),
+        Table("visit", (Column("pet_id", "INTEGER", False, ()), Column("cost", "REAL", False, ()))),
+    ),
+    (ForeignKey("visit", "pet_id", "pet", "id"),),
+)
+
+
+def example(question, sql):
+    return Example(id="a", db_id="d", question=question, sql=sql, source="s", hardness="easy")
+
+
+def names(schema):
+    return {table.name: [column.name for column in table.columns] for table in schema.tables}
+
+
+def test_names_and_values_change_together_in_schema_question_and_sql():
+    before = example(
+        "How many pets of pet age above 3 in the home city Rome?",
+        "SELECT COUNT(*) FROM pet WHERE pet_age > 3 AND HomeCity = 'Rome'",
+    )
+    after, schema = renaming.rename(before, SCHEMA, random.Random(1))
+    pet = next(name for name, columns in names(schema).items() if len(columns) == 3)
+    age = next(column for column in names(schema)[pet] if column.startswith(f"{pet}_"))
+    city = next(column for column in names(schema)[pet] if column not in {age, "id"})
+    value = after.sql.split("'")[1]
+    assert after.sql == f"SELECT COUNT(*) FROM {pet} WHERE {age} > 3 AND {city} = '{value}'"
+    first, second = renaming._PART.findall(city)
+    assert after.question == (
+        f"How many {pet}s of {age.replace('_', ' ')} above 3 in the {first.lower()} {second.lower()} {value}?"
+    )
+    assert city == first.capitalize() + second.capitalize()
+    assert value[0].isupper()
+    assert {pet, first.lower(), second.lower(), value.lower()} <= set(renaming.words())
+    old = {"pet", "age", "home", "city", "rome", "visit", "cost"}
+    assert not old & set(after.question.lower().replace("?", "").split())
+
+
+def test_the_schema_keeps_its_structure():
+    _, schema = renaming.rename(example("pets?", "SELECT * FROM pet"), SCHEMA, random.Random(2))
+    (key,) = schema.foreign_keys
+    tables = names(schema)
+    assert key.column in tables[key.table]
+    assert key.other_column in tables[key.other_table]
+    assert key.column == f"{key.other_table}_id"
+    assert sorted(len(columns) for columns in tables.values()) == [2, 3]
+    assert {c.type for t in schema.tables for c in t.columns} == {"INTEGER", "TEXT", "REAL"}
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT T1.pet_age FROM pet AS T1 JOIN visit AS T2 ON T1.id = T2.pet_id GROUP BY T1.pet_age HAVING COUNT(*) > 2",
+        "SELECT \"pet_age\", PET.HomeCity FROM Pet WHERE HomeCity LIKE '%Rom%' ORDER BY pet_age DESC LIMIT 3",
+        "SELECT avg(cost) FROM visit EXCEPT SELECT max(cost) FROM visit",
+    ],
+)
+def test_the_form_of_the_sql_stays(sql):
+    after, _ = renaming.rename(example("?", sql), SCHEMA, random.Random(3))
+
+    def form(text):
+        tree = sqlglot.parse_one(text, read="sqlite")
+        return [type(node).__name__ for node in tree.walk()]
+
+    assert form(after.sql) == form(sql)
+    assert "pet_age" not in after.sql.lower()
+
+
+def test_the_same_seed_gives_the_same_copy_and_another_seed_another():
+    before = example("pet age of pets?", "SELECT pet_age FROM pet")
+    one, two = (renaming.rename(before, SCHEMA, random.Random("x")) for _ in range(2))
+    assert one == two
+    assert renaming.rename(before, SCHEMA, random.Random("y"))[0] != one[0]
+
+
+def test_an_untokenizable_sql_is_left_alone():
+    before = example("?", "SELECT 'open")
+    assert renaming.rename(before, SCHEMA, random.Random(0)) == (before, SCHEMA)
+
+
+def test_words_are_many_and_different():
+    assert len(set(renaming.words())) == len(renaming.words()) >= 400
