@@ -21,11 +21,11 @@ def dpo(
     from pathlib import Path
 
     from sense.kubeflow.launch import launch
-    from sense.metrics import numbers
+    from sense.records import finite_numbers
     from sense.report import markdown
 
     inputs = {"sft": sft.path, "pairs": pairs.path, "unseen": unseen.path}
     outputs = {"model": model.path, "curve": curve.path, "metrics": metrics.path}
     found = launch("dpo", section, inputs, outputs, processes)
-    metrics.metadata.update(numbers(found))
+    metrics.metadata.update(finite_numbers(found))
     Path(summary.path).write_text(markdown.summary("dpo", found))

@@ -19,12 +19,12 @@ def evaluate(
     """Runs the stage evaluate; `summary` is the results table."""
     from pathlib import Path
 
-    from sense.metrics import numbers
+    from sense.records import finite_numbers
     from sense.report import markdown
     from sense.stages import execute
 
     inputs = {"sft": sft.path, "sense": sense.path, "dev": dev.path, "heldout": heldout.path}
     outputs = {"predictions": predictions.path, "metrics": metrics.path}
     found = execute("evaluate", section, inputs, outputs)
-    metrics.metadata.update(numbers(found))
+    metrics.metadata.update(finite_numbers(found))
     Path(summary.path).write_text(markdown.summary("evaluate", found))

@@ -17,12 +17,12 @@ def ingest(
     """Runs the stage ingest; `summary` shows what was dropped and why."""
     from pathlib import Path
 
-    from sense.metrics import numbers
+    from sense.records import finite_numbers
     from sense.report import markdown
     from sense.stages import execute
 
     inputs = {"seeds": seeds.path}
     outputs = {"seed": seed.path, "dev": dev.path, "metrics": metrics.path}
     found = execute("ingest", section, inputs, outputs)
-    metrics.metadata.update(numbers(found))
+    metrics.metadata.update(finite_numbers(found))
     Path(summary.path).write_text(markdown.summary("ingest", found))

@@ -19,12 +19,11 @@ def merge(
     """Joins the samples of all shards, in the order of the questions."""
     from pathlib import Path
 
-    from sense.metrics import numbers
-    from sense.records import write_json
+    from sense.records import finite_numbers, write_json
     from sense.report import markdown
     from sense.stages.sample import merge
 
     found = merge(section, Path(unseen.path), [Path(part.path) for part in parts], Path(samples.path))
     write_json(Path(metrics.path), found)
-    metrics.metadata.update(numbers(found))
+    metrics.metadata.update(finite_numbers(found))
     Path(summary.path).write_text(markdown.summary("sample", found))

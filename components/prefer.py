@@ -17,12 +17,12 @@ def prefer(
     """Runs the stage prefer; `summary` shows the funnel of pairs."""
     from pathlib import Path
 
-    from sense.metrics import numbers
+    from sense.records import finite_numbers
     from sense.report import markdown
     from sense.stages import execute
 
     inputs = {"samples": samples.path, "unseen": unseen.path}
     outputs = {"pairs": pairs.path, "metrics": metrics.path}
     found = execute("prefer", section, inputs, outputs)
-    metrics.metadata.update(numbers(found))
+    metrics.metadata.update(finite_numbers(found))
     Path(summary.path).write_text(markdown.summary("prefer", found))

@@ -24,7 +24,7 @@ def publish(
     """Runs the stage publish; without `promote` the version is registered and champion stays. `record` names the version."""
     from pathlib import Path
 
-    from sense.metrics import numbers
+    from sense.records import finite_numbers
     from sense.report import markdown
     from sense.stages import execute
 
@@ -40,5 +40,5 @@ def publish(
     }
     outputs = {"record": record.path, "metrics": metrics.path}
     found = execute("publish", section | {"promote": promote}, inputs, outputs)
-    metrics.metadata.update(numbers(found))
+    metrics.metadata.update(finite_numbers(found))
     Path(summary.path).write_text(markdown.summary("publish", found))

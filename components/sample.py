@@ -19,12 +19,12 @@ def sample(
     """Runs the stage sample on shard `shard` of `shards`."""
     from pathlib import Path
 
-    from sense.metrics import numbers
+    from sense.records import finite_numbers
     from sense.report import markdown
     from sense.stages import execute
 
     inputs = {"model": model.path, "unseen": unseen.path}
     outputs = {"samples": samples.path, "metrics": metrics.path}
     found = execute("sample", section | {"shard": {"number": shard, "of": shards}}, inputs, outputs)
-    metrics.metadata.update(numbers(found))
+    metrics.metadata.update(finite_numbers(found))
     Path(summary.path).write_text(markdown.summary("sample", found))

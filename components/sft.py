@@ -20,11 +20,11 @@ def sft(
     from pathlib import Path
 
     from sense.kubeflow.launch import launch
-    from sense.metrics import numbers
+    from sense.records import finite_numbers
     from sense.report import markdown
 
     inputs = {"strong": strong.path, "seed": seed.path}
     outputs = {"model": model.path, "curve": curve.path, "metrics": metrics.path}
     found = launch("sft", section, inputs, outputs, processes)
-    metrics.metadata.update(numbers(found))
+    metrics.metadata.update(finite_numbers(found))
     Path(summary.path).write_text(markdown.summary("sft", found))

@@ -18,12 +18,12 @@ def synthesize(
     """Runs the stage synthesize; `summary` shows the funnel and the hardness."""
     from pathlib import Path
 
-    from sense.metrics import numbers
+    from sense.records import finite_numbers
     from sense.report import markdown
     from sense.stages import execute
 
     inputs = {"seed": seed.path}
     outputs = {"strong": strong.path, "unseen": unseen.path, "heldout": heldout.path, "metrics": metrics.path}
     found = execute("synthesize", section, inputs, outputs)
-    metrics.metadata.update(numbers(found))
+    metrics.metadata.update(finite_numbers(found))
     Path(summary.path).write_text(markdown.summary("synthesize", found))

@@ -9,56 +9,79 @@ from sense.records import Hardness
 
 
 class DataConfig(Section):
-    """Where human-written seeds come from: the built-in set, or a folder in Spider's or BIRD's layout."""
+    """Where human-written seeds come from."""
 
     seeds: str = "sense/seeds"
+    """Folder of human-written questions: the built-in set, or one in Spider's or BIRD's layout."""
 
 
 class ExecutionConfig(Section):
-    """Limits on one execution of a SQL: seconds, rows, bytes of result and SQLite VM steps."""
+    """Limits on the execution of one SQL query. A query that exceeds one of them ends as `timeout` or `too_large`."""
 
     timeout_s: Seconds = 5.0
+    """Seconds of wall-clock time a query may take."""
     max_rows: Annotated[int, Field(ge=1, le=10**9)] = 10_000
+    """Rows a result may have."""
     max_bytes: Annotated[int, Field(ge=1, le=10**10)] = 10_000_000
+    """Bytes a result may have."""
     max_steps: Count = 50_000_000
+    """Instructions of SQLite's virtual machine a query may take; unlike seconds, the same on every machine."""
     workers: Count = 2
+    """Processes that execute SQL at the same time."""
 
 
 class IngestConfig(Section):
-    """Seeds in: `holdout` databases become dev where the source brings no dev split; `dev_limit` thins dev."""
+    """Human-written seeds: every gold is executed, what fails is dropped, the rest is split into seed and dev by database."""
 
     seed: Seed = 0
+    """Seed of the random draws: the held-out databases and the examples of dev."""
     holdout: Count = 15
+    """Databases that become the dev set where the source brings no dev split."""
     dev_limit: Count | None = None
+    """Examples that the dev set keeps, drawn at random; null keeps all."""
     execution: ExecutionConfig = ExecutionConfig()
+    """Limits on executing the golds."""
 
 
 class GrammarConfig(Section):
-    """The built-in teacher: `per_database` questions on each database it invents, `tables` at most in one."""
+    """The built-in teacher, which needs no LLM."""
 
     per_database: Count = 20
+    """Questions asked on each database that it invents."""
     tables: Annotated[int, Field(ge=2)] = 4
+    """Tables an invented database has at most."""
     rows: Count = 30
+    """Rows an invented table has at most."""
 
 
 class LlmConfig(Section):
-    """A teacher behind an OpenAI-compatible endpoint (key: environment variable SENSE_API_KEY)."""
+    """A teacher behind an OpenAI-compatible endpoint. Its key is read from the environment variable SENSE_API_KEY."""
 
     model: str
+    """The endpoint's name of the model."""
     base_url: str = "https://api.openai.com/v1"
+    """URL of the endpoint, up to and including its version; `/chat/completions` is appended."""
     temperature: Annotated[float, Field(ge=0, le=2)] = 1.0
+    """Sampling temperature; higher values write more varied data."""
     max_tokens: Count = 4096
+    """Tokens a completion may have."""
     concurrency: Count = 8
+    """Requests in flight at the same time."""
     timeout_s: Positive = 120.0
+    """Seconds to wait for one completion."""
     retries: Annotated[int, Field(ge=0)] = 5
+    """Further tries after a failed request before the stage ends with an error."""
     demonstrations: Annotated[int, Field(ge=0)] = 2
+    """Human-written examples shown in each prompt (the paper: 2)."""
 
 
 class SplitConfig(Section):
-    """Shares of the strong databases kept from SFT: `unseen` for weak sampling, `heldout` for evaluation."""
+    """Shares of the strong data that no SFT sees; the split is by database."""
 
     unseen: Share = 0.2
+    """Share whose questions the weak model is sampled on."""
     heldout: Share = 0.1
+    """Share whose questions the models are evaluated on."""
 
     @model_validator(mode="after")
     def _leave_some(self) -> "SplitConfig":
@@ -68,17 +91,26 @@ class SplitConfig(Section):
 
 
 class SynthesizeConfig(Section):
-    """Strong data: `count` examples kept, `levels` weighs the hardness asked for; `llm` is used by that teacher only."""
+    """Strong data: a teacher writes databases, questions and SQL, all of it is executed (paper, section 3.1)."""
 
     seed: Seed = 0
+    """Seed of the random draws: what the grammar writes, the hardness asked for, the demonstrations, the split."""
     teacher: Literal["grammar", "llm"] = "grammar"
+    """Who writes: the built-in grammar, or an LLM (then the section `llm` is needed)."""
     count: Count = 2000
+    """Examples to keep after all checks."""
     levels: dict[Hardness, Annotated[float, Field(ge=0)]] = {"easy": 0.4, "medium": 0.4, "hard": 0.15, "extra": 0.05}
+    """Weights with which a level of Spider's hardness is asked for; a level that is left out has weight 0."""
     grammar: GrammarConfig = GrammarConfig()
+    """Settings of the built-in teacher."""
     llm: LlmConfig | None = None
+    """Settings of the LLM teacher; unused by the grammar."""
     split: SplitConfig = SplitConfig()
+    """Shares kept from SFT for weak sampling and for evaluation."""
     max_attempts: Count = 4
+    """Drafts asked of the teacher at most, as a multiple of `count`."""
     execution: ExecutionConfig = ExecutionConfig()
+    """Limits on executing the drafts' SQL."""
 
     @model_validator(mode="after")
     def _complete(self) -> "SynthesizeConfig":
@@ -90,10 +122,12 @@ class SynthesizeConfig(Section):
 
 
 class ShardConfig(Section):
-    """A part of the questions: `number` of `of`, counted from 0."""
+    """A part of the questions, for sampling in several tasks at once. The Kubeflow pipeline sets it."""
 
     number: Annotated[int, Field(ge=0)]
+    """Which part this is, counted from 0."""
     of: Count
+    """How many parts there are."""
 
     @model_validator(mode="after")
     def _within(self) -> "ShardConfig":
@@ -103,28 +137,38 @@ class ShardConfig(Section):
 
 
 class SampleConfig(Section):
-    """Weak data: k SQL per question from the weak model, each executed against the gold; with `shard`, a part of them."""
+    """Weak data: SQL sampled from the weak model, each executed against the gold (paper, section 3.2)."""
 
     seed: Seed = 0
+    """Seed of the sampling and of the questions drawn by `limit`."""
     k: Count = 8
+    """Samples for each question."""
     temperature: Positive = 1.0
+    """Sampling temperature."""
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Nucleus sampling: probability mass of the tokens that are drawn from; 1 switches it off."""
     max_new_tokens: Count = 256
+    """Tokens a sample may have."""
     batch_size: Count = 16
+    """Questions generated for at the same time; it bounds memory."""
     limit: Count | None = None
+    """Questions to sample on, drawn at random; null takes all of the unseen set."""
     shard: ShardConfig | None = None
+    """The part of the questions to sample on; null takes all of them."""
     execution: ExecutionConfig = ExecutionConfig()
+    """Limits on executing samples and golds."""
 
 
 class PreferConfig(Section):
-    """Preference pairs: which right answer is chosen over which wrong one.
-
-    `grouped-any-limit1` is the paper's: any right with any wrong sample, at most one pair per question.
-    `hardest-negative` takes the wrong sample nearest to the right one by its text. `chosen` says whose answer is right: the
-    model's own sample or the gold.
-    """
+    """Preference pairs: which right answer is chosen over which wrong one (paper, section 3.2)."""
 
     seed: Seed = 0
+    """Seed of the draw where several samples could form a pair."""
     strategy: Literal["grouped-any-limit1", "hardest-negative", "all"] = "grouped-any-limit1"
+    """grouped-any-limit1: any right with any wrong sample, one pair a question (the paper's); hardest-negative: the wrong
+    sample nearest to the right one by its text; all: every combination.
+    """
     chosen: Literal["sample", "gold"] = "sample"
+    """Where the chosen answer comes from: a right sample of the model's own, or the gold."""
     drop_errors: bool = False
+    """Leave out wrong samples that did not execute, so that all rejected answers are runnable SQL."""

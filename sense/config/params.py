@@ -1,4 +1,4 @@
-"""The whole of params.yaml: reading it, and saying what is wrong with it, all at once."""
+"""The whole of params.yaml: how it is read, and how all its errors are reported at once."""
 
 import json
 import re
@@ -17,21 +17,34 @@ from sense.errors import ConfigError
 
 
 class Params(Section):
-    """The whole of params.yaml; `weak` is the weak model's SFT, the same stage as `sft`."""
+    """The whole of params.yaml: a section for each stage, and two for the cluster, which change no result."""
 
     data: DataConfig = DataConfig()
+    """Where human-written seeds come from."""
     ingest: IngestConfig
+    """Reads the seeds."""
     synthesize: SynthesizeConfig
+    """Makes strong data."""
     sft: SftConfig
+    """Trains the student."""
     weak: SftConfig
+    """Trains the weak model; the same stage as `sft`."""
     sample: SampleConfig
+    """Makes weak data."""
     prefer: PreferConfig
+    """Makes preference pairs."""
     dpo: DpoConfig
+    """Trains the SENSE model from the SFT model."""
     evaluate: EvaluateConfig
+    """Measures base, SFT and SENSE."""
     publish: PublishConfig
+    """Registers the model."""
     report: ReportConfig = ReportConfig()
+    """Writes the HTML report."""
     cluster: ClusterConfig = ClusterConfig()
+    """What all tasks of the Kubeflow pipeline share."""
     resources: ResourcesConfig = ResourcesConfig()
+    """What each task of the Kubeflow pipeline asks for."""
 
 
 class _UniqueLoader(yaml.SafeLoader):
@@ -66,12 +79,12 @@ def validate(kind: type[Section], value: Any, where: str) -> Any:
     try:
         return kind.model_validate(value)
     except ValidationError as error:
-        lines = [_explain(kind, problem) for problem in error.errors()]
+        lines = [_error_line(kind, problem) for problem in error.errors()]
         noun = "error" if len(lines) == 1 else "errors"
         raise ConfigError("\n".join([f"{where}: {len(lines)} {noun}", *(f"  {line}" for line in lines)])) from None
 
 
-def _explain(kind: type[Section], problem: Any) -> str:
+def _error_line(kind: type[Section], problem: Any) -> str:
     """One line for one of pydantic's errors: key = value: what is wrong, and what would be right."""
     path = [str(part) for part in problem["loc"]]
     key = ".".join(path) or "(whole file)"
@@ -79,11 +92,11 @@ def _explain(kind: type[Section], problem: Any) -> str:
         return f"{key}: missing; this key must be given"
     if problem["type"] == "hidden":
         return f"{key}: {problem['msg']}"
-    shown = json.dumps(problem["input"], default=str)
-    shown = shown if len(shown) <= 60 else shown[:57] + "..."
+    value = json.dumps(problem["input"], default=str)
+    value = value if len(value) <= 60 else value[:57] + "..."
     if problem["type"] == "extra_forbidden":
-        return f"{key} = {shown}: unknown key; allowed here: {', '.join(_siblings(kind, path[:-1]))}"
-    return f"{key} = {shown}: {problem['msg'].removeprefix('Value error, ')}"
+        return f"{key} = {value}: unknown key; allowed here: {', '.join(_siblings(kind, path[:-1]))}"
+    return f"{key} = {value}: {problem['msg'].removeprefix('Value error, ')}"
 
 
 def _siblings(kind: type[Section], path: list[str]) -> list[str]:

@@ -1,5 +1,6 @@
-"""Edits to params.yaml from the command line that keep its comments and order."""
+"""The command `sense profile`: sets keys of params.yaml in place, keeping its comments and order."""
 
+import argparse
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +9,33 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from sense import records
-from sense.errors import ConfigError
+from sense.config import params
+from sense.errors import ConfigError, UserError
+
+
+def add_arguments(parser: argparse.ArgumentParser, _name: str) -> None:
+    """Adds the flags."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = "example:\n  sense profile --set data.seeds=../spider --set synthesize.count=500"
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"), metavar="FILE", help="default: params.yaml")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="e.g. data.seeds=../spider; may be repeated"
+    )
+
+
+def main(options: argparse.Namespace) -> int:
+    """Sets the keys; ConfigError, and the file as it was, for what would not validate. Returns the exit code."""
+    text = edited(options.params, [_assignment(item) for item in options.set])
+    params.validate(params.Params, params.parse(text, str(options.params)), str(options.params))
+    save(options.params, text)
+    return 0
+
+
+def _assignment(item: str) -> tuple[list[str], str]:
+    key, equals, value = item.partition("=")
+    if not (key and equals):
+        raise UserError(f"--set {item}: write KEY=VALUE, for instance data.seeds=../spider")
+    return key.split("."), value
 
 
 def edited(path: Path, assignments: Sequence[tuple[list[str], str]]) -> str:

@@ -13,17 +13,17 @@ Positive = Annotated[float, Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 
 
-def _variable(value: Any) -> Any:
+def _variable_name(value: Any) -> Any:
     if isinstance(value, str) and re.fullmatch(r"[A-Za-z_]\w*", value):
         return value
     raise PydanticCustomError("hidden", "give the NAME of the environment variable that holds it, never what it holds")
 
 
-# An environment variable's name. What is given instead may be the secret itself: no message shows it.
-Variable = Annotated[str, BeforeValidator(_variable)]
+# An environment variable's name. A value given by mistake may be the secret itself: no message repeats it.
+VariableName = Annotated[str, BeforeValidator(_variable_name)]
 
 
 class Section(BaseModel):
-    """A part of params.yaml: frozen, and an unknown key is an error."""
+    """A part of params.yaml: frozen, an unknown key is an error, and the text under each field is its description."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)

@@ -5,44 +5,52 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from sense.config.data import ExecutionConfig
-from sense.config.section import Count, Positive, Seconds, Section, Seed, Variable
+from sense.config.section import Count, Positive, Seconds, Section, Seed, VariableName
 from sense.config.training import PromptConfig
 
 
 class LocalConfig(Section):
-    """A model in this process: `models:/NAME@ALIAS` (asked again every `follow_s` seconds), `models:/NAME/VERSION`, a folder."""
+    """A model in this process, followed by its alias."""
 
     model: str = "models:/sense@champion"
+    """models:/NAME@ALIAS, models:/NAME/VERSION, or a model folder."""
     follow_s: Seconds = 5.0
+    """Seconds between two looks at where the alias points."""
 
 
 class ServedConfig(Section):
-    """What the gateway must know of a version that the model server serves: how its prompts are written, and what it is."""
+    """A version that the model server serves, as the gateway must know it."""
 
     name: str
+    """Name of the registered model."""
     version: str
+    """Its version in the registry."""
     digest: str = ""
+    """SHA-256 of its model folder, for answers and logs; empty if unknown."""
     prompt: PromptConfig = PromptConfig()
+    """The prompt it was trained with."""
 
 
 class VllmConfig(Section):
-    """A vLLM server by HTTP (key: environment variable VLLM_API_KEY).
-
-    `models` maps the names it may serve (`--served-model-name`, NAME-VERSION) to versions: a rollout shows two for a while.
-    `structured` keeps what it writes to a SELECT; `connections` are open to it at a time.
-    """
+    """A vLLM server, asked by HTTP. Its key is read from the environment variable VLLM_API_KEY."""
 
     url: Annotated[str, Field(pattern=r"^https?://\S+$")]
+    """Base URL of the server, without /v1."""
     models: Annotated[dict[str, ServedConfig], Field(min_length=1)]
+    """Names that it may serve (--served-model-name) and their versions; a rollout shows two for a while."""
     structured: bool = True
+    """Restrict what is generated to a SELECT by structured outputs."""
     connections: Count = 64
+    """Connections open to the server at the same time."""
 
 
 class BackendConfig(Section):
-    """Where SQL is written: in this process (`local`), or by vLLM."""
+    """Where SQL is written: either `local` or `vllm`."""
 
     local: LocalConfig | None = None
+    """A model in the gateway's own process."""
     vllm: VllmConfig | None = None
+    """A vLLM server."""
 
     @model_validator(mode="after")
     def _one(self) -> "BackendConfig":
@@ -52,57 +60,72 @@ class BackendConfig(Section):
 
 
 class DatabasesConfig(Section):
-    """What may be asked.
-
-    `folders` hold SQLite files, FOLDER/<name>/<name>.sqlite (as Spider has them) or FOLDER/<name>.sqlite. `urls`: name -> the
-    environment variable that holds a database's SQLAlchemy URL, which has a password in it.
-    """
+    """The databases that may be asked."""
 
     folders: list[str] = ["data/dev/databases", "data/heldout/databases"]
-    urls: dict[str, Variable] = {}
+    """Folders of SQLite files: FOLDER/NAME/NAME.sqlite (as Spider has them) or FOLDER/NAME.sqlite."""
+    urls: dict[str, VariableName] = {}
+    """Name of a database -> the environment variable with its SQLAlchemy URL, which holds a password."""
 
 
 class GenerationConfig(Section):
-    """How candidates are written: the first greedily, the others sampled at `temperature`."""
+    """How candidates are written: the first greedily, the others sampled."""
 
     max_new_tokens: Count = 256
+    """Tokens a candidate may have."""
     temperature: Positive = 0.8
+    """Sampling temperature of all candidates but the first, which is greedy."""
     top_p: Annotated[float, Field(gt=0, le=1)] = 0.95
+    """Nucleus sampling of all candidates but the first."""
     seed: Seed = 0
+    """Seed of the sampling."""
 
 
 class LimitsConfig(Section):
-    """What a request may cost. Beyond `concurrency` requests at work `queue` wait, at most `queue_s`; the next gets 429.
-
-    Of a result's `execution.max_bytes` every value takes 32 at least: that is nearer to its memory than its own length.
-    """
+    """What a request may cost."""
 
     body_bytes: Count = 65_536
+    """Bytes a request's body may have; more gets 413."""
     question_chars: Count = 2_000
+    """Characters a question may have."""
     candidates: Count = 8
+    """Candidates a request may ask for (k)."""
     rows: Count = 1_000
+    """Rows of a result that are sent."""
     concurrency: Count = 8
+    """Requests at work at the same time."""
     queue: Annotated[int, Field(ge=0)] = 16
+    """Requests that wait beyond those; the next gets 429."""
     queue_s: Seconds = 10.0
+    """Seconds a request waits before it gets 429."""
     model_s: Seconds = 30.0
+    """Seconds the model may take for the candidates of a request."""
     request_s: Seconds = 60.0
+    """Seconds a request may take in all; more gets 504."""
     execution: ExecutionConfig = ExecutionConfig(timeout_s=5.0, max_rows=10_000, max_bytes=8_000_000, workers=2)
+    """Limits on executing one candidate. Every value counts as 32 bytes at least, which is nearer to its memory."""
 
 
 class ServeConfig(Section):
-    """Everything `sense serve` needs; the defaults are those of a laptop after `make demo`.
-
-    `keys` names the environment variable with the API keys, comma-separated (none set: anybody may ask, and only on a loopback
-    `host`); `feedback` a folder that grows; `data` the folder of the pipeline's data that the page shows (null: it does not).
-    """
+    """Everything `sense serve` needs. The defaults are those of a laptop after `make demo`."""
 
     host: str = "127.0.0.1"
+    """Address to listen on; other than loopback only with API keys."""
     port: Annotated[int, Field(ge=0, le=65_535)] = 8080
-    keys: Variable = "SENSE_GATEWAY_KEYS"
+    """Port to listen on; 0 takes a free one."""
+    keys: VariableName = "SENSE_GATEWAY_KEYS"
+    """Environment variable with the API keys, comma-separated; unset, no key is asked for."""
     backend: BackendConfig = BackendConfig(local=LocalConfig())
+    """Where SQL is written."""
     databases: DatabasesConfig = DatabasesConfig()
+    """Databases that may be asked."""
     generation: GenerationConfig = GenerationConfig()
+    """How candidates are written."""
     limits: LimitsConfig = LimitsConfig()
+    """What a request may cost."""
     feedback: str | None = "feedback"
+    """Folder that feedback is written to, as weak data; null takes none."""
     data: str | None = "data"
+    """Folder of the pipeline's data that the page shows; null shows none."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least severe messages that are logged."""

@@ -8,21 +8,29 @@ from sense.config.section import Count, Positive, Section, Seed, Share
 
 
 class NanoConfig(Section):
-    """A Llama of random weights, made by SENSE itself with a byte-level BPE trained on the strong data."""
+    """A Llama of random weights and a byte-level BPE tokenizer, made by SENSE itself; for tests and the demo."""
 
     vocabulary: Annotated[int, Field(ge=300)] = 1500
+    """Tokens of the byte-level BPE tokenizer that is trained on the data."""
     hidden: Count = 128
+    """Width of the hidden states; the MLP is three times as wide."""
     layers: Count = 4
+    """Transformer layers."""
     heads: Count = 4
+    """Attention heads, each of width hidden / heads, and of 32 at least."""
     context: Count = 1024
+    """Longest sequence in tokens (max_position_embeddings)."""
 
 
 class ModelConfig(Section):
-    """The base: a hub name or local folder (with a pinned `revision`), or `nano` for random weights."""
+    """The base model: either `name`, a pretrained one, or `nano`, random weights."""
 
     name: str | None = None
+    """A hub name or a local folder in the layout of transformers."""
     revision: str | None = None
+    """Revision of the hub name (branch, tag or commit); pin a commit so that the base cannot change."""
     nano: NanoConfig | None = None
+    """Make a small Llama of random weights instead of loading one."""
 
     @model_validator(mode="after")
     def _one(self) -> "ModelConfig":
@@ -32,38 +40,58 @@ class ModelConfig(Section):
 
 
 class PromptConfig(Section):
-    """How a question is put to a model; stored with the model, so sampling and serving use the same."""
+    """How a question is put to a model. Stored with the model, so that sampling and serving use the same prompt."""
 
     schema_style: Literal["compact", "ddl"] = "compact"
+    """How the schema is written: compact (one line a table) or ddl (CREATE TABLE statements)."""
     sample_values: Annotated[int, Field(ge=0)] = 0
+    """Values shown for each column; 0 shows none."""
 
 
 class LoraConfig(Section):
-    """A LoRA adapter instead of full fine-tuning (PEFT's names)."""
+    """A LoRA adapter instead of full fine-tuning, in PEFT's terms."""
 
     r: Count = 16
+    """Rank of the adapter matrices."""
     alpha: Count = 32
+    """Scale of the adapter: its output is multiplied by alpha / r."""
     dropout: Share = 0.05
+    """Dropout on the input of the adapter, as a probability."""
     target_modules: Literal["all-linear"] | list[str] = "all-linear"
+    """Modules that get an adapter: all linear ones but the output layer, or a list of names."""
 
 
 class TrainConfig(Section):
-    """The optimisation, in TRL's terms; the global batch is batch_size x accumulation x devices."""
+    """The optimization, in TRL's terms. The global batch is batch_size x accumulation x devices."""
 
     epochs: Positive = 1.0
+    """Passes over the data; unused where `max_steps` is given."""
     max_steps: Count | None = None
+    """Optimizer steps; null trains for `epochs`."""
     batch_size: Count = 16
+    """Rows a device processes at the same time."""
     accumulation: Count = 1
+    """Batches whose gradients are added up before an optimizer step."""
     learning_rate: Positive = 2e-5
+    """Peak learning rate of AdamW."""
     warmup_ratio: Share = 0.03
+    """Share of the steps in which the learning rate rises from 0 to its peak."""
     schedule: Literal["linear", "cosine", "constant", "constant_with_warmup"] = "cosine"
+    """How the learning rate changes after the warm-up (transformers' lr_scheduler_type)."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """Weight decay of AdamW."""
     max_grad_norm: Positive = 1.0
+    """Gradients are clipped to this norm."""
     max_length: Count = 2048
+    """Tokens a row may have: SFT drops longer rows, DPO cuts them."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Autocast: bf16, fp32 for none, or auto (bf16 where the GPU supports it); weights under training are float32."""
     gradient_checkpointing: bool = False
+    """Compute activations again in the backward pass: less memory, about a third slower."""
     save_steps: Count = 500
+    """Optimizer steps between two checkpoints, from which a killed training resumes; a multiple of `log_steps`."""
     log_steps: Count = 10
+    """Optimizer steps between two points of the training curve."""
 
     @model_validator(mode="after")
     def _save_on_a_logged_step(self) -> "TrainConfig":
@@ -74,10 +102,12 @@ class TrainConfig(Section):
 
 
 class RenameConfig(Section):
-    """Copies of each example with tables, columns and values renamed to random words, so a model learns to copy."""
+    """Copies of each example with tables, columns and values renamed to random words: the model learns to copy names."""
 
     copies: Annotated[int, Field(ge=0)] = 0
+    """Renamed copies added for each example."""
     keep_original: bool = True
+    """Train on the example under its own names too."""
 
     @model_validator(mode="after")
     def _some(self) -> "RenameConfig":
@@ -87,27 +117,40 @@ class RenameConfig(Section):
 
 
 class SftConfig(Section):
-    """Supervised fine-tuning of one model (the student, and likewise the weak model)."""
+    """Supervised fine-tuning of one model: the student (section `sft`) or the weak model (section `weak`)."""
 
     seed: Seed = 0
+    """Seed of the initial weights, of the order of the rows and of the renaming."""
     model: ModelConfig
+    """The base to start from."""
     prompt: PromptConfig = PromptConfig()
+    """How questions are put to the model; stored with it."""
     data: Literal["strong", "strong+seed", "seed"] = "strong+seed"
+    """Datasets to train on: the strong data, the human-written seed set, or both."""
     rename: RenameConfig = RenameConfig()
+    """Copies of the examples under random names."""
     lora: LoraConfig | None = None
+    """Train a LoRA adapter; null trains all weights."""
     loss_on: Literal["completion", "sequence"] = "completion"
+    """Tokens that bear loss: those of the completion (the prompt is labelled -100), or the whole sequence."""
     packing: bool = False
+    """Join short rows into sequences of `max_length` tokens, so that little is padded."""
     train: TrainConfig = TrainConfig()
+    """The optimization."""
 
 
 class DpoConfig(Section):
-    """DPO on the SFT model, its adapter if it has one; label_smoothing > 0 makes it cDPO, sft_weight > 0 adds an SFT term on the
-    chosen.
-    """
+    """DPO on the SFT model (paper, section 3.3). If that model is an adapter, the adapter is trained on."""
 
     seed: Seed = 0
+    """Seed of the order of the pairs."""
     beta: Positive = 0.1
+    """Strength of the pull towards the reference model; smaller values let the policy move further."""
     loss: Literal["sigmoid", "ipo", "apo_zero", "robust", "hinge"] = "sigmoid"
+    """TRL's loss_type."""
     label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.1
+    """Probability that a label is wrong; above 0 the sigmoid loss is cDPO."""
     sft_weight: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of an SFT loss on the chosen answers, added to the preference loss; 0 leaves it out."""
     train: TrainConfig = TrainConfig(learning_rate=1e-6)
+    """The optimization."""

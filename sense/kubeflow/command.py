@@ -27,7 +27,7 @@ _EXAMPLES = {
 }
 
 
-def flags(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser, _name: str) -> None:
     """Adds the actions and their flags."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     for name, about in ACTIONS.items():

@@ -7,7 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from sense.metrics import leaves
+from sense.records import flatten
 from sense.registry.evidence import Level
 from sense.report import results, text
 
@@ -47,7 +47,7 @@ def render(facts: Facts) -> str:
         "name": facts.name,
         "sets": found,
         "levels": named,
-        "recipe": {key: value for key, value in leaves(facts.recipe).items() if value is not None},
+        "recipe": {key: value for key, value in flatten(facts.recipe).items() if value is not None},
         "data": facts.data,
         "code": facts.code,
         "context": facts.context,

@@ -28,7 +28,7 @@ _EXAMPLES = {
 _VERSION = "a number or an alias: 3, champion, sense@champion"
 
 
-def flags(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser, _name: str) -> None:
     """Adds the actions and their flags."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     for name, about in ACTIONS.items():

@@ -8,8 +8,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
-from sense.metrics import is_number, leaves
-from sense.records import HARDNESS
+from sense.records import HARDNESS, flatten, is_number
 from sense.report import making, text
 from sense.report import results as tables
 
@@ -188,7 +187,7 @@ def _counts(what: str, unit: str, counts: Mapping[str, int], whole: int | None) 
 
 def _values(metrics: Mapping[str, Any]) -> str:
     rows = [
-        (name, text.count(value) if is_number(value) or value is None else str(value)) for name, value in leaves(metrics).items()
+        (name, text.count(value) if is_number(value) or value is None else str(value)) for name, value in flatten(metrics).items()
     ]
     return _table(("metric", "value"), rows)
 

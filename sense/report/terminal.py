@@ -1,5 +1,6 @@
-"""The last run at a glance, on a terminal: EX of every model on every dev set, what was published, where the report lies."""
+"""The command `sense results`: EX of every model of the last run on every dev set, what was published, the report's path."""
 
+import argparse
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
@@ -7,6 +8,24 @@ from rich.console import Console
 from rich.table import Table
 
 from sense import records
+
+
+def add_arguments(parser: argparse.ArgumentParser, _name: str) -> None:
+    """Adds the flags."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument(
+        "--metrics", type=Path, default=Path("metrics"), metavar="PATH", help="folder of metrics, default: metrics"
+    )
+    parser.add_argument(
+        "--report", type=Path, default=Path("report/index.html"), metavar="PATH", help="default: report/index.html"
+    )
+    parser.epilog = "example:\n  sense results"
+
+
+def main(options: argparse.Namespace) -> int:
+    """Prints the results; returns the exit code."""
+    show(options.metrics, options.report)
+    return 0
 
 
 def show(metrics: Path, report: Path) -> None:

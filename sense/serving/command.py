@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sense.serving.databases import Catalog
 
 
-def flags(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser, _name: str) -> None:
     """Adds the flags."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--config", type=Path, metavar="FILE", help="YAML; without it the defaults of a laptop after the demo")

@@ -10,7 +10,7 @@ from typing import Any
 from mlflow.entities import Metric, Param, RunTag
 
 from sense import config, records
-from sense.metrics import is_number, leaves
+from sense.records import flatten, is_number
 from sense.tracking import revision, store
 
 # MLflow's limits: characters of a key, of a parameter's and of a tag's value; entries of one request.
@@ -110,7 +110,7 @@ def keyed(name: str, key: str, params: Mapping[str, Any], tags: Mapping[str, str
 
 def flat(value: Mapping[str, Any]) -> dict[str, Any]:
     """Nested mappings as one, keys joined with dots and made fit for MLflow."""
-    return {re.sub(r"[^A-Za-z0-9_./ -]", "_", name)[:_KEY]: inner for name, inner in leaves(value).items()}
+    return {re.sub(r"[^A-Za-z0-9_./ -]", "_", name)[:_KEY]: inner for name, inner in flatten(value).items()}
 
 
 def _parts(rows: list[Any], size: int) -> Iterator[list[Any]]:

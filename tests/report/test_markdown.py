@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from sense.metrics import leaves, numbers
+from sense.records import finite_numbers, flatten
 from sense.report import markdown
 
 EASY = {"easy": 2, "medium": 0, "hard": 0, "extra": 1}
@@ -295,7 +295,7 @@ def test_escaped_text_means_what_it_was():
 
 def test_numbers_are_the_finite_ones():
     nested = {"a": {"b": 1, "c": {"d": 0.5}}, "flag": True, "name": "x", "none": None, "nan": float("nan"), "inf": float("inf")}
-    assert numbers(nested) == {"a.b": 1.0, "a.c.d": 0.5}
-    assert {type(value) for value in numbers(nested).values()} == {float}
-    assert list(leaves(nested)) == ["a.b", "a.c.d", "flag", "name", "none", "nan", "inf"]
-    assert leaves({}) == {}
+    assert finite_numbers(nested) == {"a.b": 1.0, "a.c.d": 0.5}
+    assert {type(value) for value in finite_numbers(nested).values()} == {float}
+    assert list(flatten(nested)) == ["a.b", "a.c.d", "flag", "name", "none", "nan", "inf"]
+    assert flatten({}) == {}

@@ -118,7 +118,7 @@ def test_a_model_that_is_not_there(write, tmp_path):
 
 def options(*flags):
     parser = argparse.ArgumentParser()
-    command.flags(parser)
+    command.add_arguments(parser, "serve")
     return parser.parse_args(list(map(str, flags)))
 
 
