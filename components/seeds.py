@@ -14,6 +14,6 @@ def seeds(
     """Fetches `revision` from the DVC remote; without one, takes `folder`."""
     from pathlib import Path
 
-    from sense.kubeflow import seeds
+    from sense.kubeflow.seeds import fetch
 
-    seeds.fetch(remote, revision, folder, Path(seeds.path))
+    fetch(remote, revision, folder, Path(seeds.path))

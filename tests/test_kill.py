@@ -200,7 +200,10 @@ def _command(arguments, place, seconds):
     process.start()
     process.join(seconds)
     if process.is_alive():
-        os.killpg(process.pid, SIGKILL)
+        try:
+            os.killpg(process.pid, SIGKILL)
+        except ProcessLookupError:  # so early that it has no group of its own yet
+            process.kill()
         process.join()
     return process.exitcode
 

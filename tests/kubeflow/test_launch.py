@@ -151,7 +151,8 @@ import os, signal, subprocess, sys
 process = subprocess.Popen([sys.executable, "-c", {PROCESS!r}], start_new_session=True, stdout=subprocess.PIPE)
 process.stdout.readline()
 
-launching._tell({{"pid": process.pid, "text": "x" * 100_000}})
+from sense.kubeflow import launch
+launch._tell({{"pid": process.pid, "text": "x" * 100_000}})
 """
 
 
