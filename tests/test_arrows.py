@@ -120,3 +120,9 @@ def test_help_loads_nothing_heavy():
 
 def test_a_worker_starts_without_what_is_slow_to_import():
     assert not loaded(f"import {WORKER}") & (TOO_SLOW_FOR_A_WORKER | set(IMPORTERS))
+
+
+def test_every_package_has_an_init_that_says_what_it_is():
+    """A folder without one is left out of what is installed."""
+    for folder in {path.parent for root in ("sense", "components", "pipelines") for path in (ROOT / root).rglob("*.py")}:
+        assert ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8"))), folder
