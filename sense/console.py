@@ -1,4 +1,4 @@
-"""What a person sees while a stage runs: a progress bar, a summary table, the paths. All of it on stderr."""
+"""Progress bars, the summary table at the end of a stage, and single lines for a person. All of it goes to stderr."""
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 
 T = TypeVar("T")
-_SHOWN = 10  # a table of more counts than this shows the largest only
+_MAX_COUNTS = 10  # a group of more counts than this is summarized by its three largest
 _err = Console(stderr=True)
 _quiet = False
 
@@ -29,15 +29,15 @@ def say(text: str) -> None:
 
 
 @contextmanager
-def bar(label: str, total: int | None) -> Iterator["Bar"]:
-    """A progress bar over `total` things; nothing is drawn when stderr is no terminal."""
+def bar(label: str, total: int | None) -> Iterator["ProgressBar"]:
+    """A progress bar up to `total` (None: unknown); nothing is drawn when stderr is no terminal."""
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    off = _quiet or not sys.stderr.isatty()
-    with Progress(*columns, console=_err, disable=off, transient=True) as progress:
-        yield Bar(progress, progress.add_task(label, total=total))
+    disabled = _quiet or not sys.stderr.isatty()
+    with Progress(*columns, console=_err, disable=disabled, transient=True) as progress:
+        yield ProgressBar(progress, progress.add_task(label, total=total))
 
 
-class Bar:
+class ProgressBar:
     """A running progress bar."""
 
     def __init__(self, progress: Progress, task: Any) -> None:
@@ -60,26 +60,27 @@ def track(rows: Iterable[T], label: str, total: int | None = None) -> Iterator[T
 
 
 def summary(stage: str, metrics: Mapping[str, Any], outputs: Mapping[str, Path], seconds: float) -> None:
-    """The table at the end of a stage: its metrics, flattened, and where its outputs lie."""
+    """The table at the end of a stage: its metrics, flattened, and the paths of its outputs."""
     if _quiet:
         return
     table = Table(title=f"sense {stage}  ({seconds:.1f} s)", title_justify="left", show_header=False)
-    for key, value in _flat("", metrics):
+    for key, value in _table_rows("", metrics):
         table.add_row(key, value)
     for name, path in outputs.items():
         table.add_row(f"-> {name}", str(path), style="dim")
     _err.print(table)
 
 
-def _flat(prefix: str, value: Any) -> Iterator[tuple[str, str]]:
-    if isinstance(value, Mapping) and len(value) > _SHOWN and all(isinstance(inner, int) for inner in value.values()):
-        most = sorted(value.items(), key=lambda item: -item[1])[:3]
-        yield prefix, f"{len(value)}, most often " + ", ".join(f"{key} ({count})" for key, count in most)
+def _table_rows(prefix: str, value: Any) -> Iterator[tuple[str, str]]:
+    """(key, text) for each metric below `value`; keys are joined with dots."""
+    if isinstance(value, Mapping) and len(value) > _MAX_COUNTS and all(isinstance(inner, int) for inner in value.values()):
+        largest = sorted(value.items(), key=lambda item: -item[1])[:3]
+        yield prefix, f"{len(value)}, most often " + ", ".join(f"{key} ({count})" for key, count in largest)
     elif isinstance(value, Mapping) and set(value) == {"n", "ex"}:
         yield prefix, f"{value['ex']:.1%} of {value['n']}"
     elif isinstance(value, Mapping):
         for key, inner in value.items():
-            yield from _flat(f"{prefix}.{key}" if prefix else str(key), inner)
+            yield from _table_rows(f"{prefix}.{key}" if prefix else str(key), inner)
     elif isinstance(value, float):
         yield prefix, f"{value:.4g}"
     else:

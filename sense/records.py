@@ -114,21 +114,21 @@ def read_jsonl(path: Path, kind: type[R]) -> Iterator[R]:
                 first = error.errors()[0]
                 where = ".".join(str(part) for part in first["loc"])
                 what = f"{where}: {first['msg']}" if where else first["msg"]
-                shown = line[:80].decode("utf-8", "replace").rstrip()
+                excerpt = line[:80].decode("utf-8", "replace").rstrip()
                 raise InputError(
-                    f"{path}, line {number}: not a {kind.__name__} ({what}): {shown!r}; mend or delete the line"
+                    f"{path}, line {number}: not a {kind.__name__} ({what}): {excerpt!r}; mend or delete the line"
                 ) from None
 
 
 def read_rows(path: Path, kind: type[R]) -> list[R]:
     """The rows of `path` as a list whose ids are all different; raises InputError on a repeated id."""
     rows = list(read_jsonl(path, kind))
-    seen: set[str] = set()
+    ids: set[str] = set()
     for row in rows:
         key = str(getattr(row, "id"))  # noqa: B009  (Record itself has no id; every kind of row does)
-        if key in seen:
+        if key in ids:
             raise InputError(f"{path}: the id {key!r} occurs twice; ids join the files, make them unique")
-        seen.add(key)
+        ids.add(key)
     return rows
 
 
@@ -190,15 +190,15 @@ def read_json(path: Path) -> Any:
 
 
 class Log:
-    """An append-only JSONL file that a killed stage reads back: what is whole stays, a torn last line goes."""
+    """An append-only JSONL file that a killed stage reads back: whole lines stay, an incomplete last line is cut off."""
 
     def __init__(self, path: Path, kind: type[R]) -> None:
         self.path = path
         self.rows: list[Any] = []
         if path.exists():
-            keep = path.read_bytes()
-            keep = keep[: keep.rfind(b"\n") + 1]
-            os.truncate(path, len(keep))
+            content = path.read_bytes()
+            whole_lines = content[: content.rfind(b"\n") + 1]
+            os.truncate(path, len(whole_lines))
             self.rows = list(read_jsonl(path, kind))
         path.parent.mkdir(parents=True, exist_ok=True)
         self._stream = path.open("ab")
@@ -269,10 +269,10 @@ def finite_numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
 
 def digest(path: Path) -> str:
     """SHA-256 over a file, or over a folder's relative names and contents in sorted order."""
-    total = hashlib.sha256()
     if path.is_file():
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
+    total = hashlib.sha256()
     for file in sorted(file for file in path.rglob("*") if file.is_file() and "__pycache__" not in file.parts):
         total.update(f"{file.relative_to(path).as_posix()}\0{digest(file)}\n".encode())
     return total.hexdigest()

@@ -16,7 +16,15 @@ from sense.config.data import (
     SplitConfig,
     SynthesizeConfig,
 )
-from sense.config.environment import api_key, environment, is_main_process, passed_on, processes, tracking_uri, work_root
+from sense.config.environment import (
+    api_key,
+    container_variables,
+    environment,
+    is_main_process,
+    processes,
+    tracking_uri,
+    work_root,
+)
 from sense.config.evaluation import EvaluateConfig, PublishConfig, ReportConfig
 from sense.config.params import Params, load, parse, validate
 from sense.config.section import Section
@@ -78,11 +86,11 @@ __all__ = [
     "TrainConfig",
     "VllmConfig",
     "api_key",
+    "container_variables",
     "environment",
     "is_main_process",
     "load",
     "parse",
-    "passed_on",
     "processes",
     "tracking_uri",
     "validate",

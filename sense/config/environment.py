@@ -1,4 +1,4 @@
-"""The environment: where secrets and places come from. No other module reads it."""
+"""Environment variables: secrets, addresses and paths come from them. No other module reads the environment."""
 
 import os
 from pathlib import Path
@@ -24,8 +24,8 @@ def processes() -> int:
     return int(environment("WORLD_SIZE", "1"))
 
 
-def passed_on() -> dict[str, str]:
-    """The variables that a container of a local run gets: where MLflow and the data remote are, the keys to them, threads."""
+def container_variables() -> dict[str, str]:
+    """The variables that a container of a local run gets: addresses and keys of MLflow, remote and teacher, thread counts."""
     names = ("MLFLOW_", "AWS_", "SENSE_API_KEY", "OPENAI_API_KEY", "HF_TOKEN", "HF_HUB_OFFLINE", "OMP_NUM_THREADS")
     return {name: value for name, value in os.environ.items() if name.startswith(names)}
 
@@ -36,5 +36,5 @@ def is_main_process() -> bool:
 
 
 def work_root() -> Path:
-    """Where unfinished stages keep what a rerun resumes from: SENSE_WORK, else (or where that is empty) .sense/work."""
+    """The folder of unfinished stages, from which a rerun resumes: SENSE_WORK, else (or where that is empty) .sense/work."""
     return Path(environment("SENSE_WORK") or ".sense/work")

@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser, _name: str) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Sets the keys; ConfigError, and the file as it was, for what would not validate. Returns the exit code."""
-    text = edited(options.params, [_assignment(item) for item in options.set])
+    text = edit(options.params, [_assignment(item) for item in options.set])
     params.validate(params.Params, params.parse(text, str(options.params)), str(options.params))
     save(options.params, text)
     return 0
@@ -38,7 +38,7 @@ def _assignment(item: str) -> tuple[list[str], str]:
     return key.split("."), value
 
 
-def edited(path: Path, assignments: Sequence[tuple[list[str], str]]) -> str:
+def edit(path: Path, assignments: Sequence[tuple[list[str], str]]) -> str:
     """The text of `path` with each (key path, value as YAML) set; ConfigError names a key whose section is not there."""
     yaml = YAML()
     yaml.width = 130

@@ -136,7 +136,7 @@ def _run(given: Given, options: argparse.Namespace) -> None:
         project = "/opt/sense"
         local.insist_on_image(given.params.cluster.image)
     pipeline = _built(given._replace(params=local.at_home(given.params)), project)
-    environment = {**config.passed_on(), **given.params.cluster.env}
+    environment = {**config.container_variables(), **given.params.cluster.env}
     user = f"{os.getuid() or given.params.cluster.run_as_user}:{given.params.cluster.run_as_group}"  # never root
     folder = local.run(pipeline, options.runner, options.root, environment, user)
     local.verify(folder, compiled(pipeline))
