@@ -1,14 +1,14 @@
 """The model registry: a model folder becomes a version, aliases name versions, `sense models` shows and moves them.
 
-`publish_model` registers a model folder without loading it; `gate` decides about champion, `moves` carries that out;
+`publish_model` registers a model folder without loading it; `gate` decides about champion, `aliases` carries that out;
 `versions` finds what is registered, `resolve` and `download` are for those who serve it.
 """
 
-from sense.registry import files, gate, moves, versions
+from sense.registry import files, gate, versions
 from sense.registry.files import download
 from sense.registry.layout import Package, Score
-from sense.registry.publishing import find_alias, publish_model, set_alias
-from sense.registry.versions import Resolved, Version, resolve
+from sense.registry.publishing import publish_model
+from sense.registry.versions import Resolved, Version, find_alias, resolve
 
 __all__ = [
     "Package",
@@ -19,9 +19,7 @@ __all__ = [
     "files",
     "find_alias",
     "gate",
-    "moves",
     "publish_model",
     "resolve",
-    "set_alias",
     "versions",
 ]

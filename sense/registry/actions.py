@@ -9,7 +9,7 @@ from typing import Any
 
 from sense import config, console, records, registry
 from sense.errors import InputError
-from sense.registry import comparison, evidence, latency, promotion, reference, tables, values
+from sense.registry import aliases, comparison, evidence, latency, reference, tables, values
 
 
 def listed(options: argparse.Namespace) -> None:
@@ -19,9 +19,9 @@ def listed(options: argparse.Namespace) -> None:
         dataset = reference.gate_set(options.set, *versions, None)
     except InputError:  # versions of earlier days only: show what publish would decide by unless told otherwise
         dataset = config.PublishConfig().gate
-    aliases = _aliases(options.model)
+    named = _aliases(options.model)
     moves = _decisions(versions)
-    rows = [_row(options.model, version, aliases.get(version.version, []), dataset, moves) for version in versions]
+    rows = [_row(options.model, version, named.get(version.version, []), dataset, moves) for version in versions]
     if options.json:
         print(json.dumps({"name": options.model, "set": dataset, "versions": rows}, indent=2))
     else:
@@ -30,7 +30,7 @@ def listed(options: argparse.Namespace) -> None:
 
 
 def _row(
-    name: str, version: registry.Version, aliases: Sequence[str], dataset: str, moves: Sequence[registry.moves.Move]
+    name: str, version: registry.Version, names: Sequence[str], dataset: str, moves: Sequence[aliases.PromotionRecord]
 ) -> dict[str, Any]:
     """One version; its reason is that of the last decision that put it where it is, `moves` the decisions on all versions."""
     standing = reference.standing(version, dataset)
@@ -38,7 +38,7 @@ def _row(
     return {
         "version": version.version,
         "name": name,
-        "aliases": list(aliases),
+        "aliases": list(names),
         "ex": standing.ex,
         "ex_low": standing.low,
         "ex_high": standing.high,
@@ -51,9 +51,9 @@ def _row(
     }
 
 
-def _decisions(versions: Sequence[registry.Version]) -> list[registry.moves.Move]:
+def _decisions(versions: Sequence[registry.Version]) -> list[aliases.PromotionRecord]:
     """What was decided about any of the versions, the first first."""
-    return sorted((move for one in versions for move in registry.moves.history(one)), key=lambda move: move.at)
+    return sorted((move for one in versions for move in aliases.history(one)), key=lambda move: move.at)
 
 
 def shown(options: argparse.Namespace) -> None:
@@ -99,16 +99,16 @@ def _told(one: comparison.Compared) -> dict[str, Any]:
 
 def promoted(options: argparse.Namespace) -> None:
     """A version becomes the champion, or UserError says what is against it."""
-    terms = promotion.Terms(
-        by=options.by or registry.moves.whoever(),
+    request = aliases.PromotionRequest(
+        by=options.by or aliases.current_user(),
         reason=options.reason,
         dataset=options.set,
         latency_budget_s=options.latency_budget,
         force=options.force,
     )
-    promotion.insist(terms)
+    aliases.check_request(request)
     name, new = reference.version(options.version, options.model)
-    finished = promotion.settle(name, "promote", terms.by, new.version)
+    finished = aliases.finish_interrupted(name, lambda record: (record.action, record.version) == ("promote", new.version))
     if finished is not None:
         _moved(options, finished, "finished what was interrupted: ")
         return
@@ -116,22 +116,21 @@ def promoted(options: argparse.Namespace) -> None:
     if champion is not None and champion.version == new.version:
         _say(options, {"promoted": False, "version": new.version}, f"version {new.version} is the champion already")
         return
-    weighed = promotion.weigh(name, new, champion, terms)
-    if not options.json and weighed.compared is not None and champion is not None:
-        tables.comparison(champion.version, new.version, [weighed.compared])
-    _moved(options, promotion.promote(name, new, champion, weighed, terms), "")
+    review = aliases.review(name, new, champion, request)
+    if not options.json and review.comparison is not None and champion is not None:
+        tables.comparison(champion.version, new.version, [review.comparison])
+    _moved(options, aliases.promote(name, new, champion, review, request), "")
 
 
 def rolled_back(options: argparse.Namespace) -> None:
     """The previous champion is champion again."""
-    terms = promotion.Terms(by=options.by or registry.moves.whoever(), reason=options.reason)
-    promotion.insist(terms)
-    registry.versions.aliases(options.model)  # is there such a model at all?
-    finished = promotion.settle(options.model, "rollback", terms.by)
+    request = aliases.PromotionRequest(by=options.by or aliases.current_user(), reason=options.reason)
+    aliases.check_request(request)
+    finished = aliases.finish_interrupted(options.model, lambda record: record.action == "rollback")
     if finished is not None:
         _moved(options, finished, "finished what was interrupted: ")
     else:
-        _moved(options, promotion.rollback(options.model, terms), "")
+        _moved(options, aliases.rollback(options.model, request), "")
 
 
 def resolved(options: argparse.Namespace) -> None:
@@ -159,13 +158,13 @@ def measured(options: argparse.Namespace) -> None:
     else:
         folder = config.work_root() / "serving" / f"{name}-{version.version}"  # the gateway's own
         found = latency.here(registry.download(name, version.version, folder), prompts, options.max_new_tokens)
-    registry.moves.tag(name, version.version, found.tags(), latency.LAST_TAG)
+    registry.versions.set_tags(name, version.version, found.tags(), latency.LAST_TAG)
     times = f"p50 {found.p50_ms / 1000:.3g} s, p95 {found.p95_ms / 1000:.3g} s"
     line = f"version {version.version}: {times} over {found.n} questions of {dataset} ({found.where})"
     _say(options, {"version": version.version, "set": dataset, **asdict(found)}, line)
 
 
-def _moved(options: argparse.Namespace, move: registry.moves.Move, lead: str) -> None:
+def _moved(options: argparse.Namespace, move: aliases.PromotionRecord, lead: str) -> None:
     _say(options, {"promoted": True, **asdict(move)}, lead + tables.told(move))
 
 
@@ -183,10 +182,10 @@ def _aliases(name: str) -> dict[str, list[str]]:
 
 
 def _warn(name: str) -> None:
-    left = registry.moves.under_way(name)
-    if left is not None:
-        what = f"a {left.action} to version {left.version} by {left.by}"
-        console.say(f"{what} is under way or was interrupted; run it again to end it")
+    record = aliases.find_interrupted(name)
+    if record is not None:
+        what = f"a {record.action} to version {record.version} by {record.by}"
+        console.say(f"{what} was interrupted, or the aliases were moved by hand since; run it again to end it")
 
 
 CARRY_OUT = {

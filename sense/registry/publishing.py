@@ -40,23 +40,6 @@ def publish_model(package: layout.Package, staging: Path) -> Version:
     return found
 
 
-@store.reported()
-def find_alias(name: str, alias: str) -> Version | None:
-    """The version of the model `name` that `alias` points at, or None."""
-    try:
-        return described(store.current().client.get_model_version_by_alias(name, alias))
-    except MlflowException as error:
-        if error.error_code in ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST"):  # no such alias, no such model
-            return None
-        raise
-
-
-@store.reported()
-def set_alias(name: str, alias: str, version: str) -> None:
-    """Points `alias` at a version, away from any other."""
-    store.current().client.set_registered_model_alias(name, alias, version)
-
-
 def _describe(client: Any, run: runs.Run, data: Mapping[str, str]) -> None:
     """The data sets behind the model, as inputs of the run."""
     inputs = [

@@ -14,7 +14,7 @@ from sense.registry.evidence import Level
 from sense.report import text
 
 if TYPE_CHECKING:
-    from sense.registry.moves import Move
+    from sense.registry.aliases import PromotionRecord
 
 _DIGEST = 8  # digits: enough to tell versions apart
 _WIDE = 1000  # of tables of numbers: rich would cut 90.0% to 9 on a narrow terminal, which wraps a long line itself
@@ -136,7 +136,7 @@ def when(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M")
 
 
-def told(move: "Move") -> str:
+def told(move: "PromotionRecord") -> str:
     """A move in a line."""
     before = f", which was version {move.before} and is previous now" if move.before else ""
     return f"version {move.version} is champion{before} ({text.shown(move.reason)})"

@@ -3,7 +3,7 @@
 import functools
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -111,6 +111,27 @@ def numbers(version: Version) -> dict[str, float]:
             raise
         return {}
     return {metric.key: metric.value for metric in metrics}
+
+
+@store.reported()
+def find_alias(name: str, alias: str) -> Version | None:
+    """The version of the model `name` that `alias` points at, or None."""
+    try:
+        return described(store.current().client.get_model_version_by_alias(name, alias))
+    except MlflowException as error:
+        if error.error_code in _ABSENT:
+            return None
+        raise
+
+
+@store.reported()
+def set_tags(name: str, version: str, values: Mapping[str, str], last: str) -> None:
+    """Sets tags of a version; `last` is taken away first and set last, so that it never stands beside another's values."""
+    client = store.registry()
+    if last in find(name, version).tags:
+        client.delete_model_version_tag(name, version, last)
+    for key in sorted(values, key=lambda key: key == last):
+        client.set_model_version_tag(name, version, key, values[key])
 
 
 def described(found: Any) -> Version:

@@ -4,7 +4,8 @@ Every version is registered as `challenger`. It becomes `champion` if there is n
 very same evaluation set, unless `promote` is off; the champion before it becomes `previous`. `preview` tells before a version is
 registered what would become of it. With the version goes what each question came to, so that any two can be compared later.
 Killed at any moment and run again, the stage ends as if nothing had happened: the version is found by the digest of its content,
-the decision in the work directory.
+the decision among those recorded with the version, by its time, which is kept in the work directory. Nobody else may move the
+champion of that model meanwhile (see sense.registry.aliases).
 """
 
 from collections.abc import Mapping
@@ -47,20 +48,14 @@ class Outputs:
 
 def run(config: PublishConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any]:
     """Registers the model, moves the aliases, writes the record; InputError if the gate's set was not evaluated."""
-    from sense import registry
+    from sense.registry import aliases
 
     work = outputs.record.parent
     sets = _sets(inputs.evaluation, config.gate)
     digests = {name: records.digest(path) for name, path in vars(inputs).items()}
     version = _register(config, inputs, sets, digests, work)
-    registry.set_alias(config.model, "challenger", version.version)
-    decision, at = _decided(work / "decision.json", config, version)
-    if decision.promoted:
-        if decision.champion is not None:
-            registry.set_alias(config.model, "previous", decision.champion)
-        registry.set_alias(config.model, "champion", version.version)
-    if decision.champion != version.version:  # else nothing was decided
-        _remember(config, decision, at, sets[config.gate])
+    aliases.set_alias(config.model, "challenger", version.version)
+    decision = _decide(config, version, sets[config.gate], work / "decision.json")
     metrics = {
         "model": config.model,
         **{key: value for key, value in asdict(decision).items() if key != "champion"},
@@ -78,24 +73,6 @@ def run(config: PublishConfig, inputs: Inputs, outputs: Outputs) -> dict[str, An
 def _lasting(version: "registry.Version") -> dict[str, str]:
     """The tags that a version is registered with, without those that came later."""
     return {name: value for name, value in version.tags.items() if not name.startswith(("sense.promotion.", "sense.latency."))}
-
-
-def _remember(config: PublishConfig, decision: "registry.gate.Decision", at: str, measured: Mapping[str, Any]) -> None:
-    """Keeps the decision with the version, among those that people make later."""
-    from sense.registry import moves
-
-    evidence = {"set": config.gate, "digest": measured["digest"], "ex": measured["models"]["sense"]["ex"]}
-    move = moves.Move(
-        action="publish",
-        version=decision.version,
-        before=decision.champion,
-        reason=decision.reason,
-        by=moves.whoever(),
-        at=at,
-        promoted=decision.promoted,
-        evidence=evidence | {"champion_ex": decision.champion_ex},
-    )
-    moves.record(config.model, move)
 
 
 def preview(section: Mapping[str, Any], evaluation: Path) -> "registry.gate.Decision":
@@ -122,20 +99,70 @@ def _register(
     return registry.publish_model(package.package(config.model, origin, {"sense.gate": config.gate}, work), work / "package")
 
 
-def _decided(file: Path, config: PublishConfig, version: "registry.Version") -> tuple["registry.gate.Decision", str]:
-    """The decision about `version`, and when: a killed try's if it came so far (its aliases may be half moved), or a new one."""
-    from sense import registry
+def _decide(
+    config: PublishConfig, version: "registry.Version", measured: Mapping[str, Any], time_file: Path
+) -> "registry.gate.Decision":
+    """Decides about `version` and carries that out, or completes what a killed run of this stage has decided.
 
-    if file.is_file():
-        kept = records.read_json(file)
-        decision = registry.gate.Decision(**kept["decision"])
-        champion = registry.find_alias(config.model, "champion")
-        unchanged = (None if champion is None else champion.version) in (decision.champion, version.version)
-        if decision.version == version.version and unchanged:  # else people have decided since
-            return decision, str(kept["at"])
-    decision, at = _judged(config, registry.gate.standing(version.version, version.tags, config.gate)), registry.moves.now()
-    records.write_json(file, {"at": at, "decision": asdict(decision)})
-    return decision, at
+    `measured` is evaluate's result on the gate's set, `time_file` keeps the time of the decision for a rerun.
+    """
+    from sense import registry
+    from sense.registry import aliases
+
+    earlier = _find_own_record(config, version, time_file)
+    if earlier is not None:
+        return registry.gate.Decision(
+            version=version.version,
+            promoted=earlier.promoted,
+            alias="champion" if earlier.promoted else "challenger",
+            reason=earlier.reason,
+            champion=earlier.before,
+            champion_ex=earlier.evidence.get("champion_ex"),
+        )
+    decision = _judged(config, registry.gate.standing(version.version, version.tags, config.gate))
+    if decision.champion == version.version:  # the champion already: there is nothing to decide
+        return decision
+    record = aliases.PromotionRecord(
+        action="publish",
+        version=version.version,
+        before=decision.champion,
+        reason=decision.reason,
+        by=aliases.current_user(),
+        at=aliases.now(),
+        promoted=decision.promoted,
+        evidence={
+            "set": config.gate,
+            "digest": measured["digest"],
+            "ex": measured["models"]["sense"]["ex"],
+            "champion_ex": decision.champion_ex,
+        },
+    )
+    records.write_json(time_file, {"at": record.at})
+    aliases.carry_out(config.model, record)
+    return decision
+
+
+def _find_own_record(
+    config: PublishConfig, version: "registry.Version", time_file: Path
+) -> "registry.aliases.PromotionRecord | None":
+    """What a killed run of this stage decided about `version`, carried out by now; None if nothing, or if it is out of date.
+
+    A decision that was carried out to its end is recognized by the time in `time_file`, so only with the same work directory.
+    """
+    from sense import registry
+    from sense.registry import aliases
+
+    finished = aliases.finish_interrupted(
+        config.model, lambda record: config.promote and (record.action, record.version) == ("publish", version.version)
+    )
+    if finished is not None or not time_file.is_file():
+        return finished
+    at = str(records.read_json(time_file)["at"])
+    own = next((record for record in aliases.history(version) if record.at == at), None)
+    champion = registry.find_alias(config.model, "champion")
+    if own is None or (None if champion is None else champion.version) != (own.version if own.promoted else own.before):
+        return None
+    return own
 
 
 def _judged(config: PublishConfig, new: "registry.gate.Standing") -> "registry.gate.Decision":

@@ -18,7 +18,7 @@ from sense.kubeflow.pipeline_spec import compiled
 from sense.stages import shards
 from tests.docker import container
 from tests.mlflow_store import fresh, opened
-from tests.stages.test_publish import inputs
+from tests.registered_models import publish_inputs
 
 pytestmark = pytest.mark.slow
 
@@ -125,7 +125,7 @@ def test_a_worse_model_is_registered_and_the_champion_stays(tmp_path, monkeypatc
     params = local.at_home(config.load(ROOT / "configs" / "tiny.yaml"))
     params = params.model_copy(update={"publish": config.PublishConfig(gate="dev")})
     for number, ex in enumerate((0.6, 0.4)):
-        model = inputs(tmp_path / str(number), ex=ex, weights=str(number).encode())
+        model = publish_inputs(tmp_path / str(number), ex=ex, weights=str(number).encode())
         folder = local.run(_judging(model, params), "subprocess", tmp_path / "out", {}, "")
         (task,) = folder.glob("publish*")
         assert task.name == ("publish-2" if ex == 0.4 else "publish")
@@ -136,7 +136,7 @@ def test_a_worse_model_is_registered_and_the_champion_stays(tmp_path, monkeypatc
 def test_a_failing_task_is_told_with_exit_code_2(tmp_path, monkeypatch):
     fresh(tmp_path, monkeypatch)
     params = local.at_home(config.load(ROOT / "configs" / "tiny.yaml"))
-    model = inputs(tmp_path / "model")
+    model = publish_inputs(tmp_path / "model")
     records.write_json(model.evaluation, {"sets": {}})
     with pytest.raises(UserError, match=r"Inner task failed: 'gate'; its log is above"):
         local.run(_judging(model, params), "subprocess", tmp_path / "out", {}, "")

@@ -4,11 +4,7 @@ import json
 import os
 import re
 import shutil
-import signal
 import sqlite3
-import sys
-import traceback
-import warnings
 from contextlib import closing
 from pathlib import Path
 
@@ -17,123 +13,66 @@ import yaml
 from botocore.exceptions import NoCredentialsError
 from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 
-from sense import cli, config, records, registry, tracking
-from sense.errors import InputError, UserError
+from sense import config, records, registry
+from sense.errors import InputError
 from sense.records import Verdict
-from sense.registry import card, comparison, evidence, latency, moves, package, promotion, publishing, reference, tables
+from sense.registry import aliases, card, comparison, evidence, latency, package, publishing, reference, tables
 from sense.registry.actions import CARRY_OUT
 from sense.registry.evidence import Judged
 from tests.endpoint import Endpoint
+from tests.killed import file_changes, run_until_killed
 from tests.mlflow_server import running
-from tests.mlflow_store import fresh
-from tests.stages.test_publish import aliases, inputs, published
-
-ALIASES = ("challenger", "champion", "previous")
-
-
-@pytest.fixture
-def client(tmp_path, monkeypatch):
-    monkeypatch.setenv("SENSE_WORK", str(tmp_path / "work"))
-    return fresh(tmp_path, monkeypatch)
-
-
-@pytest.fixture(autouse=True)
-def at_once(monkeypatch):
-    """Nobody else is at it here, so nobody is waited for."""
-    monkeypatch.setattr(moves, "_SETTLE_S", 0.0)
-
-
-def publish(folder: Path, name: str, promote: bool = False, **about) -> str:
-    """Publishes a model; its version."""
-    given = inputs(folder / name, weights=name.encode(), **about)
-    return published(folder / f"work-{name}", given, promote=promote)[0]["version"]
-
-
-def publish_two(folder: Path) -> None:
-    """Version 1 is champion with 10 of 20 right; of these version 2 gets 9, and 3 others: it is better by 2."""
-    publish(folder, "a", promote=True, right="y" * 10 + "n" * 10)
-    publish(folder, "b", ex=0.6, right="y" * 9 + "n" + "yyy" + "n" * 7)
-
-
-@pytest.fixture(scope="module")
-def once(tmp_path_factory):
-    """A store with the two, to be copied; the copies share its files."""
-    folder = tmp_path_factory.mktemp("once")
-    with pytest.MonkeyPatch.context() as patch:
-        fresh(folder, patch)
-        publish_two(folder)
-    return folder
-
-
-@pytest.fixture
-def two(once, client, tmp_path):
-    shutil.copy(once / "mlflow.db", tmp_path / "mlflow.db")
-    return client
-
-
-def sense(*words: str) -> int:
-    try:
-        return cli.main(["models", *words])
-    except SystemExit as stopped:  # argparse
-        return int(stopped.code or 0)
-
-
-def told(capsys, *words: str) -> dict:
-    assert sense(*words, "--json") == 0, capsys.readouterr().err
-    return json.loads(capsys.readouterr().out)
-
-
-def refused(capsys, *words: str) -> str:
-    """What is said by a command that ends with exit code 2 and prints nothing on stdout under --json."""
-    capsys.readouterr()
-    assert sense(*words) == 2
-    return capsys.readouterr().err
-
-
-def history(client, version: str) -> list[dict]:
-    tags = client.get_model_version("sense", version).tags
-    return [json.loads(tags[key]) for key in sorted(tags) if key.startswith("sense.promotion.")]
-
+from tests.registered_models import (
+    alias_versions,
+    publish_inputs,
+    publish_two,
+    publish_version,
+    recorded_decisions,
+    run_json,
+    run_models,
+    run_publish,
+    run_refused,
+)
 
 # --- looking
 
 
-def test_list_shows_every_version_with_what_decided_about_it(two, capsys):
-    found = told(capsys, "list")
+def test_list_shows_every_version_with_what_decided_about_it(two_versions, capsys):
+    found = run_json(capsys, "list")
     assert found["set"] == "dev"
     new, old = found["versions"]
     assert (new["version"], new["aliases"], old["version"], old["aliases"]) == ("2", ["challenger"], "1", ["champion"])
     assert (new["ex"], new["ex_low"], new["ex_high"], new["edition"]) == (0.6, 0.1, 0.9, "aaa")
     assert new["reason"].startswith("held back: publish.promote is false")
     assert old["reason"] == "there was no champion yet"
-    assert sense("list") == 0
+    assert run_models("list") == 0
     shown = capsys.readouterr().out
     assert all(word in shown for word in ("champion", "challenger", "60.0%", "10.0%–90.0%", new["digest"][:8]))
     assert "2: publish of 2, held back: publish.promote is false" in shown
     assert "edition" not in shown  # there is one only
-    assert [row["ex"] for row in told(capsys, "list", "--set", "heldout")["versions"]] == [0.25, 0.25]
+    assert [row["ex"] for row in run_json(capsys, "list", "--set", "heldout")["versions"]] == [0.25, 0.25]
 
 
-def test_show_tells_tags_decisions_and_the_whole_card(two, capsys):
+def test_show_tells_tags_decisions_and_the_whole_card(two_versions, capsys):
     for reference_ in ("champion", "1", "sense@champion", "sense/1", "models:/sense/1"):
-        assert told(capsys, "show", reference_)["version"] == "1"
-    found = told(capsys, "show", "2")
+        assert run_json(capsys, "show", reference_)["version"] == "1"
+    found = run_json(capsys, "show", "2")
     assert found["tags"]["sense.eval.dev.ex"] == "0.6"
     assert found["tags"]["sense.gate"] == "dev"
     assert [(move["action"], move["before"], move["promoted"]) for move in found["history"]] == [("publish", "1", False)]
     assert found["card"].startswith("# sense\n")
-    assert sense("show", "2") == 0
+    assert run_models("show", "2") == 0
     assert "## Limits" in capsys.readouterr().out
 
 
-def test_compare_joins_the_verdicts_by_id(two, capsys):
-    dev = told(capsys, "compare", "1", "2")["sets"]["dev"]
+def test_compare_joins_the_verdicts_by_id(two_versions, capsys):
+    dev = run_json(capsys, "compare", "1", "2")["sets"]["dev"]
     assert dev["comparable"]
     assert dev["test"] == {"wins": 3, "losses": 1, "p": 0.625}  # exact: 2 * (1 + 4) / 2**4
     levels = [(level["name"], level["n"], level["ex"]) for level in dev["first_levels"]]
     assert levels == [("all", 20, 0.5), ("easy", 15, 7 / 15), ("hard", 5, 0.6)]
-    assert told(capsys, "compare", "2", "1")["sets"]["dev"]["test"] == {"wins": 1, "losses": 3, "p": 0.625}
-    assert sense("compare", "champion", "challenger") == 0
+    assert run_json(capsys, "compare", "2", "1")["sets"]["dev"]["test"] == {"wins": 1, "losses": 3, "p": 0.625}
+    assert run_models("compare", "champion", "challenger") == 0
     shown = capsys.readouterr().out
     assert "3 questions only version 2 gets right, 1 only version 1; p = 0.625, no more than chance explains" in shown
     assert "+10.0" in shown
@@ -146,39 +85,39 @@ def test_where_the_two_answered_other_numbers_of_questions_both_are_shown(capsys
     assert capsys.readouterr().out.count("20 / 15") == 2
 
 
-def judged(*pairs):
+def question_verdicts(*pairs):
     return [Judged(id=key, correct=flag, verdict="match" if flag else "error", hardness="easy") for key, flag in pairs]
 
 
 def test_pairs_are_joined_by_id_and_never_by_place():
-    before = judged(("a", True), ("b", False), ("c", False))
-    after = judged(("c", True), ("a", True), ("b", False))
+    before = question_verdicts(("a", True), ("b", False), ("c", False))
+    after = question_verdicts(("c", True), ("a", True), ("b", False))
     assert comparison.paired(before, after) == ("", comparison.Test(1, 0, 1.0))
     why, test = comparison.paired(before, after[:2])
     assert test is None
     assert "(1 differ, such as 'b')" in why
 
 
-def test_other_editions_are_shown_and_not_compared(two, tmp_path, capsys):
-    publish(tmp_path, "c", ex=0.9, digest="bbb")
-    assert sense("list") == 0
+def test_other_editions_are_shown_and_not_compared(two_versions, tmp_path, capsys):
+    publish_version(tmp_path, "c", ex=0.9, digest="bbb")
+    assert run_models("list") == 0
     assert re.search(r"edition .*\n.*\n +3 .* bbb +90\.0%", capsys.readouterr().out)
-    dev = told(capsys, "compare", "1", "3")["sets"]["dev"]
+    dev = run_json(capsys, "compare", "1", "3")["sets"]["dev"]
     assert (dev["comparable"], dev["test"]) == (False, None)
     assert "aaa" in dev["problem"]
     assert "bbb" in dev["problem"]
-    assert sense("compare", "1", "3") == 0
+    assert run_models("compare", "1", "3") == 0
     assert "Not comparable: version 3" in capsys.readouterr().out
 
 
 # --- promotion
 
 
-def test_a_better_version_is_promoted_and_all_is_recorded(two, capsys):
-    found = told(capsys, "promote", "2", "--reason", "ünder test | `x`", "--by", "ann")
+def test_a_better_version_is_promoted_and_all_is_recorded(two_versions, capsys):
+    found = run_json(capsys, "promote", "2", "--reason", "ünder test | `x`", "--by", "ann")
     assert (found["promoted"], found["version"], found["before"]) == (True, "2", "1")
-    assert aliases() == {"challenger": "2", "champion": "2", "previous": "1"}
-    last = history(two, "2")[-1]
+    assert alias_versions() == {"challenger": "2", "champion": "2", "previous": "1"}
+    last = recorded_decisions(two_versions, "2")[-1]
     assert (last["action"], last["by"], last["reason"], last["before"]) == ("promote", "ann", "ünder test | `x`", "1")
     assert last["forced"] is False
     assert {key: last["evidence"][key] for key in ("set", "digest", "ex", "champion_ex")} == {
@@ -188,14 +127,13 @@ def test_a_better_version_is_promoted_and_all_is_recorded(two, capsys):
         "champion_ex": 0.5,
     }
     assert last["evidence"]["mcnemar"] == {"wins": 3, "losses": 1, "p": 0.625}
-    assert "sense.move" not in two.get_registered_model("sense").tags
-    assert "--reason" in refused(capsys, "promote", "1", "--force", "--reason", " ")
-    assert told(capsys, "promote", "2") == {"promoted": False, "version": "2"}  # once is enough
-    assert len(history(two, "2")) == 2
+    assert "--reason" in run_refused(capsys, "promote", "1", "--force", "--reason", " ")
+    assert run_json(capsys, "promote", "2") == {"promoted": False, "version": "2"}  # once is enough
+    assert len(recorded_decisions(two_versions, "2")) == 2
 
 
-def test_the_gate_shows_intervals_and_the_test_before_it_decides(two, capsys):
-    assert sense("promote", "2") == 0
+def test_the_gate_shows_intervals_and_the_test_before_it_decides(two_versions, capsys):
+    assert run_models("promote", "2") == 0
     shown = capsys.readouterr().out
     assert all(word in shown for word in ("10.0%–90.0%", "McNemar: 3 questions", "version 2 is champion, which was version 1"))
 
@@ -207,62 +145,57 @@ def test_the_gate_shows_intervals_and_the_test_before_it_decides(two, capsys):
         ({"ex": 0.9, "digest": "bbb"}, "not comparable: version 3 was evaluated on dev with the digest bbb"),
     ],
 )
-def test_a_refusal_moves_nothing_and_can_be_overruled_with_a_reason(about, reason, two, tmp_path, capsys):
-    publish(tmp_path, "c", **about)
-    before = two.get_registered_model("sense")
-    message = refused(capsys, "promote", "3")
+def test_a_refusal_moves_nothing_and_can_be_overruled_with_a_reason(about, reason, two_versions, tmp_path, capsys):
+    publish_version(tmp_path, "c", **about)
+    before = two_versions.get_registered_model("sense")
+    message = run_refused(capsys, "promote", "3")
     assert reason in message
     assert "nothing was moved" in message
-    assert "--reason" in refused(capsys, "promote", "3", "--force")
-    after = two.get_registered_model("sense")
+    assert "--reason" in run_refused(capsys, "promote", "3", "--force")
+    after = two_versions.get_registered_model("sense")
     assert (after.aliases, after.tags) == (before.aliases, before.tags)
-    assert len(history(two, "3")) == 1
-    assert told(capsys, "promote", "3", "--force", "--reason", "a hotfix")["forced"] is True
-    assert aliases() == {"challenger": "3", "champion": "3", "previous": "1"}
-    assert reason in history(two, "3")[-1]["evidence"]["against"][0]
+    assert len(recorded_decisions(two_versions, "3")) == 1
+    assert run_json(capsys, "promote", "3", "--force", "--reason", "a hotfix")["forced"] is True
+    assert alias_versions() == {"challenger": "3", "champion": "3", "previous": "1"}
+    assert reason in recorded_decisions(two_versions, "3")[-1]["evidence"]["against"][0]
 
 
-def test_the_latency_budget(two, capsys):
-    assert "sense models measure 2" in refused(capsys, "promote", "2", "--latency-budget", "2")
-    moves.tag("sense", "2", latency.Latency(900.0, 2100.5, 50, "cpu, transformers").tags(), latency.LAST_TAG)
-    assert "2.1 s (cpu, transformers) is above 2 s" in refused(capsys, "promote", "2", "--latency-budget", "2")
-    two.delete_model_version_tag("sense", "2", "sense.latency.where")
-    assert "2.1 s (nobody says where) is above 2 s" in refused(capsys, "promote", "2", "--latency-budget", "2")
-    assert aliases()["champion"] == "1"
-    assert told(capsys, "promote", "2", "--latency-budget", "2.2")["version"] == "2"
-    assert told(capsys, "list")["versions"][0]["latency_p95_ms"] == 2100.5
+def test_the_latency_budget(two_versions, capsys):
+    assert "sense models measure 2" in run_refused(capsys, "promote", "2", "--latency-budget", "2")
+    registry.versions.set_tags("sense", "2", latency.Latency(900.0, 2100.5, 50, "cpu, transformers").tags(), latency.LAST_TAG)
+    assert "2.1 s (cpu, transformers) is above 2 s" in run_refused(capsys, "promote", "2", "--latency-budget", "2")
+    two_versions.delete_model_version_tag("sense", "2", "sense.latency.where")
+    assert "2.1 s (nobody says where) is above 2 s" in run_refused(capsys, "promote", "2", "--latency-budget", "2")
+    assert alias_versions()["champion"] == "1"
+    assert run_json(capsys, "promote", "2", "--latency-budget", "2.2")["version"] == "2"
+    assert run_json(capsys, "list")["versions"][0]["latency_p95_ms"] == 2100.5
 
 
 def test_without_a_champion_anything_that_was_measured_may_become_it(client, tmp_path, capsys):
-    publish(tmp_path, "a")
-    assert aliases()["champion"] is None
+    publish_version(tmp_path, "a")
+    assert alias_versions()["champion"] is None
     client.delete_model_version_tag("sense", "1", "sense.eval.dev.ex")
-    assert "carries no EX on dev" in refused(capsys, "promote", "1")
+    assert "carries no EX on dev" in run_refused(capsys, "promote", "1")
     client.set_model_version_tag("sense", "1", "sense.eval.dev.ex", "0.5")
-    assert told(capsys, "promote", "1")["before"] is None
-    assert aliases() == {"challenger": "1", "champion": "1", "previous": None}
+    assert run_json(capsys, "promote", "1")["before"] is None
+    assert alias_versions() == {"challenger": "1", "champion": "1", "previous": None}
 
 
-def test_rolling_back_swaps_champion_and_previous(two, capsys):
-    assert "no previous version" in refused(capsys, "rollback")
-    assert sense("promote", "2") == 0
-    found = told_after(capsys, "rollback", "--reason", "timeouts", "--by", "ann")
+def test_rolling_back_swaps_champion_and_previous(two_versions, capsys):
+    assert "no previous version" in run_refused(capsys, "rollback")
+    assert run_models("promote", "2") == 0
+    found = run_json(capsys, "rollback", "--reason", "timeouts", "--by", "ann")
     assert (found["version"], found["before"]) == ("1", "2")
-    assert aliases() == {"challenger": "2", "champion": "1", "previous": "2"}
-    last = history(two, "1")[-1]
+    assert alias_versions() == {"challenger": "2", "champion": "1", "previous": "2"}
+    last = recorded_decisions(two_versions, "1")[-1]
     assert (last["action"], last["by"], last["reason"]) == ("rollback", "ann", "timeouts")
-    assert told(capsys, "rollback")["version"] == "2"  # an undo of the undo
-    assert aliases() == {"challenger": "2", "champion": "2", "previous": "1"}
-    actions = [move["action"] for move in told(capsys, "show", "2")["history"]]
+    assert run_json(capsys, "rollback")["version"] == "2"  # an undo of the undo
+    assert alias_versions() == {"challenger": "2", "champion": "2", "previous": "1"}
+    actions = [move["action"] for move in run_json(capsys, "show", "2")["history"]]
     assert actions == ["publish", "promote", "rollback", "rollback"]
-    found = told(capsys, "rollback", "--reason", " \n", "--by", " ")  # as if nothing had been said
-    assert (found["reason"], found["by"]) == ("rolled back from version 2", moves.whoever())
-    assert told(capsys, "rollback", "--reason", "日本語　60\u202f%")["reason"] == "日本語　60\u202f%"
-
-
-def told_after(capsys, *words):
-    capsys.readouterr()
-    return told(capsys, *words)
+    found = run_json(capsys, "rollback", "--reason", " \n", "--by", " ")  # as if nothing had been said
+    assert (found["reason"], found["by"]) == ("rolled back from version 2", aliases.current_user())
+    assert run_json(capsys, "rollback", "--reason", "日本語　60\u202f%")["reason"] == "日本語　60\u202f%"
 
 
 # --- versions of earlier days
@@ -281,18 +214,20 @@ def early(client, tmp_path):
 
 
 def test_an_early_version_is_listed_compared_promoted_over_and_not_measured(early, capsys):
-    row = told(capsys, "list")["versions"][1]
+    row = run_json(capsys, "list")["versions"][1]
     assert (row["ex_low"], row["ex_high"], row["reason"]) == (0.1, 0.9, "")  # from the logged model
-    dev = told(capsys, "compare", "1", "2")["sets"]["dev"]
+    dev = run_json(capsys, "compare", "1", "2")["sets"]["dev"]
     assert dev["comparable"]
     assert (dev["test"], dev["untested"]) == (
         None,
         "version 1: no per-question verdicts registered; publish again (dvc repro publish)",
     )
-    assert "--set dev or --set heldout" in refused(capsys, "measure", "1")
-    assert "no prompts of dev registered; publish again (dvc repro publish)" in refused(capsys, "measure", "1", "--set", "dev")
-    assert told_after(capsys, "promote", "2")["before"] == "1"
-    assert told(capsys, "rollback")["version"] == "1"
+    assert "--set dev or --set heldout" in run_refused(capsys, "measure", "1")
+    assert "no prompts of dev registered; publish again (dvc repro publish)" in run_refused(
+        capsys, "measure", "1", "--set", "dev"
+    )
+    assert run_json(capsys, "promote", "2")["before"] == "1"
+    assert run_json(capsys, "rollback")["version"] == "1"
 
 
 def test_publishing_an_early_version_again_makes_one_with_verdicts(early, tmp_path, capsys):
@@ -300,8 +235,8 @@ def test_publishing_an_early_version_again_makes_one_with_verdicts(early, tmp_pa
     version = early.get_model_version("sense", "1")
     early.set_model_version_tag("sense", "1", "sense.key", "a key of earlier days")
     early.set_logged_model_tags(version.source.rpartition("/")[2], {"sense.key": "a key of earlier days"})
-    assert publish(tmp_path, "a", promote=True, right="y" * 10 + "n" * 10) == "3"
-    assert told(capsys, "compare", "3", "2")["sets"]["dev"]["test"]["wins"] == 3
+    assert publish_version(tmp_path, "a", promote=True, right="y" * 10 + "n" * 10) == "3"
+    assert run_json(capsys, "compare", "3", "2")["sets"]["dev"]["test"]["wins"] == 3
 
 
 # --- errors
@@ -325,54 +260,54 @@ def test_publishing_an_early_version_again_makes_one_with_verdicts(early, tmp_pa
         (("measure", "2", "--endpoint", "nowhere"), "--endpoint"),
     ],
 )
-def test_what_the_user_can_mend_ends_with_2(words, said, two, capsys):
-    before = aliases()
-    assert said in refused(capsys, *words)
-    assert aliases() == before
+def test_what_the_user_can_mend_ends_with_2(words, said, two_versions, capsys):
+    before = alias_versions()
+    assert said in run_refused(capsys, *words)
+    assert alias_versions() == before
 
 
 def test_a_store_that_is_away_is_told_at_once(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@127.0.0.1:9")
-    message = refused(capsys, "list")
+    message = run_refused(capsys, "list")
     assert "check MLFLOW_TRACKING_URI" in message
     assert "secret" not in message
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'none.db'}")
-    assert "no such MLflow store" in refused(capsys, "values", "champion")
+    assert "no such MLflow store" in run_refused(capsys, "values", "champion")
     assert not (tmp_path / "none.db").exists()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}")  # a folder: MLflow would try for minutes
-    assert "no such MLflow store" in refused(capsys, "list")
+    assert "no such MLflow store" in run_refused(capsys, "list")
     (tmp_path / "bad.db").write_bytes(b"no database at all" * 400)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'bad.db'}")
-    assert "file is not a database" in refused(capsys, "list")
+    assert "file is not a database" in run_refused(capsys, "list")
 
 
 # --- values
 
 
-def test_values_are_one_resolved_version_and_the_one_beside_it(two, tmp_path, capsys):
-    digest = {v: two.get_model_version("sense", v).tags["sense.digest.sense"] for v in "12"}
+def test_values_are_one_resolved_version_and_the_one_beside_it(two_versions, tmp_path, capsys):
+    digest = {v: two_versions.get_model_version("sense", v).tags["sense.digest.sense"] for v in "12"}
     prompt = {"schemaStyle": "compact", "sampleValues": 0}
     first, second = ({"version": v, "digest": digest[v], "prompt": prompt} for v in "12")
 
     def values(which: str) -> dict:
         capsys.readouterr()
-        assert sense("values", which) == 0
+        assert run_models("values", which) == 0
         return yaml.safe_load(capsys.readouterr().out)["model"]
 
     assert values("sense@champion") == {"name": "sense", **first, "previous": None}
     assert values("2") == {"name": "sense", **second, "previous": first}  # the champion is served when it arrives
-    assert sense("promote", "2") == 0
+    assert run_models("promote", "2") == 0
     assert values("champion") == {"name": "sense", **second, "previous": first}
-    assert sense("rollback") == 0
+    assert run_models("rollback") == 0
     assert values("champion") == {"name": "sense", **first, "previous": second}
     file = tmp_path / "values.champion.yaml"
     capsys.readouterr()
-    assert sense("values", "champion", "-o", str(file)) == 0
+    assert run_models("values", "champion", "-o", str(file)) == 0
     assert capsys.readouterr().out == ""
     assert yaml.safe_load(file.read_text())["model"] == {"name": "sense", **first, "previous": second}
     for tag in ("sense.digest.model", "sense.digest.sense"):
-        two.delete_model_version_tag("sense", "1", tag)
-    assert "carries no digest" in refused(capsys, "values", "champion", "-o", str(tmp_path / "other.yaml"))
+        two_versions.delete_model_version_tag("sense", "1", tag)
+    assert "carries no digest" in run_refused(capsys, "values", "champion", "-o", str(tmp_path / "other.yaml"))
     assert not (tmp_path / "other.yaml").exists()
 
 
@@ -385,10 +320,10 @@ def test_percentiles_are_values_that_were_measured():
     assert latency.percentile([7.0], 0.95) == 7.0
 
 
-def test_latency_is_measured_at_an_endpoint_one_question_after_the_other(two, monkeypatch, capsys):
+def test_latency_is_measured_at_an_endpoint_one_question_after_the_other(two_versions, monkeypatch, capsys):
     monkeypatch.setenv("VLLM_API_KEY", "k")
     with Endpoint(lambda _: (200, {}, {"choices": [{"text": " SELECT 1"}]})) as endpoint:
-        found = told(capsys, "measure", "2", "--questions", "7", "--endpoint", endpoint.base_url.removesuffix("/v1"))
+        found = run_json(capsys, "measure", "2", "--questions", "7", "--endpoint", endpoint.base_url.removesuffix("/v1"))
         asked = [request.body for request in endpoint.requests]
         assert {request.path for request in endpoint.requests} == {"/v1/completions"}
         assert endpoint.requests[0].headers["authorization"] == "Bearer k"
@@ -396,7 +331,7 @@ def test_latency_is_measured_at_an_endpoint_one_question_after_the_other(two, mo
     assert len({body["prompt"] for body in asked}) == 7
     assert {(body["model"], body["temperature"], body["max_tokens"]) for body in asked} == {("sense-2", 0, 256)}
     assert "question: q" in asked[0]["prompt"]
-    tags = two.get_model_version("sense", "2").tags
+    tags = two_versions.get_model_version("sense", "2").tags
     assert (tags["sense.latency.n"], tags["sense.latency.where"]) == ("7", "endpoint, sense-2")
     assert float(tags["sense.latency.p50_ms"]) == found["p50_ms"] <= found["p95_ms"] == float(tags["sense.latency.p95_ms"])
 
@@ -411,13 +346,13 @@ def test_latency_is_measured_at_an_endpoint_one_question_after_the_other(two, mo
         ((200, {}, "<html>"), "OpenAI-compatible"),
     ],
 )
-def test_an_endpoint_that_does_not_answer_leaves_no_latency(reply, fix, two, capsys):
+def test_an_endpoint_that_does_not_answer_leaves_no_latency(reply, fix, two_versions, capsys):
     with Endpoint(lambda _: reply) as endpoint:
-        message = refused(capsys, "measure", "2", "--endpoint", endpoint.base_url)
+        message = run_refused(capsys, "measure", "2", "--endpoint", endpoint.base_url)
     assert re.search(fix, message), message
     assert "\x1b" not in message
-    assert not any(key.startswith("sense.latency") for key in two.get_model_version("sense", "2").tags)
-    assert "no answer" in refused(capsys, "measure", "2", "--endpoint", endpoint.base_url)  # it is closed by now
+    assert not any(key.startswith("sense.latency") for key in two_versions.get_model_version("sense", "2").tags)
+    assert "no answer" in run_refused(capsys, "measure", "2", "--endpoint", endpoint.base_url)  # it is closed by now
 
 
 @pytest.mark.slow
@@ -426,12 +361,12 @@ def test_latency_is_measured_in_this_process(client, tmp_path, capsys):
 
     about = config.NanoConfig(vocabulary=300, hidden=16, layers=1, heads=2, context=256)
     words = nano.tokenizer(["pet(id, name) question: how many pets? sql: select name from pet where age = 1"] * 3, 300)
-    given = inputs(tmp_path / "in")
+    given = publish_inputs(tmp_path / "in")
     load.save(
         nano.model(about, words, 7), words, load.Card(config.ModelConfig(nano=about), 7, config.PromptConfig()), given.sense
     )
-    published(tmp_path / "w", given)
-    found = told(capsys, "measure", "1", "--questions", "3", "--max-new-tokens", "4")
+    run_publish(tmp_path / "w", given)
+    found = run_json(capsys, "measure", "1", "--questions", "3", "--max-new-tokens", "4")
     assert (found["n"], found["where"]) == (3, f"{load.device().type}, transformers")
     assert 0 < found["p50_ms"] <= found["p95_ms"]
 
@@ -440,19 +375,19 @@ def test_latency_is_measured_in_this_process(client, tmp_path, capsys):
 
 
 def test_verdicts_that_are_not_those_of_the_metrics_are_refused(client, tmp_path):
-    given = inputs(tmp_path / "in", ex=0.5)
+    given = publish_inputs(tmp_path / "in", ex=0.5)
     file = given.predictions / "dev.sense.verdicts.jsonl"
     rows = records.read_rows(file, Verdict)
     for wrong in (rows[:-1], [row.model_copy(update={"correct": True}) for row in rows]):
         records.write_jsonl(file, wrong)
         with pytest.raises(InputError, match=r"dev\.sense\.verdicts\.jsonl: these verdicts are not those.*sense evaluate"):
-            published(tmp_path / "work", given)
+            run_publish(tmp_path / "work", given)
 
 
 def test_the_card_tells_recipe_data_limits_and_no_more_than_that(client, tmp_path, capsys):
     recipe = {"dpo": {"beta": 0.1, "loss": "sigmoid", "label_smoothing": 0.1}, "sft": {"note": "`|\n# forged\u202e" + "x" * 500}}
-    publish(tmp_path, "a", recipe=recipe)
-    whole = told(capsys, "show", "1")["card"]
+    publish_version(tmp_path, "a", recipe=recipe)
+    whole = run_json(capsys, "show", "1")["card"]
     assert "- `dpo.beta`: `0.1`" in whole
     assert "- `dpo.label_smoothing`: `0.1`" in whole
     assert "- `base.name`: `x`" in whole
@@ -484,8 +419,8 @@ def test_inline_code_cannot_be_left():
 # --- for those who serve
 
 
-def test_resolving_says_what_serving_must_know(two, tmp_path):
-    given = inputs(tmp_path / "a", weights=b"a")
+def test_resolving_says_what_serving_must_know(two_versions, tmp_path):
+    given = publish_inputs(tmp_path / "a", weights=b"a")
     found = registry.resolve("models:/sense@champion")
     assert found == registry.Resolved("sense", "1", records.digest(given.sense), {"schema_style": "compact", "sample_values": 0})
     assert registry.resolve("models:/sense/2").version == "2"
@@ -494,7 +429,7 @@ def test_resolving_says_what_serving_must_know(two, tmp_path):
             registry.resolve(wrong)
 
 
-def test_a_download_is_whole_kept_and_mended(two, tmp_path):
+def test_a_download_is_whole_kept_and_mended(two_versions, tmp_path):
     target = tmp_path / "cache" / "sense-1"
     assert registry.download("sense", "1", target) == target
     assert (target / "model.safetensors").read_bytes() == b"a"
@@ -514,334 +449,111 @@ def test_a_download_is_whole_kept_and_mended(two, tmp_path):
     assert (tmp_path / "mine" / "diary.txt").exists()
 
 
-# --- kill -9
+# --- what may be deployed, and what is shown
 
 
-def in_child(work, counted: str, dies_at: int | None) -> bool:
-    """Runs `work` in a child, killed at the nth change of the store (before or after it) or of a file; True if it got through."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # fork and threads: the child uses none of the parent's
-        child = os.fork()
-    if child == 0:
-        calls = 0
-
-        def count() -> None:
-            nonlocal calls
-            calls += 1
-            if calls == dies_at:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-        def called(frame, event, _):
-            code = frame.f_code
-            changes = code.co_name.startswith(("set_", "delete_"))
-            if event in ("call", "return") and changes and code.co_filename.endswith("mlflow/tracking/client.py"):
-                count()
-
-        def audited(event, arguments):
-            if event in ("open", "os.rename", "os.mkdir", "os.remove", "os.rmdir") and counted in str(arguments[0]):
-                count()
-
-        try:
-            if dies_at is not None and counted == "calls":
-                sys.setprofile(called)
-            elif dies_at is not None:
-                sys.addaudithook(audited)
-            work()
-            os._exit(0)
-        finally:  # never back into the parent's pytest
-            traceback.print_exc()
-            os._exit(1)
-    _, status = os.waitpid(child, 0)
-    if os.WIFSIGNALED(status):
-        return False
-    assert os.waitstatus_to_exitcode(status) == 0
-    return True
-
-
-def state(client) -> dict:
-    """Aliases, notes and decisions, without their times."""
-    model = client.get_registered_model("sense")
-    kept = {v: [(m["action"], m["before"], m["reason"]) for m in history(client, v)] for v in "12"}
-    return {
-        "aliases": {alias: str(version) for alias, version in model.aliases.items()},
-        "notes": dict(model.tags),
-        "history": kept,
-    }
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "words", [("promote", "2", "--reason", "why"), ("rollback", "--reason", "why")], ids=["promote", "rollback"]
-)
-def test_killed_at_any_call_and_run_again_it_ends_as_undisturbed(words, two, tmp_path, monkeypatch):
-    """Before and after each change of the store; nobody ever sees a champion that is neither the old nor the new one."""
-    if words[0] == "rollback":
-        assert sense("promote", "2") == 0
-    old, new = ("1", "2") if words[0] == "promote" else ("2", "1")
-
-    def attempt(name: str, dies_at: int | None) -> tuple[bool, dict]:
-        file = tmp_path / f"{name}.db"
-        shutil.copy(tmp_path / "mlflow.db", file)
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{file}")
-        client = tracking.store.registry()
-        whole = in_child(lambda: sense(*words), "calls", dies_at)
-        left = client.get_registered_model("sense")
-        champion = str(left.aliases["champion"])
-        assert champion in (old, new)
-        done = champion == new and not left.tags  # killed when nothing was left to do: a second rollback would be another one
-        if not (whole or done):
-            in_child(lambda: sense(*words), "calls", None)
-        return whole, state(client)
-
-    _, undisturbed = attempt("undisturbed", None)
-    assert undisturbed["aliases"] == {"challenger": "2", "champion": new, "previous": old}
-    assert undisturbed["notes"] == {}
-    dies_at, whole = 1, False
-    while not whole:
-        whole, after = attempt(f"killed-{dies_at}", dies_at)
-        assert after == undisturbed, dies_at
-        dies_at += 1
-    assert dies_at == 12  # five changes, before and after each, and one that came through
-
-
-LONG_AGO = "2020-01-01 00:00:00.000000"  # nobody takes its note for that of a running command
-
-
-def halfway(client, move: moves.Move, champion_moved: bool) -> None:
-    """The store as a kill leaves it between the alias moves."""
-    note = {"move": {**vars(move), "evidence": {}}, "previous": None}
-    client.set_registered_model_tag("sense", "sense.move", json.dumps(note))
-    client.set_registered_model_alias("sense", "previous", move.before)
-    if champion_moved:
-        client.set_registered_model_alias("sense", "champion", move.version)
-
-
-def test_what_a_kill_left_is_undone_before_something_else_is_done(two, tmp_path, capsys):
-    publish(tmp_path, "c", ex=0.7)
-    halfway(two, moves.Move("promote", "2", "1", "why", "ann", LONG_AGO), champion_moved=False)
-    assert sense("list") == 0
-    assert "under way or was interrupted" in capsys.readouterr().err
-    assert "no previous version" in refused(capsys, "rollback")
-    assert aliases() == {"challenger": "3", "champion": "1", "previous": None}
-    halfway(two, moves.Move("promote", "2", "1", "why", "ann", LONG_AGO), champion_moved=False)
-    assert sense("promote", "3") == 0
-    assert aliases() == {"challenger": "3", "champion": "3", "previous": "1"}
-    assert [move["action"] for move in history(two, "2")] == ["publish"]
-
-
-def test_what_counts_already_is_finished_before_something_else_is_done(two, capsys):
-    halfway(two, moves.Move("promote", "2", "1", "why", "ann", LONG_AGO), champion_moved=True)
-    assert told(capsys, "rollback")["version"] == "1"
-    assert aliases() == {"challenger": "2", "champion": "1", "previous": "2"}
-    assert [(move["action"], move["by"]) for move in history(two, "2")][:1] == [("promote", "ann")]
-
-
-def test_a_note_that_others_have_overtaken_is_dropped(two, tmp_path, capsys):
-    halfway(two, moves.Move("promote", "2", "1", "why", "ann", LONG_AGO), champion_moved=False)
-    publish(tmp_path, "c", ex=0.7, promote=True)  # the pipeline goes on meanwhile
-    assert aliases() == {"challenger": "3", "champion": "3", "previous": "1"}
-    assert told(capsys, "rollback")["version"] == "1"
-    assert two.get_registered_model("sense").tags == {}
-
-
-@pytest.mark.parametrize("champion_moved", [False, True])
-@pytest.mark.parametrize("words", [("promote", "2", "--by", "bob"), ("promote", "1", "--by", "ann"), ("rollback", "--by", "ann")])
-def test_what_may_still_be_under_way_is_left_to_itself(words, champion_moved, two, capsys):
-    move = moves.Move("promote", "2", "1", "why", "ann", moves.now())
-    halfway(two, move, champion_moved)
-    before = (aliases(*ALIASES), dict(two.get_registered_model("sense").tags))
-    message = refused(capsys, *words)
-    assert f"a promote to version 2 by ann is under way, since {move.at[:19]} UTC" in message
-    assert "run again in a minute" in message
-    assert (aliases(*ALIASES), dict(two.get_registered_model("sense").tags)) == before
-
-
-def test_the_same_command_of_the_same_person_goes_on_at_once(two, capsys):
-    halfway(two, moves.Move("promote", "2", "1", "why", "ann", moves.now()), champion_moved=True)
-    assert told(capsys, "promote", "2", "--by", "ann")["reason"] == "why"
-    assert aliases(*ALIASES) == {"challenger": "2", "champion": "2", "previous": "1"}
-    assert two.get_registered_model("sense").tags == {}
-
-
-def between_the_aliases(act):
-    """Runs `act` right after the next `previous` is set; a profile hook, for the code under test stays as it is."""
-    done = []
-
-    def called(frame, event, _):
-        is_setting = frame.f_code.co_name == "set_registered_model_alias" and frame.f_code.co_filename.endswith("client.py")
-        if event == "return" and is_setting and frame.f_locals.get("alias") == "previous" and not done:
-            done.append(True)
-            act()
-
-    return called
-
-
-@pytest.mark.parametrize("took", ["another's note", "no note"])
-def test_a_move_that_lost_its_note_leaves_the_champion(took, two):
-    move = moves.Move("promote", "2", "1", "why", "ann", moves.now())
-    other = json.dumps({"move": {**vars(move), "by": "bob", "evidence": {}}, "previous": None})
-
-    def act():
-        if took == "no note":
-            two.delete_registered_model_tag("sense", "sense.move")
-        else:
-            two.set_registered_model_tag("sense", "sense.move", other)
-
-    sys.setprofile(between_the_aliases(act))
-    try:
-        with pytest.raises(UserError, match="another command moved the champion, or is about to"):
-            moves.carry_out("sense", move)
-    finally:
-        sys.setprofile(None)
-    assert aliases()["champion"] == "1"
-    assert two.get_registered_model("sense").tags == ({} if took == "no note" else {"sense.move": other})
-
-
-def test_a_champion_that_changes_while_the_gate_weighs_stays(two, tmp_path, monkeypatch, capsys):
-    publish(tmp_path, "c", ex=0.55)
-    weigh = promotion.weigh
-
-    def slowly(*given):
-        monkeypatch.setattr(promotion, "weigh", weigh)
-        found = weigh(*given)
-        assert sense("promote", "2", "--by", "bob") == 0
-        return found
-
-    monkeypatch.setattr(promotion, "weigh", slowly)
-    assert "another command moved the champion" in refused(capsys, "promote", "3", "--by", "ann")
-    assert aliases(*ALIASES) == {"challenger": "3", "champion": "2", "previous": "1"}
-    assert two.get_registered_model("sense").tags == {}
-    assert "EX 55.0% on dev against 60.0%" in refused(capsys, "promote", "3", "--by", "ann")
-
-
-@pytest.mark.parametrize("meanwhile", ["note", "champion"])
-def test_of_two_that_begin_at_once_the_last_to_write_its_note_goes_on(meanwhile, two, monkeypatch):
-    other = json.dumps({"move": vars(moves.Move("promote", "2", "1", "why", "bob", moves.now())), "previous": None})
-
-    def pause(_):
-        if meanwhile == "note":
-            two.set_registered_model_tag("sense", "sense.move", other)
-        else:
-            two.set_registered_model_alias("sense", "champion", "2")
-
-    monkeypatch.setattr(moves.time, "sleep", pause)
-    with pytest.raises(UserError, match="another command moved the champion, or is about to"):
-        moves.carry_out("sense", moves.Move("promote", "2", "1", "why", "ann", moves.now()))
-    assert aliases(*ALIASES)["previous"] is None
-    assert two.get_registered_model("sense").tags == ({"sense.move": other} if meanwhile == "note" else {})
-
-
-def test_a_previous_that_another_run_of_the_same_command_has_put_back_is_set_again(two, capsys):
-    halfway(two, moves.Move("promote", "2", "1", "why", "ann", LONG_AGO), champion_moved=True)
-    two.delete_registered_model_alias("sense", "previous")
-    assert sense("promote", "2", "--by", "ann") == 0
-    assert aliases(*ALIASES) == {"challenger": "2", "champion": "2", "previous": "1"}
-
-
-def test_a_version_that_could_not_be_deployed_is_not_promoted(two, tmp_path, monkeypatch, capsys):
-    publish(tmp_path, "c", ex=0.7)
+def test_a_version_that_could_not_be_deployed_is_not_promoted(two_versions, tmp_path, monkeypatch, capsys):
+    publish_version(tmp_path, "c", ex=0.7)
     files = Path(registry.files.repository("sense", "3").artifact_dir)
     shutil.move(files / "model", tmp_path / "away")
-    assert "no model of SENSE" in refused(capsys, "promote", "3", "--force", "--reason", "now")
-    assert aliases(*ALIASES) == {"challenger": "3", "champion": "1", "previous": None}
+    assert "no model of SENSE" in run_refused(capsys, "promote", "3", "--force", "--reason", "now")
+    assert alias_versions() == {"challenger": "3", "champion": "1", "previous": None}
     shutil.move(tmp_path / "away", files / "model")
-    assert sense("promote", "3") == 0
-    two.delete_model_version_tag("sense", "1", "sense.digest.model")
-    two.delete_model_version_tag("sense", "1", "sense.digest.sense")
-    assert "carries no digest" in refused(capsys, "rollback")
-    assert sense("values", "champion") == 0
+    assert run_models("promote", "3") == 0
+    two_versions.delete_model_version_tag("sense", "1", "sense.digest.model")
+    two_versions.delete_model_version_tag("sense", "1", "sense.digest.sense")
+    assert "carries no digest" in run_refused(capsys, "rollback")
+    assert run_models("values", "champion") == 0
     printed = capsys.readouterr()
     assert yaml.safe_load(printed.out)["model"]["previous"] is None
     assert "previous is left empty" in printed.err
 
 
-def test_a_champion_that_was_deleted_is_rolled_back_from(two, capsys):
-    assert sense("promote", "2") == 0
-    two.delete_registered_model_alias("sense", "champion")
-    assert sense("rollback") == 0
+def test_a_champion_that_was_deleted_is_rolled_back_from(two_versions, capsys):
+    assert run_models("promote", "2") == 0
+    two_versions.delete_registered_model_alias("sense", "champion")
+    assert run_models("rollback") == 0
     assert "version 1 is champion (there was no champion)" in capsys.readouterr().out
-    assert aliases(*ALIASES) == {"challenger": "2", "champion": "1", "previous": "1"}
+    assert alias_versions() == {"challenger": "2", "champion": "1", "previous": "1"}
 
 
-def test_a_list_tells_the_last_decision_that_concerned_each_version(two, capsys):
-    assert sense("promote", "2", "--reason", "better") == 0
-    assert sense("rollback", "--reason", "worse on joins") == 0
+def test_a_list_tells_the_last_decision_that_concerned_each_version(two_versions, capsys):
+    assert run_models("promote", "2", "--reason", "better") == 0
+    assert run_models("rollback", "--reason", "worse on joins") == 0
     capsys.readouterr()
-    assert {row["version"]: row["reason"] for row in told(capsys, "list")["versions"]} == dict.fromkeys("12", "worse on joins")
-    assert sense("list") == 0
+    assert {row["version"]: row["reason"] for row in run_json(capsys, "list")["versions"]} == dict.fromkeys(
+        "12", "worse on joins"
+    )
+    assert run_models("list") == 0
     assert "2: rollback to 1: worse on joins" in capsys.readouterr().out
 
 
-def test_decisions_are_shown_whole_on_a_narrow_terminal(two, monkeypatch, capsys):
+def test_decisions_are_shown_whole_on_a_narrow_terminal(two_versions, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "80")
     reason = "better on questions over several tables, and no slower than the version that was served before it"
-    assert sense("promote", "2", "--reason", reason, "--by", "margarethe.musterfrau@example.com") == 0
+    assert run_models("promote", "2", "--reason", reason, "--by", "margarethe.musterfrau@example.com") == 0
     capsys.readouterr()
-    assert sense("show", "2") == 0
+    assert run_models("show", "2") == 0
     line = f"promote of 2 (champion before: 1), by margarethe.musterfrau@example.com: {reason}"
     assert line in capsys.readouterr().out
 
 
-def test_no_number_is_cut_on_a_narrow_terminal(two, monkeypatch, capsys):
+def test_no_number_is_cut_on_a_narrow_terminal(two_versions, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "40")
-    two.set_registered_model_alias("sense", "production-eu-west-1-canary", "2")
-    assert sense("list") == 0
+    two_versions.set_registered_model_alias("sense", "production-eu-west-1-canary", "2")
+    assert run_models("list") == 0
     assert re.search(r"challenger +60\.0% +10\.0%–90\.0% +\w{8} +[\d-]{10}", capsys.readouterr().out)
-    assert sense("compare", "1", "2") == 0
+    assert run_models("compare", "1", "2") == 0
     assert re.search(r"all +20 +50\.0% +10\.0%–90\.0% +60\.0% +10\.0%–90\.0% +\+10\.0", capsys.readouterr().out)
-    two.set_model_version_tag("sense", "2", "k" * 60 + "END", "v")
-    assert sense("show", "2") == 0
+    two_versions.set_model_version_tag("sense", "2", "k" * 60 + "END", "v")
+    assert run_models("show", "2") == 0
     assert "END" in capsys.readouterr().out
 
 
-def test_tags_by_other_hands_keep_nobody_from_looking(two, capsys):
+def test_tags_by_other_hands_keep_nobody_from_looking(two_versions, capsys):
     for key, value in (
         ("sense.eval.dev.ex", "nan"),
         ("sense.latency.p95_ms", "1.2 s"),
         ("sense.promotion.note", "tell bob"),
         ("sense.promotion.more", "[1]"),
-        ("sense.promotion.odd", json.dumps(vars(moves.Move("promote", "2", "1", None, "bob", 5)))),
+        ("sense.promotion.odd", json.dumps(vars(aliases.PromotionRecord("promote", "2", "1", None, "bob", 5)))),
     ):
-        two.set_model_version_tag("sense", "2", key, value)
-    assert told(capsys, "list")["versions"][0]["ex"] is None
-    assert [move["action"] for move in told(capsys, "show", "2")["history"]] == ["publish"]
-    assert "version 2 carries no EX on dev" in refused(capsys, "promote", "2")
-    assert "no latency is recorded of version 2" in refused(capsys, "promote", "2", "--latency-budget", "1")
-    for note in ("soon", json.dumps({"move": vars(moves.Move("promote", "2", "1", "why", "ann", LONG_AGO))})):
-        two.set_registered_model_tag("sense", "sense.move", note)
-        for words in (("list",), ("promote", "2"), ("rollback",)):
-            assert "its tag sense.move is no note of SENSE" in refused(capsys, *words)
+        two_versions.set_model_version_tag("sense", "2", key, value)
+    assert run_json(capsys, "list")["versions"][0]["ex"] is None
+    assert [move["action"] for move in run_json(capsys, "show", "2")["history"]] == ["publish"]
+    assert "version 2 carries no EX on dev" in run_refused(capsys, "promote", "2")
+    assert "no latency is recorded of version 2" in run_refused(capsys, "promote", "2", "--latency-budget", "1")
 
 
-def test_what_plain_mlflow_registered_stands_in_nobodys_way(two, capsys):
+def test_what_plain_mlflow_registered_stands_in_nobodys_way(two_versions, capsys):
     for source in ("s3://a-bucket/model", "runs:/gone/model"):
-        two.create_model_version("sense", source)
-    assert not told(capsys, "compare", "1", "3")["sets"]["dev"]["comparable"]  # its files are not looked at
+        two_versions.create_model_version("sense", source)
+    assert not run_json(capsys, "compare", "1", "3")["sets"]["dev"]["comparable"]  # its files are not looked at
     for words in (("show", "4"), ("values", "4"), ("promote", "4", "--force", "--reason", "why")):
-        assert "sense version 4: the run that held its files is gone from MLflow" in refused(capsys, *words)
-    two.set_registered_model_alias("sense", "champion", "3")
-    assert "the champion, version 3, carries no EX on dev" in refused(capsys, "promote", "2")
-    assert told(capsys, "promote", "2", "--force", "--reason", "why")["before"] == "3"
+        assert "sense version 4: the run that held its files is gone from MLflow" in run_refused(capsys, *words)
+    two_versions.set_registered_model_alias("sense", "champion", "3")
+    assert "the champion, version 3, carries no EX on dev" in run_refused(capsys, "promote", "2")
+    assert run_json(capsys, "promote", "2", "--force", "--reason", "why")["before"] == "3"
 
 
-def test_what_others_wrote_into_a_tag_cannot_steer_the_terminal(two, capsys):
-    two.set_model_version_tag("sense", "2", "sense.eval.dev.digest", "\x1b[31mred")
-    assert "with the digest \ufffd[31mred" in refused(capsys, "promote", "2")
+def test_what_others_wrote_into_a_tag_cannot_steer_the_terminal(two_versions, capsys):
+    two_versions.set_model_version_tag("sense", "2", "sense.eval.dev.digest", "\x1b[31mred")
+    assert "with the digest \ufffd[31mred" in run_refused(capsys, "promote", "2")
 
 
-def test_an_artifact_store_that_fails_is_told_with_what_to_check(two, monkeypatch, capsys):
+def test_an_artifact_store_that_fails_is_told_with_what_to_check(two_versions, monkeypatch, capsys):
     def fail(*_):
         raise NoCredentialsError
 
     monkeypatch.setattr(LocalArtifactRepository, "list_artifacts", fail)
-    message = refused(capsys, "show", "2")
+    message = run_refused(capsys, "show", "2")
     assert "NoCredentialsError: Unable to locate credentials; check that their store runs and the credentials" in message
 
 
 @pytest.mark.parametrize("password", ["pa#ss", "pa/ss", "pa?ss", "p@ss", "pa[ss"])
 def test_no_password_is_shown_whatever_is_in_it(password, monkeypatch, capsys):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:{password}@127.0.0.1:9")
-    message = refused(capsys, "list")
+    message = run_refused(capsys, "list")
     assert "me:" not in message
     assert "ss@" not in message
 
@@ -856,16 +568,16 @@ def test_no_password_is_shown_whatever_is_in_it(password, monkeypatch, capsys):
         (("show", "99999999999"), "no version or alias"),
     ],
 )
-def test_what_no_store_takes_is_refused_before_it_is_asked(words, said, two, capsys):
-    assert said in refused(capsys, *words)
-    assert aliases(*ALIASES) == {"challenger": "2", "champion": "1", "previous": None}
+def test_what_no_store_takes_is_refused_before_it_is_asked(words, said, two_versions, capsys):
+    assert said in run_refused(capsys, *words)
+    assert alias_versions() == {"challenger": "2", "champion": "1", "previous": None}
 
 
-def test_a_killed_download_leaves_nothing_that_looks_whole(two, tmp_path):
+def test_a_killed_download_leaves_nothing_that_looks_whole(two_versions, tmp_path):
     target = tmp_path / "cache" / "sense-1"
     dies_at, whole = 1, False
     while not whole:
-        whole = in_child(lambda: registry.download("sense", "1", target), str(target.parent), dies_at)
+        whole = run_until_killed(lambda: registry.download("sense", "1", target), dies_at, file_changes(target.parent))
         if target.exists():
             assert (target / "model.safetensors").read_bytes() == b"a"
             assert (target / "registered.json").is_file()
@@ -883,46 +595,46 @@ def test_all_of_it_against_a_real_server(tmp_path, monkeypatch, capsys):
     (tmp_path / "server").mkdir()
     with running(tmp_path / "server") as address:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
-        assert "sense: no such registered model" in refused(capsys, "list")
-        publish(tmp_path, "a", promote=True, right="y" * 10 + "n" * 10)
-        publish(tmp_path, "b", ex=0.6, right="y" * 9 + "n" + "yyy" + "n" * 7)
-        publish(tmp_path, "c", ex=0.3)
-        assert [row["aliases"] for row in told(capsys, "list")["versions"]] == [["challenger"], [], ["champion"]]
-        assert told(capsys, "compare", "champion", "2")["sets"]["dev"]["test"] == {"wins": 3, "losses": 1, "p": 0.625}
-        assert "EX 30.0% on dev against 50.0%" in refused(capsys, "promote", "3")
-        assert told(capsys, "promote", "2", "--reason", "better")["before"] == "1"
-        assert told(capsys, "rollback")["version"] == "1"
-        assert aliases(*ALIASES) == {"challenger": "3", "champion": "1", "previous": "2"}
+        assert "sense: no such registered model" in run_refused(capsys, "list")
+        publish_version(tmp_path, "a", promote=True, right="y" * 10 + "n" * 10)
+        publish_version(tmp_path, "b", ex=0.6, right="y" * 9 + "n" + "yyy" + "n" * 7)
+        publish_version(tmp_path, "c", ex=0.3)
+        assert [row["aliases"] for row in run_json(capsys, "list")["versions"]] == [["challenger"], [], ["champion"]]
+        assert run_json(capsys, "compare", "champion", "2")["sets"]["dev"]["test"] == {"wins": 3, "losses": 1, "p": 0.625}
+        assert "EX 30.0% on dev against 50.0%" in run_refused(capsys, "promote", "3")
+        assert run_json(capsys, "promote", "2", "--reason", "better")["before"] == "1"
+        assert run_json(capsys, "rollback")["version"] == "1"
+        assert alias_versions() == {"challenger": "3", "champion": "1", "previous": "2"}
         with Endpoint(lambda _: (200, {}, {"choices": [{"text": ""}]})) as endpoint:
-            told(capsys, "measure", "2", "--questions", "2", "--endpoint", endpoint.base_url)
-        assert told(capsys, "promote", "2", "--latency-budget", "60")["evidence"]["latency_budget_s"] == 60
-        assert sense("values", "champion") == 0
+            run_json(capsys, "measure", "2", "--questions", "2", "--endpoint", endpoint.base_url)
+        assert run_json(capsys, "promote", "2", "--latency-budget", "60")["evidence"]["latency_budget_s"] == 60
+        assert run_models("values", "champion") == 0
         model = yaml.safe_load(capsys.readouterr().out)["model"]
         assert (model["version"], model["previous"]["version"]) == ("2", "1")
         assert registry.resolve("models:/sense@champion").digest == model["digest"]
         folder = registry.download("sense", "2", tmp_path / "cache" / "sense-2")
         assert (folder / "model.safetensors").read_bytes() == b"b"
-        assert told(capsys, "show", "2")["card"].startswith("# sense")
+        assert run_json(capsys, "show", "2")["card"].startswith("# sense")
         assert evidence.verdicts("sense", "2", "nosuchset") is None
-    gone = refused(capsys, "list")
+    gone = run_refused(capsys, "list")
     assert "check MLFLOW_TRACKING_URI" in gone
     assert "cannot be reached" in gone
     assert "HTTPConnection" not in gone
 
 
 @pytest.mark.parametrize(("action", "tries"), [("list", "1"), ("promote", "1"), ("measure", None)])
-def test_a_store_that_goes_away_meanwhile_is_not_waited_for_but_by_a_measurement(action, tries, two, monkeypatch):
+def test_a_store_that_goes_away_meanwhile_is_not_waited_for_but_by_a_measurement(action, tries, two_versions, monkeypatch):
     monkeypatch.delenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", raising=False)
     seen = []
     monkeypatch.setitem(CARRY_OUT, action, lambda _: seen.append(os.environ.get("MLFLOW_HTTP_REQUEST_MAX_RETRIES")))
-    assert sense(action, *(["2"] if action != "list" else [])) == 0
+    assert run_models(action, *(["2"] if action != "list" else [])) == 0
     assert seen == [tries]
 
 
-def test_what_the_database_refuses_is_told_in_a_line(two, tmp_path, caplog, capsys):
+def test_what_the_database_refuses_is_told_in_a_line(two_versions, tmp_path, caplog, capsys):
     with closing(sqlite3.connect(tmp_path / "mlflow.db")) as connection:
         connection.execute("DROP TABLE registered_model_tags")
-    assert "no such table: registered_model_tags" in refused(capsys, "rollback")
+    assert "no such table: registered_model_tags" in run_refused(capsys, "rollback")
     assert not any(record.exc_info for record in caplog.records)  # MLflow would show a traceback
 
 

@@ -12,6 +12,7 @@ import pytest
 from sense import records, registry
 from sense.config import GenerationConfig, LocalConfig, ModelConfig, NanoConfig, PromptConfig
 from sense.errors import UserError
+from sense.registry import aliases
 from sense.serving.backend import BackendError, Version
 from sense.serving.local import LocalBackend
 from sense.training import load, nano
@@ -180,7 +181,7 @@ def test_a_store_that_is_not_there_is_said_at_once(tmp_path, monkeypatch):
 
 def test_promotion_and_rollback_under_a_running_gateway(mlflow_store, folders, tmp_path):
     one, two = (publish(folder, tmp_path) for folder in folders)
-    registry.set_alias("sense", "champion", one)
+    aliases.set_alias("sense", "champion", one)
 
     async def texts(model):
         return [(await model.complete(prompt, n=1, temperature=0.0))[0] for prompt in PROMPTS]
@@ -190,12 +191,12 @@ def test_promotion_and_rollback_under_a_running_gateway(mlflow_store, folders, t
             old = await served(made)
             assert old.version == Version("sense", one, records.digest(folders[0]))
             assert await texts(old) == greedy(folders[0])
-            registry.set_alias("sense", "champion", two)
+            aliases.set_alias("sense", "champion", two)
             new = await served(made, two)
             assert new.version == Version("sense", two, records.digest(folders[1]))
             assert await texts(new) == greedy(folders[1])
             assert await texts(old) == greedy(folders[0])  # a request that has taken it uses it to its end
-            registry.set_alias("sense", "champion", one)
+            aliases.set_alias("sense", "champion", one)
             assert await texts(await served(made, one)) == greedy(folders[0])
 
     run(work)
@@ -223,7 +224,7 @@ def test_a_version_that_cannot_be_loaded_leaves_the_old_one_and_is_logged_once(m
     load.save(nano.model(SHAPE, load.tokenizer(folders[0]), 5), load.tokenizer(folders[0]), load.card(folders[0]), broken)
     (broken / "model.safetensors").write_bytes(b"no weights")
     bad = publish(broken, tmp_path)
-    registry.set_alias("sense", "champion", good)
+    aliases.set_alias("sense", "champion", good)
 
     def failures():
         return [one for one in caplog.records if getattr(one, "event", "") == "model_not_loaded"]
@@ -231,14 +232,14 @@ def test_a_version_that_cannot_be_loaded_leaves_the_old_one_and_is_logged_once(m
     async def work():
         async with backend("models:/sense@champion") as made:
             await served(made, good)
-            registry.set_alias("sense", "champion", bad)
+            aliases.set_alias("sense", "champion", bad)
             deadline = time.monotonic() + 60
             while not failures() and time.monotonic() < deadline:
                 await asyncio.sleep(0.01)
             assert (await made.current()).version.version == good
             assert len(await (await made.current()).complete(PROMPTS[0], n=1, temperature=0.0)) == 1
             better = publish(folders[1], tmp_path)
-            registry.set_alias("sense", "champion", better)
+            aliases.set_alias("sense", "champion", better)
             await served(made, better)
 
     with caplog.at_level(logging.INFO, "sense.serving"):
@@ -248,7 +249,7 @@ def test_a_version_that_cannot_be_loaded_leaves_the_old_one_and_is_logged_once(m
 
 def test_serving_goes_on_while_the_registry_is_away(mlflow_store, folders, tmp_path, caplog):
     one, two = (publish(folder, tmp_path) for folder in folders)
-    registry.set_alias("sense", "champion", one)
+    aliases.set_alias("sense", "champion", one)
     store, away = tmp_path / "mlflow.db", tmp_path / "away.db"
 
     async def work():
@@ -260,7 +261,7 @@ def test_serving_goes_on_while_the_registry_is_away(mlflow_store, folders, tmp_p
                 await asyncio.sleep(0.01)
             assert (await made.current()).version.version == one
             away.rename(store)
-            registry.set_alias("sense", "champion", two)
+            aliases.set_alias("sense", "champion", two)
             await served(made, two)
 
     with caplog.at_level(logging.INFO, "sense.serving"):

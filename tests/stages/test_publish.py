@@ -1,27 +1,16 @@
 """What publishing leaves in the registry, whatever was there and wherever it was killed."""
 
 import json
-import os
-import signal
-import sqlite3
-import sys
-import traceback
-import warnings
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from sense import records, registry
-from sense.config import PublishConfig
+from sense import records
 from sense.errors import ConfigError, InputError
-from sense.records import Example, Verdict
 from sense.stages import publish
+from tests.killed import run_until_killed, store_calls
 from tests.mlflow_store import fresh
-
-SEED = Example(
-    id="s1", db_id="pets", question="How many pets?", sql="SELECT count(*) FROM pet", source="grammar", hardness="easy"
-)
+from tests.registered_models import alias_versions, publish_inputs, run_publish
 
 
 @pytest.fixture
@@ -29,76 +18,12 @@ def client(tmp_path, monkeypatch):
     return fresh(tmp_path, monkeypatch)
 
 
-def inputs(
-    folder: Path, ex: float = 0.5, digest: str = "aaa", weights: bytes = b"w1", right: str | None = None, **about
-) -> publish.Inputs:
-    """A model folder without weights worth the name, and what was measured of it: on dev `ex`, of 20 questions.
-
-    `right` says of each of these, y or n, whether it was right; `about` goes into sense.json.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    model = folder / "model"
-    records.write_json(model / "config.json", {"architectures": ["LlamaForCausalLM"], "hidden_size": 64, "tie": True, "rope": {}})
-    records.write_json(model / "tokenizer_config.json", {})
-    told = {"base": {"name": "x"}, "prompt": {"schema_style": "compact", "sample_values": 0}}
-    records.write_json(model / "sense.json", told | about)
-    (model / "model.safetensors").write_bytes(weights)
-    right = right or "y" * round(20 * ex) + "n" * (20 - round(20 * ex))
-    row = {"n": 20, "ex": ex, "ex_low": 0.1, "ex_high": 0.9, "executable": 1.0, "mcnemar_p": None, "wins": None, "losses": None}
-    held = {"n": 20, "digest": "hhh", "models": {"sense": row | {"ex": 0.25}}}
-    dev = {
-        "n": 20,
-        "digest": digest,
-        "models": {"base": row | {"ex": 0.0}, "sense": row | {"mcnemar_p": 0.5, "wins": 3, "losses": 1}},
-    }
-    records.write_json(folder / "evaluate.json", {"sets": {"dev": dev, "heldout": held}})
-    for name, correct in (("dev", right), ("heldout", "yyyyy" + "n" * 15)):
-        judged(folder / "predictions", name, correct)
-    for name in ("dev", "heldout", "strong"):
-        dataset(folder / name)
-    for name in ("samples", "pairs"):
-        (folder / f"{name}.jsonl").write_text("{}\n")
-    folders = (folder / name for name in ("predictions", "dev", "heldout", "strong", "samples.jsonl", "pairs.jsonl"))
-    return publish.Inputs(model, folder / "evaluate.json", *folders)
-
-
-def judged(folder: Path, name: str, correct: str) -> None:
-    """evaluate's examples and verdicts of a set, a question a letter of `correct`; every fourth is hard."""
-    asked = [(f"q{n:02}", flag == "y", "hard" if n % 4 == 0 else "easy") for n, flag in enumerate(correct)]
-    examples = [SEED.model_copy(update={"id": key, "question": f"{key}?", "hardness": level}) for key, _, level in asked]
-    verdicts = [Verdict(id=key, correct=flag, verdict="match" if flag else "mismatch") for key, flag, _ in asked]
-    records.write_jsonl(folder / f"{name}.examples.jsonl", examples)
-    records.write_jsonl(folder / f"{name}.sense.verdicts.jsonl", verdicts)
-
-
-def dataset(folder: Path) -> None:
-    """A dataset folder of one question."""
-    database = records.database_path(folder, "pets")
-    database.parent.mkdir(parents=True, exist_ok=True)
-    with closing(sqlite3.connect(database)) as connection:
-        connection.execute("CREATE TABLE IF NOT EXISTS pet (id INTEGER PRIMARY KEY, name TEXT)")
-    records.write_jsonl(folder / "examples.jsonl", [SEED])
-
-
-def published(folder: Path, given: publish.Inputs, gate: str = "dev", promote: bool = True) -> tuple[dict, dict]:
-    """(metrics, record) of one run of the stage in the work directory `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    outputs = publish.Outputs(record=folder / "record", metrics=folder / "metrics")
-    metrics = publish.run(PublishConfig(gate=gate, promote=promote), given, outputs)
-    return metrics, records.read_json(outputs.record)
-
-
-def aliases(*names: str) -> dict[str, str | None]:
-    found = {name: registry.find_alias("sense", name) for name in names or ("challenger", "champion", "previous")}
-    return {name: version and version.version for name, version in found.items()}
-
-
 def test_the_first_model_is_the_champion(client, tmp_path):
-    given = inputs(tmp_path / "in")
-    metrics, record = published(tmp_path / "work", given)
+    given = publish_inputs(tmp_path / "in")
+    metrics, record = run_publish(tmp_path / "work", given)
     assert (metrics["version"], metrics["alias"], metrics["promoted"], metrics["ex"]) == ("1", "champion", True, 0.5)
     assert metrics["champion_ex"] is None
-    assert aliases() == {"challenger": "1", "champion": "1", "previous": None}
+    assert alias_versions() == {"challenger": "1", "champion": "1", "previous": None}
     assert record["uri"] == "models:/sense/1"
     assert record["digests"]["strong"] == records.digest(given.strong)
     assert record["tags"]["sense.eval.dev.digest"] == "aaa"
@@ -107,7 +32,7 @@ def test_the_first_model_is_the_champion(client, tmp_path):
 
 
 def test_the_card_and_the_prompt_go_along(client, tmp_path):
-    published(tmp_path / "work", inputs(tmp_path / "in"))
+    run_publish(tmp_path / "work", publish_inputs(tmp_path / "in"))
     version = client.get_model_version("sense", "1")
     assert "| dev | SENSE | 20 | 50.0% | 10.0% to 90.0% | 100.0% | 0.50 |" in version.description
     assert "models:/sense/VERSION" in version.description
@@ -117,7 +42,7 @@ def test_the_card_and_the_prompt_go_along(client, tmp_path):
 
 
 def test_scores_of_every_set_and_model_lie_on_the_run(client, tmp_path):
-    metrics, _ = published(tmp_path / "work", inputs(tmp_path / "in"))
+    metrics, _ = run_publish(tmp_path / "work", publish_inputs(tmp_path / "in"))
     run = client.get_run(metrics["run_id"])
     assert run.data.metrics["dev.base.ex"] == 0.0
     assert run.data.metrics["dev.sense.ex"] == 0.5
@@ -127,48 +52,48 @@ def test_scores_of_every_set_and_model_lie_on_the_run(client, tmp_path):
 
 
 def test_a_better_model_takes_over(client, tmp_path):
-    published(tmp_path / "w1", inputs(tmp_path / "a", ex=0.5))
-    metrics, record = published(tmp_path / "w2", inputs(tmp_path / "b", ex=0.6, weights=b"w2"))
-    assert aliases() == {"challenger": "2", "champion": "2", "previous": "1"}
+    run_publish(tmp_path / "w1", publish_inputs(tmp_path / "a", ex=0.5))
+    metrics, record = run_publish(tmp_path / "w2", publish_inputs(tmp_path / "b", ex=0.6, weights=b"w2"))
+    assert alias_versions() == {"challenger": "2", "champion": "2", "previous": "1"}
     assert (metrics["promoted"], metrics["champion_before"], metrics["champion_ex"]) == (True, "1", 0.5)
     assert record["reason"] == "EX 60.0% on dev against 50.0% of the champion, version 1"
 
 
 def test_a_killed_try_does_not_overrule_what_was_decided_since(client, tmp_path):
-    published(tmp_path / "one", inputs(tmp_path / "a"))
-    killed = inputs(tmp_path / "b", weights=b"2", ex=0.55)
-    published(tmp_path / "two", killed)  # its folder holds the decision, as a killed try's would
-    published(tmp_path / "three", inputs(tmp_path / "c", weights=b"3", ex=0.6))
-    metrics, _ = published(tmp_path / "two", killed)
+    run_publish(tmp_path / "one", publish_inputs(tmp_path / "a"))
+    killed = publish_inputs(tmp_path / "b", weights=b"2", ex=0.55)
+    run_publish(tmp_path / "two", killed)  # its folder holds the decision, as a killed try's would
+    run_publish(tmp_path / "three", publish_inputs(tmp_path / "c", weights=b"3", ex=0.6))
+    metrics, _ = run_publish(tmp_path / "two", killed)
     assert (metrics["version"], metrics["promoted"], metrics["reason"][:31]) == ("2", False, "EX 55.0% on dev against 60.0% o")
-    assert aliases("champion", "previous") == {"champion": "3", "previous": "2"}
+    assert alias_versions("champion", "previous") == {"champion": "3", "previous": "2"}
 
 
 def test_a_worse_model_stays_challenger(client, tmp_path):
-    published(tmp_path / "w1", inputs(tmp_path / "a", ex=0.5))
-    metrics, _ = published(tmp_path / "w2", inputs(tmp_path / "b", ex=0.4, weights=b"w2"))
+    run_publish(tmp_path / "w1", publish_inputs(tmp_path / "a", ex=0.5))
+    metrics, _ = run_publish(tmp_path / "w2", publish_inputs(tmp_path / "b", ex=0.4, weights=b"w2"))
     assert (metrics["alias"], metrics["promoted"]) == ("challenger", False)
-    assert aliases() == {"challenger": "2", "champion": "1", "previous": None}
+    assert alias_versions() == {"challenger": "2", "champion": "1", "previous": None}
 
 
 def test_another_edition_of_the_set_is_not_compared(client, tmp_path):
-    published(tmp_path / "w1", inputs(tmp_path / "a", ex=0.1, digest="aaa"))
-    metrics, _ = published(tmp_path / "w2", inputs(tmp_path / "b", ex=0.9, digest="bbb", weights=b"w2"))
-    assert aliases() == {"challenger": "2", "champion": "1", "previous": None}
+    run_publish(tmp_path / "w1", publish_inputs(tmp_path / "a", ex=0.1, digest="aaa"))
+    metrics, _ = run_publish(tmp_path / "w2", publish_inputs(tmp_path / "b", ex=0.9, digest="bbb", weights=b"w2"))
+    assert alias_versions() == {"challenger": "2", "champion": "1", "previous": None}
     assert "bbb" in metrics["reason"]
     assert "aaa" in metrics["reason"]
 
 
 def test_the_gate_looks_at_the_set_of_the_config(client, tmp_path):
-    published(tmp_path / "w1", inputs(tmp_path / "a", ex=0.9))
-    metrics, _ = published(tmp_path / "w2", inputs(tmp_path / "b", ex=0.1, weights=b"w2"), gate="heldout")
+    run_publish(tmp_path / "w1", publish_inputs(tmp_path / "a", ex=0.9))
+    metrics, _ = run_publish(tmp_path / "w2", publish_inputs(tmp_path / "b", ex=0.1, weights=b"w2"), gate="heldout")
     assert (metrics["ex"], metrics["promoted"]) == (0.25, True)  # equal on heldout, whatever dev says
 
 
 def test_the_same_content_again_is_the_same_version(client, tmp_path):
-    given = inputs(tmp_path / "in")
-    first, _ = published(tmp_path / "w1", given)
-    again, _ = published(tmp_path / "w2", given)
+    given = publish_inputs(tmp_path / "in")
+    first, _ = run_publish(tmp_path / "w1", given)
+    again, _ = run_publish(tmp_path / "w2", given)
     assert (again["version"], again["alias"], again["promoted"]) == ("1", "champion", False)
     assert again["reason"] == "this version is the champion already"
     assert again["run_id"] == first["run_id"]
@@ -189,49 +114,49 @@ def test_the_same_content_again_is_the_same_version(client, tmp_path):
     ],
 )
 def test_without_promote_a_model_is_registered_and_the_champion_stays(ex, reason, client, tmp_path):
-    published(tmp_path / "w1", inputs(tmp_path / "a", ex=0.3))
-    published(tmp_path / "w2", inputs(tmp_path / "b", ex=0.5, weights=b"w2"))
+    run_publish(tmp_path / "w1", publish_inputs(tmp_path / "a", ex=0.3))
+    run_publish(tmp_path / "w2", publish_inputs(tmp_path / "b", ex=0.5, weights=b"w2"))
     client.set_registered_model_alias("sense", "champion", "1")
     client.set_registered_model_alias("sense", "previous", "2")
     client.set_model_version_tag("sense", "1", "sense.eval.dev.ex", "0.5")
-    metrics, record = published(tmp_path / "w3", inputs(tmp_path / "c", ex=ex, weights=b"w3"), promote=False)
-    assert aliases() == {"challenger": "3", "champion": "1", "previous": "2"}
+    metrics, record = run_publish(tmp_path / "w3", publish_inputs(tmp_path / "c", ex=ex, weights=b"w3"), promote=False)
+    assert alias_versions() == {"challenger": "3", "champion": "1", "previous": "2"}
     assert (metrics["version"], metrics["alias"], metrics["promoted"]) == ("3", "challenger", False)
     assert (metrics["champion_before"], metrics["champion_ex"]) == ("1", 0.5)
     assert metrics["reason"] == record["reason"] == reason
 
 
 def test_without_promote_there_is_no_first_champion(client, tmp_path):
-    metrics, _ = published(tmp_path / "work", inputs(tmp_path / "in"), promote=False)
-    assert aliases() == {"challenger": "1", "champion": None, "previous": None}
+    metrics, _ = run_publish(tmp_path / "work", publish_inputs(tmp_path / "in"), promote=False)
+    assert alias_versions() == {"challenger": "1", "champion": None, "previous": None}
     assert metrics["reason"] == "held back: publish.promote is false (the gate: there was no champion yet)"
 
 
 def test_a_model_that_was_held_back_can_be_promoted_later(client, tmp_path):
-    published(tmp_path / "w1", inputs(tmp_path / "a", ex=0.5))
-    given = inputs(tmp_path / "b", ex=0.6, weights=b"w2")
-    published(tmp_path / "w2", given, promote=False)
-    assert aliases() == {"challenger": "2", "champion": "1", "previous": None}
-    metrics, _ = published(tmp_path / "w3", given)
+    run_publish(tmp_path / "w1", publish_inputs(tmp_path / "a", ex=0.5))
+    given = publish_inputs(tmp_path / "b", ex=0.6, weights=b"w2")
+    run_publish(tmp_path / "w2", given, promote=False)
+    assert alias_versions() == {"challenger": "2", "champion": "1", "previous": None}
+    metrics, _ = run_publish(tmp_path / "w3", given)
     assert (metrics["version"], metrics["promoted"]) == ("2", True)
-    assert aliases() == {"challenger": "2", "champion": "2", "previous": "1"}
-    metrics, _ = published(tmp_path / "w4", given, promote=False)  # what is champion by now stays it
+    assert alias_versions() == {"challenger": "2", "champion": "2", "previous": "1"}
+    metrics, _ = run_publish(tmp_path / "w4", given, promote=False)  # what is champion by now stays it
     assert (metrics["alias"], metrics["reason"]) == ("champion", "this version is the champion already")
-    assert aliases() == {"challenger": "2", "champion": "2", "previous": "1"}
+    assert alias_versions() == {"challenger": "2", "champion": "2", "previous": "1"}
 
 
 @pytest.mark.parametrize("promote", [True, False])
 @pytest.mark.parametrize("champion", [None, {"ex": 0.5}, {"ex": 0.6}, {"ex": 0.6000001}, {"ex": 0.1, "digest": "bbb"}], ids=str)
 def test_the_preview_is_what_publishing_then_decides(champion, promote, client, tmp_path):
     if champion is not None:
-        published(tmp_path / "w1", inputs(tmp_path / "a", **champion))
-    given = inputs(tmp_path / "b", ex=0.6, weights=b"w2")
-    before = aliases()
+        run_publish(tmp_path / "w1", publish_inputs(tmp_path / "a", **champion))
+    given = publish_inputs(tmp_path / "b", ex=0.6, weights=b"w2")
+    before = alias_versions()
     decision = publish.preview({"gate": "dev", "promote": promote}, given.evaluation)
     assert decision.version == "this run"
-    assert aliases() == before  # it has only looked
+    assert alias_versions() == before  # it has only looked
     assert len(client.search_model_versions("name = 'sense'")) == (champion is not None)
-    metrics, _ = published(tmp_path / "w2", given, promote=promote)
+    metrics, _ = run_publish(tmp_path / "w2", given, promote=promote)
     assert (decision.promoted, decision.alias) == (metrics["promoted"], metrics["alias"])
     assert (decision.champion, decision.champion_ex) == (metrics["champion_before"], metrics["champion_ex"])
     assert decision.reason.replace("this run", metrics["version"]) == metrics["reason"]
@@ -246,55 +171,20 @@ def test_the_preview_asks_for_the_set_that_the_gate_needs(client, tmp_path):
 
 
 def test_a_gate_that_was_not_evaluated_is_the_users_to_mend(client, tmp_path):
-    given = inputs(tmp_path / "in")
+    given = publish_inputs(tmp_path / "in")
     records.write_json(given.evaluation, {"sets": {"dev": {"n": 0, "digest": "a", "models": {}}}})
     with pytest.raises(InputError, match=r"evaluate\.json: no EX of sense on 'heldout' \(sets there: dev\).*publish\.gate"):
-        published(tmp_path / "work", given, gate="heldout")
+        run_publish(tmp_path / "work", given, gate="heldout")
 
 
 def test_strong_data_without_examples(client, tmp_path):
-    given = inputs(tmp_path / "in")
+    given = publish_inputs(tmp_path / "in")
     (given.strong / "examples.jsonl").write_text("")
     with pytest.raises(InputError, match=r"examples\.jsonl: no examples"):
-        published(tmp_path / "work", given)
+        run_publish(tmp_path / "work", given)
 
 
 # --- kill -9
-
-
-def in_child(work: Path, given: publish.Inputs, dies_at: int | None, promote: bool = True) -> bool:
-    """Runs the stage in a process of its own that kills itself at its nth call of MLflow's client; True if it came to its end."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # fork and threads: the child uses none of the parent's
-        child = os.fork()
-    if child == 0:
-        calls = 0
-
-        def count(frame, event, _):
-            nonlocal calls
-            called = frame.f_code
-            if (
-                event in ("call", "return")
-                and called.co_filename.endswith("mlflow/tracking/client.py")
-                and called.co_name != "__init__"
-            ):
-                calls += 1
-                if calls == dies_at:
-                    os.kill(os.getpid(), signal.SIGKILL)
-
-        try:
-            if dies_at is not None:
-                sys.setprofile(count)
-            published(work, given, promote=promote)
-            os._exit(0)
-        finally:  # never back into the parent's pytest
-            traceback.print_exc()
-            os._exit(1)
-    _, status = os.waitpid(child, 0)
-    if os.WIFSIGNALED(status):
-        return False
-    assert os.waitstatus_to_exitcode(status) == 0
-    return True
 
 
 def state(client) -> dict:
@@ -314,18 +204,18 @@ def state(client) -> dict:
 @pytest.mark.slow
 @pytest.mark.parametrize(("promote", "step"), [(True, 9), (False, 20)])
 def test_killed_at_any_call_and_run_again_it_ends_as_undisturbed(promote, step, tmp_path, monkeypatch):
-    old, new = inputs(tmp_path / "a", ex=0.5), inputs(tmp_path / "b", ex=0.6, weights=b"w2")
+    old, new = publish_inputs(tmp_path / "a", ex=0.5), publish_inputs(tmp_path / "b", ex=0.6, weights=b"w2")
     fresh(tmp_path, monkeypatch)
-    in_child(tmp_path / "w1", old, None)
+    run_until_killed(lambda: run_publish(tmp_path / "w1", old), None, store_calls)
     before = (tmp_path / "mlflow.db").read_bytes()
 
     def attempt(name: str, dies_at: int | None) -> tuple[bool, dict, dict]:
         home = tmp_path / name
         home.mkdir()
         client = fresh(home, monkeypatch, before)
-        whole = in_child(home / "w2", new, dies_at, promote)
+        whole = run_until_killed(lambda: run_publish(home / "w2", new, promote=promote), dies_at, store_calls)
         if not whole:
-            in_child(home / "w2", new, None, promote)
+            run_until_killed(lambda: run_publish(home / "w2", new, promote=promote), None, store_calls)
         record = records.read_json(home / "w2" / "record")
         return whole, state(client), {key: value for key, value in record.items() if not key.endswith("_id")}
 
@@ -355,9 +245,9 @@ def test_a_lora_adapter_is_published_merged(client, tmp_path):
     about = config.NanoConfig(vocabulary=300, hidden=16, layers=1, heads=2, context=64)
     words = nano.tokenizer(["select name from pet where age = 1"] * 3, 300)
     adapted = get_peft_model(nano.model(about, words, 7), LoraConfig(r=2, target_modules="all-linear", init_lora_weights=False))
-    given = inputs(tmp_path / "in")
+    given = publish_inputs(tmp_path / "in")
     load.save(adapted, words, load.Card(config.ModelConfig(nano=about), 7, config.PromptConfig()), given.sense)
-    metrics, _ = published(tmp_path / "work", given)
+    metrics, _ = run_publish(tmp_path / "work", given)
     stored = Path(client.get_logged_model(metrics["model_id"]).artifact_location) / "model"
     assert (stored / "model.safetensors").is_file()
     assert not (stored / "adapter_config.json").exists()

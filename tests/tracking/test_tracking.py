@@ -12,7 +12,7 @@ import pytest
 
 from sense import registry, tracking
 from sense.errors import EndpointError, InputError, StorageError
-from sense.registry import gate, publishing
+from sense.registry import aliases, gate, publishing
 from sense.tracking import revision, store
 from tests.mlflow_store import fresh
 
@@ -291,8 +291,8 @@ def test_aliases(client, tmp_path):
     registry.publish_model(package(folder), tmp_path / "staging")
     second = registry.publish_model(package(folder, "k2"), tmp_path / "staging")
     assert registry.find_alias("sense", "champion") is None  # no such alias
-    registry.set_alias("sense", "champion", "1")
-    registry.set_alias("sense", "champion", "2")
+    aliases.set_alias("sense", "champion", "1")
+    aliases.set_alias("sense", "champion", "2")
     assert registry.find_alias("sense", "champion") == second
 
 
