@@ -13,11 +13,12 @@ unexport PYTHONDONTWRITEBYTECODE
 # as sense/tracking/revision.py tells it
 REVISION = $(shell git rev-parse HEAD)$(if $(shell git status --porcelain -- sense),-dirty)
 
-.PHONY: help demo test check bench image clean
+.PHONY: help demo test check docs docs-serve image clean
 help:
 	@echo 'make demo    the whole pipeline on this machine, ends with report/index.html   (SEEDS=folder: your own seeds)'
 	@echo 'make test    the tests'
-	@echo 'make check   format, lint, types, arrows'
+	@echo 'make check   format, lint, types, imports between packages, documentation'
+	@echo 'make docs    the documentation as a site, build/docs/index.html; make docs-serve shows it at http://127.0.0.1:8000'
 	@echo 'make image   the container image that runs the pipeline on a cluster   (IMAGE=name)'
 	@echo 'make clean   delete what runs made (data, models, metrics, report, mlflow.db); .venv stays'
 
@@ -47,9 +48,18 @@ check: $(READY)
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/pytest tests/test_arrows.py
+	@$(MAKE) --no-print-directory docs
+
+# a broken link or any other warning is an error
+docs: $(READY)
+	@$(BIN)/sphinx-build -q -E -W --keep-going -d build/doctrees docs build/docs
+	@echo 'build/docs/index.html'
+
+docs-serve: docs
+	@$(BIN)/python -m http.server --bind 127.0.0.1 --directory build/docs 8000
 
 image:
 	$(DOCKER) build --target train --build-arg REVISION=$(REVISION) $(BUILD_FLAGS) -t $(IMAGE) .
 
 clean:
-	rm -rf data models metrics report dvc.lock mlflow.db .mlflow.db.lock mlruns mlartifacts .sense dvc_plots
+	rm -rf data models metrics report dvc.lock mlflow.db .mlflow.db.lock mlruns mlartifacts .sense dvc_plots build/docs build/doctrees

@@ -1,6 +1,6 @@
 """The rows that flow between stages, as JSONL, and the only code that reads and writes files whole.
 
-Formats are those of the README ("File formats"): one JSON object a line, UTF-8, fields may be added.
+docs/formats.md describes the formats: one JSON object a line, UTF-8, fields may be added.
 A *dataset folder* is `examples.jsonl` beside `databases/<db_id>/<db_id>.sqlite` (Spider's layout).
 
 Writes go to a temporary name beside the target, are flushed to disk and renamed, so a reader never
