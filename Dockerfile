@@ -5,24 +5,24 @@
 # Arguments:
 #   PYTHON_IMAGE  base of `train` and `gateway`; name it by digest (python:3.11-slim-bookworm@sha256:...) where builds must repeat
 #   VLLM_IMAGE    base of `serve`
-#   TORCH_INDEX   package index that torch alone comes from. Empty: wherever pip finds it, which on Linux is usually the CUDA
+#   TORCH_INDEX   package index for torch alone. Empty: torch comes from where pip finds it, which on Linux is usually the CUDA
 #                 build. PyTorch's own index has one folder for each CUDA version (cu130) and one without (cpu).
-#   DRIVERS       what `gateway` reaches databases with that are no SQLite files
+#   DRIVERS       drivers with which `gateway` reaches PostgreSQL, MySQL and MariaDB
 #   REVISION      git revision of the code: a label, and what MLflow records as the code's revision
-# Nothing is compiled and no compiler is left, so neither torch.compile nor a source build of a CUDA extension works inside.
+# The images hold no compiler, so neither torch.compile nor a source build of a CUDA extension works in them.
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 ARG VLLM_IMAGE=vllm/vllm-openai:v0.32.0
 
 
-# What pyproject.toml says of the project, without the settings of its tools, which change more often
+# pyproject.toml without the settings of tools, which change more often than the requirements
 FROM ${PYTHON_IMAGE} AS project
 WORKDIR /build
 COPY pyproject.toml .
 RUN sed -i '/^\[tool\./,$d' pyproject.toml && touch README.md LICENSE
 
 
-# The gateway and all that it needs: neither torch nor vLLM nor MLflow. Comes first, as the classic builder makes every stage before
-# the one that is wanted.
+# The gateway and its requirements, without torch, vLLM and MLflow. It comes first, because the classic builder builds every stage
+# before the target.
 FROM ${PYTHON_IMAGE} AS gateway-code
 ARG DRIVERS="psycopg[binary] pymysql"
 ENV PIP_PYTHON=/opt/venv/bin/python PIP_CONSTRAINT=/build/constraints.txt PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
@@ -52,7 +52,7 @@ COPY --from=gateway-code /opt/sense /opt/sense
 WORKDIR /opt/sense
 USER 1000:0
 EXPOSE 8080
-# asks for a configuration (--config FILE) and for API keys, as it listens to other machines
+# needs a configuration (--config FILE) and API keys, because it listens to other machines
 CMD ["sense", "serve", "--host", "0.0.0.0"]
 ARG PYTHON_IMAGE
 ARG REVISION=""
@@ -64,22 +64,22 @@ LABEL org.opencontainers.image.title="sense-gateway" \
       org.opencontainers.image.revision="${REVISION}"
 
 
-# All that SENSE needs, without SENSE: changes with requirements and constraints only. Installed from the outside, so that the
-# environment holds no pip.
+# The requirements of SENSE without SENSE itself: this changes with requirements and constraints only. pip of the base image installs
+# them, so that the environment holds no pip.
 FROM ${PYTHON_IMAGE} AS dependencies
 ARG TORCH_INDEX=""
 ENV PIP_PYTHON=/opt/venv/bin/python PIP_CONSTRAINT=/build/constraints.txt PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /build
 COPY --from=project /build .
 COPY constraints.txt .
-# `.` is an empty package with SENSE's name, requirements and command; sense.pth says where its modules will be. Of kfp, tasks run
-# the executor, which is all standard library: its requirements are for compiling and submitting.
+# `.` is an empty package with SENSE's name, requirements and command; sense.pth says where its modules will be. Tasks use kfp's
+# executor alone, which needs the standard library only: kfp's requirements are for compiling and submitting.
 RUN python3 -m venv --without-pip /opt/venv \
  && if [ -n "$TORCH_INDEX" ]; then python3 -m pip install --no-compile --no-deps --index-url "$TORCH_INDEX" torch; fi \
  && python3 -m pip install --no-compile '.[train,data]' \
  && python3 -m pip install --no-compile --no-deps kfp
-# Out with what only builds or tests packages. The rest is compiled here, once, and trusted from then on; the few modules for a
-# newer Python stay as they are.
+# What only builds or tests packages is removed. The rest is compiled here, once, and Python does not check the result again; a few
+# modules for a newer Python do not compile and stay as they are.
 RUN cd /opt/venv/lib/python3*/site-packages \
  && echo /opt/sense > sense.pth \
  && python3 -m pip uninstall -y setuptools \
@@ -89,7 +89,7 @@ RUN cd /opt/venv/lib/python3*/site-packages \
  && { /opt/venv/bin/python -m compileall -qq -j 0 --invalidation-mode unchecked-hash . || true; }
 
 
-# SENSE as in a working copy, for DVC too: changes with every commit, takes seconds.
+# SENSE as in a working copy, for DVC too. This changes with every commit and takes seconds.
 FROM dependencies AS code
 WORKDIR /opt/sense
 COPY LICENSE dvc.yaml .dvcignore params.yaml ./
@@ -100,13 +100,13 @@ RUN chmod -R u=rwX,go=rX . \
 
 
 FROM ${PYTHON_IMAGE} AS train
-# group 0 may add to the working directory, not change what is there
+# group 0 may add files to the working directory, but not change those that are there
 RUN echo 'sense:x:1000:0::/tmp:/usr/sbin/nologin' >> /etc/passwd \
  && mkdir -m 1775 /opt/sense \
  && python3 -m pip uninstall -y pip setuptools wheel
 COPY --from=dependencies /opt/venv /opt/venv
-# Whatever a library keeps for itself goes under /tmp, the one place that is writable below a read-only root; USER and LOGNAME are
-# for user ids that /etc/passwd does not know.
+# Caches and settings of libraries go under /tmp, the only writable folder with a read-only root file system. USER and LOGNAME are for
+# user ids that /etc/passwd does not list.
 ENV PATH=/opt/venv/bin:$PATH USER=sense LOGNAME=sense HOME=/tmp SENSE_WORK=/tmp/sense/work \
     XDG_CACHE_HOME=/tmp/.cache XDG_CONFIG_HOME=/tmp/.config HF_HOME=/tmp/.cache/huggingface MPLCONFIGDIR=/tmp/.cache/matplotlib \
     TRITON_CACHE_DIR=/tmp/.cache/triton TORCHINDUCTOR_CACHE_DIR=/tmp/.cache/inductor DVC_SITE_CACHE_DIR=/tmp/.cache/dvc \
@@ -115,7 +115,7 @@ ENV PATH=/opt/venv/bin:$PATH USER=sense LOGNAME=sense HOME=/tmp SENSE_WORK=/tmp/
 COPY --from=code /opt/sense /opt/sense
 WORKDIR /opt/sense
 USER 1000:0
-# no ENTRYPOINT: Kubeflow's components and `docker run IMAGE sense --help` both bring their whole command
+# no ENTRYPOINT: Kubeflow's components and `docker run IMAGE sense --help` both give their whole command
 CMD ["sense", "--help"]
 ARG PYTHON_IMAGE
 ARG REVISION=""
@@ -132,12 +132,12 @@ USER root
 WORKDIR /build
 COPY --from=project /build .
 COPY constraints.txt .
-# vLLM keeps its own versions of everything: SENSE sees none of its packages, nor it SENSE's
+# vLLM keeps its own versions of all packages: SENSE and vLLM do not see each other's packages
 RUN python3 -m venv --without-pip /opt/venv \
  && python3 -m pip --python /opt/venv/bin/python install --no-cache-dir --disable-pip-version-check -c constraints.txt '.[serve]' \
  && echo /opt/sense > "$(echo /opt/venv/lib/python3*/site-packages)/sense.pth" \
  && rm -r /build
-# after vLLM's own python3: only `sense` is found here
+# behind vLLM's own folders, so that `python3` stays vLLM's: only `sense` is found here
 ENV PATH=$PATH:/opt/venv/bin USER=sense LOGNAME=sense HOME=/tmp SENSE_WORK=/tmp/sense/work \
     XDG_CACHE_HOME=/tmp/.cache XDG_CONFIG_HOME=/tmp/.config HF_HOME=/tmp/.cache/huggingface \
     TRITON_CACHE_DIR=/tmp/.cache/triton TORCHINDUCTOR_CACHE_DIR=/tmp/.cache/inductor VLLM_CACHE_ROOT=/tmp/.cache/vllm \

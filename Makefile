@@ -8,9 +8,9 @@ EXTRAS := train,data,pipeline,serve,databases,dev
 DOCKER ?= docker
 IMAGE ?= sense-train:dev
 BUILD_FLAGS ?=
-# what pip left uncompiled is compiled at its first import, and kept
+# pip compiles nothing (--no-compile); modules are compiled at their first import, and Python keeps the result
 unexport PYTHONDONTWRITEBYTECODE
-# as sense/tracking/revision.py tells it
+# in the form of sense.tracking.revision
 REVISION = $(shell git rev-parse HEAD)$(if $(shell git status --porcelain -- sense),-dirty)
 
 .PHONY: help demo test check docs docs-serve image clean
@@ -39,7 +39,7 @@ endif
 	@if [ -t 1 ] && { [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ] || [ "$$(uname)" = Darwin ]; }; then \
 	  $(BIN)/python -m webbrowser "file://$(CURDIR)/report/index.html"; fi
 
-# one thread each: the workers have the processors already
+# one thread in each worker: two workers keep two processors busy
 test: $(READY)
 	@OMP_NUM_THREADS=1 PATH="$(CURDIR)/$(BIN):$$PATH" pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=10
 
