@@ -1,6 +1,5 @@
 """How the data and the models were made: the funnel, domains, hardness, complexity, weak verdicts, pairs, training curves."""
 
-import difflib
 import math
 import random
 import re
@@ -13,6 +12,7 @@ from sense.records import HARDNESS, Example
 from sense.report import figures, text
 from sense.report.material import Material
 from sense.sql.complexity import BANDS
+from sense.sql.difference import Piece, exact_pieces
 
 _DOMAINS = 12
 
@@ -88,20 +88,6 @@ def errors(details: Iterable[str]) -> Counter[str]:
     return Counter(error_class(detail) for detail in details)
 
 
-Piece = tuple[str, str]  # (same | gone | new, text)
-
-
-def diff(chosen: str, rejected: str) -> tuple[list[Piece], list[Piece]]:
-    """Both SQL in pieces, what only one of them has marked: `new` in the chosen, `gone` in the rejected."""
-    a, b = (re.findall(r"\s+|\w+|[^\w\s]", side) for side in (chosen, rejected))
-    left: list[Piece] = []
-    right: list[Piece] = []
-    for tag, i, j, k, m in difflib.SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
-        left.append(("same" if tag == "equal" else "new", "".join(a[i:j])))
-        right.append(("same" if tag == "equal" else "gone", "".join(b[k:m])))
-    return [piece for piece in left if piece[1]], [piece for piece in right if piece[1]]
-
-
 @dataclass(frozen=True)
 class ShownPair:
     """A preference pair to look at."""
@@ -116,7 +102,7 @@ def pairs(material: Material, seed: int, n: int = 3) -> list[ShownPair]:
     """`n` pairs, drawn with `seed`, in their order."""
     found = []
     for pair in draw(material.pairs, f"{seed}-pairs", n):
-        chosen, rejected = diff(text.shown(pair.chosen), text.shown(pair.rejected))
+        chosen, rejected = exact_pieces(text.shown(pair.chosen), text.shown(pair.rejected))
         found.append(ShownPair(material.unseen[pair.example_id].question, chosen, rejected, text.spoken(pair.error)))
     return found
 

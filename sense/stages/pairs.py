@@ -1,16 +1,15 @@
 """Preference pairs from executed samples: which right SQL is chosen over which wrong one (paper section 3.2)."""
 
 import random
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from difflib import SequenceMatcher
 from itertools import product
 from typing import Literal
 
 from sense.config import PreferConfig
 from sense.records import Example, Pair, Sample
+from sense.sql.difference import edit_distance
 from sense.sql.parse import fingerprint
 from sense.verdicts import VerdictName
 
@@ -76,7 +75,7 @@ def pair(config: PreferConfig, example: Example, found: Group) -> list[Pair]:
     if couples and config.strategy == "grouped-any-limit1":
         couples = [random.Random(f"{config.seed}-pair-{example.id}").choice(couples)]
     elif couples and config.strategy == "hardest-negative":
-        couples = [min(couples, key=lambda couple: distance(couple[0].sql, couple[1].sql))]  # the first of equals
+        couples = [min(couples, key=lambda couple: edit_distance(couple[0].sql, couple[1].sql))]  # the first of equals
     return [
         Pair(
             id=f"{example.id}#pair{number}",
@@ -88,13 +87,6 @@ def pair(config: PreferConfig, example: Example, found: Group) -> list[Pair]:
         )
         for number, (good, bad) in enumerate(couples)
     ]
-
-
-def distance(one: str, other: str) -> int:
-    """How many tokens it takes to turn one SQL into the other: replaced, inserted or deleted, by difflib's alignment."""
-    left, right = (re.findall(r"\w+|[^\w\s]", text) for text in (one, other))
-    steps = SequenceMatcher(None, left, right, autojunk=False).get_opcodes()
-    return sum(max(i2 - i1, j2 - j1) for step, i1, i2, j1, j2 in steps if step != "equal")
 
 
 def missing_side(found: Group) -> NoPair:

@@ -10,12 +10,10 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from sense.records import digest
 from sense.serving.browsing import search as searching
-from sense.serving.browsing.difference import only, pieces
+from sense.serving.browsing.difference import only
 from sense.serving.browsing.wording import recorded, results, texts
 from sense.sql.result import Failure, Result
 from tests.serving.model_server import ModelServer
@@ -305,40 +303,6 @@ def test_ids_are_found_among_many(gateway, data):
 def test_without_a_data_folder_there_are_no_data_routes(module_gateway):
     for path in ("strong", "samples", "pairs", "pairs/x"):
         assert module_gateway.client.get(f"/v1/data/{path}").status_code == 404
-
-
-SQL = st.text(st.sampled_from("SELECT a,b*('\"` \n--/;é"), max_size=60)
-
-
-@given(SQL, SQL)
-def test_pieces_joined_are_the_text(one, other):
-    left, right = pieces(one, other)
-    assert "".join(piece.text for piece in left) == one
-    assert "".join(piece.text for piece in right) == other
-
-
-@given(SQL)
-def test_a_text_does_not_differ_from_itself(sql):
-    assert all(piece.same for side in pieces(sql, sql) for piece in side)
-
-
-def test_pieces_look_at_tokens_regardless_of_case_and_space():
-    left, right = pieces("SELECT name FROM item", "select  Name\nfrom items")
-    assert [(piece.text, piece.same) for piece in left] == [("SELECT name FROM ", True), ("item", False)]
-    assert [(piece.text, piece.same) for piece in right] == [("select  Name\nfrom ", True), ("items", False)]
-    assert [piece.same for piece in pieces("SELECT 'a'", "SELECT 'A'")[0]] == [True, False]
-
-
-def test_a_point_between_words_that_differ_is_no_piece_of_its_own():
-    left, right = pieces("SELECT a FROM t WHERE b < 36.15", "SELECT a FROM t WHERE T1.price > 3")
-    assert [piece.text for piece in left if not piece.same] == ["b < 36.15"]
-    assert [piece.text for piece in right if not piece.same] == ["T1.price > 3"]
-    left, right = pieces("SELECT T1.a", "SELECT T1.b")
-    assert [piece.text for piece in left if not piece.same] == ["a"]
-
-
-def test_texts_too_long_to_align_are_not_compared():
-    assert [len(side) for side in pieces("a " * 600, "b " * 600)] == [1, 1]
 
 
 def test_only_counts_repetitions_and_finds_columns_that_changed_places():

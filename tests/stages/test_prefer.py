@@ -11,7 +11,6 @@ from sense.config import PreferConfig
 from sense.errors import InputError, UserError
 from sense.records import Example, Pair, Sample
 from sense.stages import prefer
-from sense.stages.pairs import distance
 
 GOLD = "SELECT name FROM pet WHERE age > 3"
 
@@ -87,19 +86,6 @@ def test_of_equally_near_ones_the_first_sampled_is_taken(tmp_path: Path):
     ]
     pairs, _ = made(tmp_path, samples, strategy="hardest-negative")
     assert [row.rejected for row in pairs] == ["SELECT age FROM pet"]
-
-
-@pytest.mark.parametrize(
-    ("one", "other", "tokens"),
-    [
-        ("SELECT a FROM t", "SELECT a FROM t", 0),
-        ("SELECT a FROM t", "SELECT b FROM t", 1),
-        ("SELECT a FROM t", "SELECT a, b FROM t", 2),
-        ("SELECT a FROM t WHERE a = 1", "SELECT a FROM t", 4),
-    ],
-)
-def test_distance_counts_tokens(one: str, other: str, tokens: int):
-    assert distance(one, other) == distance(other, one) == tokens
 
 
 def test_all_pairs_every_right_with_every_wrong(tmp_path: Path):

@@ -398,12 +398,6 @@ def test_curves_leave_out_what_is_no_number(given):
     assert charts[2].described == "chosen from -3 at step 1 to -4 at step 2; rejected from -5 at step 1 to -5 at step 1"
 
 
-def test_the_diff_marks_only_what_differs():
-    chosen, rejected = making.diff("SELECT name FROM pet", "SELECT age FROM pet")
-    assert chosen == [("same", "SELECT "), ("new", "name"), ("same", " FROM pet")]
-    assert rejected == [("same", "SELECT "), ("gone", "age"), ("same", " FROM pet")]
-
-
 def test_many_domains_end_in_a_rest():
     rows = making.domains({f"d{n:02}": 1 + (n == 3) for n in range(20)})
     assert (rows[0].name, rows[0].n, rows[0].of) == ("d03", 2, "9.5%")

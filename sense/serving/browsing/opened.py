@@ -10,10 +10,11 @@ from sense.records import Example, Pair, Sample, database_path
 from sense.schema import Schema, introspect
 from sense.serving import messages
 from sense.serving.browsing import wording
-from sense.serving.browsing.difference import Piece, only, pieces
-from sense.serving.browsing.rows import Opened, Side
+from sense.serving.browsing.difference import only
+from sense.serving.browsing.rows import Opened, PieceMessage, Side
 from sense.serving.browsing.search import busy
 from sense.serving.values import MIN_VALUE, cell
+from sense.sql.difference import Piece, pieces
 from sense.sql.execute import Executor
 from sense.sql.result import Failure, Outcome, Result
 
@@ -96,13 +97,14 @@ def _executed(dataset: Path, pair: Pair, example: Example | None, runner: Runner
 
 
 def _side(sql: str, parts: list[Piece], outcome: Outcome, lacking: list[int] | None, limit: int) -> Side:
+    marked = [PieceMessage(text=piece.text, same=piece.same) for piece in parts]
     if isinstance(outcome, Failure):
-        return Side(sql=sql, pieces=parts, outcome=outcome.verdict, detail=outcome.detail)
+        return Side(sql=sql, pieces=marked, outcome=outcome.verdict, detail=outcome.detail)
     first = dict.fromkeys(lacking or [])  # rows that tell something go before others
     numbers = sorted([*first, *(number for number in range(len(outcome.rows)) if number not in first)][:limit])
     return Side(
         sql=sql,
-        pieces=parts,
+        pieces=marked,
         outcome="ran",
         columns=list(outcome.columns),
         rows=[[cell(value) for value in outcome.rows[number]] for number in numbers],

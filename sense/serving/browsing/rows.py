@@ -5,7 +5,6 @@ from typing import Generic, Literal, TypeVar
 from pydantic import Field
 
 from sense.records import Hardness
-from sense.serving.browsing.difference import Piece
 from sense.serving.messages import Cell, ForeignKey, Message, Table
 from sense.verdicts import Kind, Limit, VerdictName
 
@@ -80,6 +79,13 @@ class PairRow(Message):
     verdict: VerdictName
 
 
+class PieceMessage(Message):
+    """A part of a SQL text; `same` if the other SQL has it too. All pieces joined are the text."""
+
+    text: str
+    same: bool
+
+
 class Side(Message):
     """One SQL of a pair and what became of it just now.
 
@@ -88,7 +94,7 @@ class Side(Message):
     """
 
     sql: str
-    pieces: list[Piece]
+    pieces: list[PieceMessage]
     outcome: Literal["ran", "error", "timeout", "too_large", "rejected"]
     detail: str = ""
     columns: list[str] = Field(default_factory=list)
