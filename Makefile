@@ -10,7 +10,7 @@ IMAGE ?= sense-train:dev
 BUILD_FLAGS ?=
 # pip compiles nothing (--no-compile); modules are compiled at their first import, and Python keeps the result
 unexport PYTHONDONTWRITEBYTECODE
-# in the form of sense.tracking.revision
+# in the form of code_revision in sense/tracking/runs.py
 REVISION = $(shell git rev-parse HEAD)$(if $(shell git status --porcelain -- sense),-dirty)
 
 .PHONY: help demo test check docs docs-serve image clean

@@ -7,6 +7,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.entities import Run
 
 
 @functools.cache
@@ -39,3 +40,8 @@ def fresh(folder: Path, patch: pytest.MonkeyPatch, content: bytes | None = None)
     uri = f"sqlite:///{file}"
     patch.setenv("MLFLOW_TRACKING_URI", uri)
     return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def sense_runs(client: MlflowClient) -> list[Run]:
+    """The runs of the experiment `sense`."""
+    return client.search_runs([client.get_experiment_by_name("sense").experiment_id])

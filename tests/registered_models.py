@@ -5,9 +5,10 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from sense import cli, records, registry
+from sense import cli, records
 from sense.config import PublishConfig
 from sense.records import Example, Verdict
+from sense.registry import versions
 from sense.stages import publish
 
 SEED = Example(
@@ -76,8 +77,8 @@ def run_publish(folder: Path, inputs: publish.Inputs, gate: str = "dev", promote
 
 def alias_versions(*aliases: str) -> dict[str, str | None]:
     """alias -> the version that it points at, None if there is no such alias."""
-    versions = {alias: registry.find_alias("sense", alias) for alias in aliases or ("challenger", "champion", "previous")}
-    return {alias: version and version.version for alias, version in versions.items()}
+    registered = {alias: versions.find_by_alias("sense", alias) for alias in aliases or ("challenger", "champion", "previous")}
+    return {alias: version and version.version for alias, version in registered.items()}
 
 
 def publish_version(folder: Path, name: str, promote: bool = False, **options) -> str:

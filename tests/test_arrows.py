@@ -118,6 +118,13 @@ def test_help_loads_nothing_heavy():
     assert not loaded("import sense.cli; sense.cli.main([])") & heavy
 
 
+@pytest.mark.parametrize(
+    "code", ["from sense import cli\nwith suppress(SystemExit): cli.main(['models', '--help'])", "import sense.registry.command"]
+)
+def test_sense_models_loads_mlflow_only_when_it_needs_it(code):
+    assert not loaded(f"from contextlib import suppress\n{code}") & (set(IMPORTERS) | {"sqlglot", "pydantic", "httpx", "numpy"})
+
+
 def test_a_worker_starts_without_what_is_slow_to_import():
     assert not loaded(f"import {WORKER}") & (TOO_SLOW_FOR_A_WORKER | set(IMPORTERS))
 

@@ -77,7 +77,7 @@ def _parameters(params: Mapping[str, Any]) -> str:
 def _mlflow() -> str:
     from sense import tracking
 
-    return f"{tracking.reach()} answers"
+    return f"{tracking.check_store()} answers"
 
 
 def _remote(remote: str) -> str:

@@ -1,25 +1,6 @@
-"""The model registry: a model folder becomes a version, aliases name versions, `sense models` shows and moves them.
+"""The model registry: a model folder becomes a version, aliases say which version is served, `sense models` shows and moves them.
 
-`publish_model` registers a model folder without loading it; `gate` decides about champion, `aliases` carries that out;
-`versions` finds what is registered, `resolve` and `download` are for those who serve it.
+`registration.register_model` registers a model folder without loading it, `gate` decides about the champion, `aliases` moves the
+aliases, `versions.resolve` and `files.download` are for those who serve a model. Only `command` and `gate` are quick to import;
+the others need mlflow (2 s), so import them inside functions.
 """
-
-from sense.registry import files, gate, versions
-from sense.registry.files import download
-from sense.registry.layout import Package, Score
-from sense.registry.publishing import publish_model
-from sense.registry.versions import Resolved, Version, find_alias, resolve
-
-__all__ = [
-    "Package",
-    "Resolved",
-    "Score",
-    "Version",
-    "download",
-    "files",
-    "find_alias",
-    "gate",
-    "publish_model",
-    "resolve",
-    "versions",
-]

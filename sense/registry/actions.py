@@ -1,4 +1,4 @@
-"""What each action of `sense models` does: asks the store, prints for a person or as JSON."""
+"""What each action of `sense models` does: asks MLflow, prints for a person or as JSON."""
 
 import argparse
 import json
@@ -7,99 +7,107 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from sense import config, console, records, registry
+from sense import config, console, records
 from sense.errors import InputError
-from sense.registry import aliases, comparison, evidence, latency, reference, tables, values
+from sense.registry import aliases, comparison, files, gate, latency, tables, values, versions
+from sense.registry.aliases import PromotionRecord, PromotionRequest
+from sense.registry.versions import RegisteredVersion
 
 
-def listed(options: argparse.Namespace) -> None:
+def list_versions(options: argparse.Namespace) -> None:
     """Every version of the model, the newest first."""
-    versions = registry.versions.list_versions(options.model)
+    registered = versions.list_versions(options.model)
     try:
-        dataset = reference.gate_set(options.set, *versions, None)
-    except InputError:  # versions of earlier days only: show what publish would decide by unless told otherwise
+        dataset = versions.deciding_set(options.set, *registered, None)
+    except InputError:  # early versions only: show the set that publish decides by unless configured otherwise
         dataset = config.PublishConfig().gate
-    named = _aliases(options.model)
-    moves = _decisions(versions)
-    rows = [_row(options.model, version, named.get(version.version, []), dataset, moves) for version in versions]
+    alias_names = _aliases_by_version(options.model)
+    decisions = _decisions(registered)
+    rows = [
+        _version_row(options.model, version, alias_names.get(version.version, []), dataset, decisions) for version in registered
+    ]
     if options.json:
         print(json.dumps({"name": options.model, "set": dataset, "versions": rows}, indent=2))
     else:
-        tables.listing(options.model, dataset, rows)
-    _warn(options.model)
+        tables.print_versions(options.model, dataset, rows)
+    interrupted = aliases.find_interrupted(options.model)
+    if interrupted is not None:
+        command = f"a {interrupted.action} to version {interrupted.version} by {interrupted.by}"
+        console.say(f"{command} was interrupted, or the aliases were moved by hand since; run it again to end it")
 
 
-def _row(
-    name: str, version: registry.Version, names: Sequence[str], dataset: str, moves: Sequence[aliases.PromotionRecord]
+def _version_row(
+    name: str,
+    version: RegisteredVersion,
+    alias_names: Sequence[str],
+    dataset: str,
+    decisions: Sequence[PromotionRecord],
 ) -> dict[str, Any]:
-    """One version; its reason is that of the last decision that put it where it is, `moves` the decisions on all versions."""
-    standing = reference.standing(version, dataset)
-    kept = [move for move in moves if version.version in (move.version, move.before if move.promoted else None)]
+    """One version; its reason is that of the last of `decisions`, those on all versions, that concerned it."""
+    score = versions.score_on(version, dataset)
+    concerning = [
+        record for record in decisions if version.version in (record.version, record.before if record.promoted else None)
+    ]
     return {
         "version": version.version,
         "name": name,
-        "aliases": list(names),
-        "ex": standing.ex,
-        "ex_low": standing.low,
-        "ex_high": standing.high,
-        "edition": standing.digest,
-        "latency_p95_ms": registry.gate.number(version.tags, "sense.latency.p95_ms"),
-        "digest": registry.versions.digest(version),
-        "created": tables.when(version.created),
-        "decision": tables.decision(asdict(kept[-1])) if kept else "",
-        "reason": kept[-1].reason if kept else "",
+        "aliases": list(alias_names),
+        "ex": score.ex,
+        "ex_low": score.low,
+        "ex_high": score.high,
+        "edition": score.digest,
+        "latency_p95_ms": gate.number_tag(version.tags, "sense.latency.p95_ms"),
+        "digest": versions.model_digest(version),
+        "created": tables.format_time(version.created),
+        "decision": tables.describe_decision(asdict(concerning[-1])) if concerning else "",
+        "reason": concerning[-1].reason if concerning else "",
     }
 
 
-def _decisions(versions: Sequence[registry.Version]) -> list[aliases.PromotionRecord]:
-    """What was decided about any of the versions, the first first."""
-    return sorted((move for one in versions for move in aliases.history(one)), key=lambda move: move.at)
-
-
-def shown(options: argparse.Namespace) -> None:
+def show_version(options: argparse.Namespace) -> None:
     """One version: tags, decisions about it, its whole card."""
-    name, version = reference.version(options.version, options.model)
-    moves = _decisions(registry.versions.list_versions(name))
-    card = registry.files.read(registry.files.repository(name, version.version), "model/README.md") or version.card
-    found = {
+    name, version = versions.find_by_reference(options.version, options.model)
+    decisions = _decisions(versions.list_versions(name))
+    card = files.read_text(files.artifact_repository(name, version.version), "model/README.md") or version.description
+    details = {
         "name": name,
         "version": version.version,
-        "aliases": _aliases(name).get(version.version, []),
-        "created": tables.when(version.created),
+        "aliases": _aliases_by_version(name).get(version.version, []),
+        "created": tables.format_time(version.created),
         "run_id": version.run_id,
         "model_id": version.model_id,
-        "tags": {key: value for key, value in sorted(version.tags.items()) if not key.startswith("sense.promotion.")},
-        "history": [asdict(move) for move in moves if version.version in (move.version, move.before)],
+        "tags": {key: value for key, value in sorted(version.tags.items()) if not key.startswith(aliases.RECORD_TAG)},
+        "history": [asdict(record) for record in decisions if version.version in (record.version, record.before)],
         "card": card,
     }
     if options.json:
-        print(json.dumps(found, indent=2))
+        print(json.dumps(details, indent=2))
     else:
-        tables.details(found)
+        tables.print_version(details)
 
 
-def compared(options: argparse.Namespace) -> None:
+def compare_versions(options: argparse.Namespace) -> None:
     """Two versions of one model."""
-    name, other = (reference.parsed(text, options.model)[0] for text in (options.first, options.second))
+    name, other = (versions.parse_reference(text, options.model)[0] for text in (options.first, options.second))
     if other != name:
         raise InputError(f"{options.first} and {options.second} are versions of two models; compare versions of one")
-    first, second = (reference.version(text, name)[1] for text in (options.first, options.second))
-    found = comparison.compare(name, first, second)
+    first, second = (versions.find_by_reference(text, name)[1] for text in (options.first, options.second))
+    comparisons = comparison.compare(name, first, second)
     if options.json:
-        sets = {one.name: _told(one) for one in found}
+        sets = {on_set.name: _comparison_json(on_set) for on_set in comparisons}
         print(json.dumps({"name": name, "first": first.version, "second": second.version, "sets": sets}, indent=2))
     else:
-        tables.comparison(first.version, second.version, found)
+        tables.print_comparison(first.version, second.version, comparisons)
 
 
-def _told(one: comparison.Compared) -> dict[str, Any]:
-    kept = {key: value for key, value in asdict(one).items() if key != "name"}
-    return {"comparable": not one.problem, **kept}
+def _comparison_json(on_set: comparison.SetComparison) -> dict[str, Any]:
+    fields = {key: value for key, value in asdict(on_set).items() if key != "name"}
+    return {"comparable": not on_set.problem, **fields}
 
 
-def promoted(options: argparse.Namespace) -> None:
-    """A version becomes the champion, or UserError says what is against it."""
-    request = aliases.PromotionRequest(
+def promote_version(options: argparse.Namespace) -> None:
+    """A version becomes the champion; UserError, with the objections of the gate, if it may not."""
+    request = PromotionRequest(
         by=options.by or aliases.current_user(),
         reason=options.reason,
         dataset=options.set,
@@ -107,93 +115,91 @@ def promoted(options: argparse.Namespace) -> None:
         force=options.force,
     )
     aliases.check_request(request)
-    name, new = reference.version(options.version, options.model)
+    name, new = versions.find_by_reference(options.version, options.model)
     finished = aliases.finish_interrupted(name, lambda record: (record.action, record.version) == ("promote", new.version))
     if finished is not None:
-        _moved(options, finished, "finished what was interrupted: ")
+        _print_promotion(options, finished, "finished what was interrupted: ")
         return
-    champion = registry.find_alias(name, "champion")
+    champion = versions.find_by_alias(name, "champion")
     if champion is not None and champion.version == new.version:
-        _say(options, {"promoted": False, "version": new.version}, f"version {new.version} is the champion already")
+        _print_outcome(options, {"promoted": False, "version": new.version}, f"version {new.version} is the champion already")
         return
     review = aliases.review(name, new, champion, request)
     if not options.json and review.comparison is not None and champion is not None:
-        tables.comparison(champion.version, new.version, [review.comparison])
-    _moved(options, aliases.promote(name, new, champion, review, request), "")
+        tables.print_comparison(champion.version, new.version, [review.comparison])
+    _print_promotion(options, aliases.promote(name, new, champion, review, request))
 
 
-def rolled_back(options: argparse.Namespace) -> None:
+def roll_back(options: argparse.Namespace) -> None:
     """The previous champion is champion again."""
-    request = aliases.PromotionRequest(by=options.by or aliases.current_user(), reason=options.reason)
+    request = PromotionRequest(by=options.by or aliases.current_user(), reason=options.reason)
     aliases.check_request(request)
     finished = aliases.finish_interrupted(options.model, lambda record: record.action == "rollback")
     if finished is not None:
-        _moved(options, finished, "finished what was interrupted: ")
+        _print_promotion(options, finished, "finished what was interrupted: ")
     else:
-        _moved(options, aliases.rollback(options.model, request), "")
+        _print_promotion(options, aliases.rollback(options.model, request))
 
 
-def resolved(options: argparse.Namespace) -> None:
+def write_values(options: argparse.Namespace) -> None:
     """The chart's values, on stdout or in a file."""
-    text = values.values(*reference.parsed(options.version, options.model))
+    text = values.chart_values(*versions.parse_reference(options.version, options.model))
     if options.output is None:
         sys.stdout.write(text)
     else:
         records.write_text(options.output, text)
 
 
-def measured(options: argparse.Namespace) -> None:
-    """A version's latency, kept with it."""
-    name, version = reference.version(options.version, options.model)
-    dataset = reference.gate_set(options.set, version)
-    asked = evidence.prompts(name, version.version, dataset)
-    if asked is None:
+def measure_latency(options: argparse.Namespace) -> None:
+    """A version's latency, recorded as its tags."""
+    name, version = versions.find_by_reference(options.version, options.model)
+    dataset = versions.deciding_set(options.set, version)
+    registered = comparison.read_prompts(name, version.version, dataset)
+    if registered is None:
         raise InputError(
             f"{name} version {version.version}: no prompts of {dataset} registered; publish again (dvc repro publish)"
         )
-    prompts = latency.drawn([row.prompt for row in asked], options.questions)
+    prompts = latency.draw_prompts([row.prompt for row in registered], options.questions)
     if options.endpoint:
-        served = options.served_name or f"{name}-{version.version}"
-        found = latency.at(latency.Endpoint(options.endpoint, served), prompts, options.max_new_tokens)
+        endpoint = latency.ModelEndpoint(options.endpoint, options.served_name or f"{name}-{version.version}")
+        measured = latency.measure_endpoint(endpoint, prompts, options.max_new_tokens)
     else:
         folder = config.work_root() / "serving" / f"{name}-{version.version}"  # the gateway's own
-        found = latency.here(registry.download(name, version.version, folder), prompts, options.max_new_tokens)
-    registry.versions.set_tags(name, version.version, found.tags(), latency.LAST_TAG)
-    times = f"p50 {found.p50_ms / 1000:.3g} s, p95 {found.p95_ms / 1000:.3g} s"
-    line = f"version {version.version}: {times} over {found.n} questions of {dataset} ({found.where})"
-    _say(options, {"version": version.version, "set": dataset, **asdict(found)}, line)
+        measured = latency.measure_here(files.download(name, version.version, folder), prompts, options.max_new_tokens)
+    versions.set_tags(name, version.version, measured.tags(), last=latency.GATE_TAG)
+    times = f"p50 {measured.p50_ms / 1000:.3g} s, p95 {measured.p95_ms / 1000:.3g} s"
+    line = f"version {version.version}: {times} over {measured.n} questions of {dataset} ({measured.where})"
+    _print_outcome(options, {"version": version.version, "set": dataset, **asdict(measured)}, line)
 
 
-def _moved(options: argparse.Namespace, move: aliases.PromotionRecord, lead: str) -> None:
-    _say(options, {"promoted": True, **asdict(move)}, lead + tables.told(move))
+def _print_promotion(options: argparse.Namespace, record: PromotionRecord, prefix: str = "") -> None:
+    _print_outcome(options, {"promoted": True, **asdict(record)}, prefix + tables.describe_promotion(record))
 
 
-def _say(options: argparse.Namespace, value: Mapping[str, Any], line: str) -> None:
-    """The outcome: as JSON if that was asked for, else in a line."""
-    print(json.dumps(value, indent=2) if options.json else line)
+def _print_outcome(options: argparse.Namespace, outcome: Mapping[str, Any], line: str) -> None:
+    """The outcome: as JSON with --json, else the line."""
+    print(json.dumps(outcome, indent=2) if options.json else line)
 
 
-def _aliases(name: str) -> dict[str, list[str]]:
+def _decisions(registered: Sequence[RegisteredVersion]) -> list[PromotionRecord]:
+    """The decisions about any of the versions, oldest first."""
+    return sorted((record for version in registered for record in aliases.history(version)), key=lambda record: record.at)
+
+
+def _aliases_by_version(name: str) -> dict[str, list[str]]:
     """version -> its aliases."""
-    found: dict[str, list[str]] = {}
-    for alias, version in registry.versions.aliases(name).items():
-        found.setdefault(version, []).append(alias)
-    return found
+    names: dict[str, list[str]] = {}
+    for alias, version in versions.list_aliases(name).items():
+        names.setdefault(version, []).append(alias)
+    return names
 
 
-def _warn(name: str) -> None:
-    record = aliases.find_interrupted(name)
-    if record is not None:
-        what = f"a {record.action} to version {record.version} by {record.by}"
-        console.say(f"{what} was interrupted, or the aliases were moved by hand since; run it again to end it")
-
-
-CARRY_OUT = {
-    "list": listed,
-    "show": shown,
-    "compare": compared,
-    "promote": promoted,
-    "rollback": rolled_back,
-    "values": resolved,
-    "measure": measured,
+ACTIONS = {
+    "list": list_versions,
+    "show": show_version,
+    "compare": compare_versions,
+    "promote": promote_version,
+    "rollback": roll_back,
+    "values": write_values,
+    "measure": measure_latency,
 }

@@ -22,15 +22,15 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from sense.errors import InputError, UserError
-from sense.registry import comparison, gate, reference, versions
-from sense.registry.comparison import Compared
-from sense.registry.versions import Version
+from sense.registry import comparison, gate, versions
+from sense.registry.comparison import SetComparison
+from sense.registry.versions import RegisteredVersion
 from sense.report.text import shown
 from sense.tracking import store
 
 _LONGEST_REASON = 1000  # characters
 _LONGEST_NAME = 200  # characters of --by
-_RECORD_TAG = "sense.promotion."  # followed by the time; one tag of the version for each decision about it
+RECORD_TAG = "sense.promotion."  # followed by the time; one tag of the version for each decision about it
 _TIME = "%Y-%m-%d %H:%M:%S.%f"
 
 
@@ -72,9 +72,9 @@ class PromotionRequest:
 class PromotionReview:
     """What is known about a promotion, on the set `dataset`; it may go ahead if there are no `objections`."""
 
-    decision: gate.Decision
+    decision: gate.GateDecision
     dataset: str
-    comparison: Compared | None
+    comparison: SetComparison | None
     objections: Sequence[str]
 
 
@@ -91,30 +91,30 @@ def current_user() -> str:
         return f"uid {os.getuid()}"
 
 
-def history(version: Version) -> list[PromotionRecord]:
+def history(version: RegisteredVersion) -> list[PromotionRecord]:
     """The decisions recorded with a version, oldest first; a tag of that name that is no record is left out."""
     records = []
-    for _, value in sorted((key, value) for key, value in version.tags.items() if key.startswith(_RECORD_TAG)):
+    for _, value in sorted((key, value) for key, value in version.tags.items() if key.startswith(RECORD_TAG)):
         with suppress(ValueError, TypeError):
             records.append(_RECORD.validate_python(json.loads(value) | {"version": version.version}))
     return records
 
 
-@store.reported()
+@store.endpoint_errors()
 def set_alias(name: str, alias: str, version: str) -> None:
     """Points `alias` of the registered model `name` at a version, away from any other."""
-    store.current().client.set_registered_model_alias(name, alias, version)
+    store.open_store().client.set_registered_model_alias(name, alias, version)
 
 
-@store.reported()
+@store.endpoint_errors()
 def carry_out(name: str, record: PromotionRecord) -> None:
     """Records a decision about a version of the model `name`; if it promotes, that becomes `champion`, and `before` `previous`.
 
     The same record again completes what a killed call left.
     """
     value = {key: value for key, value in asdict(record).items() if key != "version"}
-    tag = _RECORD_TAG + record.at.replace(":", ".")
-    store.current().client.set_model_version_tag(name, record.version, tag, json.dumps(value, ensure_ascii=False))
+    tag = RECORD_TAG + record.at.replace(":", ".")
+    store.open_store().client.set_model_version_tag(name, record.version, tag, json.dumps(value, ensure_ascii=False))
     if not record.promoted:
         return
     set_alias(name, "champion", record.version)
@@ -131,7 +131,7 @@ def find_interrupted(name: str) -> PromotionRecord | None:
     if not records:
         return None
     last = max(records, key=lambda record: record.at)
-    aliases = versions.aliases(name)
+    aliases = versions.list_aliases(name)
     champion_moved = aliases.get("champion") == last.version
     previous_moved = aliases.get("previous") == last.before
     if champion_moved:
@@ -148,7 +148,7 @@ def finish_interrupted(name: str, is_same_command: Callable[[PromotionRecord], b
     if record is None:
         return None
     same = is_same_command(record)
-    if same or versions.aliases(name).get("champion") == record.version:
+    if same or versions.list_aliases(name).get("champion") == record.version:
         carry_out(name, record)
     return record if same else None
 
@@ -166,24 +166,24 @@ def check_request(request: PromotionRequest) -> None:
             raise UserError(f"{flag}: holds characters that cannot be shown; write plain text in UTF-8")
 
 
-def review(name: str, new: Version, champion: Version | None, request: PromotionRequest) -> PromotionReview:
+def review(name: str, new: RegisteredVersion, champion: RegisteredVersion | None, request: PromotionRequest) -> PromotionReview:
     """Compares EX, edition of the set, verdicts and latency; moves nothing. InputError if `new` could not be deployed at all."""
-    dataset = reference.gate_set(request.dataset, new, champion)
-    standing = reference.standing(new, dataset)
-    old = None if champion is None else reference.standing(champion, dataset)
-    decision = gate.decide(standing, old, dataset)
+    dataset = versions.deciding_set(request.dataset, new, champion)
+    score = versions.score_on(new, dataset)
+    champion_score = None if champion is None else versions.score_on(champion, dataset)
+    decision = gate.decide(score, champion_score, dataset)
     objections = [] if decision.promoted else [decision.reason]
-    if decision.promoted and (standing.ex is None or standing.digest is None):
+    if decision.promoted and (score.ex is None or score.digest is None):
         objections.append(f"version {new.version} carries no EX on {dataset}; publish it with its evaluation")
     if request.latency_budget_s is not None:
-        objections += filter(None, [gate.late(new.version, new.tags, request.latency_budget_s)])
-    compared = None if champion is None else comparison.compare(name, champion, new, dataset)[0]
-    reference.resolved(name, new.version)
-    return PromotionReview(decision, dataset, compared, objections)
+        objections += filter(None, [gate.why_too_slow(new.version, new.tags, request.latency_budget_s)])
+    set_comparison = None if champion is None else comparison.compare(name, champion, new, dataset)[0]
+    versions.resolve_deployable(name, new.version)
+    return PromotionReview(decision, dataset, set_comparison, objections)
 
 
 def promote(
-    name: str, new: Version, champion: Version | None, review: PromotionReview, request: PromotionRequest
+    name: str, new: RegisteredVersion, champion: RegisteredVersion | None, review: PromotionReview, request: PromotionRequest
 ) -> PromotionRecord:
     """Makes `new` the champion; UserError, and nothing moved, if the review has objections and the request does not force it."""
     if review.objections and not request.force:
@@ -210,11 +210,11 @@ def rollback(name: str, request: PromotionRequest) -> PromotionRecord:
 
     InputError if there is no previous version.
     """
-    aliases = versions.aliases(name)
+    aliases = versions.list_aliases(name)
     champion, previous = aliases.get("champion"), aliases.get("previous")
     if previous is None or previous == champion:
         raise InputError(f"{name}: there is no previous version to go back to; choose one: sense models promote VERSION")
-    reference.resolved(name, previous)
+    versions.resolve_deployable(name, previous)
     record = PromotionRecord(
         action="rollback",
         version=previous,
@@ -227,14 +227,14 @@ def rollback(name: str, request: PromotionRequest) -> PromotionRecord:
     return record
 
 
-def _evidence(review: PromotionReview, new: Version, request: PromotionRequest) -> dict[str, Any]:
+def _evidence(review: PromotionReview, new: RegisteredVersion, request: PromotionRequest) -> dict[str, Any]:
     """What was known when it was decided; short, because MLflow limits the length of a tag."""
-    standing = reference.standing(new, review.dataset)
+    score = versions.score_on(new, review.dataset)
     test = None if review.comparison is None or review.comparison.test is None else vars(review.comparison.test)
     return {
         "set": review.dataset,
-        "digest": standing.digest,
-        "ex": standing.ex,
+        "digest": score.digest,
+        "ex": score.ex,
         "champion_ex": review.decision.champion_ex,
         "mcnemar": test,
         "latency_budget_s": request.latency_budget_s,

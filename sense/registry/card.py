@@ -8,51 +8,49 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from sense.records import flatten
-from sense.registry.evidence import Level
+from sense.registry.comparison import HardnessScore
 from sense.report import results, text
 
 _LONGEST = 120  # characters of a value that somebody wrote, in a configuration or a file's name
 
 
 @dataclass(frozen=True)
-class Facts:
+class CardFacts:
     """What the card of the registered model `name` tells.
 
-    `sets` as in evaluate's metrics, `levels` by set, `recipe` (nested) as far as it is known, `data`: name -> digest, `context`
-    in tokens.
+    `sets` are those of evaluate's metrics, `levels` the scores by set, `recipe` is nested, `data` maps names to digests.
+    `code` is the revision of the code, `context` the length of the context window in tokens.
     """
 
     name: str
     sets: Mapping[str, Any]
-    levels: Mapping[str, Sequence[Level]]
+    levels: Mapping[str, Sequence[HardnessScore]]
     recipe: Mapping[str, Any]
     data: Mapping[str, str]
     code: str
     context: int | None
 
 
-def render(facts: Facts) -> str:
+def render(facts: CardFacts) -> str:
     """The card."""
-    made = Environment(
+    environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=False,  # noqa: S701  (Markdown; what people wrote goes through `code`)
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"percent": text.percent, "chance": text.chance, "code": code}
-    found = results.results({"sets": facts.sets})
-    named = {results.SET_NAMES.get(name, name): rows for name, rows in facts.levels.items()}
-    told = {
+    environment.filters |= {"percent": text.percent, "chance": text.chance, "code": code}
+    variables = {
         "name": facts.name,
-        "sets": found,
-        "levels": named,
+        "sets": results.results({"sets": facts.sets}),
+        "levels": {results.SET_NAMES.get(name, name): rows for name, rows in facts.levels.items()},
         "recipe": {key: value for key, value in flatten(facts.recipe).items() if value is not None},
         "data": facts.data,
         "code": facts.code,
         "context": facts.context,
     }
-    return made.get_template("card.md.j2").render(told)
+    return environment.get_template("card.md.j2").render(variables)
 
 
 def code(value: Any) -> str:

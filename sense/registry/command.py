@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sense import console
 
-ACTIONS = {
+DESCRIPTIONS = {
     "list": "every version: aliases, EX with its interval, and why it is where it is",
     "show": "one version: its tags, its history, its card",
     "compare": "two versions on every set and hardness, with McNemar's test on the same questions",
@@ -31,16 +31,16 @@ _VERSION = "a number or an alias: 3, champion, sense@champion"
 def add_arguments(parser: argparse.ArgumentParser, _name: str) -> None:
     """Adds the actions and their flags."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    for name, about in ACTIONS.items():
+    for name, description in DESCRIPTIONS.items():
         sub = actions.add_parser(
             name,
-            help=about,
-            description=about[0].upper() + about[1:] + ".",
+            help=description,
+            description=description[0].upper() + description[1:] + ".",
             epilog=f"example:\n  {_EXAMPLES[name]}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        for place in {"compare": ("first", "second"), "list": (), "rollback": ()}.get(name, ("version",)):
-            sub.add_argument(place, metavar="VERSION", help=_VERSION)
+        for reference in {"compare": ("first", "second"), "list": (), "rollback": ()}.get(name, ("version",)):
+            sub.add_argument(reference, metavar="VERSION", help=_VERSION)
         sub.add_argument("--model", default="sense", metavar="NAME", help="the registered model, default: sense")
         if name in ("list", "promote", "measure"):
             sub.add_argument("--set", choices=("dev", "heldout"), help="of questions; default: that which publish decided by")
@@ -53,8 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser, _name: str) -> None:
 
 
 def _promote_flags(parser: argparse.ArgumentParser) -> None:
-    about = "refuse a version whose recorded p95 is above this, or that has none"
-    parser.add_argument("--latency-budget", type=_positive, metavar="SECONDS", help=about)
+    budget = "refuse a version whose recorded p95 is above this, or that has none"
+    parser.add_argument("--latency-budget", type=_positive, metavar="SECONDS", help=budget)
     parser.add_argument("--force", action="store_true", help="whatever the gate says; needs --reason")
 
 
@@ -89,11 +89,11 @@ def _count(value: str) -> int:
 def main(options: argparse.Namespace) -> int:
     """Carries out one action; returns the exit code."""
     from sense import tracking
-    from sense.registry.actions import CARRY_OUT
+    from sense.registry.actions import ACTIONS
 
     console.quiet(getattr(options, "json", False))
-    tracking.look()
-    # a store that goes away meanwhile ends the command in seconds too; what is measured would be lost by that
-    with nullcontext() if options.action == "measure" else tracking.contact.briefly():
-        CARRY_OUT[options.action](options)
+    tracking.check_registry()
+    # if the store stops answering, the command ends within seconds too; a measurement of minutes is worth longer tries
+    with nullcontext() if options.action == "measure" else tracking.short_timeouts():
+        ACTIONS[options.action](options)
     return 0

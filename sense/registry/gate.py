@@ -1,4 +1,4 @@
-"""The gate: which version is the champion. Only what was measured on the very same edition of a set is compared."""
+"""The gate: which version is the champion. Only EX measured on the very same edition of a set is compared."""
 
 import math
 from collections.abc import Mapping
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Standing:
-    """A version on one set: the digest of the set's edition, its EX (a share) and the 95% interval; None: never measured."""
+class VersionScore:
+    """EX of a version on one set, a share, with its 95% interval; None: never measured. `digest` is that of the set's edition."""
 
     version: str
     digest: str | None
@@ -17,8 +17,8 @@ class Standing:
 
 
 @dataclass(frozen=True)
-class Decision:
-    """What the gate said about `version`, and about which champion (None: there was none)."""
+class GateDecision:
+    """What the gate decided about `version`, and which champion it was compared with (None: there was none)."""
 
     version: str
     promoted: bool
@@ -28,65 +28,68 @@ class Decision:
     champion_ex: float | None
 
 
-def tags(sets: Mapping[str, Standing]) -> dict[str, str]:
-    """What a version must carry to stand at the gate later, on each set; numbers are written exactly."""
-    found: dict[str, str] = {}
-    for name, one in sets.items():
-        values = {"ex": one.ex, "ex_low": one.low, "ex_high": one.high}
-        found[f"sense.eval.{name}.digest"] = str(one.digest)
-        found |= {f"sense.eval.{name}.{key}": repr(value) for key, value in values.items() if value is not None}
-    return found
+def score_tags(scores: Mapping[str, VersionScore]) -> dict[str, str]:
+    """The tags that a version carries so that it can be compared later, on each set; numbers are written exactly."""
+    tags: dict[str, str] = {}
+    for name, score in scores.items():
+        values = {"ex": score.ex, "ex_low": score.low, "ex_high": score.high}
+        tags[f"sense.eval.{name}.digest"] = str(score.digest)
+        tags |= {f"sense.eval.{name}.{key}": repr(value) for key, value in values.items() if value is not None}
+    return tags
 
 
-def standing(version: str, carried: Mapping[str, str], name: str) -> Standing:
-    """The standing on the set `name` of a version that carries these tags."""
-    numbers = [number(carried, f"sense.eval.{name}.{key}", 1.0) for key in ("ex", "ex_low", "ex_high")]
-    return Standing(version, carried.get(f"sense.eval.{name}.digest") or None, *numbers)
+def score_from_tags(version: str, tags: Mapping[str, str], name: str) -> VersionScore:
+    """The score on the set `name` of a version that carries these tags."""
+    numbers = [number_tag(tags, f"sense.eval.{name}.{key}", 1.0) for key in ("ex", "ex_low", "ex_high")]
+    return VersionScore(version, tags.get(f"sense.eval.{name}.digest") or None, *numbers)
 
 
-def number(carried: Mapping[str, str], tag: str, most: float = math.inf) -> float | None:
-    """A tag as a number from 0 to `most`; None if there is none, or another hand wrote something else into it."""
+def number_tag(tags: Mapping[str, str], name: str, maximum: float = math.inf) -> float | None:
+    """A tag as a number from 0 to `maximum`; None if there is none, or somebody wrote something else into it."""
     try:
-        found = float(carried.get(tag, ""))
+        number = float(tags.get(name, ""))
     except ValueError:
         return None
-    return found if math.isfinite(found) and 0 <= found <= most else None
+    return number if math.isfinite(number) and 0 <= number <= maximum else None
 
 
-def decide(new: Standing, champion: Standing | None, name: str) -> Decision:
+def decide(new: VersionScore, champion: VersionScore | None, name: str) -> GateDecision:
     """Champion if there is none yet, or if on the same edition of the set `name` the new EX is not below the champion's."""
     if champion is None:
-        return Decision(new.version, True, "champion", "there was no champion yet", None, None)
+        return GateDecision(new.version, True, "champion", "there was no champion yet", None, None)
     if champion.version == new.version:
-        return Decision(new.version, False, "champion", "this version is the champion already", champion.version, champion.ex)
-    problem = incomparable(new, champion, name, f"the champion, version {champion.version},")
+        return GateDecision(new.version, False, "champion", "this version is the champion already", champion.version, champion.ex)
+    problem = why_not_comparable(new, champion, name, f"the champion, version {champion.version},")
     if problem:
-        way_out = f"evaluate both on one edition, or: sense models promote {new.version} --force --reason WHY"
-        reason = f"not comparable: {problem}; {way_out}"
-        return Decision(new.version, False, "challenger", reason, champion.version, champion.ex)
+        fix = f"evaluate both on one edition, or: sense models promote {new.version} --force --reason WHY"
+        reason = f"not comparable: {problem}; {fix}"
+        return GateDecision(new.version, False, "challenger", reason, champion.version, champion.ex)
     promoted = (new.ex or 0.0) >= (champion.ex or 0.0)
-    digits = 3 if 0 < abs((new.ex or 0.0) - (champion.ex or 0.0)) < 0.001 else 1  # of 1,034 questions one is less
+    digits = 3 if 0 < abs((new.ex or 0.0) - (champion.ex or 0.0)) < 0.001 else 1  # one question of 1,034 is less than 0.1%
     reason = f"EX {new.ex:.{digits}%} on {name} against {champion.ex:.{digits}%} of the champion, version {champion.version}"
-    return Decision(new.version, promoted, "champion" if promoted else "challenger", reason, champion.version, champion.ex)
+    return GateDecision(new.version, promoted, "champion" if promoted else "challenger", reason, champion.version, champion.ex)
 
 
-def incomparable(new: Standing, old: Standing, name: str, called: str = "") -> str:
-    """Why the two may not be compared on the set `name`, or nothing; `called` says what the old one is."""
-    called = called or f"version {old.version}"
-    for one, which in ((old, called), (new, f"version {new.version}")):
-        if one.digest is None or one.ex is None:
-            return f"{which} carries no EX on {name}"
+def why_not_comparable(new: VersionScore, old: VersionScore, name: str, old_description: str = "") -> str:
+    """Why the two may not be compared on the set `name`, or nothing; `old_description` stands for the old one in the sentence."""
+    old_description = old_description or f"version {old.version}"
+    for score, description in ((old, old_description), (new, f"version {new.version}")):
+        if score.digest is None or score.ex is None:
+            return f"{description} carries no EX on {name}"
     if old.digest != new.digest:
-        return f"version {new.version} was evaluated on {name} with the digest {new.digest}, {called} on one with {old.digest}"
+        return (
+            f"version {new.version} was evaluated on {name} with the digest {new.digest}, "
+            f"{old_description} on one with {old.digest}"
+        )
     return ""
 
 
-def late(version: str, carried: Mapping[str, str], budget_s: float) -> str:
+def why_too_slow(version: str, tags: Mapping[str, str], budget_s: float) -> str:
     """Why a version that carries these tags is slower than `budget_s` seconds at the 95th percentile allow, or nothing."""
-    measured = number(carried, "sense.latency.p95_ms")
-    if measured is None:
+    p95_ms = number_tag(tags, "sense.latency.p95_ms")
+    if p95_ms is None:
         return f"no latency is recorded of version {version}; measure it: sense models measure {version}"
-    if measured > budget_s * 1000:
-        where = carried.get("sense.latency.where", "nobody says where")
-        return f"p95 latency {measured / 1000:.3g} s ({where}) is above {budget_s:g} s"
+    if p95_ms > budget_s * 1000:
+        where = tags.get("sense.latency.where", "nobody says where")
+        return f"p95 latency {p95_ms / 1000:.3g} s ({where}) is above {budget_s:g} s"
     return ""

@@ -12,11 +12,11 @@ from sense.errors import EndpointError, InputError
 from sense.report.text import shown
 
 _TIMEOUT_S = 120.0
-_EXCERPT = 300  # characters of an endpoint's answer in a message
+_EXCERPT = 300  # characters of an endpoint's response in a message
 
 
 @dataclass(frozen=True)
-class Endpoint:
+class ModelEndpoint:
     """An OpenAI-compatible server (its key: environment variable VLLM_API_KEY) and the name that it serves the version under."""
 
     url: str
@@ -24,7 +24,7 @@ class Endpoint:
 
 
 @dataclass(frozen=True)
-class Latency:
+class MeasuredLatency:
     """Milliseconds for a greedy answer, at the median and the 95th percentile of `n` questions; `where` they were measured."""
 
     p50_ms: float
@@ -33,19 +33,19 @@ class Latency:
     where: str
 
     def tags(self) -> dict[str, str]:
-        """As the version carries it."""
+        """The tags that the version carries."""
         return {f"sense.latency.{key}": str(value) for key, value in vars(self).items()}
 
 
-LAST_TAG = "sense.latency.p95_ms"  # the one that the gate looks at
+GATE_TAG = "sense.latency.p95_ms"  # the one that the gate looks at
 
 
-def drawn(prompts: Sequence[str], n: int) -> list[str]:
-    """At most `n` of the prompts, by chance but always the same."""
+def draw_prompts(prompts: Sequence[str], n: int) -> list[str]:
+    """At most `n` of the prompts, drawn with a fixed seed."""
     return list(prompts) if n >= len(prompts) else random.Random(0).sample(list(prompts), n)
 
 
-def here(folder: Path, prompts: Sequence[str], max_tokens: int) -> Latency:
+def measure_here(folder: Path, prompts: Sequence[str], max_tokens: int) -> MeasuredLatency:
     """Measures the model in `folder` in this process."""
     from sense.training import load
     from sense.training.local import local
@@ -55,10 +55,10 @@ def here(folder: Path, prompts: Sequence[str], max_tokens: int) -> Latency:
     def ask(prompt: str) -> None:
         model.generate([prompt], n=1, temperature=0.0, top_p=1.0, max_tokens=max_tokens, seed=0)
 
-    return timed(ask, prompts, f"{load.device().type}, transformers")
+    return time_prompts(ask, prompts, f"{load.device().type}, transformers")
 
 
-def at(endpoint: Endpoint, prompts: Sequence[str], max_tokens: int) -> Latency:
+def measure_endpoint(endpoint: ModelEndpoint, prompts: Sequence[str], max_tokens: int) -> MeasuredLatency:
     """Measures the model that an endpoint serves; EndpointError if that does not answer as it should."""
     import httpx
 
@@ -66,7 +66,7 @@ def at(endpoint: Endpoint, prompts: Sequence[str], max_tokens: int) -> Latency:
     key = config.environment("VLLM_API_KEY")
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
-        where = str(httpx.URL(url).copy_with(userinfo=b"", query=None))
+        address = str(httpx.URL(url).copy_with(userinfo=b"", query=None))
         client = httpx.Client(headers=headers, timeout=_TIMEOUT_S)
     except (httpx.InvalidURL, UnicodeEncodeError):
         raise InputError("--endpoint: no address, or VLLM_API_KEY no key; write http://HOST:PORT/v1") from None
@@ -74,23 +74,23 @@ def at(endpoint: Endpoint, prompts: Sequence[str], max_tokens: int) -> Latency:
     def ask(prompt: str) -> None:
         body = {"model": endpoint.served_name, "prompt": prompt, "temperature": 0, "max_tokens": max_tokens}
         try:
-            answer = client.post(f"{url}/completions", json=body)
-            ready = answer.status_code == httpx.codes.OK and isinstance(answer.json()["choices"][0]["text"], str)
+            response = client.post(f"{url}/completions", json=body)
+            is_completion = response.status_code == httpx.codes.OK and isinstance(response.json()["choices"][0]["text"], str)
         except httpx.HTTPError as error:
-            raise EndpointError(f"{where}: no answer ({type(error).__name__}); check --endpoint and that it runs") from None
+            raise EndpointError(f"{address}: no answer ({type(error).__name__}); check --endpoint and that it runs") from None
         except (ValueError, LookupError, TypeError):
-            ready = False
-        if not ready:
-            said = shown(answer.text[:_EXCERPT])
+            is_completion = False
+        if not is_completion:
+            text = shown(response.text[:_EXCERPT])
             raise EndpointError(
-                f"{where}: HTTP {answer.status_code}, no completion ({said}); {_fix(answer.status_code, endpoint)}"
+                f"{address}: HTTP {response.status_code}, no completion ({text}); {_fix(response.status_code, endpoint)}"
             )
 
     with client:
-        return timed(ask, prompts, f"endpoint, {endpoint.served_name}")
+        return time_prompts(ask, prompts, f"endpoint, {endpoint.served_name}")
 
 
-def _fix(status: int, endpoint: Endpoint) -> str:
+def _fix(status: int, endpoint: ModelEndpoint) -> str:
     if status in (401, 403):
         return "set VLLM_API_KEY to a key that it accepts"
     if status == 404:
@@ -100,19 +100,19 @@ def _fix(status: int, endpoint: Endpoint) -> str:
     return "check that --endpoint is that of an OpenAI-compatible server"
 
 
-def timed(ask: Callable[[str], None], prompts: Sequence[str], where: str) -> Latency:
-    """Asks one prompt after the other, the first once more before, unmeasured: it also warms up."""
+def time_prompts(ask: Callable[[str], None], prompts: Sequence[str], where: str) -> MeasuredLatency:
+    """Times one prompt after the other; before that the first once more, unmeasured, to warm up."""
     if not prompts:
         raise InputError("no prompts to measure with; evaluate and publish the model again")
     ask(prompts[0])
-    took: list[float] = []
+    milliseconds: list[float] = []
     with console.bar("measure", len(prompts)) as bar:
         for prompt in prompts:
             started = time.perf_counter()
             ask(prompt)
-            took.append(1000 * (time.perf_counter() - started))
+            milliseconds.append(1000 * (time.perf_counter() - started))
             bar.advance()
-    return Latency(percentile(took, 0.5), percentile(took, 0.95), len(took), where)
+    return MeasuredLatency(percentile(milliseconds, 0.5), percentile(milliseconds, 0.95), len(milliseconds), where)
 
 
 def percentile(values: Sequence[float], share: float) -> float:

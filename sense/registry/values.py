@@ -1,44 +1,44 @@
-"""The values that a promotion gives the chart: one resolved version, and the one that a rollout still shows beside it."""
+"""The values for the Helm chart: one resolved version, and the one that is still served beside it during a rollout."""
 
 import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from sense import console
 from sense.errors import InputError
-from sense.registry import reference
-
-if TYPE_CHECKING:
-    from sense.registry.versions import Resolved
+from sense.registry import versions
+from sense.registry.versions import ResolvedVersion
 
 
-def values(name: str, which: str) -> str:
-    """The YAML for the version `which` (a number or alias) of the model `name`.
+def chart_values(name: str, version_or_alias: str) -> str:
+    """The YAML for a version of the model `name`.
 
-    Its `previous` is the champion, or if it is that itself, the champion before: what is being served when it arrives.
+    Its `previous` is the champion, or, if the version is the champion itself, the champion before: what is served until the
+    rollout is complete.
     """
-    from sense import registry
-
-    found = registry.versions.find(name, which).version
-    aliases = registry.versions.aliases(name)
+    version = versions.find_version(name, version_or_alias).version
+    aliases = versions.list_aliases(name)
     champion, before = aliases.get("champion"), aliases.get("previous")
-    other = before if found == champion else champion
-    if other == found:
+    other = before if version == champion else champion
+    if other == version:
         other = None
-    lines = ["model:", *_version(reference.resolved(name, found), "  ", name)]
+    lines = ["model:", *_version_lines(versions.resolve_deployable(name, version), "  ", name)]
     try:
-        lines += ["  previous: null"] if other is None else ["  previous:", *_version(reference.resolved(name, other), "    ")]
+        lines += (
+            ["  previous: null"]
+            if other is None
+            else ["  previous:", *_version_lines(versions.resolve_deployable(name, other), "    ")]
+        )
     except InputError as error:
         console.say(f"{error}; previous is left empty")
         lines.append("  previous: null")
     return "\n".join(lines) + "\n"
 
 
-def _version(found: "Resolved", margin: str, name: str = "") -> Iterator[str]:
+def _version_lines(version: ResolvedVersion, indent: str, name: str = "") -> Iterator[str]:
     """One version, line by line. Text stands in JSON's quotes, which are YAML's too: "3" must not become a number."""
-    style, samples = json.dumps(found.prompt["schema_style"]), found.prompt["sample_values"]
+    style, samples = json.dumps(version.prompt["schema_style"]), version.prompt["sample_values"]
     if name:
-        yield f"{margin}name: {json.dumps(name)}"
-    yield f"{margin}version: {json.dumps(found.version)}"
-    yield f"{margin}digest: {json.dumps(found.digest)}"
-    yield f"{margin}prompt: {{schemaStyle: {style}, sampleValues: {samples}}}"
+        yield f"{indent}name: {json.dumps(name)}"
+    yield f"{indent}version: {json.dumps(version.version)}"
+    yield f"{indent}digest: {json.dumps(version.digest)}"
+    yield f"{indent}prompt: {{schemaStyle: {style}, sampleValues: {samples}}}"

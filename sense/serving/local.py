@@ -133,9 +133,9 @@ def find(uri: str) -> _Found:
                 f"a model in this process needs the package {package}: pip install 'sense[train]', or configure backend.vllm"
             )
     if registered:
-        from sense import registry
+        from sense.registry import versions
 
-        known = registry.resolve(uri)
+        known = versions.resolve(uri)
         prompt = config.validate(PromptConfig, known.prompt, uri)
         return _Found(Version(known.name, known.version, known.digest), prompt, None)
     folder = Path(uri)
@@ -148,10 +148,10 @@ def find(uri: str) -> _Found:
 
 def fetch(version: Version) -> Path:
     """The folder of a registered version, downloaded if it is not here yet."""
-    from sense import registry
+    from sense.registry import files
 
     target = config.work_root() / "serving" / f"{version.name}-{version.version}"
-    return registry.download(version.name, version.version, target)
+    return files.download(version.name, version.version, target)
 
 
 def load(folder: Path) -> _Model:

@@ -1,8 +1,8 @@
 """Publish: the model becomes a version in MLflow's registry, and a gate decides whether it is the new champion.
 
 Every version is registered as `challenger`. It becomes `champion` if there is none, or if it is at least as good on the
-very same evaluation set, unless `promote` is off; the champion before it becomes `previous`. `preview` tells before a version is
-registered what would become of it. With the version goes what each question came to, so that any two can be compared later.
+very same evaluation set, unless `promote` is off; the champion before it becomes `previous`. `preview` gives the gate's decision
+before a version is registered. The verdict on each question is registered with the version, so that any two can be compared.
 Killed at any moment and run again, the stage ends as if nothing had happened: the version is found by the digest of its content,
 the decision among those recorded with the version, by its time, which is kept in the work directory. Nobody else may move the
 champion of that model meanwhile (see sense.registry.aliases).
@@ -17,16 +17,19 @@ from sense import config as configs
 from sense import records
 from sense.config import PublishConfig
 from sense.errors import InputError
+from sense.registry import gate
+from sense.registry.gate import GateDecision, VersionScore
 
 if TYPE_CHECKING:
-    from sense import registry
+    from sense.registry.aliases import PromotionRecord
+    from sense.registry.versions import RegisteredVersion
 
 Config = PublishConfig
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """The model folder, evaluate's metrics and its predictions, the sets it judged on, and the data behind the model."""
+    """The model folder, evaluate's metrics and its predictions, the sets that it scored, and the data behind the model."""
 
     sense: Path
     evaluation: Path
@@ -51,7 +54,7 @@ def run(config: PublishConfig, inputs: Inputs, outputs: Outputs) -> dict[str, An
     from sense.registry import aliases
 
     work = outputs.record.parent
-    sets = _sets(inputs.evaluation, config.gate)
+    sets = _read_sets(inputs.evaluation, config.gate)
     digests = {name: records.digest(path) for name, path in vars(inputs).items()}
     version = _register(config, inputs, sets, digests, work)
     aliases.set_alias(config.model, "challenger", version.version)
@@ -66,52 +69,49 @@ def run(config: PublishConfig, inputs: Inputs, outputs: Outputs) -> dict[str, An
         "model_id": version.model_id,
     }
     uri = f"models:/{config.model}/{version.version}"
-    records.write_json(outputs.record, {"uri": uri, **metrics, "digests": digests, "tags": _lasting(version)})
+    records.write_json(outputs.record, {"uri": uri, **metrics, "digests": digests, "tags": _registered_tags(version)})
     return metrics
 
 
-def _lasting(version: "registry.Version") -> dict[str, str]:
+def _registered_tags(version: "RegisteredVersion") -> dict[str, str]:
     """The tags that a version is registered with, without those that came later."""
     return {name: value for name, value in version.tags.items() if not name.startswith(("sense.promotion.", "sense.latency."))}
 
 
-def preview(section: Mapping[str, Any], evaluation: Path) -> "registry.gate.Decision":
-    """What the gate says to a model with evaluate's metrics in `evaluation`, before it is registered; its version is "this run".
+def preview(section: Mapping[str, Any], evaluation: Path) -> GateDecision:
+    """What the gate decides about a model with evaluate's metrics in `evaluation`; its version is called "this run".
 
     `section` is publish's. Raises InputError if the gate's set was not evaluated, EndpointError if the registry cannot be asked.
     """
     from sense.registry import package
 
     config: PublishConfig = configs.validate(PublishConfig, section, "the section of publish")
-    standing = package.standings(_sets(evaluation, config.gate))[config.gate]
-    return _judged(config, replace(standing, version="this run"))
+    score = package.scores_by_set(_read_sets(evaluation, config.gate))[config.gate]
+    return _gate_decision(config, replace(score, version="this run"))
 
 
 def _register(
     config: PublishConfig, inputs: Inputs, sets: Mapping[str, Any], digests: Mapping[str, str], work: Path
-) -> "registry.Version":
+) -> "RegisteredVersion":
     """The version of this model with this evaluation: registered now, or by an earlier run."""
-    from sense import registry
-    from sense.registry import package
+    from sense.registry import package, registration
 
     datasets = {"dev": inputs.dev, "heldout": inputs.heldout}
-    origin = package.Origin(inputs.sense, inputs.predictions, datasets, inputs.strong, digests, sets)
-    return registry.publish_model(package.package(config.model, origin, {"sense.gate": config.gate}, work), work / "package")
+    sources = package.ModelSources(inputs.sense, inputs.predictions, datasets, inputs.strong, digests, sets)
+    model = package.build_package(config.model, sources, {"sense.gate": config.gate}, work)
+    return registration.register_model(model, work / "package")
 
 
-def _decide(
-    config: PublishConfig, version: "registry.Version", measured: Mapping[str, Any], time_file: Path
-) -> "registry.gate.Decision":
+def _decide(config: PublishConfig, version: "RegisteredVersion", set_metrics: Mapping[str, Any], time_file: Path) -> GateDecision:
     """Decides about `version` and carries that out, or completes what a killed run of this stage has decided.
 
-    `measured` is evaluate's result on the gate's set, `time_file` keeps the time of the decision for a rerun.
+    `set_metrics` are evaluate's on the gate's set, `time_file` keeps the time of the decision for a rerun.
     """
-    from sense import registry
     from sense.registry import aliases
 
     earlier = _find_own_record(config, version, time_file)
     if earlier is not None:
-        return registry.gate.Decision(
+        return GateDecision(
             version=version.version,
             promoted=earlier.promoted,
             alias="champion" if earlier.promoted else "challenger",
@@ -119,7 +119,7 @@ def _decide(
             champion=earlier.before,
             champion_ex=earlier.evidence.get("champion_ex"),
         )
-    decision = _judged(config, registry.gate.standing(version.version, version.tags, config.gate))
+    decision = _gate_decision(config, gate.score_from_tags(version.version, version.tags, config.gate))
     if decision.champion == version.version:  # the champion already: there is nothing to decide
         return decision
     record = aliases.PromotionRecord(
@@ -132,8 +132,8 @@ def _decide(
         promoted=decision.promoted,
         evidence={
             "set": config.gate,
-            "digest": measured["digest"],
-            "ex": measured["models"]["sense"]["ex"],
+            "digest": set_metrics["digest"],
+            "ex": set_metrics["models"]["sense"]["ex"],
             "champion_ex": decision.champion_ex,
         },
     )
@@ -142,15 +142,12 @@ def _decide(
     return decision
 
 
-def _find_own_record(
-    config: PublishConfig, version: "registry.Version", time_file: Path
-) -> "registry.aliases.PromotionRecord | None":
+def _find_own_record(config: PublishConfig, version: "RegisteredVersion", time_file: Path) -> "PromotionRecord | None":
     """What a killed run of this stage decided about `version`, carried out by now; None if nothing, or if it is out of date.
 
     A decision that was carried out to its end is recognized by the time in `time_file`, so only with the same work directory.
     """
-    from sense import registry
-    from sense.registry import aliases
+    from sense.registry import aliases, versions
 
     finished = aliases.finish_interrupted(
         config.model, lambda record: config.promote and (record.action, record.version) == ("publish", version.version)
@@ -159,31 +156,31 @@ def _find_own_record(
         return finished
     at = str(records.read_json(time_file)["at"])
     own = next((record for record in aliases.history(version) if record.at == at), None)
-    champion = registry.find_alias(config.model, "champion")
+    champion = versions.find_by_alias(config.model, "champion")
     if own is None or (None if champion is None else champion.version) != (own.version if own.promoted else own.before):
         return None
     return own
 
 
-def _judged(config: PublishConfig, new: "registry.gate.Standing") -> "registry.gate.Decision":
-    """What the gate says to `new` beside today's champion; without `promote` it is held back, whatever that is."""
-    from sense import registry
+def _gate_decision(config: PublishConfig, new: VersionScore) -> GateDecision:
+    """The gate's decision about `new` beside today's champion; without `promote` a version is held back in any case."""
+    from sense.registry import versions
 
-    champion = registry.find_alias(config.model, "champion")
-    old = None if champion is None else registry.gate.standing(champion.version, champion.tags, config.gate)
-    decision = registry.gate.decide(new, old, config.gate)
+    champion = versions.find_by_alias(config.model, "champion")
+    score = None if champion is None else gate.score_from_tags(champion.version, champion.tags, config.gate)
+    decision = gate.decide(new, score, config.gate)
     if config.promote or decision.champion == new.version:  # what is champion already stays it
         return decision
     why = f"publish.promote is false (the gate: {decision.reason})" if decision.promoted else decision.reason
     return replace(decision, promoted=False, alias="challenger", reason=f"held back: {why}")
 
 
-def _sets(evaluation: Path, gate: str) -> dict[str, Any]:
+def _read_sets(evaluation: Path, gate_set: str) -> dict[str, Any]:
     """The dev sets of evaluate's metrics; InputError unless the gate's is among them, with an EX of SENSE."""
     sets: dict[str, Any] = records.read_json(evaluation).get("sets", {})
-    if sets.get(gate, {}).get("models", {}).get("sense", {}).get("ex") is None:
+    if sets.get(gate_set, {}).get("models", {}).get("sense", {}).get("ex") is None:
         known = ", ".join(sets) or "none"
         raise InputError(
-            f"{evaluation}: no EX of sense on {gate!r} (sets there: {known}); set publish.gate in params.yaml to one of them"
+            f"{evaluation}: no EX of sense on {gate_set!r} (sets there: {known}); set publish.gate in params.yaml to one of them"
         )
     return sets

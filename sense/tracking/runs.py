@@ -1,6 +1,7 @@
-"""A stage's run in MLflow: parameters, a curve, final metrics. A killed stage that runs again continues its run."""
+"""Runs in MLflow: a training stage's, with parameters, curve and final metrics, and `data`. A killed stage continues its run."""
 
 import re
+import subprocess
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -10,59 +11,60 @@ from typing import Any
 from mlflow.entities import Metric, Param, RunTag
 
 from sense import config, records
+from sense.errors import EndpointError
 from sense.records import flatten, is_number
-from sense.tracking import revision, store
+from sense.tracking import store
 
 # MLflow's limits: characters of a key, of a parameter's and of a tag's value; entries of one request.
-_KEY, _PARAM, _TAG = 250, 6000, 8000
+_KEY_LENGTH, _PARAM_LENGTH, _TAG_LENGTH = 250, 6000, 8000
 _PARAMS_AT_ONCE, _METRICS_AT_ONCE = 100, 1000
 
 
-class Run:
+class TrackedRun:
     """An open run. As a context manager it ends as FAILED or KILLED when its block does not end well."""
 
-    def __init__(self, opened: store.Store, run: Any) -> None:
+    def __init__(self, opened: store.TrackingStore, run: Any) -> None:
         self.id: str = run.info.run_id
-        self.started: int = run.info.start_time
+        self.started: int = run.info.start_time  # milliseconds since 1970
         self._client = opened.client
-        self._known = sorted(run.data.metrics)
+        self._metric_keys = sorted(run.data.metrics)
         self._logged: dict[str, set[int]] | None = None
 
-    @store.reported()
+    @store.endpoint_errors()
     def log(self, step: int, values: Mapping[str, Any]) -> None:
         """Logs numbers at `step`; a step that a killed try has logged already is left as it is."""
         now = int(time.time() * 1000)
-        logged = self._already()
-        fresh = {key: value for key, value in flat(values).items() if is_number(value) and step not in logged.get(key, ())}
-        metrics = [Metric(key, float(value), now, step) for key, value in fresh.items()]
-        for part in _parts(metrics, _METRICS_AT_ONCE):
+        logged = self._logged_steps()
+        new = {key: value for key, value in mlflow_keys(values).items() if is_number(value) and step not in logged.get(key, ())}
+        metrics = [Metric(key, float(value), now, step) for key, value in new.items()]
+        for part in _batches(metrics, _METRICS_AT_ONCE):
             self._client.log_batch(self.id, metrics=part)
-        for key in fresh:
+        for key in new:
             logged.setdefault(key, set()).add(step)
 
-    @store.reported()
+    @store.endpoint_errors()
     def finish(self, metrics: Mapping[str, Any]) -> None:
         """Ends the run well, with its last numbers (nested; under `final.`, apart from the curve's)."""
         self.log(0, {"final": metrics})
         self._client.set_terminated(self.id, "FINISHED")
 
-    def _already(self) -> dict[str, set[int]]:
+    def _logged_steps(self) -> dict[str, set[int]]:
         """The steps logged so far, per key: read from the store once, when a run is continued."""
         if self._logged is None:
-            history = {key: self._client.get_metric_history(self.id, key) for key in self._known}
+            history = {key: self._client.get_metric_history(self.id, key) for key in self._metric_keys}
             self._logged = {key: {point.step for point in points} for key, points in history.items()}
         return self._logged
 
-    def __enter__(self) -> "Run":
+    def __enter__(self) -> "TrackedRun":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None:
-            with store.reported():
+            with store.endpoint_errors():
                 self._client.set_terminated(self.id, "FAILED" if issubclass(kind, Exception) else "KILLED")
 
 
-class Silent:
+class SilentRun:
     """The run of a process that is not the first of those started together: it logs nothing."""
 
     def log(self, step: int, values: Mapping[str, Any]) -> None:
@@ -71,48 +73,89 @@ class Silent:
     def finish(self, metrics: Mapping[str, Any]) -> None:
         """Ends nothing: the first process does."""
 
-    def __enter__(self) -> "Silent":
+    def __enter__(self) -> "SilentRun":
         return self
 
     def __exit__(self, *_: object) -> None:
         return None
 
 
-@store.reported()
-def training_run(name: str, params: Mapping[str, Any], resume_file: Path) -> Run | Silent:
+@store.endpoint_errors()
+def training_run(name: str, params: Mapping[str, Any], resume_file: Path) -> TrackedRun | SilentRun:
     """Opens the run `name`; the same `resume_file` gives the same run again, unless that was deleted from the store.
 
     `params` may be nested: keys are joined with dots, and long values cut at MLflow's limits. Of several processes that
     train together (accelerate, torchrun) only the first has a run.
     """
     if not config.is_main_process():
-        return Silent()
+        return SilentRun()
     if not resume_file.is_file():
         records.write_json(resume_file, {"key": uuid.uuid4().hex})  # first, so that no run is ever left without its key
-    return keyed(name, str(records.read_json(resume_file)["key"]), params, {"sense.code_rev": revision.current()})
+    return open_run(name, str(records.read_json(resume_file)["key"]), params, {"sense.code_rev": code_revision()})
 
 
-def keyed(name: str, key: str, params: Mapping[str, Any], tags: Mapping[str, str]) -> Run:
-    """The run that carries `key`, set going again, or a new one."""
-    opened = store.current()
+@store.endpoint_errors()
+def record_data(key: str, digests: Mapping[str, str], remote: str, lock: str) -> str:
+    """Logs the run `data`: digests as tags `sense.data.<name>`, the remote, and the text of dvc.lock; returns the run's id.
+
+    What has the same `key` is the same run, so a killed call is completed by its repetition.
+    """
+    tags = {f"sense.data.{name}": digest for name, digest in digests.items()}
+    tags |= {"sense.data_remote": remote, "sense.code_rev": code_revision()}
+    opened = store.open_store()
+    with open_run("data", key, {}, tags) as run:
+        try:
+            opened.client.log_text(run.id, lock, "dvc.lock")
+        except OSError as error:  # of the artifact store, which may be another server
+            raise EndpointError(f"MLflow cannot keep dvc.lock ({error}); check its artifact store, then run again") from None
+        run.finish({})
+    return run.id
+
+
+def open_run(name: str, key: str, params: Mapping[str, Any], tags: Mapping[str, str]) -> TrackedRun:
+    """The run that carries `key`, set to RUNNING again, or a new one."""
+    opened = store.open_store()
     run = store.find_run(opened, key)
     if run is None:
-        run = opened.client.create_run(opened.experiment, run_name=name, tags={store.KEY: key})
+        run = opened.client.create_run(opened.experiment, run_name=name, tags={store.KEY_TAG: key})
     else:
         opened.client.update_run(run.info.run_id, status="RUNNING")
-    texts = {k: str(v)[:_PARAM] for k, v in flat(params).items() if k not in run.data.params}  # a parameter is written once
-    for part in _parts([Param(k, v) for k, v in texts.items()], _PARAMS_AT_ONCE):
+    # MLflow refuses to write a parameter a second time
+    new_params = {k: str(v)[:_PARAM_LENGTH] for k, v in mlflow_keys(params).items() if k not in run.data.params}
+    for part in _batches([Param(k, v) for k, v in new_params.items()], _PARAMS_AT_ONCE):
         opened.client.log_batch(run.info.run_id, params=part)
-    for part in _parts([RunTag(k, v[:_TAG]) for k, v in tags.items()], _PARAMS_AT_ONCE):
+    for part in _batches([RunTag(k, v[:_TAG_LENGTH]) for k, v in tags.items()], _PARAMS_AT_ONCE):
         opened.client.log_batch(run.info.run_id, tags=part)
-    return Run(opened, run)
+    return TrackedRun(opened, run)
 
 
-def flat(value: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested mappings as one, keys joined with dots and made fit for MLflow."""
-    return {re.sub(r"[^A-Za-z0-9_./ -]", "_", name)[:_KEY]: inner for name, inner in flatten(value).items()}
+def mlflow_keys(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested mappings as one, keys joined with dots, other characters than MLflow allows replaced by `_`."""
+    return {re.sub(r"[^A-Za-z0-9_./ -]", "_", name)[:_KEY_LENGTH]: inner for name, inner in flatten(value).items()}
 
 
-def _parts(rows: list[Any], size: int) -> Iterator[list[Any]]:
+def _batches(rows: list[Any], size: int) -> Iterator[list[Any]]:
     for start_at in range(0, len(rows), size):
         yield rows[start_at : start_at + size]
+
+
+def code_revision(package: Path = Path(__file__).parent.parent) -> str:
+    """The commit of the repository that tracks `package`, with `-dirty` if that folder differs from it.
+
+    Without git or such a repository (an image), the environment variable SENSE_CODE_REV; without that, `unknown`.
+    """
+    tracked = _git(package, "ls-files", "--error-unmatch", "__init__.py")
+    commit = _git(package, "rev-parse", "HEAD")
+    if not tracked or not commit:
+        return config.environment("SENSE_CODE_REV") or "unknown"
+    # only this folder: dvc.lock changes with every stage of every run
+    return f"{commit}-dirty" if _git(package, "status", "--porcelain", "--", ".") else commit
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    """What git prints, or nothing if there is no git, no repository or git refuses."""
+    try:
+        process = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return ""
+    return process.stdout.strip() if process.returncode == 0 else ""

@@ -1,9 +1,11 @@
-"""The connection to MLflow's store: opened once a process, and alone where two at once would collide."""
+"""The connection to MLflow's store: opened once a process, checked within seconds, its failures turned into EndpointErrors."""
 
 import fcntl
 import functools
 import logging
+import os
 import re
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,14 +24,20 @@ from sense.errors import EndpointError, InputError
 
 EXPERIMENT = "sense"
 # Every run, logged model and version of SENSE carries this tag; what is found by it is continued, not made again.
-KEY = "sense.key"
-_UNREACHED = re.compile(r"""\(Caused by \w+\(["'](?:\w+\([^()]*\): )?(.*?)["'](?:, .*)?\)\)$""")
-# MLflow would show a traceback of what it raises anyway
+KEY_TAG = "sense.key"
+_SHORT_TIMEOUTS = {
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+}
+_ENVIRONMENT_LOCK = threading.RLock()
+_CONNECTION_FAILURE = re.compile(r"""\(Caused by \w+\(["'](?:\w+\([^()]*\): )?(.*?)["'](?:, .*)?\)\)$""")  # as requests writes it
+# MLflow would log a traceback of what it raises anyway
 logging.getLogger("mlflow.store.db.utils").addFilter(lambda record: not record.exc_info)
 
 
 @dataclass(frozen=True)
-class Store:
+class TrackingStore:
     """An open store and the id of the experiment `sense` in it."""
 
     client: Any
@@ -37,65 +45,112 @@ class Store:
 
 
 @contextmanager
-def reported() -> Iterator[None]:
+def endpoint_errors() -> Iterator[None]:
     """Turns MLflow's failures into an EndpointError that names the store and the fix; also usable as a decorator."""
     try:
         yield
     except (MlflowException, SQLAlchemyError) as error:
-        problem = f"MLflow ({config.tracking_uri()}): {_brief(error)}"
+        problem = f"MLflow ({config.tracking_uri()}): {_first_line(error)}"
         raise EndpointError(
-            f"{shown(problem)}; check MLFLOW_TRACKING_URI and that the server runs, then run the same command again"
+            f"{hide_credentials(problem, config.tracking_uri())}; "
+            "check MLFLOW_TRACKING_URI and that the server runs, then run the same command again"
         ) from None
 
 
-def _brief(error: Exception) -> str:
-    """The first line of what MLflow says; where a server was not reached, the reason alone, which requests puts at the end."""
-    first = str(error).strip().splitlines()[0]
-    reason = _UNREACHED.search(first)
-    return first if reason is None else f"the server cannot be reached: {reason[1]}"
+def _first_line(error: Exception) -> str:
+    """The first line of MLflow's message; where a server was not reached only the cause, which requests puts at the end."""
+    line = str(error).strip().splitlines()[0]
+    cause = _CONNECTION_FAILURE.search(line)
+    return line if cause is None else f"the server cannot be reached: {cause[1]}"
 
 
-def shown(text: str | None = None, uri: str | None = None) -> str:
-    """The store's address or `uri`, or a text that repeats it, without the user and password that may stand in it."""
-    uri = uri or config.tracking_uri()
+def address() -> str:
+    """The store's address, without the user and password that may stand in it."""
+    return hide_credentials(config.tracking_uri(), config.tracking_uri())
+
+
+def hide_credentials(text: str, uri: str) -> str:
+    """`text` without the user and password of `uri`, wherever it repeats them."""
     # not by urlsplit: a password with an unquoted # or / would end the address for it
-    hidden = "" if uri.startswith(("sqlite:", "file:")) else uri.partition("://")[2].rpartition("@")[0]
-    text = uri if text is None else text
-    return text.replace(f"{hidden}@", "") if hidden else text
+    credentials = "" if uri.startswith(("sqlite:", "file:")) else uri.partition("://")[2].rpartition("@")[0]
+    return text.replace(f"{credentials}@", "") if credentials else text
 
 
-def registry() -> Any:
-    """A client for those who only look, opened at its first use; InputError if a SQLite store is not there yet."""
-    database = _sqlite(config.tracking_uri())
+@contextmanager
+def short_timeouts() -> Iterator[None]:
+    """Timeouts of seconds for MLflow's requests, in place of minutes of retries.
+
+    MLflow reads them from the environment at each request, so one thread at a time.
+    """
+    with _ENVIRONMENT_LOCK:
+        before = {name: os.environ.get(name) for name in _SHORT_TIMEOUTS}
+        os.environ.update(_SHORT_TIMEOUTS)
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    del os.environ[name]
+                else:
+                    os.environ[name] = value
+
+
+@endpoint_errors()
+def check_store() -> str:
+    """The store's address, without credentials, once it has answered; makes the experiment. EndpointError if it does not."""
+    with short_timeouts():
+        store = open_store()
+        store.client.get_experiment(store.experiment)  # a request in any case: `open_store` may remember an answer
+    return address()
+
+
+@endpoint_errors()
+def check_registry() -> str:
+    """As `check_store`, for commands that only read: makes nothing. InputError if a SQLite store does not exist."""
+    with short_timeouts():
+        read_client().search_registered_models(max_results=1)
+    return address()
+
+
+def read_client() -> Any:
+    """A client that makes no store and no experiment; InputError if a SQLite store does not exist."""
+    database = _sqlite_file(config.tracking_uri())
     if database is not None and not database.is_file():
         raise InputError(f"{database}: no such MLflow store; publish a model first (dvc repro), or set MLFLOW_TRACKING_URI")
     return _client(config.tracking_uri(), Path.cwd())
 
 
-def current() -> Store:
-    """The store that config.tracking_uri() names, opened at its first use."""
+def open_store() -> TrackingStore:
+    """The store that config.tracking_uri() names, made at its first use."""
     return _open(config.tracking_uri(), Path.cwd())  # a relative sqlite path means another file in another folder
 
 
+def find_run(store: TrackingStore, key: str) -> Any | None:
+    """The run that carries `key`, unless it was deleted."""
+    condition = f"tags.`{KEY_TAG}` = '{key}'"
+    runs = store.client.search_runs([store.experiment], condition, run_view_type=ViewType.ACTIVE_ONLY, max_results=1)
+    return runs[0] if runs else None
+
+
 @functools.cache
-def _open(uri: str, folder: Path) -> Store:
+def _open(uri: str, folder: Path) -> TrackingStore:
     client = _client(uri, folder)
-    with _alone(uri), warnings.catch_warnings():
+    with _locked(uri), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return Store(client, _experiment(client, uri))
+        return TrackingStore(client, _experiment_id(client, uri))
 
 
 @functools.cache
 def _client(uri: str, _folder: Path) -> Any:
-    with _alone(uri), warnings.catch_warnings():
+    with _locked(uri), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # MLflow's own deprecations, which only MLflow can mend
         try:
             urlsplit(uri)
         except ValueError:
-            raise InputError(f"MLFLOW_TRACKING_URI: {shown()} is no URL; percent-encode the signs of its password") from None
-        database = _sqlite(uri)
+            raise InputError(f"MLFLOW_TRACKING_URI: {address()} is no URL; percent-encode the signs of its password") from None
+        database = _sqlite_file(uri)
         if database is not None and not database.exists():
-            _make(database)
+            _create(database)
         client = MlflowClient(tracking_uri=uri, registry_uri=uri)
         client.search_registered_models(max_results=1)  # makes the registry's tables
         if database is not None:
@@ -103,22 +158,22 @@ def _client(uri: str, _folder: Path) -> Any:
         return client
 
 
-def _make(database: Path) -> None:
-    """A fresh SQLite store, under its name only when it is whole: MLflow cannot mend one whose first migration was killed."""
-    growing = database.with_name(f".{database.name}.partial") / database.name  # a folder: SQLite lays a journal beside it
-    records.remove(growing.parent)
-    growing.parent.mkdir()
-    uri = f"sqlite:///{growing}"
+def _create(database: Path) -> None:
+    """A new SQLite store, under its name only when it is whole: MLflow cannot repair one whose first migration was killed."""
+    partial = database.with_name(f".{database.name}.partial") / database.name  # in a folder: SQLite puts a journal beside it
+    records.remove(partial.parent)
+    partial.parent.mkdir()
+    uri = f"sqlite:///{partial}"
     client = MlflowClient(tracking_uri=uri, registry_uri=uri)
     client.search_registered_models(max_results=1)
-    growing.replace(database)
-    records.remove(growing.parent)
+    partial.replace(database)
+    records.remove(partial.parent)
 
 
 @contextmanager
-def _alone(uri: str) -> Iterator[None]:
-    """Holds a lock beside a SQLite store: two processes that both migrate a fresh file break it for good."""
-    database = _sqlite(uri)
+def _locked(uri: str) -> Iterator[None]:
+    """Holds a lock beside a SQLite store: two processes that both migrate a new file break it for good."""
+    database = _sqlite_file(uri)
     if database is None:
         yield
         return
@@ -128,32 +183,25 @@ def _alone(uri: str) -> Iterator[None]:
         yield
 
 
-def _experiment(client: Any, uri: str) -> str:
-    """The experiment's id; it is made at first use, and brought back if somebody deleted it."""
-    found = client.get_experiment_by_name(EXPERIMENT)
-    if found is None:
-        database = _sqlite(uri)
+def _experiment_id(client: Any, uri: str) -> str:
+    """The experiment's id; it is created at first use, and restored if somebody deleted it."""
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    if experiment is None:
+        database = _sqlite_file(uri)
         # MLflow would take the folder the process happens to run in; beside the database they stay together.
-        place = str(database.resolve().parent / "mlruns") if database else None
+        artifacts = str(database.resolve().parent / "mlruns") if database else None
         try:
-            return str(client.create_experiment(EXPERIMENT, artifact_location=place))
+            return str(client.create_experiment(EXPERIMENT, artifact_location=artifacts))
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
-            found = client.get_experiment_by_name(EXPERIMENT)  # another process was faster, on a server
-    if found.lifecycle_stage == LifecycleStage.DELETED:
-        client.restore_experiment(found.experiment_id)
-    return str(found.experiment_id)
+            experiment = client.get_experiment_by_name(EXPERIMENT)  # another process was faster, on a server
+    if experiment.lifecycle_stage == LifecycleStage.DELETED:
+        client.restore_experiment(experiment.experiment_id)
+    return str(experiment.experiment_id)
 
 
-def find_run(store: Store, key: str) -> Any | None:
-    """The run that carries `key`, unless it was deleted."""
-    condition = f"tags.`{KEY}` = '{key}'"
-    runs = store.client.search_runs([store.experiment], condition, run_view_type=ViewType.ACTIVE_ONLY, max_results=1)
-    return runs[0] if runs else None
-
-
-def _sqlite(uri: str) -> Path | None:
+def _sqlite_file(uri: str) -> Path | None:
     """The file of a SQLite store, or None for any other."""
     name = uri.removeprefix("sqlite:///").partition("?")[0]
     return Path(name) if uri.startswith("sqlite:///") and name not in ("", ":memory:") else None

@@ -15,7 +15,7 @@ import yaml
 from mlflow import MlflowClient
 
 from sense import records
-from sense.registry.values import values as champion_values
+from sense.registry.values import chart_values
 from tests import mlflow_server
 from tests.chart.rendering import fetch_command, render, vllm_command
 from tests.mlflow_store import fresh
@@ -221,7 +221,7 @@ def test_the_first_to_be_done_is_not_replaced(tmp_path, digest):
 
 def test_the_champions_values_lead_to_the_champions_files(tmp_path, digest):
     """What `sense models values` writes, rendered, downloaded, with an adapter: the gateway reads prompts as the files say."""
-    written = yaml.safe_load(champion_values("sense", "champion"))
+    written = yaml.safe_load(chart_values("sense", "champion"))
     pod = Pod(tmp_path / "models", **written, **{"vllm.lora.adapters": [{"name": "extra", "version": "1"}]})
     code, said = pod.run()
     assert code == 0, said

@@ -100,7 +100,7 @@ def test_labels_and_revision(image, inspected):
     named = {"title", "description", "licenses", "base.name", "revision"}
     assert {f"org.opencontainers.image.{name}" for name in named} <= set(labels)
     assert all(labels.values())
-    script = "from sense.tracking import revision; print(revision.current())"
+    script = "from sense.tracking import code_revision; print(code_revision())"
     assert run(image, "python", "-c", script) == labels["org.opencontainers.image.revision"]
 
 

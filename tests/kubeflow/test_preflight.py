@@ -11,7 +11,7 @@ import yaml
 from sense.data_versions import s3
 from sense.errors import UserError
 from sense.kubeflow import preflight
-from sense.tracking import contact
+from sense.tracking import store
 from tests.mlflow_store import fresh
 from tests.object_store import BUCKET, SECRET, ObjectStore
 from tests.pipeline import TINY
@@ -170,7 +170,7 @@ def test_a_teacher_without_an_llm_needs_none(params, place):
 
 
 def test_a_server_that_never_answers_is_not_waited_for(params, place, monkeypatch):
-    monkeypatch.setitem(contact._BRIEFLY, "MLFLOW_HTTP_REQUEST_TIMEOUT", "1")  # both wait 5 seconds, twice
+    monkeypatch.setitem(store._SHORT_TIMEOUTS, "MLFLOW_HTTP_REQUEST_TIMEOUT", "1")  # both wait 5 seconds, twice
     monkeypatch.setattr(s3, "_PATIENCE", s3._PATIENCE | {"connect_timeout": 1, "read_timeout": 1})
     with socket.create_server(("127.0.0.1", 0)) as mute:
         address = f"http://127.0.0.1:{mute.getsockname()[1]}"

@@ -84,7 +84,7 @@ def test_killed_between_any_two_changes_and_run_again_it_ends_as_undisturbed(com
     def attempt(name: str, dies_at: int | None) -> tuple[bool, dict]:
         shutil.copy(tmp_path / "mlflow.db", tmp_path / f"{name}.db")
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / name}.db")
-        client = tracking.store.registry()
+        client = tracking.store.read_client()
         finished = run_until_killed(lambda: run(tmp_path / name), dies_at, store_changes)
         moved = alias_versions()
         assert moved["champion"] in (old, new)

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from sense import records, registry
+from sense import records
 from sense.config import GenerationConfig, LocalConfig, ModelConfig, NanoConfig, PromptConfig
 from sense.errors import UserError
-from sense.registry import aliases
+from sense.registry import aliases, registration
+from sense.registry.package import ModelPackage
 from sense.serving.backend import BackendError, Version
 from sense.serving.local import LocalBackend
 from sense.training import load, nano
@@ -54,11 +55,11 @@ def publish(folder: Path, place: Path) -> str:
     evaluation.mkdir(exist_ok=True)
     (evaluation / "dev.verdicts.jsonl").write_text('{"id": "q1", "correct": true, "verdict": "match"}\n')
     digest = records.digest(folder)
-    package = registry.Package(
+    package = ModelPackage(
         name="sense", key=digest, folder=folder, evaluation=evaluation, card="# a card", example=PROMPTS[0], params={},
-        tags={"sense.digest.sense": digest}, scores=[], data={},
+        tags={"sense.digest.sense": digest}, metrics=[], data={},
     )  # fmt: skip
-    return registry.publish_model(package, place / "staging").version
+    return registration.register_model(package, place / "staging").version
 
 
 @asynccontextmanager

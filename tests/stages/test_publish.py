@@ -1,4 +1,4 @@
-"""What publishing leaves in the registry, whatever was there and wherever it was killed."""
+"""What registration leaves in the registry, whatever was there and wherever it was killed."""
 
 import json
 from pathlib import Path

@@ -447,7 +447,7 @@ def test_below_is_told_as_below(given):
 def test_the_card_tells_of_every_set_and_origin(given):
     sets = json.loads((given.metrics / "evaluate.json").read_text())["sets"]
     recipe = {"dpo": {"beta": 0.1, "loss": "sigmoid"}}
-    shown = card.render(card.Facts("sense", sets, {}, recipe, {"strong": "12ab"}, "abc", 1024))
+    shown = card.render(card.CardFacts("sense", sets, {}, recipe, {"strong": "12ab"}, "abc", 1024))
     assert "| held out | SENSE | 4 | 75.0% | 0.0% to 90.0% | 75.0% | < 0.001 |" in shown
     for fact in ("`abc`", "dpo.beta", "`0.1`", "`12ab`"):
         assert fact in shown

@@ -1,0 +1,29 @@
+"""The model card."""
+
+from sense.registry import card
+from tests.registered_models import (
+    publish_version,
+    run_json,
+)
+
+
+def test_the_card_tells_recipe_data_limits_and_no_more_than_that(client, tmp_path, capsys):
+    recipe = {"dpo": {"beta": 0.1, "loss": "sigmoid", "label_smoothing": 0.1}, "sft": {"note": "`|\n# forged\u202e" + "x" * 500}}
+    publish_version(tmp_path, "a", recipe=recipe)
+    whole = run_json(capsys, "show", "1")["card"]
+    assert "- `dpo.beta`: `0.1`" in whole
+    assert "- `dpo.label_smoothing`: `0.1`" in whole
+    assert "- `base.name`: `x`" in whole
+    assert "\n# forged" not in whole
+    assert "\u202e" not in whole
+    assert "x" * 200 not in whole
+    assert "| dev | hard | 5 | 60.0% |" in whole
+    for name in ("predictions", "dev", "heldout", "strong", "samples", "pairs"):
+        assert f"- {name}: `{client.get_model_version('sense', '1').tags[f'sense.digest.{name}']}`" in whole
+    assert "Questions are in English" in whole
+    assert len(client.get_model_version("sense", "1").description) <= 5000
+
+
+def test_inline_code_cannot_be_left():
+    assert card.code("a`b|c\nd") == "`a'b¦c d`"
+    assert card.code("") == "–"
