@@ -23,8 +23,8 @@ from typing import get_args
 
 from sense.config import ExecutionConfig
 from sense.errors import SenseError
-from sense.evaluation.score import score
-from sense.evaluation.scoring import limits
+from sense.evaluation.command import execution_limits
+from sense.evaluation.score import ScoringItem, score
 from sense.records import digest
 from sense.sql.execute import Executor
 from sense.sql.modes import MODES
@@ -89,15 +89,15 @@ def watched() -> Iterator[list[int]]:
 def measured(database: Path, mode: str, name: str, sql: str, execution: ExecutionConfig) -> Row:
     """Scores an attack and, after it, a plain query on workers started for them."""
     with Executor(execution) as executor:
-        score(executor, [("ready", database, PLAIN, PLAIN)], "ready", mode)
+        score(executor, [ScoringItem("ready", database, PLAIN, PLAIN)], "ready", mode)
         with watched() as peak:
             started = time.monotonic()
             try:
-                (verdict,) = (row.verdict for row in score(executor, [(name, database, sql, PLAIN)], name, mode))
+                (verdict,) = (row.verdict for row in score(executor, [ScoringItem(name, database, sql, PLAIN)], name, mode))
             except (SenseError, OSError, ValueError, KeyError, MemoryError) as error:
                 verdict = f"none: {error}"
             seconds = time.monotonic() - started
-        (after,) = score(executor, [("after", database, f"{PLAIN} AND 1", PLAIN)], "after", mode)
+        (after,) = score(executor, [ScoringItem("after", database, f"{PLAIN} AND 1", PLAIN)], "after", mode)
     sound = verdict in get_args(VerdictName) and after.verdict == "match"
     return Row(mode, name, verdict, seconds / execution.timeout_s, peak[0], sound)
 
@@ -115,7 +115,7 @@ def main() -> int:
     parser.add_argument("--timeout", type=float, default=5.0, metavar="SECONDS", help="of one query, default: 5")
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="default: 1")
     options = parser.parse_args()
-    execution = limits(options.timeout, options.workers)
+    execution = execution_limits(options.timeout, options.workers)
     size = execution.max_bytes * 9 // 20
     rows = []
     with tempfile.TemporaryDirectory() as folder:

@@ -31,7 +31,7 @@ from benchmarks import originals  # noqa: E402  (the working copy is not on the 
 from benchmarks.mutations import mutations  # noqa: E402
 from sense import ingest, records  # noqa: E402
 from sense.config import ExecutionConfig  # noqa: E402
-from sense.evaluation.score import Item, score  # noqa: E402
+from sense.evaluation.score import ScoringItem, score  # noqa: E402
 from sense.sql.execute import Executor  # noqa: E402
 
 SPIDER = ROOT.parent / "shared" / "spider"
@@ -123,7 +123,7 @@ def candidates(questions: list[Question], count: int, samples: int, random: Rand
     return chosen
 
 
-def original(mode: str, items: list[Item]) -> tuple[list[bool | None], float]:
+def original(mode: str, items: list[ScoringItem]) -> tuple[list[bool | None], float]:
     """The original's verdicts one by one, None where it has none, and its seconds."""
     judge = MODES[mode]
     verdicts: list[bool | None] = []
@@ -138,7 +138,7 @@ def original(mode: str, items: list[Item]) -> tuple[list[bool | None], float]:
     return verdicts, time.perf_counter() - started
 
 
-def ours(mode: str, items: list[Item], workers: int) -> tuple[list[records.Verdict], float]:
+def ours(mode: str, items: list[ScoringItem], workers: int) -> tuple[list[records.Verdict], float]:
     """Our verdicts and seconds."""
     started = time.perf_counter()
     with Executor(ExecutionConfig(workers=workers)) as executor:
@@ -146,14 +146,15 @@ def ours(mode: str, items: list[Item], workers: int) -> tuple[list[records.Verdi
     return verdicts, time.perf_counter() - started
 
 
-def timed(samples: str, mode: str, items: list[Item]) -> Timing:
+def timed(samples: str, mode: str, items: list[ScoringItem]) -> Timing:
     """Runs all three on the same pairs."""
     theirs, original_s = original(mode, items)
     _, one_s = ours(mode, items, 1)
     mine, two_s = ours(mode, items, 2)
     limited = [expected is None or verdict.limit != "" for expected, verdict in zip(theirs, mine, strict=True)]
     different = [
-        f"{mode}: {expected} there, {verdict.verdict} {verdict.detail} here\n  {item[2]!r}\n  {item[3]!r}\n  {item[1]}"
+        f"{mode}: {expected} there, {verdict.verdict} {verdict.detail} here\n"
+        f"  {item.predicted!r}\n  {item.gold!r}\n  {item.database}"
         for item, expected, verdict, stopped in zip(items, theirs, mine, limited, strict=True)
         if not stopped and verdict.correct != expected
     ]
@@ -162,12 +163,12 @@ def timed(samples: str, mode: str, items: list[Item]) -> Timing:
     return Timing(samples, mode, len(items), distinct, theirs.count(True), *seconds, sum(limited), different)
 
 
-def pairs(chosen: list[tuple[Question, list[str]]], samples: int, random: Random) -> dict[str, list[Item]]:
+def pairs(chosen: list[tuple[Question, list[str]]], samples: int, random: Random) -> dict[str, list[ScoringItem]]:
     """The pairs to judge, `samples` a question, in the two ways."""
 
-    def items(drawn: list[list[str]]) -> list[Item]:
+    def items(drawn: list[list[str]]) -> list[ScoringItem]:
         return [
-            (f"{number}#{k}", question.database, text, question.gold)
+            ScoringItem(f"{number}#{k}", question.database, text, question.gold)
             for number, ((question, _), texts) in enumerate(zip(chosen, drawn, strict=True))
             for k, text in enumerate(texts)
         ]

@@ -17,12 +17,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, Literal, TypeVar
+from typing import IO, Any, ClassVar, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
 from sense.errors import InputError, StorageError
-from sense.verdicts import Kind, Limit, VerdictName
+from sense.verdicts import Limit, MismatchKind, VerdictName
 
 Hardness = Literal["easy", "medium", "hard", "extra"]
 HARDNESS: tuple[Hardness, ...] = ("easy", "medium", "hard", "extra")
@@ -54,36 +54,44 @@ class Prediction(Record):
     sql: str
 
 
-class Verdict(Record):
-    """What happened when a prediction was executed against the gold, under a scoring mode; `detail` is for people.
+class JudgedRow(Record):
+    """A row with a verdict: the fields of verdicts.VerdictFields, which says what they mean; a test holds the two together.
 
-    `kind` says how a mismatch differs, `limit` which limit stopped the query, `vacuous` that both results were empty;
-    `score` is what a mode measures beyond right and wrong.
+    A line of a file has the keys of `first_keys` first, in that order, then the others.
     """
+
+    first_keys: ClassVar[tuple[str, ...]]
 
     id: str
     correct: bool
     verdict: VerdictName
     detail: str = ""
     vacuous: bool = False
-    mode: str = ""
-    kind: Kind = ""
+    kind: MismatchKind = ""
     limit: Limit = ""
+
+    @model_serializer(mode="wrap")
+    def _in_order(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields: dict[str, Any] = serialize(self)
+        return {name: fields[name] for name in self.first_keys if name in fields} | fields
+
+
+class Verdict(JudgedRow):
+    """What happened when the prediction of the same id was executed against the gold, under the scoring mode `mode`."""
+
+    first_keys = ("id", "correct", "verdict", "detail", "vacuous", "mode")
+
+    mode: str = ""
     score: float | None = None
 
 
-class Sample(Record):
-    """One of k SQL sampled for a question, with its verdict; `id` is `<example_id>#<k>`."""
+class Sample(JudgedRow):
+    """One of k SQL sampled for a question, with its verdict under strict@1; `id` is `<example_id>#<k>`."""
 
-    id: str
+    first_keys = ("id", "example_id", "sql")
+
     example_id: str
     sql: str
-    correct: bool
-    verdict: VerdictName
-    detail: str = ""
-    vacuous: bool = False
-    kind: Kind = ""
-    limit: Limit = ""
 
 
 class Pair(Record):

@@ -1,9 +1,28 @@
-"""The words for what became of a prediction. Standard library only: the processes that execute SQL import them too."""
+"""What became of a prediction: the names of the verdicts and the fields of one.
 
-from typing import Literal
+Standard library only, because the worker processes that execute SQL import it too.
+"""
+
+from typing import Literal, NamedTuple
 
 VerdictName = Literal["match", "mismatch", "error", "timeout", "too_large", "rejected", "gold_error"]
 FailureName = Literal["error", "timeout", "too_large", "rejected"]  # a query without a result
 Mismatch = Literal["columns", "rows", "order", "values"]
-Kind = Literal["", "columns", "rows", "order", "values"]
+MismatchKind = Literal["", Mismatch]
 Limit = Literal["", "clock", "steps", "rows", "bytes", "value", "memory"]
+
+
+class VerdictFields(NamedTuple):
+    """The verdict on a prediction, without the id of the prediction: what a worker sends back, and what rows add an id to.
+
+    `detail` is for people; `vacuous` says that both results were empty; `kind` is how a mismatch differs; `limit` is the limit
+    that stopped the query; `score` is what a scoring mode measures beyond right and wrong.
+    """
+
+    correct: bool
+    verdict: VerdictName
+    detail: str = ""
+    vacuous: bool = False
+    kind: MismatchKind = ""
+    limit: Limit = ""
+    score: float | None = None

@@ -1,12 +1,15 @@
+import json
 import os
 import subprocess
 import sys
+from typing import get_type_hints
 
 import pytest
 
 from sense import records
 from sense.errors import InputError
-from sense.records import Example, Log, Prediction
+from sense.records import Example, Log, Prediction, Sample, Verdict
+from sense.verdicts import VerdictFields
 
 
 def row(number, sql="SELECT 1"):
@@ -16,10 +19,43 @@ def row(number, sql="SELECT 1"):
 def test_rows_survive_the_round_trip_and_keep_unknown_fields(tmp_path):
     path = tmp_path / "p.jsonl"
     path.write_text('{"id": "a", "sql": "SELECT \'\\u00fc\'", "model": "m"}\n\n')
-    found = records.read_rows(path, Prediction)
-    assert found[0].model_dump() == {"id": "a", "sql": "SELECT 'ü'", "model": "m"}
-    assert records.write_jsonl(tmp_path / "q.jsonl", found) == 1
+    rows = records.read_rows(path, Prediction)
+    assert rows[0].model_dump() == {"id": "a", "sql": "SELECT 'ü'", "model": "m"}
+    assert records.write_jsonl(tmp_path / "q.jsonl", rows) == 1
     assert (tmp_path / "q.jsonl").read_text(encoding="utf-8") == '{"id": "a", "sql": "SELECT \'ü\'", "model": "m"}\n'
+
+
+@pytest.mark.parametrize(("kind", "own_fields"), [(Verdict, {"id", "mode"}), (Sample, {"id", "example_id", "sql"})])
+def test_rows_with_a_verdict_have_the_fields_that_workers_send(kind, own_fields):
+    """A sample is judged under a mode that has no score."""
+    hints, defaults = get_type_hints(VerdictFields), VerdictFields._field_defaults
+    names = [name for name in VerdictFields._fields if kind is Verdict or name != "score"]
+    assert kind.model_fields.keys() == {*names, *own_fields}
+    for name in names:
+        field = kind.model_fields[name]
+        assert field.annotation == hints[name]
+        assert field.is_required() is (name not in defaults)
+        assert field.is_required() or field.default == defaults[name]
+
+
+def test_keys_of_rows_with_a_verdict_keep_their_order(tmp_path):
+    """Files written by any version are the same bytes, in a row of rows too."""
+    verdict = '{"id": "a", "correct": true, "verdict": "match", "detail": "", "vacuous": false, "mode": "strict@1"'
+    verdict += ', "kind": "", "limit": "", "score": null, "model": "m"}'
+    sample = '{"id": "a#0", "example_id": "a", "sql": "SELECT 1", "correct": false, "verdict": "mismatch", "detail": "rows"'
+    sample += ', "vacuous": false, "kind": "rows", "limit": "", "model": "m"}'
+    for kind, line in ((Verdict, verdict), (Sample, sample)):
+        shuffled = dict(reversed(json.loads(line).items()))
+        (tmp_path / "rows.jsonl").write_text(json.dumps(shuffled))
+        (row,) = records.read_rows(tmp_path / "rows.jsonl", kind)
+        assert records.dump(row) == line
+        assert json.dumps(Rows(rows=[row]).model_dump()) == f'{{"rows": [{line}]}}'
+
+
+class Rows(records.Record):
+    """Rows in a row, as a chunk of samples is."""
+
+    rows: list[Verdict] | list[Sample]
 
 
 @pytest.mark.parametrize(

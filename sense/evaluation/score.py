@@ -3,43 +3,52 @@
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sense import console
 from sense.records import Verdict
 from sense.sql import modes
-from sense.sql.execute import Executor, place
+from sense.sql.execute import Executor
+from sense.sql.sandbox import DatabaseFile
 
-Item = tuple[str, Path, str, str]  # id, database, predicted SQL, gold SQL
-
-_AT_ONCE = 64  # predictions in one task, so that the last tasks can be shared out among the workers
+_BATCH_SIZE = 64  # predictions in one batch, so that the last batches can be shared out among the workers
 
 
-def score(executor: Executor, items: Sequence[Item], label: str, mode: str = modes.STRICT) -> list[Verdict]:
-    """The verdicts on `items` (id, database, predicted SQL, gold SQL), in their order; `label` names the progress bar.
+class ScoringItem(NamedTuple):
+    """A prediction to be scored: its id, the SQLite file, the predicted SQL and the gold SQL."""
+
+    id: str
+    database: Path
+    predicted: str
+    gold: str
+
+
+def score(executor: Executor, items: Sequence[ScoringItem], label: str, mode: str = modes.STRICT) -> list[Verdict]:
+    """The verdicts on `items`, in their order; `label` names the progress bar, `mode` is one of modes.MODES.
 
     A gold is executed once, and so is the same prediction on the same question's gold, however often it occurs. Where
     the gold does not run, the verdict is gold_error; where both results are empty, they match, but the verdict is marked
-    as vacuous. `mode` is one of modes.MODES.
+    as vacuous.
     """
-    places = {database: str(database) for _, database, _, _ in items}  # texts are quicker to look up than paths
-    keys = [(places[database], gold, predicted) for _, database, predicted, gold in items]
-    waiting = Counter(keys)
-    groups: dict[tuple[str, str], list[str]] = {}
-    for database, gold, predicted in waiting:
-        groups.setdefault((database, gold), []).append(predicted)
-    tasks, costs, sources = [], [], []
-    for (database, gold), predictions in groups.items():
-        files = modes.databases(mode, Path(database))
-        size = sum(file.stat().st_size for file in files if file.is_file())
-        for start in range(0, len(predictions), _AT_ONCE):
-            part = predictions[start : start + _AT_ONCE]
-            tasks.append(modes.task(mode, tuple(map(place, files)), gold, part))
+    texts = {item.database: str(item.database) for item in items}  # texts are quicker to look up than paths
+    keys = [(texts[item.database], item.gold, item.predicted) for item in items]
+    repeats = Counter(keys)
+    predictions_by_gold: dict[tuple[str, str], list[str]] = {}
+    for database, gold, predicted in repeats:
+        predictions_by_gold.setdefault((database, gold), []).append(predicted)
+    batches, costs, keys_by_batch = [], [], []
+    for (database, gold), predictions in predictions_by_gold.items():
+        paths = modes.databases(mode, Path(database))
+        files = tuple(map(DatabaseFile.from_path, paths))
+        size = sum(path.stat().st_size for path in paths if path.is_file())
+        for start in range(0, len(predictions), _BATCH_SIZE):
+            part = predictions[start : start + _BATCH_SIZE]
+            batches.append(modes.make_batch(mode, files, gold, part))
             costs.append(float(size * (1 + len(part))))
-            sources.append([(database, gold, predicted) for predicted in part])
-    rulings: dict[tuple[str, str, str], dict[str, Any]] = {}
+            keys_by_batch.append([(database, gold, predicted) for predicted in part])
+    fields: dict[tuple[str, str, str], dict[str, Any]] = {}
     with console.bar(label, total=len(items)) as progress:
-        for number, found in executor.judge(tasks, costs):
-            rulings |= {key: ruling._asdict() for key, ruling in zip(sources[number], found, strict=True)}
-            progress.advance(sum(waiting[key] for key in sources[number]))
-    return [Verdict(id=item[0], mode=mode, **rulings[key]) for item, key in zip(items, keys, strict=True)]
+        for number, verdicts in executor.judge(batches, costs):
+            fields |= {key: verdict._asdict() for key, verdict in zip(keys_by_batch[number], verdicts, strict=True)}
+            progress.advance(sum(repeats[key] for key in keys_by_batch[number]))
+    return [Verdict(id=item.id, mode=mode, **fields[key]) for item, key in zip(items, keys, strict=True)]

@@ -12,86 +12,88 @@ from rich.table import Table
 from rich.text import Text
 
 from sense.records import HARDNESS, Hardness, Verdict
-from sense.sql.complexity import BANDS, Band
+from sense.sql.hardness import BANDS, Band
 
 _ORDER = ("match", "mismatch", "sql_error", "rejected", "timeout", "too_large", "gold_error")
-_SHOWN = 3  # ids shown of each kind of disagreement
+_MAX_IDS = 3  # ids printed of each kind of disagreement
 
 
-class Levels(NamedTuple):
+class QueryLevels(NamedTuple):
     """How hard the question is that a prediction answers."""
 
     hardness: Hardness
     complexity: Band
 
 
-class Measure(NamedTuple):
-    """What a mode measures beside EX: its name, its mean over verdicts' scores, and how that is shown."""
+class ModeMetric(NamedTuple):
+    """What a mode measures beside EX: the metric's name, its mean over verdicts' scores, and the format it is printed in."""
 
     name: str
     mean: Callable[[Sequence[float]], float]
-    shown: str
+    number_format: str
 
 
 # The originals take what has no score, a failed gold too, as 0.
-_MEASURES = {
-    "bird-f1@1": Measure("soft_f1", lambda scores: sum(scores) / len(scores), "{:.1%}"),
-    "bird-rves@1": Measure("r_ves", lambda scores: 100 * sum(map(sqrt, scores)) / len(scores), "{:.2f}"),
+_METRICS = {
+    "bird-f1@1": ModeMetric("soft_f1", lambda scores: sum(scores) / len(scores), "{:.1%}"),
+    "bird-rves@1": ModeMetric("r_ves", lambda scores: 100 * sum(map(sqrt, scores)) / len(scores), "{:.2f}"),
 }
-_WORDS = {"soft_f1": "soft F1", "r_ves": "R-VES", "sql_error": "error", "too_large": "too large", "gold_error": "gold error"}
+_LABELS = {"soft_f1": "soft F1", "r_ves": "R-VES", "sql_error": "error", "too_large": "too large", "gold_error": "gold error"}
 
 
-def count(levels: Sequence[Levels], verdicts: Mapping[str, Sequence[Verdict]], seconds: Mapping[str, float]) -> dict[str, Any]:
+def count(
+    levels: Sequence[QueryLevels], verdicts: Mapping[str, Sequence[Verdict]], seconds: Mapping[str, float]
+) -> dict[str, Any]:
     """The numbers of each mode, and the disagreements of each two modes; `levels` go with the verdicts of every mode."""
-    modes = {mode: _mode(mode, levels, found, seconds[mode]) for mode, found in verdicts.items()}
-    pairs = [_disagreement(a, b, verdicts[a], verdicts[b]) for a, b in combinations(verdicts, 2)]
+    modes = {mode: _count_mode(mode, levels, of_mode, seconds[mode]) for mode, of_mode in verdicts.items()}
+    pairs = [_compare_modes(a, b, verdicts[a], verdicts[b]) for a, b in combinations(verdicts, 2)]
     return {"modes": modes, "disagreements": pairs}
 
 
-def _mode(mode: str, levels: Sequence[Levels], found: Sequence[Verdict], seconds: float) -> dict[str, Any]:
-    usable = [verdict for verdict in found if verdict.verdict != "gold_error"]
-    right = sum(verdict.correct for verdict in found)
+def _count_mode(mode: str, levels: Sequence[QueryLevels], verdicts: Sequence[Verdict], seconds: float) -> dict[str, Any]:
+    usable = [verdict for verdict in verdicts if verdict.verdict != "gold_error"]
+    right = sum(verdict.correct for verdict in verdicts)
     return {
-        **_numbers(mode, found),
+        **_metrics(mode, verdicts),
         "right": right,
-        "gold_errors": len(found) - len(usable),
+        "gold_errors": len(verdicts) - len(usable),
         "ex_gold_ok": right / len(usable) if usable else None,
-        "vacuous": sum(verdict.vacuous for verdict in found),
-        "verdicts": _verdicts(found),
-        "hardness": _parts(mode, HARDNESS, [level.hardness for level in levels], found),
-        "complexity": _parts(mode, BANDS, [level.complexity for level in levels], found),
+        "vacuous": sum(verdict.vacuous for verdict in verdicts),
+        "verdicts": _count_verdicts(verdicts),
+        "hardness": _group_metrics(mode, HARDNESS, [level.hardness for level in levels], verdicts),
+        "complexity": _group_metrics(mode, BANDS, [level.complexity for level in levels], verdicts),
         "seconds": seconds,
-        "per_second": len(found) / seconds if seconds else None,
+        "per_second": len(verdicts) / seconds if seconds else None,
     }
 
 
-def _numbers(mode: str, found: Sequence[Verdict]) -> dict[str, Any]:
+def _metrics(mode: str, verdicts: Sequence[Verdict]) -> dict[str, Any]:
     """n, EX, and what the mode measures beside it."""
-    numbers: dict[str, Any] = {"n": len(found), "ex": sum(verdict.correct for verdict in found) / len(found)}
-    if mode in _MEASURES:
-        name, mean, _ = _MEASURES[mode]
-        numbers[name] = mean([verdict.score or 0.0 for verdict in found])
+    numbers: dict[str, Any] = {"n": len(verdicts), "ex": sum(verdict.correct for verdict in verdicts) / len(verdicts)}
+    if mode in _METRICS:
+        name, mean, _ = _METRICS[mode]
+        numbers[name] = mean([verdict.score or 0.0 for verdict in verdicts])
     return numbers
 
 
-def _parts(mode: str, names: Sequence[str], labels: Sequence[str], found: Sequence[Verdict]) -> dict[str, Any]:
-    parts = {name: [verdict for label, verdict in zip(labels, found, strict=True) if label == name] for name in names}
-    return {name: _numbers(mode, part) for name, part in parts.items() if part}
+def _group_metrics(mode: str, names: Sequence[str], labels: Sequence[str], verdicts: Sequence[Verdict]) -> dict[str, Any]:
+    parts = {name: [verdict for label, verdict in zip(labels, verdicts, strict=True) if label == name] for name in names}
+    return {name: _metrics(mode, part) for name, part in parts.items() if part}
 
 
-def _verdicts(found: Sequence[Verdict]) -> dict[str, Any]:
+def _count_verdicts(verdicts: Sequence[Verdict]) -> dict[str, Any]:
     """By verdict: n, share, and of them how many for which reason (kind of mismatch, limit).
 
     `error` is spelt `sql_error`, as in metrics files, for which DVC has another use for that word.
     """
     counts: dict[str, Counter[str]] = {name: Counter() for name in _ORDER}
-    for verdict in found:
+    for verdict in verdicts:
         name = "sql_error" if verdict.verdict == "error" else verdict.verdict
         counts[name][verdict.kind or verdict.limit] += 1
     return {
         name: {
             "n": reasons.total(),
-            "share": reasons.total() / len(found),
+            "share": reasons.total() / len(verdicts),
             "why": {reason: n for reason, n in sorted(reasons.items()) if reason},
         }
         for name, reasons in counts.items()
@@ -99,94 +101,94 @@ def _verdicts(found: Sequence[Verdict]) -> dict[str, Any]:
     }
 
 
-def _disagreement(a: str, b: str, found_a: Sequence[Verdict], found_b: Sequence[Verdict]) -> dict[str, Any]:
+def _compare_modes(a: str, b: str, verdicts_a: Sequence[Verdict], verdicts_b: Sequence[Verdict]) -> dict[str, Any]:
     """How often only one of two modes finds a prediction right, and every such prediction with both verdicts."""
-    rows = [(one, other) for one, other in zip(found_a, found_b, strict=True) if one.correct != other.correct]
+    rows = [(one, other) for one, other in zip(verdicts_a, verdicts_b, strict=True) if one.correct != other.correct]
     return {
         "a": a,
         "b": b,
         "only_a_right": sum(one.correct for one, _ in rows),
         "only_b_right": sum(other.correct for _, other in rows),
-        "predictions": [{"id": one.id, "a": _named(one), "b": _named(other)} for one, other in rows],
+        "predictions": [{"id": one.id, "a": _verdict_label(one), "b": _verdict_label(other)} for one, other in rows],
     }
 
 
-def _named(verdict: Verdict) -> str:
+def _verdict_label(verdict: Verdict) -> str:
     reason = verdict.kind or verdict.limit
     return f"{verdict.verdict}: {reason}" if reason else verdict.verdict
 
 
-def show(found: Mapping[str, Any]) -> None:
-    """Prints what `scoring.run` has returned, for a person."""
+def show(scores: Mapping[str, Any]) -> None:
+    """Prints what `command.score_files` has returned, for a person."""
     out = Console()
-    for mode, numbers in found["modes"].items():
-        for line in _headlines(mode, numbers):
+    for mode, metrics in scores["modes"].items():
+        for line in _headlines(mode, metrics):
             out.print(line, soft_wrap=True)
         tables = Table.grid(padding=(0, 4))
-        tables.add_row(_verdict_table(numbers), _part_table(mode, numbers))
+        tables.add_row(_verdict_table(metrics), _part_table(mode, metrics))
         out.print(tables)
-    if found["disagreements"]:
-        _show_disagreements(out, found)
-    out.print(f"Verdicts: {found['output']}", soft_wrap=True, highlight=False, markup=False)
+    if scores["disagreements"]:
+        _show_disagreements(out, scores)
+    out.print(f"Verdicts: {scores['output']}", soft_wrap=True, highlight=False, markup=False)
 
 
-def _headlines(mode: str, numbers: Mapping[str, Any]) -> list[Text]:
-    lines = [Text(f"{mode}: EX {numbers['ex']:.1%} ({numbers['right']:,} of {numbers['n']:,})", style="bold")]
-    if mode in _MEASURES:
-        name, _, shown = _MEASURES[mode]
-        lines[0].append(f", {_WORDS[name]} {shown.format(numbers[name])}")
-    speed = "" if numbers["per_second"] is None else f", {numbers['per_second']:,.0f} predictions/s"
-    lines.append(Text(f"{numbers['vacuous']:,} of these vacuous (both results are empty); {numbers['seconds']:.1f} s{speed}"))
-    if numbers["gold_errors"]:
-        usable, ex = numbers["n"] - numbers["gold_errors"], numbers["ex_gold_ok"]
+def _headlines(mode: str, metrics: Mapping[str, Any]) -> list[Text]:
+    lines = [Text(f"{mode}: EX {metrics['ex']:.1%} ({metrics['right']:,} of {metrics['n']:,})", style="bold")]
+    if mode in _METRICS:
+        name, _, number_format = _METRICS[mode]
+        lines[0].append(f", {_LABELS[name]} {number_format.format(metrics[name])}")
+    speed = "" if metrics["per_second"] is None else f", {metrics['per_second']:,.0f} predictions/s"
+    lines.append(Text(f"{metrics['vacuous']:,} of these vacuous (both results are empty); {metrics['seconds']:.1f} s{speed}"))
+    if metrics["gold_errors"]:
+        usable, ex = metrics["n"] - metrics["gold_errors"], metrics["ex_gold_ok"]
         rest = "no other is left" if ex is None else f"EX on the other {usable:,}: {ex:.1%}"
-        what = f"{numbers['gold_errors']:,} of {numbers['n']:,} predictions count as wrong because their GOLD fails"
-        lines.append(Text(f"{what}, which is no mistake of the model's; {rest}", style="bold red"))
+        failed = f"{metrics['gold_errors']:,} of {metrics['n']:,} predictions count as wrong because their GOLD fails"
+        lines.append(Text(f"{failed}, which is no mistake of the model's; {rest}", style="bold red"))
     return lines
 
 
-def _verdict_table(numbers: Mapping[str, Any]) -> Table:
+def _verdict_table(metrics: Mapping[str, Any]) -> Table:
     table = _table("verdict", "n", "share")
-    for name, part in numbers["verdicts"].items():
-        table.add_row(_WORDS.get(name, name), f"{part['n']:,}", f"{part['share']:.1%}")
+    for name, part in metrics["verdicts"].items():
+        table.add_row(_LABELS.get(name, name), f"{part['n']:,}", f"{part['share']:.1%}")
         for reason, n in part["why"].items():
-            table.add_row(f"  {reason}", f"{n:,}", f"{n / numbers['n']:.1%}", style="dim")
+            table.add_row(f"  {reason}", f"{n:,}", f"{n / metrics['n']:.1%}", style="dim")
     return table
 
 
-def _part_table(mode: str, numbers: Mapping[str, Any]) -> Table:
-    name, _, shown = _MEASURES.get(mode, Measure("", sum, ""))
-    table = _table("hardness", "n", "EX", *([_WORDS[name]] if name else []))
+def _part_table(mode: str, metrics: Mapping[str, Any]) -> Table:
+    name, _, number_format = _METRICS.get(mode, ModeMetric("", sum, ""))
+    table = _table("hardness", "n", "EX", *([_LABELS[name]] if name else []))
     for part in ("hardness", "complexity"):
-        for level, row in numbers[part].items():
+        for level, row in metrics[part].items():
             label = level if part == "hardness" else f"complexity {level}"
-            table.add_row(label, f"{row['n']:,}", f"{row['ex']:.1%}", *([shown.format(row[name])] if name else []))
+            table.add_row(label, f"{row['n']:,}", f"{row['ex']:.1%}", *([number_format.format(row[name])] if name else []))
     return table
 
 
-def _show_disagreements(out: Console, found: Mapping[str, Any]) -> None:
+def _show_disagreements(out: Console, scores: Mapping[str, Any]) -> None:
     table = _table("right under", "wrong under", "n", "the first of them, and what they are there")
-    for pair in found["disagreements"]:
+    for pair in scores["disagreements"]:
         for right, wrong in (("a", "b"), ("b", "a")):
             rows = [row for row in pair["predictions"] if row[right] == "match"]
-            first = ", ".join(f"{_plain(row['id'])} ({row[wrong]})" for row in rows[:_SHOWN])
+            first = ", ".join(f"{_printable(row['id'])} ({row[wrong]})" for row in rows[:_MAX_IDS])
             if rows:
                 table.add_row(pair[right], pair[wrong], f"{len(rows):,}", Text(first))
     if table.row_count:
         out.print(table)
     else:
-        out.print(f"The modes agree on all {found['predictions']:,} predictions.")
+        out.print(f"The modes agree on all {scores['predictions']:,} predictions.")
 
 
 def _table(*columns: str) -> Table:
-    """A table whose first column and last, if that is words, are left-justified."""
+    """A table whose columns of text are left-justified: the first one, and those with a name of several words."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for place, name in enumerate(columns):
-        words = place == 0 or " " in name.removeprefix("soft ")
-        table.add_column(name, justify="left" if words else "right", no_wrap=place == 0 or not words)
+    for index, name in enumerate(columns):
+        is_text = index == 0 or " " in name.removeprefix("soft ")
+        table.add_column(name, justify="left" if is_text else "right", no_wrap=index == 0 or not is_text)
     return table
 
 
-def _plain(text: str) -> str:
-    """An id as a terminal may show it: other people's text may hold control characters."""
+def _printable(text: str) -> str:
+    """An id as it is safe to print: other people's text may hold control characters."""
     return text if text.isprintable() else ascii(text)

@@ -11,8 +11,8 @@ from typing import Any
 from sense.records import HARDNESS, Example
 from sense.report import figures, text
 from sense.report.material import Material
-from sense.sql.complexity import BANDS
 from sense.sql.difference import Piece, exact_pieces
+from sense.sql.hardness import BANDS
 
 _DOMAINS = 12
 

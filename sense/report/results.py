@@ -7,7 +7,7 @@ from typing import Any
 from sense.records import HARDNESS
 from sense.report import figures, text
 from sense.report.material import MODELS, SETS
-from sense.sql.complexity import BANDS
+from sense.sql.hardness import BANDS
 
 NAMES = {"base": "base", "sft": "SFT", "sense": "SENSE"}
 SET_NAMES = {"dev": "dev", "heldout": "held out"}

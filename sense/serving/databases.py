@@ -16,7 +16,7 @@ from sense.schema import Schema
 from sense.serving.backend import BackendError
 from sense.serving.remote import RemoteDatabase, connected
 from sense.serving.sqlite import Executors, SqliteDatabase, listed
-from sense.sql.execute import Outcome
+from sense.sql.result import Outcome
 
 _LONGEST = 200  # bytes of a name: it is the name of a folder and of a file where feedback is kept
 

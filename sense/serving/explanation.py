@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from sense.config import ExecutionConfig
 from sense.serving.vote import Vote
-from sense.sql.execute import Failure, Outcome, Result
+from sense.sql.result import Failure, Outcome, Result
 
 _SHOWN = 3  # different failures named
 

@@ -26,9 +26,11 @@ from sense.serving.journal import Journal
 from sense.serving.sqlite import content_state
 from sense.serving.values import clean
 from sense.sql import modes
-from sense.sql.execute import Executor, place
-from sense.sql.judge import Ruling
-from sense.sql.parse import check_select, hardness, tells_time
+from sense.sql.execute import Executor
+from sense.sql.hardness import hardness
+from sense.sql.parse import check_select, reads_clock
+from sense.sql.sandbox import DatabaseFile
+from sense.verdicts import VerdictFields
 
 
 class ConflictError(UserError):
@@ -73,9 +75,9 @@ class Feedbacks:
         file = database.file
         if not gold or file is None or not self._copies.fits(file):
             return self._added(said, _waiting(said, database), {"unlabelled.jsonl": _unlabelled(said, database)})
-        db_id, rulings = self._judged(said, gold, file)
-        kept = messages.Kept(id=said.id, labelled=True, verdict=rulings[0].verdict, detail=_remark(said, rulings[0]))
-        return self._added(said, kept, _lines(said, db_id, gold, rulings))
+        db_id, verdicts = self._judged(said, gold, file)
+        kept = messages.Kept(id=said.id, labelled=True, verdict=verdicts[0].verdict, detail=_remark(said, verdicts[0]))
+        return self._added(said, kept, _lines(said, db_id, gold, verdicts))
 
     def _found(self, said: messages.Feedback) -> messages.Kept | None:
         """What was kept under this id, if it was the same; call it under the journal's lock."""
@@ -94,25 +96,25 @@ class Feedbacks:
             self._journal.add(said.id, {"said": said.model_dump(), "kept": kept.model_dump()}, lines)
         return kept
 
-    def _judged(self, said: messages.Feedback, gold: str, source: Path) -> tuple[str, list[Ruling]]:
-        """The db_id of the database's copy and the rulings of SQL and gold on it; a new copy stays only if the gold is one."""
+    def _judged(self, said: messages.Feedback, gold: str, source: Path) -> tuple[str, list[VerdictFields]]:
+        """The db_id of the database's copy and the verdicts of SQL and gold on it; a new copy stays only if the gold is one."""
         reason = check_select(gold)
         if reason is not None:
-            _check(said, Ruling(False, "gold_error", f"rejected: {reason}"))
-        if tells_time(gold):
-            _check(said, Ruling(False, "mismatch", "it asks what time it is"))
+            _check(said, VerdictFields(False, "gold_error", f"rejected: {reason}"))
+        if reads_clock(gold):
+            _check(said, VerdictFields(False, "mismatch", "it asks what time it is"))
         name, state, executors = said.database, content_state(source), self._catalog.executors
         db_id = self._copies.known(name, state)
         if db_id is not None:
-            return db_id, _rulings(executors.taken(), records.database_path(self._folder, db_id), said, gold)
+            return db_id, _judge_on_copy(executors.taken(), records.database_path(self._folder, db_id), said, gold)
         try:
             copy = self._copies.taken(name, source)
         except OSError as error:
             raise StorageError(f"{self._folder}: the database {name!r} can't be copied there ({error.strerror})") from error
         try:
-            rulings = _rulings(executors.alone(), copy, said, gold)
+            verdicts = _judge_on_copy(executors.alone(), copy, said, gold)
             with self._journal.locked():
-                return self._copies.settled(name, state, copy), rulings
+                return self._copies.settled(name, state, copy), verdicts
         finally:
             copy.unlink(missing_ok=True)
 
@@ -129,18 +131,20 @@ def _cleaned(feedback: messages.Feedback) -> messages.Feedback:
     return feedback.model_copy(update=texts)
 
 
-def _rulings(taken: AbstractContextManager[Executor], copy: Path, said: messages.Feedback, gold: str) -> list[Ruling]:
+def _judge_on_copy(
+    taken: AbstractContextManager[Executor], copy: Path, said: messages.Feedback, gold: str
+) -> list[VerdictFields]:
     """The verdicts of scoring (strict@1) on the SQL and, if it is another, on the gold; UserError if the gold is none."""
-    task = modes.task(modes.STRICT, (place(copy),), gold, tuple(dict.fromkeys([said.sql, gold])))
+    file = DatabaseFile.from_path(copy)
+    batch = modes.make_batch(modes.STRICT, (file,), gold, tuple(dict.fromkeys([said.sql, gold])))
     with taken as executor:
-        ((_, found),) = executor.judge([task], [1.0])
-    path = place(copy).path
-    rulings = [one._replace(detail=one.detail.removeprefix("gold: ").replace(path, said.database)) for one in found]
-    _check(said, rulings[-1])
-    return rulings
+        ((_, found),) = executor.judge([batch], [1.0])
+    verdicts = [one._replace(detail=one.detail.removeprefix("gold: ").replace(file.path, said.database)) for one in found]
+    _check(said, verdicts[-1])
+    return verdicts
 
 
-def _check(said: messages.Feedback, own: Ruling) -> None:
+def _check(said: messages.Feedback, own: VerdictFields) -> None:
     """UserError if the gold, judged by itself, is none."""
     field = "sql" if said.correct else "corrected"
     if own.verdict == "gold_error":
@@ -149,13 +153,13 @@ def _check(said: messages.Feedback, own: Ruling) -> None:
         raise UserError(f"{field} gives another result each time ({own.detail}); give a SELECT whose result stays the same")
 
 
-def _remark(said: messages.Feedback, ruling: Ruling) -> str:
+def _remark(said: messages.Feedback, verdict: VerdictFields) -> str:
     """What the person should know of the verdict."""
-    if ruling.vacuous:
+    if verdict.vacuous:
         return "the result is empty, which says little: pairs leave this one out"
-    if ruling.correct and not said.correct:
+    if verdict.correct and not said.correct:
         return "on this database the correction gives the same result"
-    return ruling.detail
+    return verdict.detail
 
 
 def _waiting(said: messages.Feedback, database: Database) -> messages.Kept:
@@ -170,7 +174,7 @@ def _unlabelled(said: messages.Feedback, database: Database) -> str:
     return records.dump(Unlabelled(dialect=database.dialect, **dict(said)))
 
 
-def _lines(said: messages.Feedback, db_id: str, gold: str, rulings: Sequence[Ruling]) -> dict[str, str]:
+def _lines(said: messages.Feedback, db_id: str, gold: str, verdicts: Sequence[VerdictFields]) -> dict[str, str]:
     """The example before its samples, so that no reader meets a sample without it.
 
     A correction is a sample as well, a person's, so that there is a right one to be paired with the wrong one.
@@ -185,12 +189,12 @@ def _lines(said: messages.Feedback, db_id: str, gold: str, rulings: Sequence[Rul
         evidence=said.evidence,
     )
     model = said.model.model_dump() if said.model is not None else None
-    samples = [_sample(said, 0, said.sql, rulings[0], {"model": model})]
-    if len(rulings) > 1:
-        samples.append(_sample(said, 1, gold, rulings[1], {"source": "feedback"}))
+    samples = [_sample(said, 0, said.sql, verdicts[0], {"model": model})]
+    if len(verdicts) > 1:
+        samples.append(_sample(said, 1, gold, verdicts[1], {"source": "feedback"}))
     return {"examples.jsonl": records.dump(example), "samples.jsonl": "\n".join(map(records.dump, samples))}
 
 
-def _sample(said: messages.Feedback, number: int, sql: str, ruling: Ruling, more: dict[str, Any]) -> Sample:
-    verdict = {name: value for name, value in ruling._asdict().items() if name != "score"}
-    return Sample.model_validate({"id": f"{said.id}#{number}", "example_id": said.id, "sql": sql, **verdict, **more})
+def _sample(said: messages.Feedback, number: int, sql: str, verdict: VerdictFields, more: dict[str, Any]) -> Sample:
+    fields = {name: value for name, value in verdict._asdict().items() if name != "score"}
+    return Sample.model_validate({"id": f"{said.id}#{number}", "example_id": said.id, "sql": sql, **fields, **more})

@@ -10,8 +10,8 @@ from sense.serving.explanation import explanation, reason
 from sense.serving.messages import Answer, Ask, Candidate, Latency, Model
 from sense.serving.values import cell, clean
 from sense.serving.vote import Vote, vote
-from sense.sql.execute import Failure, Outcome, Result
 from sense.sql.parse import check_select, extract
+from sense.sql.result import Failure, Outcome, Result
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,9 @@ from sense.errors import InputError, SenseError, UserError
 from sense.schema import Schema, introspect
 from sense.serving.backend import BackendError
 from sense.serving.values import MIN_VALUE
-from sense.sql.execute import Executor, Outcome, Result, place
+from sense.sql.execute import Executor
+from sense.sql.result import Outcome, Result
+from sense.sql.sandbox import DatabaseFile
 
 _START_S = 0.2  # what it takes to start a worker; as long one waits for an executor that is at work
 
@@ -122,7 +124,7 @@ class SqliteDatabase:
     def _without_path(self, outcome: Outcome) -> Outcome:
         if isinstance(outcome, Result):
             return outcome
-        return outcome._replace(detail=outcome.detail.replace(place(self._path).path, self.name))
+        return outcome._replace(detail=outcome.detail.replace(DatabaseFile.from_path(self._path).path, self.name))
 
     def native(self, sql: str) -> str:
         """The SQL itself."""

@@ -17,7 +17,7 @@ from sqlglot.errors import ErrorLevel, SqlglotError, UnsupportedError
 
 from sense.sql.parse import check_select
 from sense.sql.result import Failure
-from sense.sql.tree import parse_query, statements
+from sense.sql.tree import parse_query, parse_statements
 
 _SQLGLOT = {"postgresql": "postgres", "mysql": "mysql"}
 # What sqlglot calls the functions that may be used. Left out are those that make long texts of short ones (REPEAT, LPAD).
@@ -84,7 +84,7 @@ def translated(sql: str, dialect: str, names: Names) -> str | Failure:
             return refused
         _adapt(tree, sql, dialect, names)
         text = tree.sql(dialect=_SQLGLOT[dialect], comments=False, unsupported_level=ErrorLevel.RAISE)
-        again = statements(text, _SQLGLOT[dialect])
+        again = parse_statements(text, _SQLGLOT[dialect])
     except (SqlglotError, RecursionError, ValueError) as error:
         said = " ".join(_UNDERLINED.sub("", str(error)).split())
         return Failure("error", f"no translation for {dialect}: {said[:200]}")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sense.sql.compare import compare
-from sense.sql.execute import Outcome, Result, Value
+from sense.sql.result import Outcome, Result, Value
 
 _DIGITS = 9  # of a floating-point number that count at first; compare() is asked where they differ
 _CELLS = 100_000  # looked at by compare() in one vote at most, which is some tenths of a second

@@ -12,24 +12,28 @@ from collections.abc import Iterator, Sequence
 from sense.sql.result import Result, Value
 from sense.verdicts import Mismatch
 
-_RELATIVE, _ABSOLUTE = 1e-6, 1e-9
-# Cells looked at before two results count as different, at least, and as a multiple of the result's. Finding which column
+_RELATIVE, _ABSOLUTE = 1e-6, 1e-9  # the tolerances of math.isclose()
+# Cells looked at before two results count as different: at least, and as a multiple of the result's. Finding which column
 # is which takes a few times the size of a result; only columns made to be confused with one another (it is graph
 # isomorphism then) take more.
-_CELLS, _TIMES = 5_000_000, 30
+_MIN_CELLS, _CELLS_FACTOR = 5_000_000, 30
 # The first group's number, which nobody knows: pairs of it and a value are looked up by their hashes, and Python's hashes of
 # numbers are known, so that a result could be made of values whose pairs all have the same.
-_FIRST = random.SystemRandom().getrandbits(60)
+_FIRST_GROUP = random.SystemRandom().getrandbits(60)
 
 
 def compare(
-    predicted: Result, gold: Result, ordered: bool, keys: Sequence[int] | None = None, exact: bool = False
+    predicted: Result, gold: Result, ordered: bool, order_columns: Sequence[int] | None = None, exact: bool = False
 ) -> Mismatch | None:
     """None if the results are the same, else the first of these that differs: columns, rows (their numbers), order, values.
 
-    `ordered` says that the order of rows counts (`is_ordered`). With `keys`, the gold columns that are sorted by
-    (`order_columns`), rows that agree in all of them may still change places. With `exact`, numbers are the same only
-    if Python says so (1 is 1.0, 0.1 + 0.2 is not 0.3).
+    `ordered` says that the order of rows counts (`tree.is_ordered`). With `order_columns`, the positions of the gold columns
+    that are sorted by (`tree.order_columns`), rows that agree in all of them may still change places. With `exact`, numbers are
+    the same only if Python says so (1 is 1.0, 0.1 + 0.2 is not 0.3).
+
+    >>> compare(Result(("a", "b"), [(1, "x"), (2, "y")]), Result(("c", "d"), [("y", 2), ("x", 1)]), ordered=False)
+    >>> compare(Result(("a",), [(2,), (1,)]), Result(("a",), [(1,), (2,)]), ordered=True)
+    'order'
     """
     if len(predicted.columns) != len(gold.columns):
         return "columns"
@@ -37,18 +41,19 @@ def compare(
         return "rows"
     if predicted.rows == gold.rows:
         return None
-    match = _Match(_columns(predicted, exact), _columns(gold, exact))
-    places = range(_FIRST, _FIRST + len(gold.rows))
-    together = [0] * len(gold.rows)
+    match = _ColumnMatch(_columns(predicted, exact), _columns(gold, exact))
+    one_group = [0] * len(gold.rows)
     if not ordered:
-        return None if match.found(together, ()) else "values"
-    if match.found(together, keys) if keys is not None else match.found(places, ()):
+        return None if match.exists(one_group, ()) else "values"
+    row_groups = range(_FIRST_GROUP, _FIRST_GROUP + len(gold.rows))
+    same_order = match.exists(row_groups, ()) if order_columns is None else match.exists(one_group, order_columns)
+    if same_order:
         return None
-    return "order" if match.found(together, ()) else "values"
+    return "order" if match.exists(one_group, ()) else "values"
 
 
 class _Column:
-    """A column with what is asked of it again and again."""
+    """A column with what is computed of it once and needed many times."""
 
     def __init__(self, values: tuple[Value, ...], exact: bool) -> None:
         self.values = values
@@ -77,7 +82,7 @@ def _columns(result: Result, exact: bool) -> list[_Column]:
     return [_Column(values, exact) for values in zip(*result.rows, strict=True)]
 
 
-class _Match:
+class _ColumnMatch:
     """The search for the predicted column that is each gold column, such that the rows agree as wholes.
 
     Rows start in groups of those not told apart yet. Each column that is matched splits the groups, and the two
@@ -87,11 +92,11 @@ class _Match:
     def __init__(self, predicted: list[_Column], gold: list[_Column]) -> None:
         self._predicted, self._gold = predicted, gold
         self._codes: dict[tuple[_Column, _Column], tuple[Sequence[Value], Sequence[Value]]] = {}
-        self._left = 0
+        self._cells_left = 0
 
-    def found(self, groups: Sequence[int], in_place: Sequence[int]) -> bool:
+    def exists(self, groups: Sequence[int], in_place: Sequence[int]) -> bool:
         """True if there is a match of the columns; those of the gold columns `in_place` must agree row by row."""
-        self._left = max(_CELLS, _TIMES * len(groups) * len(self._gold))
+        self._cells_left = max(_MIN_CELLS, _CELLS_FACTOR * len(groups) * len(self._gold))
         choices = [self._choices(column, number in in_place) for number, column in enumerate(self._gold)]
         if not all(choices):
             return False
@@ -114,17 +119,17 @@ class _Match:
 
     def _choices(self, gold: _Column, in_place: bool) -> list[int]:
         """The predicted columns that hold the same values as `gold`."""
-        known: dict[_Column, bool] = {}
+        fits: dict[_Column, bool] = {}
         for column in self._predicted:
-            if column not in known:
-                known[column] = self._left > 0 and column.may_equal(gold) and self._fits(column, gold, in_place)
-        return [number for number, column in enumerate(self._predicted) if known[column]]
+            if column not in fits:
+                fits[column] = self._cells_left > 0 and column.may_equal(gold) and self._fits(column, gold, in_place)
+        return [number for number, column in enumerate(self._predicted) if fits[column]]
 
     def _fits(self, column: _Column, gold: _Column, in_place: bool) -> bool:
         if not (in_place or column.real or gold.real):
             return True  # nothing but the order can differ
-        mine, theirs = self._coded(column, gold)
-        return list(mine) == list(theirs) if in_place else Counter(mine) == Counter(theirs)
+        codes, gold_codes = self._encode(column, gold)
+        return list(codes) == list(gold_codes) if in_place else Counter(codes) == Counter(gold_codes)
 
     def _splits(
         self, gold: _Column, choices: list[int], used: list[int], mine: Sequence[int], theirs: Sequence[int]
@@ -133,28 +138,28 @@ class _Match:
         tried: set[_Column] = set()
         for number in choices:
             column = self._predicted[number]
-            if number in used or column in tried or self._left <= 0:
+            if number in used or column in tried or self._cells_left <= 0:
                 continue
             tried.add(column)
-            my_codes, their_codes = self._coded(column, gold)
+            my_codes, their_codes = self._encode(column, gold)
             names: dict[tuple[int, Value], int] = {}
-            my_groups = [names.setdefault(pair, _FIRST + len(names)) for pair in zip(mine, my_codes, strict=True)]
-            their_groups = [names.setdefault(pair, _FIRST + len(names)) for pair in zip(theirs, their_codes, strict=True)]
+            my_groups = [names.setdefault(pair, _FIRST_GROUP + len(names)) for pair in zip(mine, my_codes, strict=True)]
+            their_groups = [names.setdefault(pair, _FIRST_GROUP + len(names)) for pair in zip(theirs, their_codes, strict=True)]
             if Counter(my_groups) == Counter(their_groups):
                 yield number, my_groups, their_groups
 
-    def _coded(self, mine: _Column, theirs: _Column) -> tuple[Sequence[Value], Sequence[Value]]:
+    def _encode(self, mine: _Column, theirs: _Column) -> tuple[Sequence[Value], Sequence[Value]]:
         """The values of the two columns, numbers that count as equal made the same."""
-        self._left -= len(theirs.values)
+        self._cells_left -= len(theirs.values)
         if not (mine.real or theirs.real):
             return mine.values, theirs.values
         if (mine, theirs) not in self._codes:
             same = _equal_numbers([*mine.numbers, *theirs.numbers])
-            self._codes[mine, theirs] = _replaced(mine.values, same), _replaced(theirs.values, same)
+            self._codes[mine, theirs] = _replace_numbers(mine.values, same), _replace_numbers(theirs.values, same)
         return self._codes[mine, theirs]
 
 
-def _replaced(values: Sequence[Value], same: dict[float, float]) -> list[Value]:
+def _replace_numbers(values: Sequence[Value], same: dict[float, float]) -> list[Value]:
     return [same[value] if isinstance(value, (int, float)) else value for value in values]
 
 

@@ -6,7 +6,7 @@ from difflib import SequenceMatcher
 from itertools import groupby, pairwise
 from typing import NamedTuple
 
-from sense.sql.lexer import tokens
+from sense.sql.parse import tokens
 
 _MOST_TOKENS = 1_000  # in both texts together; difflib's time grows with the square
 

@@ -1,282 +1,324 @@
-"""Verdicts on predictions, in the worker: the gold is executed once, predictions run against it as streams.
+"""Verdicts on predictions, in the worker process: the gold is executed once, predictions run against it as streams.
 
-A mode has a way to take a prediction's rows, which stops it as soon as the difference shows, and a way to compare
-what was taken. `modes.py` is the other half: it cleans the texts, in the parent.
+Each scoring mode has a function that consumes a prediction's rows, which stops it as soon as it is known to differ, and one that
+compares what was consumed. `modes.py` is the other half: it cleans the texts, in the parent process.
 """
 
+import math
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 from sense.sql import compare
-from sense.sql.efficiency import reward
-from sense.sql.result import Failure, Result
-from sense.sql.statement import Place, Row, Session, collect
-from sense.verdicts import Kind, Limit, Mismatch, VerdictName
+from sense.sql.result import Failure, Result, ResultRow
+from sense.sql.sandbox import DatabaseFile, FileState, Sandbox, fetch_all
+from sense.verdicts import Mismatch, VerdictFields
 
-_KEPT = 200_000  # cells of golds kept for later tasks, 64 bytes of text or blob counted as one; mostly that is all of them
+# Cells of golds cached for later batches, 64 bytes of text or blob counted as one; mostly that is all of them.
+_MAX_CACHED_CELLS = 200_000
+# R-VES: executions of prediction and gold, and the reward from each ratio of their times on.
+_TIMINGS = 100
+_REWARDS = ((2.0, 1.25), (1.0, 1.0), (0.5, 0.75), (0.25, 0.5), (0.0, 0.25))
 
 
-class Task(NamedTuple):
-    """One gold under one mode, and the predictions to judge: (SQL, reason to reject it or "").
+class Batch(NamedTuple):
+    """Scoring items of one gold under one mode, for one worker: the predictions are (SQL, the reason to reject it or "").
 
-    `ordered` and `keys` are compare()'s; the modes that do without them ignore them.
+    All `files` decide: a prediction is right if it is right on each. `ordered` and `order_columns` are those of
+    compare.compare(); the modes that do without them ignore them.
     """
 
     mode: str
-    places: tuple[Place, ...]
+    files: tuple[DatabaseFile, ...]
     gold: str
     ordered: bool
-    keys: tuple[int, ...] | None
+    order_columns: tuple[int, ...] | None
     predictions: tuple[tuple[str, str], ...]
 
 
-class Ruling(NamedTuple):
-    """A verdict, whatever the id; the fields are those of records.Verdict."""
-
-    correct: bool
-    verdict: VerdictName
-    detail: str = ""
-    vacuous: bool = False
-    kind: Kind = ""
-    limit: Limit = ""
-    score: float | None = None
-
-
-class Different(Exception):  # noqa: N818  (an outcome rather than an error)
-    """The result cannot equal the gold's."""
+class MismatchError(Exception):
+    """Raised while rows are consumed, once the result cannot equal the gold's."""
 
     def __init__(self, kind: Mismatch, detail: str) -> None:
         super().__init__(detail)
-        self.ruling = Ruling(False, "mismatch", detail, kind=kind)
+        self.verdict = VerdictFields(False, "mismatch", detail, kind=kind)
 
 
-class Golds:
-    """Results of golds by database content and SQL, the least recently used forgotten first."""
+class GoldCache:
+    """The outcomes of golds by database content and SQL; the least recently used are forgotten first."""
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        self._kept: OrderedDict[Any, Result | Failure] = OrderedDict()
-        self._size = 0
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+        self._outcomes: OrderedDict[tuple[FileState, str, str], Result | Failure] = OrderedDict()
+        self._cells = 0
 
-    def get(self, place: Place, sql: str, errors: str) -> Result | Failure:
-        """The outcome of a gold."""
+    def get(self, file: DatabaseFile, sql: str, decode_errors: str) -> Result | Failure:
+        """The outcome of a gold, executed now unless it is cached."""
         try:
-            key = (self._session.state(place), sql, errors)
+            key = (self._sandbox.file_state(file), sql, decode_errors)
         except OSError:
             key = None
-        if key is not None and key in self._kept:
-            self._kept.move_to_end(key)
-            return self._kept[key]
-        found = self._session.run(place, sql, collect, errors)
-        outcome = found if isinstance(found, Failure) else Result(*found)
+        if key is not None and key in self._outcomes:
+            self._outcomes.move_to_end(key)
+            return self._outcomes[key]
+        fetched = self._sandbox.run(file, sql, fetch_all, decode_errors)
+        outcome = fetched if isinstance(fetched, Failure) else Result(*fetched)
         if key is not None:
-            self._kept[key] = outcome
-            self._size += _size(outcome)
-            while self._size > _KEPT and len(self._kept) > 1:
-                self._size -= _size(self._kept.popitem(last=False)[1])
+            self._outcomes[key] = outcome
+            self._cells += _count_cells(outcome)
+            while self._cells > _MAX_CACHED_CELLS and len(self._outcomes) > 1:
+                self._cells -= _count_cells(self._outcomes.popitem(last=False)[1])
         return outcome
 
 
-def _size(outcome: Result | Failure) -> int:
+def _count_cells(outcome: Result | Failure) -> int:
     if isinstance(outcome, Failure):
         return 1
     texts = sum(len(value) for row in outcome.rows for value in row if isinstance(value, (str, bytes)))
     return 1 + len(outcome.rows) * len(outcome.columns) + (texts + sum(map(len, outcome.columns))) // 64
 
 
-class Gold:
-    """What predictions on one database are compared with."""
+class GoldResult:
+    """The gold's result on one database: what the predictions of a batch are compared with."""
 
-    def __init__(self, place: Place, result: Result, task: Task) -> None:
-        self.place, self.result, self.task = place, result, task
+    def __init__(self, file: DatabaseFile, result: Result, batch: Batch) -> None:
+        self.file, self.result, self.batch = file, result, batch
 
     @cached_property
-    def distinct(self) -> dict[Row, None]:
+    def distinct(self) -> dict[ResultRow, None]:
         """Its distinct rows, in their order."""
         return dict.fromkeys(self.result.rows)
 
 
-def judge(session: Session, golds: Golds, task: Task, tell: Callable[[int, bool], None]) -> Iterator[Ruling]:
-    """The rulings on the predictions of `task`, in their order.
+def judge(sandbox: Sandbox, golds: GoldCache, batch: Batch, announce: Callable[[int, bool], None]) -> Iterator[VerdictFields]:
+    """The verdicts on the predictions of `batch`, in their order.
 
-    `tell` is called before anything that takes time with the number of the prediction, -1 for the gold, and whether
-    it is work that no limit stops (a comparison) rather than a statement.
+    `announce(number, comparing)` is called before anything that takes time: the number of the prediction, -1 for the gold, and
+    whether it is work that no limit stops (a comparison) rather than a statement.
     """
-    mode = _MODES[task.mode]
-    found = []
-    for place in task.places:
-        tell(-1, False)
-        outcome = golds.get(place, task.gold, mode.errors)
+    mode = _MODES[batch.mode]
+    gold_results = []
+    for file in batch.files:
+        announce(-1, False)
+        outcome = golds.get(file, batch.gold, mode.decode_errors)
         if isinstance(outcome, Failure):
-            ruling = gold_error(outcome, place.path if len(task.places) > 1 else "")
-            yield from (ruling for _ in task.predictions)
+            verdict = gold_error(outcome, file.path if len(batch.files) > 1 else "")
+            yield from (verdict for _ in batch.predictions)
             return
-        found.append(Gold(place, outcome, task))
-    empty = not any(gold.result.rows for gold in found)
-    for number, (sql, reason) in enumerate(task.predictions):
-        ruling = Ruling(False, "rejected", reason, score=mode.worst)
+        gold_results.append(GoldResult(file, outcome, batch))
+    empty = not any(gold.result.rows for gold in gold_results)
+    for number, (sql, reason) in enumerate(batch.predictions):
+        verdict = VerdictFields(False, "rejected", reason, score=mode.lowest_score)
         if not reason:
-            for gold in found:
-                ruling = _one(session, mode, gold, sql, partial(tell, number))
-                if not ruling.correct:
+            for gold in gold_results:
+                verdict = _judge_one(sandbox, mode, gold, sql, partial(announce, number))
+                if not verdict.correct:
                     break
-        yield ruling._replace(vacuous=ruling.correct and empty)
+        yield verdict._replace(vacuous=verdict.correct and empty)
 
 
-def gold_error(failure: Failure, where: str = "") -> Ruling:
-    """The ruling on any prediction whose gold has failed."""
-    place = f"{where}: " if where else ""
-    return Ruling(False, "gold_error", f"gold: {place}{failure.verdict}: {failure.detail}", limit=failure.limit)
+def gold_error(failure: Failure, path: str = "") -> VerdictFields:
+    """The verdict on any prediction whose gold has failed; `path` names the database if there are several."""
+    where = f"{path}: " if path else ""
+    return VerdictFields(False, "gold_error", f"gold: {where}{failure.verdict}: {failure.detail}", limit=failure.limit)
 
 
-def worst(mode: str) -> float | None:
-    """The score of a prediction that has no result; None in modes without a score."""
-    return _MODES[mode].worst
+def failure_verdict(failure: Failure, mode: str) -> VerdictFields:
+    """The verdict on a prediction that has no result; its score is the mode's lowest, None in modes without a score."""
+    return VerdictFields(False, failure.verdict, failure.detail, limit=failure.limit, score=_MODES[mode].lowest_score)
 
 
 class _Mode(NamedTuple):
-    """How texts that are no UTF-8 are read, how a prediction's rows are taken, and how they are compared."""
+    """How a mode judges: `decode_errors` is how texts that are no UTF-8 are read; `timed` that R-VES times right predictions."""
 
-    errors: str
-    take: Callable[[Gold, tuple[str, ...], Iterator[Row]], Any]
-    rule: Callable[[Gold, Any], Ruling]
-    worst: float | None = None
+    decode_errors: str
+    consume: Callable[[GoldResult, tuple[str, ...], Iterator[ResultRow]], Any]
+    compare: Callable[[GoldResult, Any], VerdictFields]
+    lowest_score: float | None = None
     timed: bool = False
 
 
-def _one(session: Session, mode: _Mode, gold: Gold, sql: str, tell: Callable[[bool], None]) -> Ruling:
-    """The ruling on a prediction on one database."""
-    tell(False)
+def _judge_one(sandbox: Sandbox, mode: _Mode, gold: GoldResult, sql: str, announce: Callable[[bool], None]) -> VerdictFields:
+    """The verdict on a prediction on one database."""
+    announce(False)
     try:
-        taken = session.run(gold.place, sql, partial(mode.take, gold), mode.errors)
-    except Different as different:
-        return different.ruling._replace(score=mode.worst)
-    if isinstance(taken, Failure):
-        return Ruling(False, taken.verdict, taken.detail, limit=taken.limit, score=mode.worst)
-    tell(True)
+        consumed = sandbox.run(gold.file, sql, partial(mode.consume, gold), mode.decode_errors)
+    except MismatchError as mismatch:
+        return mismatch.verdict._replace(score=mode.lowest_score)
+    if isinstance(consumed, Failure):
+        return failure_verdict(consumed, gold.batch.mode)
+    announce(True)
     try:
-        ruling = mode.rule(gold, taken)
+        verdict = mode.compare(gold, consumed)
     except MemoryError:
-        return Ruling(False, "too_large", "the comparison needs more memory than it may use", limit="memory", score=mode.worst)
+        return failure_verdict(
+            Failure("too_large", "the comparison needs more memory than it may use", "memory"), gold.batch.mode
+        )
     if mode.timed:
-        score = reward(session, gold.place, sql, gold.task.gold, partial(tell, False)) if ruling.correct else 0.0
-        return ruling._replace(score=score)
-    return ruling
+        score = reward(sandbox, gold.file, sql, gold.batch.gold, partial(announce, False)) if verdict.correct else 0.0
+        return verdict._replace(score=score)
+    return verdict
 
 
-def _bounded(gold: Gold, columns: tuple[str, ...], rows: Iterator[Row]) -> Result:
-    """The rows, if there are not more than the gold has; Different as soon as there are."""
-    limit = len(gold.result.rows)
-    taken: list[Row] = []
-    for row in rows:
-        if len(taken) >= limit:
-            raise Different("rows", f"rows (more than {limit})")
-        taken.append(row)
-    return Result(columns, taken)
-
-
-def _same_width(gold: Gold, columns: tuple[str, ...]) -> None:
+def _check_width(gold: GoldResult, columns: tuple[str, ...]) -> None:
     if len(columns) != len(gold.result.columns):
-        raise Different("columns", f"columns ({len(columns)} against {len(gold.result.columns)})")
+        raise MismatchError("columns", f"columns ({len(columns)} against {len(gold.result.columns)})")
 
 
-def _ruling(kind: Mismatch | None, predicted: Result, gold: Gold) -> Ruling:
+def _take_rows(gold: GoldResult, columns: tuple[str, ...], rows: Iterator[ResultRow]) -> Result:
+    """The rows, if there are not more than the gold has; MismatchError as soon as there are."""
+    limit = len(gold.result.rows)
+    predicted: list[ResultRow] = []
+    for row in rows:
+        if len(predicted) >= limit:
+            raise MismatchError("rows", f"rows (more than {limit})")
+        predicted.append(row)
+    return Result(columns, predicted)
+
+
+def _verdict(kind: Mismatch | None, predicted: Result, gold: GoldResult) -> VerdictFields:
     if kind is None:
-        return Ruling(True, "match")
+        return VerdictFields(True, "match")
     detail = f"rows ({len(predicted.rows)} against {len(gold.result.rows)})" if kind == "rows" else kind
-    return Ruling(False, "mismatch", detail, kind=kind)
+    return VerdictFields(False, "mismatch", detail, kind=kind)
 
 
-def _take_strict(gold: Gold, columns: tuple[str, ...], rows: Iterator[Row]) -> Result:
-    _same_width(gold, columns)
-    return _bounded(gold, columns, rows)
+# --- strict@1
 
 
-def _rule_strict(gold: Gold, predicted: Result) -> Ruling:
-    return _ruling(compare.compare(predicted, gold.result, gold.task.ordered, gold.task.keys), predicted, gold)
+def _consume_strict(gold: GoldResult, columns: tuple[str, ...], rows: Iterator[ResultRow]) -> Result:
+    _check_width(gold, columns)
+    return _take_rows(gold, columns, rows)
 
 
-def _take_spider(gold: Gold, columns: tuple[str, ...], rows: Iterator[Row]) -> Result:
+def _compare_strict(gold: GoldResult, predicted: Result) -> VerdictFields:
+    return _verdict(compare.compare(predicted, gold.result, gold.batch.ordered, gold.batch.order_columns), predicted, gold)
+
+
+# --- spider-exec@1
+
+
+def _consume_spider(gold: GoldResult, columns: tuple[str, ...], rows: Iterator[ResultRow]) -> Result:
     if gold.result.rows:  # two empty results are the same, whatever their columns
-        _same_width(gold, columns)
-    return _bounded(gold, columns, rows)
+        _check_width(gold, columns)
+    return _take_rows(gold, columns, rows)
 
 
-def _rule_spider(gold: Gold, predicted: Result) -> Ruling:
+def _compare_spider(gold: GoldResult, predicted: Result) -> VerdictFields:
     """test-suite-sql-eval's result_eq: equal after some permutation of the columns, if its quick rejection lets it through."""
-    mine, theirs = predicted.rows, gold.result.rows
-    if len(mine) != len(theirs):
-        return _ruling("rows", predicted, gold)
-    if not mine:
-        return Ruling(True, "match")
-    if not _lets_through(mine, theirs, gold.task.ordered):
-        kind: Mismatch = "order" if gold.task.ordered and _lets_through(mine, theirs, False) else "values"
-        return _ruling(kind, predicted, gold)
-    return _ruling(compare.compare(predicted, gold.result, gold.task.ordered, exact=True), predicted, gold)
+    rows, gold_rows = predicted.rows, gold.result.rows
+    if len(rows) != len(gold_rows):
+        return _verdict("rows", predicted, gold)
+    if not rows:
+        return VerdictFields(True, "match")
+    if not _passes_quick_rejection(rows, gold_rows, gold.batch.ordered):
+        kind: Mismatch = "order" if gold.batch.ordered and _passes_quick_rejection(rows, gold_rows, False) else "values"
+        return _verdict(kind, predicted, gold)
+    return _verdict(compare.compare(predicted, gold.result, gold.batch.ordered, exact=True), predicted, gold)
 
 
-def _lets_through(mine: Sequence[Row], theirs: Sequence[Row], ordered: bool) -> bool:
-    """Its quick rejection, which orders the cells of a row by their text: so a 1 beside a 10 is not what 1.0 beside a 10 is."""
-    if repr(mine) == repr(theirs):
+def _passes_quick_rejection(rows: Sequence[ResultRow], gold_rows: Sequence[ResultRow], ordered: bool) -> bool:
+    """The original's quick rejection. It sorts the cells of a row by their text, so 1 beside 10 is not what 1.0 beside 10 is."""
+    if repr(rows) == repr(gold_rows):
         return True
-    one, other = [_by_text(row) for row in mine], [_by_text(row) for row in theirs]
+    one, other = [_sorted_by_text(row) for row in rows], [_sorted_by_text(row) for row in gold_rows]
     return one == other if ordered else set(one) == set(other)
 
 
-def _by_text(row: Row) -> Row:
+def _sorted_by_text(row: ResultRow) -> ResultRow:
     return tuple(sorted(row, key=lambda cell: str(cell) + str(type(cell))))
 
 
-def _take_set(gold: Gold, columns: tuple[str, ...], rows: Iterator[Row]) -> set[Row]:
-    """The distinct rows; Different at the first that the gold has not."""
-    wanted = gold.distinct
-    taken = set()
+# --- bird-ex@1
+
+
+def _consume_set(gold: GoldResult, columns: tuple[str, ...], rows: Iterator[ResultRow]) -> set[ResultRow]:
+    """The distinct rows; MismatchError at the first that the gold has not."""
+    expected = gold.distinct
+    predicted = set()
     for row in rows:
-        if row not in wanted:
-            _same_width(gold, columns)
-            raise Different("values", "values (a row that the gold has not)" if wanted else "rows (more than 0)")
-        taken.add(row)
-    return taken
+        if row not in expected:
+            _check_width(gold, columns)
+            raise MismatchError("values", "values (a row that the gold has not)" if expected else "rows (more than 0)")
+        predicted.add(row)
+    return predicted
 
 
-def _rule_set(gold: Gold, taken: set[Row]) -> Ruling:
-    wanted = len(gold.distinct)
-    if len(taken) == wanted:
-        return Ruling(True, "match")
-    return Ruling(False, "mismatch", f"rows ({len(taken)} distinct against {wanted})", kind="rows")
+def _compare_set(gold: GoldResult, predicted: set[ResultRow]) -> VerdictFields:
+    expected = len(gold.distinct)
+    if len(predicted) == expected:
+        return VerdictFields(True, "match")
+    return VerdictFields(False, "mismatch", f"rows ({len(predicted)} distinct against {expected})", kind="rows")
 
 
-def _take_distinct(_gold: Gold, _columns: tuple[str, ...], rows: Iterator[Row]) -> list[Row]:
+# --- bird-f1@1
+
+
+def _consume_distinct(_gold: GoldResult, _columns: tuple[str, ...], rows: Iterator[ResultRow]) -> list[ResultRow]:
     return list(dict.fromkeys(rows))
 
 
-def _rule_f1(gold: Gold, mine: list[Row]) -> Ruling:
+def _compare_f1(gold: GoldResult, predicted: list[ResultRow]) -> VerdictFields:
     """BIRD's soft F1: the distinct rows of both in their order, cell by cell as far as both go."""
-    theirs = list(gold.distinct)
-    if not mine and not theirs:
-        return Ruling(True, "match", score=1.0)
+    expected = list(gold.distinct)
+    if not predicted and not expected:
+        return VerdictFields(True, "match", score=1.0)
     hits = extra = missed = 0.0
-    for row, wanted in zip(mine, theirs, strict=False):
-        held = sum(cell in wanted for cell in row)
-        hits += held / len(wanted)
-        extra += (len(row) - held) / len(wanted)
-        missed += sum(cell not in row for cell in wanted) / len(wanted)
-    extra += max(len(mine) - len(theirs), 0)
-    missed += max(len(theirs) - len(mine), 0)
+    for row, gold_row in zip(predicted, expected, strict=False):
+        held = sum(cell in gold_row for cell in row)
+        hits += held / len(gold_row)
+        extra += (len(row) - held) / len(gold_row)
+        missed += sum(cell not in row for cell in gold_row) / len(gold_row)
+    extra += max(len(predicted) - len(expected), 0)
+    missed += max(len(expected) - len(predicted), 0)
     precision = hits / (hits + extra) if hits + extra > 0 else 0.0
     recall = hits / (hits + missed) if hits + missed > 0 else 0.0
     score = 2 * precision * recall / (precision + recall) if precision + recall > 0 else 0.0
     if score == 1.0:
-        return Ruling(True, "match", score=score)
-    return Ruling(False, "mismatch", f"F1 {score:.4f}", kind="values", score=score)
+        return VerdictFields(True, "match", score=score)
+    return VerdictFields(False, "mismatch", f"F1 {score:.4f}", kind="values", score=score)
+
+
+# --- bird-rves@1
+
+
+def reward(sandbox: Sandbox, file: DatabaseFile, predicted: str, gold: str, announce: Callable[[], None]) -> float:
+    """BIRD's R-VES of a right query: 0.25 to 1.25, 1 for one as fast as its gold; 0 if either fails when it is run again.
+
+    After `evaluation_ves.py` of BIRD's mini_dev: both are executed 100 times, or as often as fits into twice the time limit of
+    one query, ratios of their times beyond three standard deviations are left out, and the mean of the others is turned into a
+    reward by steps. A model's R-VES is the mean of 100 times the root of its rewards. Unlike the original we time on open
+    connections: reading the schema is no part of a query's speed. `announce` is called before each execution.
+    """
+    ratios: list[float] = []
+    end = time.perf_counter() + 2 * sandbox.limits.timeout_s
+    while len(ratios) < _TIMINGS and (time.perf_counter() < end or not ratios):
+        seconds = []
+        for sql in (predicted, gold):
+            announce()
+            start = time.perf_counter()
+            if isinstance(sandbox.run(file, sql, fetch_all, "strict"), Failure):
+                return 0.0
+            seconds.append(time.perf_counter() - start)
+        ratios.append(seconds[1] / seconds[0])
+    ratio = _mean_without_outliers(ratios)
+    return next(value for least, value in _REWARDS if ratio >= least)
+
+
+def _mean_without_outliers(ratios: Sequence[float]) -> float:
+    """The mean of the ratios within three standard deviations of their mean, and of all if there are none."""
+    mean = math.fsum(ratios) / len(ratios)
+    deviation = math.sqrt(math.fsum((ratio - mean) ** 2 for ratio in ratios) / len(ratios))
+    inside = [ratio for ratio in ratios if abs(ratio - mean) < 3 * deviation]
+    return math.fsum(inside) / len(inside) if inside else mean
 
 
 _MODES = {
-    "strict@1": _Mode("surrogateescape", _take_strict, _rule_strict),
-    "spider-exec@1": _Mode("ignore", _take_spider, _rule_spider),
-    "bird-ex@1": _Mode("strict", _take_set, _rule_set),
-    "bird-f1@1": _Mode("strict", _take_distinct, _rule_f1, worst=0.0),
-    "bird-rves@1": _Mode("strict", _take_set, _rule_set, worst=0.0, timed=True),
+    "strict@1": _Mode("surrogateescape", _consume_strict, _compare_strict),
+    "spider-exec@1": _Mode("ignore", _consume_spider, _compare_spider),
+    "bird-ex@1": _Mode("strict", _consume_set, _compare_set),
+    "bird-f1@1": _Mode("strict", _consume_distinct, _compare_f1, lowest_score=0.0),
+    "bird-rves@1": _Mode("strict", _consume_set, _compare_set, lowest_score=0.0, timed=True),
 }

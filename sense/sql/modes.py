@@ -15,11 +15,10 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from sense.sql.judge import Task
-from sense.sql.order import is_ordered, order_columns
-from sense.sql.parse import check_select
-from sense.sql.statement import Place
-from sense.sql.tree import MAX_LENGTH
+from sense.sql.judge import Batch
+from sense.sql.parse import MAX_LENGTH, check_select, too_long
+from sense.sql.sandbox import DatabaseFile
+from sense.sql.tree import is_ordered, order_columns
 
 STRICT, SPIDER = "strict@1", "spider-exec@1"
 MODES = (STRICT, SPIDER, "bird-ex@1", "bird-f1@1", "bird-rves@1")
@@ -38,31 +37,31 @@ def databases(mode: str, database: Path) -> tuple[Path, ...]:
     return tuple(sorted(database.parent.glob("*.sqlite"))) or (database,)
 
 
-def task(mode: str, places: tuple[Place, ...], gold: str, predictions: Sequence[str]) -> Task:
-    """The task of judging `predictions` by `gold`, texts cleaned as the mode does."""
+def make_batch(mode: str, files: tuple[DatabaseFile, ...], gold: str, predictions: Sequence[str]) -> Batch:
+    """The batch that judges `predictions` by `gold` on `files`, its texts cleaned as the mode does."""
     if mode == SPIDER:
-        gold = _cleaned(gold) or gold
-        return Task(
-            mode, places, _executed(gold), "order by" in gold.lower(), None, tuple(_sent(*_spider(sql)) for sql in predictions)
-        )
+        gold = _clean_spider(gold) or gold
+        cleaned = tuple(_reject_or_send(*_prepare_spider(sql)) for sql in predictions)
+        return Batch(mode, files, _fix_year(gold), "order by" in gold.lower(), None, cleaned)
     if mode != STRICT:
-        return Task(mode, places, gold, False, None, tuple(_sent(sql, _too_long(sql)) for sql in predictions))
+        return Batch(mode, files, gold, False, None, tuple(_reject_or_send(sql, too_long(sql)) for sql in predictions))
     ordered = is_ordered(gold)
-    keys = order_columns(gold) if ordered else None
-    return Task(mode, places, gold, ordered, keys, tuple(_sent(sql, check_select(sql) or "") for sql in predictions))
+    columns = order_columns(gold) if ordered else None
+    return Batch(mode, files, gold, ordered, columns, tuple(_reject_or_send(sql, check_select(sql) or "") for sql in predictions))
 
 
-def _sent(sql: str, reason: str) -> tuple[str, str]:
-    """What a worker is sent: a text that is rejected may be longer than its memory."""
+def _reject_or_send(sql: str, reason: str) -> tuple[str, str]:
+    """A prediction as a worker is sent it: the text of one that is rejected stays here, as it may be longer than its memory."""
     return ("", reason) if reason else (sql, "")
 
 
-def _spider(sql: str) -> tuple[str, str]:
-    cleaned = _cleaned(sql.replace(" value ", " 1 "))
-    return _executed(cleaned), _too_long(sql) or ("" if cleaned else "empty")
+def _prepare_spider(sql: str) -> tuple[str, str]:
+    """A prediction as the original executes it, and the reason to reject it or ""."""
+    cleaned = _clean_spider(sql.replace(" value ", " 1 "))
+    return _fix_year(cleaned), too_long(sql) or ("" if cleaned else "empty")
 
 
-def _cleaned(sql: str) -> str:
+def _clean_spider(sql: str) -> str:
     """The first statement, operators without spaces in them, without any DISTINCT; "" if there is no statement."""
     sql = sql.replace("> =", ">=").replace("< =", "<=").replace("! =", "!=")
     if len(sql) > MAX_LENGTH or not sql.strip():
@@ -76,9 +75,5 @@ def _cleaned(sql: str) -> str:
     return "".join(token for token in tokens if token.lower() != "distinct")
 
 
-def _executed(sql: str) -> str:
+def _fix_year(sql: str) -> str:
     return _YEAR.sub("2020", sql)
-
-
-def _too_long(sql: str) -> str:
-    return f"{len(sql):,} characters long; at most {MAX_LENGTH:,} are executed" if len(sql) > MAX_LENGTH else ""

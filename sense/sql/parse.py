@@ -1,17 +1,26 @@
-"""What a SQL text is: taken out of a completion, a single SELECT or not, its canonical form, its hardness.
+"""What can be told from the words of a SQL text alone, without a grammar: tokens, extraction, single SELECT or not.
 
 Everything here reads hostile text: it never raises on any string, and its time grows about linearly with the length.
+Syntax errors are left to SQLite, whose messages say more than a second parser's could. `tree.py` is the grammar.
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
-from sense.sql.canonical import fingerprint
-from sense.sql.hardness import hardness
-from sense.sql.lexer import code, tokens
-from sense.sql.tree import MAX_LENGTH
+MAX_LENGTH = 100_000  # characters; no honest query is longer, and a parser's time and memory stay small
 
-__all__ = ["check_select", "extract", "fingerprint", "hardness", "tells_time"]
+TokenKind = Literal["space", "comment", "quoted", "word", "mark"]
+
+_TOKEN = re.compile(
+    r"""(?P<space>\s+)
+    |(?P<comment>--[^\n]*|/\*.*?(?:\*/|\Z))
+    |(?P<quoted>'[^']*(?:'|\Z)|"[^"]*(?:"|\Z)|`[^`]*(?:`|\Z)|\[[^\]]*(?:\]|\Z))
+    |(?P<word>\w+)
+    |(?P<mark>.)""",
+    re.DOTALL | re.VERBOSE,
+)
 
 # Possessive (*+) where what follows may match the same: else a text of blanks takes the square of its length.
 _ONE_LINE = re.compile(r"\s*+(SELECT\b[^;`\n]*+);?\s*+\Z", re.IGNORECASE)  # what trained models answer: nothing to look for
@@ -32,24 +41,67 @@ _JOINS = ("JOIN", "LEFT", "RIGHT", "FULL", "INNER", "CROSS", "NATURAL", "ON", "U
 _CONTINUES = frozenset([*_CLAUSES, *_JOINS])
 _BEFORE_SELECT = frozenset(["UNION", "ALL", "INTERSECT", "EXCEPT", ")"])
 _CLOCKS = frozenset(["CURRENT_DATE", "CURRENT_TIME", "CURRENT_TIMESTAMP"])
-_OF_TIME = frozenset(["DATE", "TIME", "DATETIME", "JULIANDAY", "UNIXEPOCH", "STRFTIME", "TIMEDIFF"])
+_TIME_FUNCTIONS = frozenset(["DATE", "TIME", "DATETIME", "JULIANDAY", "UNIXEPOCH", "STRFTIME", "TIMEDIFF"])
 _VERBS = frozenset(["SELECT", "INSERT", "REPLACE", "UPDATE", "DELETE", "VALUES"])
+
+
+class Token(NamedTuple):
+    """A piece of SQL: `start` is its offset in characters, `depth` how many parentheses are open before it."""
+
+    kind: TokenKind
+    text: str
+    start: int
+    depth: int
+
+
+def tokens(sql: str) -> Iterator[Token]:
+    """Yields every token of `sql` by SQLite's lexical rules, spaces and comments too; an open quote or comment runs to the end.
+
+    >>> [(token.kind, token.text) for token in tokens("SELECT 'it'")]
+    [('word', 'SELECT'), ('space', ' '), ('quoted', "'it'")]
+    >>> [(token.text, token.depth) for token in tokens("f(x)")]
+    [('f', 0), ('(', 0), ('x', 1), (')', 1)]
+    """
+    depth = 0
+    for match in _TOKEN.finditer(sql):
+        kind: TokenKind = match.lastgroup  # type: ignore[assignment]  # the groups are named after the kinds
+        yield Token(kind, match.group(), match.start(), depth)
+        if kind == "mark":
+            depth += {"(": 1, ")": -1}.get(match.group(), 0)
+
+
+def code_tokens(sql: str) -> Iterator[Token]:
+    """Yields the tokens that SQLite does not skip: no spaces, no comments; words are in upper case.
+
+    >>> [token.text for token in code_tokens("select a -- the name")]
+    ['SELECT', 'A']
+    """
+    for token in tokens(sql):
+        if token.kind == "word":
+            yield token._replace(text=token.text.upper())
+        elif token.kind not in ("space", "comment"):
+            yield token
 
 
 def extract(completion: str) -> str:
     """The SQL in a chatty completion: the first SELECT, preferably in a fence; '' if there is none.
 
     Surrounding prose, fences, the final semicolon and further statements are left out; SQL that is wrong stays wrong.
+
+    >>> extract("Sure! The query is: SELECT name FROM pet; It lists all pets.")
+    'SELECT name FROM pet'
+    >>> extract("I cannot answer that.")
+    ''
     """
-    plain = _ONE_LINE.match(completion)
-    if plain:
-        return plain[1].strip().removesuffix(".").rstrip()
+    one_line = _ONE_LINE.match(completion)
+    if one_line:
+        return one_line[1].strip().removesuffix(".").rstrip()
     pieces = _THINKING.sub("", completion).split("```")
     for pattern in _STARTS:
         for piece in [*pieces[1::2], *pieces[0::2]]:
-            found = pattern.search(piece)
-            if found:
-                start = found.start(1)
+            match = pattern.search(piece)
+            if match:
+                start = match.start(1)
                 text = piece[start:]
                 if piece[max(start - 1, 0) : start] == "`":
                     text = text.partition("`")[0]
@@ -77,22 +129,31 @@ def _end(text: str) -> int:
 
 
 def check_select(sql: str) -> str | None:
-    """None if `sql` is one SELECT, with WITH and set operations or without; else why it is rejected.
+    """None if `sql` is one SELECT, with WITH and set operations or without; else the reason why it is rejected.
 
     This looks at words, not at grammar: what is misspelt passes, and SQLite itself then says what is wrong with it.
+
+    >>> check_select("WITH n AS (SELECT 1) SELECT * FROM n")
+    >>> check_select("DROP TABLE pet")
+    'not a SELECT: it begins with DROP'
     """
     if len(sql) > MAX_LENGTH:
-        return f"{len(sql):,} characters long; at most {MAX_LENGTH:,} are executed"
+        return too_long(sql)
     if _ONE_SELECT.match(sql):
         return None
     return "contains a NUL character" if "\0" in sql else _other_than_select(sql)
+
+
+def too_long(sql: str) -> str:
+    """The reason to reject a text of more than MAX_LENGTH characters; '' if `sql` is no longer."""
+    return f"{len(sql):,} characters long; at most {MAX_LENGTH:,} are executed" if len(sql) > MAX_LENGTH else ""
 
 
 def _other_than_select(sql: str) -> str | None:
     """The part of check_select that looks at every token."""
     first = last = verb = ""
     ended = False
-    for token in code(sql):
+    for token in code_tokens(sql):
         if token.text == ";":
             ended = first != ""
             continue
@@ -109,32 +170,36 @@ def _other_than_select(sql: str) -> str | None:
     return None if verb in ("SELECT", "") else f"not a SELECT: WITH ... {verb}"
 
 
-def tells_time(sql: str) -> bool:
-    """Whether the result of `sql` depends on when it runs: CURRENT_..., date('now'), date(), strftime('%Y')."""
-    calls: list[_Call] = []  # a parenthesis each
-    named = 0  # of them, of functions of time
+def reads_clock(sql: str) -> bool:
+    """Whether the result of `sql` depends on when it runs: CURRENT_..., date('now'), date(), strftime('%Y').
+
+    >>> reads_clock("SELECT date('now')"), reads_clock("SELECT date(born) FROM pet")
+    (True, False)
+    """
+    calls: list[_Call] = []  # one for each open parenthesis
+    time_calls = 0  # how many of them are calls of time functions
     last = ""
-    for token in code(sql):
+    for token in code_tokens(sql):
         word = token.text[1:-1].upper() if token.kind == "quoted" else token.text
-        if (token.kind == "word" and word in _CLOCKS) or (named and token.kind == "quoted" and word == "NOW"):
+        if (token.kind == "word" and word in _CLOCKS) or (time_calls and token.kind == "quoted" and word == "NOW"):
             return True
         if token.text == ")" and calls:
             call = calls.pop()
-            named -= call.of_time
+            time_calls -= call.of_time
             if call.of_time and call.arguments < 1 + (call.name == "STRFTIME"):
                 return True
         elif calls:
             calls[-1].arguments = max(1, calls[-1].arguments + (token.text == ","))
         if token.text == "(":
-            calls.append(_Call(last, last in _OF_TIME))
-            named += calls[-1].of_time
+            calls.append(_Call(last, last in _TIME_FUNCTIONS))
+            time_calls += calls[-1].of_time
         last = "" if token.text[0] == "'" else word
     return False
 
 
 @dataclass
 class _Call:
-    """An open parenthesis behind `name`, and how many arguments it has so far."""
+    """An open parenthesis after the word `name`, and how many arguments have been seen in it so far."""
 
     name: str
     of_time: bool

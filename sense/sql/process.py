@@ -1,4 +1,4 @@
-"""A worker process as its parent sees it: start, one job at a time, answers in batches or its end."""
+"""A worker process as its parent sees it: start, one request at a time, answers in batches, or how it ended."""
 
 import marshal
 import mmap
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from sense.errors import SenseError
 from sense.sql.result import Failure
 from sense.sql.sandbox import Limits
-from sense.sql.worker import AT_WORK, HEADER
+from sense.sql.worker import ACTIVITY, HEADER
 
 # The worker sees the standard library and this package: no site-packages to scan, no variable or folder to shadow them.
 _PROGRAM = "import sys; sys.path.append(sys.argv[1]); from sense.sql.worker import main; main(*sys.argv[2:])"
@@ -24,27 +24,27 @@ _ROOT = str(Path(__file__).parents[2])
 _PATIENCE_S = 60.0  # for what takes hundredths of a second: starting, sending an answer that is ready; and for a comparison
 
 
-class End(NamedTuple):
-    """How a worker ended: the statement it was at (-1: the gold), why, and whether it ended by itself."""
+class WorkerEnd(NamedTuple):
+    """How a worker ended: the number of the statement it was at (-1: the gold), why, and whether it ended by itself."""
 
     number: int
     failure: Failure
     died: bool
 
 
-class Worker:
-    """A process that executes one job at a time; `output` is the descriptor that becomes readable with its answers.
+class WorkerProcess:
+    """A process that executes one request at a time; `output` is the descriptor that becomes readable with its answers.
 
-    After `deadline` there is no use in waiting for the next ones.
+    After `deadline` (time.monotonic) there is no use in waiting for the next answers.
     """
 
     def __init__(self, limits: Limits) -> None:
         self._timeout_s = limits.timeout_s
-        self._allowed_s = 1.2 * limits.timeout_s + 0.15  # one that can be stopped ends at the time limit itself
+        self._allowed_s = 1.2 * limits.timeout_s + 0.15  # a statement that can be stopped ends at the time limit itself
         pipe = subprocess.PIPE
         with tempfile.TemporaryFile() as shared:
-            shared.truncate(AT_WORK.size)
-            self._shared = mmap.mmap(shared.fileno(), AT_WORK.size)
+            shared.truncate(ACTIVITY.size)
+            self._shared = mmap.mmap(shared.fileno(), ACTIVITY.size)
             numbers = [str(number) for number in (shared.fileno(), *limits)]
             command = [sys.executable, "-I", "-S", "-c", _PROGRAM, _ROOT, *numbers]
             self._process = subprocess.Popen(
@@ -63,60 +63,63 @@ class Worker:
                 f"{sys.executable}: cannot start a SQL worker; check that this Python has sqlite3 and memory"
             ) from None
 
-    def start(self, job: tuple[Any, ...]) -> None:
-        """Sends a job; BrokenPipeError if the worker has died."""
-        AT_WORK.pack_into(self._shared, 0, -1, False, time.monotonic())
-        payload = marshal.dumps(job)
+    def send(self, request: tuple[Any, ...]) -> None:
+        """Sends a request (see `worker.py`); raises BrokenPipeError if the worker has died."""
+        ACTIVITY.pack_into(self._shared, 0, -1, False, time.monotonic())
+        payload = marshal.dumps(request)
         message = memoryview(HEADER.pack(len(payload)) + payload)
         while message:
             message = message[os.write(self._input.fileno(), message) :]
-        self._wait()
+        self._set_deadline()
 
-    def answers(self, ready: bool) -> list[Any] | End:
-        """The answers since the last ones, maybe none; or how the worker ended, killed here if it is overdue."""
+    def receive(self, ready: bool) -> list[Any] | WorkerEnd:
+        """The answers since the last ones, maybe none; or how the worker ended, killed here if it is overdue.
+
+        `ready` says whether `output` is readable.
+        """
         if not ready:
-            number, compares, since = self._state()
+            number, comparing, since = self._activity()
             now = time.monotonic()
             if now < since + self._allowed_s:  # it has got further, and only its message is late
                 self.deadline = self._overdue = since + self._allowed_s
                 return []
-            if compares and now < self._overdue + _PATIENCE_S:
+            if comparing and now < self._overdue + _PATIENCE_S:
                 self.deadline = now + 1.0
                 return []
             self.kill()
-            return End(number, self._late(compares), died=False)
+            return WorkerEnd(number, self._timeout(comparing), died=False)
         try:
-            received: list[Any] = self._receive()
+            answers: list[Any] = self._receive()
         except (EOFError, TimeoutError):
             code = self.kill()
-            number, _ = self.at_work()
+            number, _ = self.current()
             if code == -signal.SIGALRM:
-                return End(number, self._late(False), died=False)
-            return End(number, Failure("error", f"the query brought its process down (exit code {code})"), died=True)
-        self._wait()
-        return received
+                return WorkerEnd(number, self._timeout(False), died=False)
+            return WorkerEnd(number, Failure("error", f"the query brought its process down (exit code {code})"), died=True)
+        self._set_deadline()
+        return answers
 
     @property
     def ended(self) -> bool:
         """Whether it was killed, or found dead."""
         return self._shared.closed
 
-    def at_work(self) -> tuple[int, bool]:
+    def current(self) -> tuple[int, bool]:
         """The number of the statement it is at, -1 for the gold, and whether it compares results."""
-        number, compares, _ = self._state()
-        return number, compares
+        number, comparing, _ = self._activity()
+        return number, comparing
 
-    def _state(self) -> tuple[int, bool, float]:
-        number, compares, since = self._last if self.ended else AT_WORK.unpack_from(self._shared, 0)
-        return number, compares, since
+    def _activity(self) -> tuple[int, bool, float]:
+        number, comparing, since = self._last_activity if self.ended else ACTIVITY.unpack_from(self._shared, 0)
+        return number, comparing, since
 
-    def _late(self, compares: bool) -> Failure:
-        if compares:
+    def _timeout(self, comparing: bool) -> Failure:
+        if comparing:
             return Failure("timeout", f"more than {_PATIENCE_S:g} s to compare the results", "clock")
         return Failure("timeout", f"more than {self._timeout_s:g} s, at work that SQLite cannot interrupt", "clock")
 
-    def _wait(self) -> None:
-        """Sets `deadline`: one statement's time, and some for what stands between two messages."""
+    def _set_deadline(self) -> None:
+        """Sets `deadline`: one statement's time, and some for what happens between two messages."""
         self.deadline = self._overdue = time.monotonic() + self._allowed_s
 
     def _receive(self) -> Any:
@@ -144,7 +147,7 @@ class Worker:
         self._output.close()
         code = self._process.wait()
         if not self.ended:
-            self._last = AT_WORK.unpack_from(self._shared, 0)
+            self._last_activity = ACTIVITY.unpack_from(self._shared, 0)
             self._shared.close()
         return code
 

@@ -1,9 +1,13 @@
-"""The process that executes hostile SQL: `process.py` starts it, talks to it and kills it.
+"""The program of a worker process, which executes hostile SQL: `process.py` starts it, talks to it and kills it.
 
-It imports little, so that it starts in a few hundredths of a second. It reads jobs from standard input and
-writes answers to standard output, both as a length and a marshalled value, and ends when its input does.
-The answers to a job come in batches. What it is doing at the moment stands in a piece of memory shared with its
-parent, so that the parent knows, when it has to kill it or finds it dead, which statement that was.
+It imports little, so that it starts in a few hundredths of a second. It reads requests from standard input and writes answers to
+standard output, both as a length and a marshalled value, and ends when its input does. A request is one of
+
+    ("select", file, (sql, ...))                      answered with ("rows", columns, rows) or ("failure", ...) for each SQL
+    ("judge", the fields of a judge.Batch)            answered with the fields of a verdict for each prediction
+
+The answers to a request come several in a message. What the worker is doing at the moment stands in a piece of memory that it
+shares with its parent, so that the parent knows, when it has to kill it or finds it dead, which statement that was.
 """
 
 import marshal
@@ -17,15 +21,14 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, BinaryIO
 
-from sense.sql.judge import Golds, Task, judge
+from sense.sql.judge import Batch, GoldCache, judge
 from sense.sql.result import Failure
-from sense.sql.sandbox import MIB, Limits
-from sense.sql.statement import Place, Session, collect
+from sense.sql.sandbox import MIB, DatabaseFile, Limits, Sandbox, fetch_all
 
-HEADER = struct.Struct("!Q")
-# The number of the statement (-1: the gold), whether it is work without a limit, and since when (time.monotonic).
-AT_WORK = struct.Struct("=q?d")
-_EVERY_S = 0.02  # answers wait this long for others, to be sent together
+HEADER = struct.Struct("!Q")  # the length of a message in bytes
+# The number of the statement (-1: the gold), whether it is a comparison, which has no limit, and since when (time.monotonic).
+ACTIVITY = struct.Struct("=q?d")
+_SEND_EVERY_S = 0.02  # answers wait this long for others, to be sent together
 
 
 class Channel:
@@ -34,41 +37,40 @@ class Channel:
     def __init__(self, stream: BinaryIO, shared: mmap.mmap) -> None:
         self._stream, self._shared = stream, shared
         self._waiting: list[Any] = []
-        self._sent = time.monotonic()
+        self._sent_at = time.monotonic()
 
-    def tell(self, number: int, compares: bool) -> None:
-        """Notes what comes next, and lets the parent hear from this process: its patience is for one statement."""
-        self.flush(_EVERY_S)
-        AT_WORK.pack_into(self._shared, 0, number, compares, time.monotonic())
+    def announce(self, number: int, comparing: bool) -> None:
+        """Notes which statement comes next, and lets the parent hear from this process: it waits for one statement at most."""
+        self.flush(_SEND_EVERY_S)
+        ACTIVITY.pack_into(self._shared, 0, number, comparing, time.monotonic())
 
-    def give(self, answer: Any) -> None:
-        """The next answer."""
+    def send(self, answer: Any) -> None:
+        """Adds an answer to those that wait."""
         self._waiting.append(answer)
 
     def flush(self, after_s: float = 0.0) -> None:
         """Sends what waits, if the last message is older than `after_s`; BrokenPipeError if the parent is gone."""
         now = time.monotonic()
-        if now - self._sent >= after_s:
+        if now - self._sent_at >= after_s:
             _write(self._stream, self._waiting)
-            self._waiting, self._sent = [], now
+            self._waiting, self._sent_at = [], now
 
-    def begin(self) -> None:
-        """A new job: its first answers may wait for others."""
-        self._sent = time.monotonic()
+    def start_request(self) -> None:
+        """Begins a new request: its first answers may wait for others."""
+        self._sent_at = time.monotonic()
 
 
-def _answers(session: Session, golds: Golds, job: tuple[Any, ...], channel: Channel) -> Iterator[tuple[Any, ...]]:
-    """The answers to a job: ("select", place, statements) or ("judge", the fields of a Task)."""
-    kind, *rest = job
+def _answers(sandbox: Sandbox, golds: GoldCache, request: tuple[Any, ...], channel: Channel) -> Iterator[tuple[Any, ...]]:
+    kind, *rest = request
     if kind == "judge":
-        mode, places, gold, ordered, keys, predictions = rest
-        task = Task(mode, tuple(Place(*place) for place in places), gold, ordered, keys, predictions)
-        yield from map(tuple, judge(session, golds, task, channel.tell))
+        mode, files, gold, ordered, order_columns, predictions = rest
+        batch = Batch(mode, tuple(DatabaseFile(*file) for file in files), gold, ordered, order_columns, predictions)
+        yield from map(tuple, judge(sandbox, golds, batch, channel.announce))
         return
-    place, statements = rest
+    file, statements = rest
     for number, sql in enumerate(statements):
-        channel.tell(number, False)
-        outcome = session.run(Place(*place), sql, collect, "replace")
+        channel.announce(number, False)
+        outcome = sandbox.run(DatabaseFile(*file), sql, fetch_all, "replace")
         if isinstance(outcome, Failure):
             yield ("failure", *outcome)
         elif outcome[0]:
@@ -78,7 +80,7 @@ def _answers(session: Session, golds: Golds, job: tuple[Any, ...], channel: Chan
 
 
 def _restrict(limits: Limits) -> None:
-    """Limits on the process; a system that lacks one has the others."""
+    """Sets limits on this process; a system that lacks one has the others."""
     import resource
 
     memory = limits.max_memory + 512 * MIB + 16 * limits.max_bytes
@@ -89,7 +91,7 @@ def _restrict(limits: Limits) -> None:
 
 
 def _read(stream: BinaryIO) -> Any:
-    """The next job, or None at the end of the input."""
+    """The next request, or None at the end of the input."""
     header = stream.read(HEADER.size)
     return marshal.loads(stream.read(HEADER.unpack(header)[0])) if len(header) == HEADER.size else None  # noqa: S302
 
@@ -101,20 +103,20 @@ def _write(stream: BinaryIO, value: Any) -> None:
 
 
 def main(shared: str, timeout_s: str, *numbers: str) -> None:
-    """Answers jobs until the input ends; `shared` is a file descriptor, the other arguments are `Limits`.
+    """Answers requests until the input ends; `shared` is a file descriptor, the other arguments are `Limits`.
 
     The first message out says that the worker is ready.
     """
     limits = Limits(float(timeout_s), *(int(number) for number in numbers))
-    channel = Channel(sys.stdout.buffer, mmap.mmap(int(shared), AT_WORK.size))
+    channel = Channel(sys.stdout.buffer, mmap.mmap(int(shared), ACTIVITY.size))
     os.close(int(shared))
     _restrict(limits)
-    session = Session(limits)
-    golds = Golds(session)
+    sandbox = Sandbox(limits)
+    golds = GoldCache(sandbox)
     with suppress(BrokenPipeError):
         channel.flush()
-        while (job := _read(sys.stdin.buffer)) is not None:
-            channel.begin()
-            for answer in _answers(session, golds, job, channel):
-                channel.give(answer)
+        while (request := _read(sys.stdin.buffer)) is not None:
+            channel.start_request()
+            for answer in _answers(sandbox, golds, request, channel):
+                channel.send(answer)
             channel.flush()

@@ -9,12 +9,12 @@ from typing import Any
 from sense import console, records
 from sense.config import EvaluateConfig
 from sense.errors import InputError
-from sense.evaluation.score import score
+from sense.evaluation.score import ScoringItem, score
 from sense.prompts.dataset import question_prompts
 from sense.records import HARDNESS, Example, Prediction, Verdict
-from sense.sql import parse
-from sense.sql.complexity import BANDS, complexity
 from sense.sql.execute import Executor
+from sense.sql.hardness import BANDS, complexity
+from sense.sql.parse import extract
 
 Config = EvaluateConfig
 
@@ -80,7 +80,7 @@ def judge(executor: Executor, dev: DevSet, predictions: Sequence[Prediction]) ->
             f"{dev.folder}: the predictions do not fit its examples: {len(missing)} ids are missing {missing[:3]}, "
             f"{len(unknown)} are unknown {unknown[:3]}; predict this set again"
         )
-    items = [(e.id, records.database_path(dev.folder, e.db_id), by_id[e.id], e.sql) for e in dev.examples]
+    items = [ScoringItem(e.id, records.database_path(dev.folder, e.db_id), by_id[e.id], e.sql) for e in dev.examples]
     return score(executor, items, f"score {dev.name}")
 
 
@@ -111,7 +111,7 @@ def _predict(model: str, folder: Path, sets: Sequence[DevSet], config: EvaluateC
             answers = generator.generate(
                 prompts, n=1, temperature=0.0, top_p=1.0, max_tokens=config.max_new_tokens, seed=config.seed
             )
-            rows = [Prediction(id=e.id, sql=parse.extract(a[0])) for e, a in zip(dev.examples, answers, strict=True)]
+            rows = [Prediction(id=e.id, sql=extract(a[0])) for e, a in zip(dev.examples, answers, strict=True)]
             records.write_jsonl(target / f"{dev.name}.{model}.predictions.jsonl", rows)
             bar.advance(len(rows))
 

@@ -14,9 +14,9 @@ from sense.config import IngestConfig
 from sense.errors import InputError
 from sense.ingest import Row, Source
 from sense.records import HARDNESS, Example
-from sense.sql import parse
-from sense.sql.complexity import BANDS, complexity
-from sense.sql.execute import Executor, Result
+from sense.sql.execute import Executor
+from sense.sql.hardness import BANDS, complexity, hardness
+from sense.sql.result import Result
 
 Config = IngestConfig
 
@@ -174,7 +174,7 @@ def _write(rows: Sequence[Row], source: str, split: str, staging: Path, dataset:
             question=row.question,
             sql=row.sql,
             source=source,
-            hardness=parse.hardness(row.sql),
+            hardness=hardness(row.sql),
             evidence=row.evidence,
             domain=row.domain,
         )

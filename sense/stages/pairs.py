@@ -10,7 +10,7 @@ from typing import Literal
 from sense.config import PreferConfig
 from sense.records import Example, Pair, Sample
 from sense.sql.difference import edit_distance
-from sense.sql.parse import fingerprint
+from sense.sql.tree import fingerprint
 from sense.verdicts import VerdictName
 
 NoPair = Literal["all_right", "all_wrong", "nothing_left", "same_query"]

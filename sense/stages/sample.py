@@ -14,11 +14,12 @@ from sense import config as configs
 from sense import console, records
 from sense.config import SampleConfig, ShardConfig
 from sense.errors import InputError
-from sense.evaluation.score import score
+from sense.evaluation.score import ScoringItem, score
 from sense.prompts.dataset import question_prompts
 from sense.records import Example, Record, Sample
-from sense.sql import parse
 from sense.sql.execute import Executor
+from sense.sql.parse import extract
+from sense.sql.tree import fingerprint
 from sense.stages import shards
 from sense.stages.shards import Shard
 from sense.training.generator import Generator
@@ -125,7 +126,7 @@ def _sampled(
         prompts, n=config.k, temperature=config.temperature, top_p=config.top_p, max_tokens=config.max_new_tokens, seed=seed
     )
     return [
-        (example, _name(example, number), parse.extract(text))
+        (example, _name(example, number), extract(text))
         for example, texts in zip(examples, answers, strict=True)
         for number, text in enumerate(texts)
     ]
@@ -137,7 +138,7 @@ def _name(example: Example, number: int) -> str:
 
 def _labelled(executor: Executor, dataset: Path, found: Sequence[tuple[Example, str, str]]) -> Iterator[Sample]:
     """The samples with what happened when they ran against the gold."""
-    items = [(name, records.database_path(dataset, example.db_id), sql, example.sql) for example, name, sql in found]
+    items = [ScoringItem(name, records.database_path(dataset, example.db_id), sql, example.sql) for example, name, sql in found]
     for (example, name, sql), verdict in zip(found, score(executor, items, "execute"), strict=True):
         yield Sample(example_id=example.id, sql=sql, **verdict.model_dump(exclude={"id", "mode", "score"}), id=name)
 
@@ -150,7 +151,7 @@ def _metrics(samples: Sequence[Sample], questions: int) -> dict[str, Any]:
         "questions": questions,
         "samples": len(samples),
         "verdicts": records.verdict_counts(sample.verdict for sample in samples),
-        "distinct": len({(sample.example_id, parse.fingerprint(sample.sql)) for sample in samples}),
+        "distinct": len({(sample.example_id, fingerprint(sample.sql)) for sample in samples}),
         "pass_at_k": sum(any(flags) for flags in by_question.values()) / max(1, questions),
         "right": sum(sample.correct for sample in samples) / max(1, len(samples)),
     }

@@ -12,9 +12,8 @@ from sense import console, records, schema
 from sense.config import SplitConfig, SynthesizeConfig, api_key
 from sense.errors import UserError
 from sense.records import HARDNESS, Example, Hardness
-from sense.sql import parse
-from sense.sql.complexity import BANDS, complexity
 from sense.sql.execute import Executor
+from sense.sql.hardness import BANDS, complexity, hardness
 from sense.teacher import Draft, Refusal, Teacher
 from sense.teacher.drafts import Drafts, Shelf, domain_key, over_represented
 from sense.teacher.grammar.teacher import GrammarTeacher
@@ -153,7 +152,7 @@ def _example(teacher: str, index: int, draft: Draft) -> Example:
             "question": draft.question,
             "sql": draft.sql,
             "source": teacher,
-            "hardness": parse.hardness(draft.sql),
+            "hardness": hardness(draft.sql),
             "domain": draft.domain,
             "level": draft.level,
         }

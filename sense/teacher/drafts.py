@@ -12,8 +12,9 @@ from threading import Lock
 
 from sense.errors import InputError
 from sense.records import Hardness, Log, Record
-from sense.sql import parse
-from sense.sql.execute import Executor, Failure
+from sense.sql.execute import Executor
+from sense.sql.result import Failure
+from sense.sql.tree import fingerprint
 from sense.teacher import Draft, Refusal, Teacher, build
 
 FAILURES = {"rejected": "SQL rejected", "error": "SQL fails", "timeout": "SQL times out", "too_large": "result too large"}
@@ -102,7 +103,7 @@ class Shelf:
 
     def check(self, draft: Draft) -> Draft | Refusal:
         """The draft itself, or why it is not kept: it must be new, a SELECT, and return something on its database."""
-        canonical = parse.fingerprint(draft.sql)
+        canonical = fingerprint(draft.sql)
         question = " ".join("".join(mark if mark.isalnum() else " " for mark in draft.question.casefold()).split())
         if (draft.db_id, canonical) in self._queries:
             return Refusal("duplicate SQL", draft.sql, draft.level)

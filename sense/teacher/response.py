@@ -17,7 +17,7 @@ from sqlglot.errors import SqlglotError
 from sense.errors import SenseError
 from sense.records import Hardness
 from sense.sql.parse import check_select
-from sense.sql.tree import statements
+from sense.sql.tree import parse_statements
 from sense.teacher import Draft, Rows, Value
 
 MAX_TABLES = 12
@@ -92,7 +92,7 @@ def _fields(text: str) -> dict[str, Any]:
 def _statements(texts: Sequence[str], reason: str) -> list[exp.Expr]:
     """The statements in `texts`, parsed for SQLite; a comment after a semicolon is none."""
     try:
-        return [statement for text in texts for statement in statements(text)]
+        return [statement for text in texts for statement in parse_statements(text)]
     except (SqlglotError, RecursionError) as error:
         raise UnusableError(reason, f"cannot be parsed ({type(error).__name__})") from None
 

@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 from sense.config import GenerationConfig, LimitsConfig, ServeConfig, validate
+from sense.sql.parse import MAX_LENGTH
 from sense.sql.sandbox import Limits
-from sense.sql.tree import MAX_LENGTH
 from tests.chart import rendering
 from tests.chart.rendering import CHAMPION, CHART, EXAMPLES, documents, find, kinds, pod, render, values
 from tests.chart.validity import KUBERNETES, check

@@ -1,16 +1,17 @@
 from pathlib import Path
 
-from sense.evaluation.score import score
+from sense.evaluation.score import ScoringItem, score
 from sense.sql import modes
-from sense.sql.execute import Executor, Failure
+from sense.sql.execute import Executor
+from sense.sql.result import Failure
 
 GOLD = "SELECT name FROM pet WHERE kind = 'cat'"
 
 
 def verdicts(executor, pets, *pairs):
-    items = [(f"q{number}", pets, predicted, gold) for number, (predicted, gold) in enumerate(pairs)]
+    items = [ScoringItem(f"q{number}", pets, predicted, gold) for number, (predicted, gold) in enumerate(pairs)]
     rows = score(executor, items, "test")
-    assert [row.id for row in rows] == [item[0] for item in items]
+    assert [row.id for row in rows] == [item.id for item in items]
     return [(row.correct, row.verdict, row.detail, row.vacuous) for row in rows]
 
 
@@ -67,7 +68,7 @@ def test_a_verdict_says_how_it_differs_and_which_limit_was_reached(executor, pet
         endless,
         "SELECT nme FROM pet",
     ]
-    rows = score(executor, [(str(number), pets, sql, GOLD) for number, sql in enumerate(predictions)], "test")
+    rows = score(executor, [ScoringItem(str(number), pets, sql, GOLD) for number, sql in enumerate(predictions)], "test")
     assert [(row.mode, row.kind, row.limit, row.score) for row in rows] == [
         ("strict@1", "columns", "", None),
         ("strict@1", "rows", "", None),
@@ -80,41 +81,41 @@ def test_a_verdict_says_how_it_differs_and_which_limit_was_reached(executor, pet
 def test_endless_rows_are_stopped_at_the_first_too_many(executor, pets):
     endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n"
     for mode, detail in (("strict@1", "rows (more than 2)"), ("spider-exec@1", "rows (more than 2)"), ("bird-ex@1", "values")):
-        (row,) = score(executor, [("q", pets, endless, GOLD)], "test", mode)
+        (row,) = score(executor, [ScoringItem("q", pets, endless, GOLD)], "test", mode)
         assert (row.verdict, row.detail[: len(detail)]) == ("mismatch", detail)
 
 
 def test_every_mode_is_known_to_the_workers(executor, pets):
     for mode in modes.MODES:
-        (row,) = score(executor, [("q", pets, GOLD, GOLD)], "test", mode)
+        (row,) = score(executor, [ScoringItem("q", pets, GOLD, GOLD)], "test", mode)
         assert (row.mode, row.correct, row.verdict) == (mode, True, "match")
 
 
-class Counting:
-    """An Executor that remembers what it was asked."""
+class RecordingExecutor:
+    """An Executor that records the batches it is given."""
 
     def __init__(self, executor: Executor) -> None:
-        self.executor, self.jobs = executor, []
+        self.executor, self.batches = executor, []
 
-    def judge(self, tasks, costs):
-        self.jobs += [(task.places[0].path, task.gold, *(sql for sql, _ in task.predictions)) for task in tasks]
-        return self.executor.judge(tasks, costs)
+    def judge(self, batches, costs):
+        self.batches += [(batch.files[0].path, batch.gold, *(sql for sql, _ in batch.predictions)) for batch in batches]
+        return self.executor.judge(batches, costs)
 
 
 def test_the_same_work_is_done_once(executor, pets, tmp_path):
-    counting = Counting(executor)
+    recording = RecordingExecutor(executor)
     other = tmp_path / "other.sqlite"
     other.write_bytes(pets.read_bytes())
     one, two = "SELECT name FROM pet", "SELECT count(*) FROM pet"
     pairs = [(one, one), (two, one), (two, one), (one, two), (two, two), (one, one)]
-    items = [(f"{path.stem}{number}", path, *pair) for path in (pets, other) for number, pair in enumerate(pairs)]
-    rows = score(counting, items, "test")
+    items = [ScoringItem(f"{path.stem}{number}", path, *pair) for path in (pets, other) for number, pair in enumerate(pairs)]
+    rows = score(recording, items, "test")
     assert [row.correct for row in rows] == [True, False, False, False, True, True] * 2
-    assert counting.jobs == [(str(path), *texts) for path in (pets, other) for texts in ((one, one, two), (two, one, two))]
+    assert recording.batches == [(str(path), *texts) for path in (pets, other) for texts in ((one, one, two), (two, one, two))]
 
 
 def test_many_predictions_of_one_question_are_shared_out(executor, pets):
-    items = [(str(number), pets, f"SELECT {number}", "SELECT 150") for number in range(200)]
+    items = [ScoringItem(str(number), pets, f"SELECT {number}", "SELECT 150") for number in range(200)]
     rows = score(executor, items, "test")
     assert [row.id for row in rows if row.correct] == ["150"]
     assert [row.id for row in rows] == [str(number) for number in range(200)]
@@ -122,7 +123,7 @@ def test_many_predictions_of_one_question_are_shared_out(executor, pets):
 
 def test_a_missing_database_is_an_error_of_the_gold(executor, tmp_path):
     missing: Path = tmp_path / "missing.sqlite"
-    (row,) = score(executor, [("q", missing, "SELECT 1", "SELECT 1")], "test")
+    (row,) = score(executor, [ScoringItem("q", missing, "SELECT 1", "SELECT 1")], "test")
     assert row.verdict == "gold_error"
     assert str(missing) in row.detail
     assert isinstance(executor.run(missing, "SELECT 1"), Failure)

@@ -16,12 +16,13 @@ from typing import NamedTuple
 import pytest
 
 from sense.config import ExecutionConfig
-from sense.evaluation.score import score
+from sense.evaluation.score import ScoringItem, score
 from sense.records import Verdict, dump
-from sense.sql.execute import Executor, Result, place
+from sense.sql.execute import Executor
 from sense.sql.modes import MODES, STRICT
-from sense.sql.process import End, Worker
-from sense.sql.sandbox import Limits
+from sense.sql.process import WorkerEnd, WorkerProcess
+from sense.sql.result import Result
+from sense.sql.sandbox import DatabaseFile, Limits
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="finds processes through /proc")
 
@@ -47,7 +48,7 @@ def predictions(gold):
 def items(pets):
     golds = [work(20_000 + number) for number in range(GOLDS)]
     asked = [(gold, sql) for gold in golds for sql in predictions(gold)]
-    return [(f"q{number}", pets, sql, gold) for number, (gold, sql) in enumerate(asked)]
+    return [ScoringItem(f"q{number}", pets, sql, gold) for number, (gold, sql) in enumerate(asked)]
 
 
 def workers(process):
@@ -152,16 +153,16 @@ def test_a_query_that_ends_its_worker_each_time_is_an_error_and_the_others_lose_
         asked.insert(number, (gold, f"{ENDLESS} -- {number}"))
     asked.insert(3, (bad_gold, "SELECT 1"))
     asked.append((bad_gold, "SELECT 2"))
-    rows = [(str(number), pets, sql, gold) for number, (gold, sql) in enumerate(asked)]
-    harmless = [row for row in rows if ENDLESS not in row[2] + row[3]]
+    rows = [ScoringItem(str(number), pets, sql, gold) for number, (gold, sql) in enumerate(asked)]
+    harmless = [row for row in rows if ENDLESS not in row.predicted + row.gold]
     with Executor(LIMITS) as executor:
         expected = {verdict.id: verdict for verdict in score(executor, harmless, "harmless", mode)}
     with Killer(lambda _, cpu: cpu >= 0.4) as killer, Executor(LIMITS) as executor:
         verdicts = score(executor, rows, "killed", mode)
     for row, verdict in zip(rows, verdicts, strict=True):
-        if row[0] in expected:
-            assert verdict == expected[row[0]]
-        elif row[3] == bad_gold:
+        if row.id in expected:
+            assert verdict == expected[row.id]
+        elif row.gold == bad_gold:
             assert (verdict.verdict, verdict.detail) == ("gold_error", f"gold: error: {KILLED}")
         else:
             assert (verdict.verdict, verdict.detail) == ("error", KILLED)
@@ -170,21 +171,21 @@ def test_a_query_that_ends_its_worker_each_time_is_an_error_and_the_others_lose_
 
 def test_a_query_that_has_only_just_begun_is_not_overdue(pets):
     """The parent looks too late, after many short queries that it has not heard of: the one at work is not to blame."""
-    worker = Worker(Limits(timeout_s=0.3, max_rows=10, max_bytes=1000, max_steps=10**9, max_sql=1000))
+    worker = WorkerProcess(Limits(timeout_s=0.3, max_rows=10, max_bytes=1000, max_steps=10**9, max_sql=1000))
     try:
-        worker.start(("select", tuple(place(pets)), (work(10_000),) * 1000))
+        worker.send(("select", tuple(DatabaseFile.from_path(pets)), (work(10_000),) * 1000))
         while time.monotonic() < worker.deadline:
             pass
-        assert not isinstance(worker.answers(ready=False), End)
-        assert worker.answers(ready=True)[0] == ("rows", ("count(*)",), [(10_000,)])
+        assert not isinstance(worker.receive(ready=False), WorkerEnd)
+        assert worker.receive(ready=True)[0] == ("rows", ("count(*)",), [(10_000,)])
     finally:
         worker.kill()
 
 
 def test_a_query_that_ends_its_worker_takes_no_other_outcome_with_it(pets):
-    jobs = [(pets, ENDLESS if number == 5 else f"SELECT {number}") for number in range(20)]
+    statements = [(pets, ENDLESS if number == 5 else f"SELECT {number}") for number in range(20)]
     with Killer(lambda _, cpu: cpu >= 0.4), Executor(LIMITS) as executor:
-        outcomes = list(executor.map(jobs))
+        outcomes = list(executor.map(statements))
     assert (outcomes[5].verdict, outcomes[5].detail) == ("error", KILLED)
     assert [outcome for number, outcome in enumerate(outcomes) if number != 5] == [
         Result((str(number),), [(number,)]) for number in range(20) if number != 5
@@ -249,10 +250,10 @@ def test_the_command_killed_and_run_again_writes_the_same_bytes_and_leaves_no_pr
 def test_a_worker_in_a_query_without_end_ends_after_its_parent(pets):
     """It hears of its parent's end only when it is done, or when its own clock stops it."""
     program = (
-        "import sys, pathlib; from sense.sql.execute import Executor; from sense.evaluation.score import score\n"
+        "import sys, pathlib; from sense.sql.execute import Executor; from sense.evaluation.score import ScoringItem, score\n"
         "from sense.config import ExecutionConfig\n"
         "with Executor(ExecutionConfig(timeout_s=2, max_steps=10**13, workers=2)) as executor:\n"
-        "    score(executor, [(sys.argv[1], pathlib.Path(sys.argv[1]), sql, sql) for sql in sys.argv[2:]], '')"
+        "    score(executor, [ScoringItem(sys.argv[1], pathlib.Path(sys.argv[1]), sql, sql) for sql in sys.argv[2:]], '')"
     )
     uninterruptible = "SELECT instr(hex(zeroblob(4500000)), hex(zeroblob(2000000)) || '1')"
     with subprocess.Popen([sys.executable, "-c", program, str(pets), ENDLESS, uninterruptible]) as process:

@@ -12,7 +12,7 @@ from sense.config import DatabasesConfig
 from sense.errors import UserError
 from sense.serving.backend import BackendError
 from sense.serving.databases import Catalog, UnknownDatabaseError
-from sense.sql.execute import Failure, Result
+from sense.sql.result import Failure, Result
 from tests.serving.shops import LIMITS, WIDE, database
 from tests.sql.hostile import build, statements
 

@@ -15,7 +15,7 @@ from sense.serving.backend import BackendError
 from sense.serving.databases import Catalog
 from sense.serving.messages import Ask
 from sense.serving.remote import RemoteDatabase, connected
-from sense.sql.execute import Failure, Result
+from sense.sql.result import Failure, Result
 from tests.serving.mariadb import MariaDb
 from tests.serving.postgres import Postgres
 from tests.serving.shops import BRIEF, LIMITS, WIDE, Scripted, database

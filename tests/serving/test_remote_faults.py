@@ -13,7 +13,7 @@ from sense.serving.backend import BackendError
 from sense.serving.databases import Catalog
 from sense.serving.remote import connected
 from sense.serving.watch import Watch
-from sense.sql.execute import Failure, Result
+from sense.sql.result import Failure, Result
 from tests.serving.shops import BRIEF, LIMITS
 
 _LOST = "the database server cannot be reached"

@@ -4,7 +4,7 @@ import random
 from collections import Counter
 
 from sense.serving.vote import Vote, vote
-from sense.sql.execute import Failure, Result
+from sense.sql.result import Failure, Result
 
 ERROR = Failure("error", "no such column: x")
 

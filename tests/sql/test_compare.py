@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sense.sql.compare import compare
-from sense.sql.execute import Result
+from sense.sql.result import Result
 
 
 def result(*rows, columns=None):
@@ -60,9 +60,9 @@ def test_compare(predicted, gold, ordered, difference):
 def test_ties_of_the_sorting_columns_may_change_places():
     gold = result(("Tom", 4), ("Kit", 4), ("Rex", 30))
     swapped = result((4, "Kit"), (4, "Tom"), (30, "Rex"))
-    assert compare(swapped, gold, ordered=True, keys=(1,)) is None
+    assert compare(swapped, gold, ordered=True, order_columns=(1,)) is None
     assert compare(swapped, gold, ordered=True) == "order"
-    assert compare(result((4, "Kit"), (30, "Rex"), (4, "Tom")), gold, ordered=True, keys=(1,)) == "order"
+    assert compare(result((4, "Kit"), (30, "Rex"), (4, "Tom")), gold, ordered=True, order_columns=(1,)) == "order"
 
 
 def test_noise_is_never_cut_in_two_by_close_neighbours():

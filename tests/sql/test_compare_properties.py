@@ -11,12 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sense.sql.compare import compare
-from sense.sql.execute import place
-from sense.sql.judge import Golds, Task, judge
+from sense.sql.judge import Batch, GoldCache, judge
 from sense.sql.modes import MODES
 from sense.sql.result import Result
-from sense.sql.sandbox import Limits
-from sense.sql.statement import Session
+from sense.sql.sandbox import DatabaseFile, Limits, Sandbox
 
 LIMITS = Limits(timeout_s=30, max_rows=1000, max_bytes=100_000, max_steps=10_000_000, max_sql=100_000)
 STRICT, SPIDER, EX, F1, _ = MODES
@@ -83,23 +81,23 @@ def permutation(result, draw):
 
 
 @pytest.fixture(scope="module")
-def ruled(tmp_path_factory):
-    """Rules on one result by another, both written as SQL, as a worker does."""
+def judge_by(tmp_path_factory):
+    """Judges one result by another, both written as SQL, as a worker does."""
     path = tmp_path_factory.mktemp("properties") / "p" / "p.sqlite"
     path.parent.mkdir()
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TABLE t(a)")
-    session = Session(LIMITS)
-    golds = Golds(session)
+    sandbox = Sandbox(LIMITS)
+    golds = GoldCache(sandbox)
 
-    def rule(mode, predicted, gold, ordered=False):
-        task = Task(mode, (place(path),), written(gold), ordered, None, ((written(predicted), ""),))
-        (ruling,) = judge(session, golds, task, lambda *_: None)
-        assert ruling.verdict in ("match", "mismatch"), ruling
-        assert ruling.correct is (ruling.verdict == "match")
-        return ruling
+    def judge_one(mode, predicted, gold, ordered=False):
+        batch = Batch(mode, (DatabaseFile.from_path(path),), written(gold), ordered, None, ((written(predicted), ""),))
+        (verdict,) = judge(sandbox, golds, batch, lambda *_: None)
+        assert verdict.verdict in ("match", "mismatch"), verdict
+        assert verdict.correct is (verdict.verdict == "match")
+        return verdict
 
-    return rule
+    return judge_one
 
 
 def written(result):
@@ -157,7 +155,7 @@ def test_an_order_that_counts_is_stricter_and_ties_are_between(one, draw):
     keys = tuple(number for number in range(len(one.columns)) if draw.random() < 0.5)
     in_order, with_ties, as_bags = (
         compare(other, one, ordered=True),
-        compare(other, one, ordered=True, keys=keys),
+        compare(other, one, ordered=True, order_columns=keys),
         compare(other, one, ordered=False),
     )
     assert as_bags is None
@@ -174,7 +172,7 @@ def test_the_order_of_a_single_column_is_its_values(one, draw):
         compare(Result(("c",), [mine]), Result(("c",), [theirs]), ordered=False) is None for mine, theirs in pairs_in_place
     )
     for keys in (None, (0,)):
-        assert compare(other, one, ordered=True, keys=keys) == (None if same else "order")
+        assert compare(other, one, ordered=True, order_columns=keys) == (None if same else "order")
 
 
 @quick
@@ -184,9 +182,9 @@ def test_ties_may_come_either_way_and_nothing_else_may(one, draw):
     keys = sorted(f"key {draw.randrange(3)}" for _ in one.rows)
     gold = Result(("key", *one.columns), [(key, *row) for key, row in zip(keys, one.rows, strict=True)])
     ties = sorted(gold.rows, key=lambda row: (row[0], draw.random()))
-    assert compare(Result(gold.columns, ties), gold, ordered=True, keys=(0,)) is None
+    assert compare(Result(gold.columns, ties), gold, ordered=True, order_columns=(0,)) is None
     if len(set(keys)) > 1:
-        assert compare(Result(gold.columns, gold.rows[::-1]), gold, ordered=True, keys=(0,)) == "order"
+        assert compare(Result(gold.columns, gold.rows[::-1]), gold, ordered=True, order_columns=(0,)) == "order"
 
 
 @quick
@@ -213,86 +211,86 @@ def test_more_than_noise_counts(one, draw, ordered, value):
 @pytest.mark.parametrize("mode", MODES)
 @quick
 @given(one=results(), ordered=st.booleans())
-def test_every_mode_is_reflexive(ruled, mode, one, ordered):
+def test_every_mode_is_reflexive(judge_by, mode, one, ordered):
     if mode == MODES[-1] and len(one.rows) > 2:
         one = Result(one.columns, one.rows[:2])  # each is executed a hundred times
-    ruling = ruled(mode, one, one, ordered)
-    assert (ruling.correct, ruling.vacuous) == (True, not one.rows)
-    assert ruling.score == {F1: 1.0}.get(mode, ruling.score)
-    assert mode != MODES[-1] or ruling.score in (0.25, 0.5, 0.75, 1.0, 1.25)
+    verdict = judge_by(mode, one, one, ordered)
+    assert (verdict.correct, verdict.vacuous) == (True, not one.rows)
+    assert verdict.score == {F1: 1.0}.get(mode, verdict.score)
+    assert mode != MODES[-1] or verdict.score in (0.25, 0.5, 0.75, 1.0, 1.25)
 
 
 @pytest.mark.parametrize("mode", JUDGED)
 @quick
 @given(both=pairs(), ordered=st.booleans())
-def test_every_mode_is_symmetric(ruled, mode, both, ordered):
+def test_every_mode_is_symmetric(judge_by, mode, both, ordered):
     one, other = both
-    assert ruled(mode, one, other, ordered).correct == ruled(mode, other, one, ordered).correct
+    assert judge_by(mode, one, other, ordered).correct == judge_by(mode, other, one, ordered).correct
 
 
 @quick
 @given(both=pairs(), ordered=st.booleans())
-def test_the_strict_judge_rules_on_streams_as_compare_does_on_results(ruled, both, ordered):
+def test_the_strict_judge_rules_on_streams_as_compare_does_on_results(judge_by, both, ordered):
     one, other = both
-    assert ruled(STRICT, one, other, ordered).kind == (compare(one, other, ordered) or "")
+    assert judge_by(STRICT, one, other, ordered).kind == (compare(one, other, ordered) or "")
 
 
 @pytest.mark.parametrize("mode", [STRICT, SPIDER, EX])
 @quick
 @given(both=pairs(), draw=draws)
-def test_where_order_does_not_count_rows_may_be_shuffled(ruled, mode, both, draw):
+def test_where_order_does_not_count_rows_may_be_shuffled(judge_by, mode, both, draw):
     one, other = both
-    assert ruled(mode, shuffled(one, draw), one).correct
-    assert ruled(mode, shuffled(one, draw), other).correct == ruled(mode, one, other).correct
+    assert judge_by(mode, shuffled(one, draw), one).correct
+    assert judge_by(mode, shuffled(one, draw), other).correct == judge_by(mode, one, other).correct
 
 
 @pytest.mark.parametrize("mode", [STRICT, SPIDER])
 @quick
 @given(both=pairs(), draw=draws, ordered=st.booleans())
-def test_columns_may_change_places(ruled, mode, both, draw, ordered):
+def test_columns_may_change_places(judge_by, mode, both, draw, ordered):
     one, other = both
     mine = turned(one, permutation(one, draw))
-    assert ruled(mode, mine, one, ordered).correct
-    assert ruled(mode, mine, other, ordered).correct == ruled(mode, one, other, ordered).correct
+    assert judge_by(mode, mine, one, ordered).correct
+    assert judge_by(mode, mine, other, ordered).correct == judge_by(mode, one, other, ordered).correct
 
 
 @quick
 @given(both=pairs(), draw=draws)
-def test_cells_of_a_row_may_change_places_in_soft_f1(ruled, both, draw):
+def test_cells_of_a_row_may_change_places_in_soft_f1(judge_by, both, draw):
     one, other = both
     order = permutation(one, draw)
-    assert ruled(F1, turned(one, order), one).score == 1.0
+    assert judge_by(F1, turned(one, order), one).score == 1.0
     if len(set(map(repr, turned(one, order).rows))) == len(set(one.rows)):
-        assert ruled(F1, turned(one, order), other).score == ruled(F1, one, other).score
+        assert judge_by(F1, turned(one, order), other).score == judge_by(F1, one, other).score
 
 
 @pytest.mark.parametrize("mode", JUDGED)
 @quick
 @given(one=results(least=1), draw=draws, ordered=st.booleans())
-def test_in_no_mode_a_changed_cell_is_equal(ruled, mode, one, draw, ordered):
+def test_in_no_mode_a_changed_cell_is_equal(judge_by, mode, one, draw, ordered):
     other = changed(one, draw)
     for predicted, gold in ((other, one), (one, other)):
-        ruling = ruled(mode, predicted, gold, ordered)
-        assert not ruling.correct
-        assert ruling.score is None or 0.0 <= ruling.score < 1.0
+        verdict = judge_by(mode, predicted, gold, ordered)
+        assert not verdict.correct
+        assert verdict.score is None or 0.0 <= verdict.score < 1.0
 
 
 @pytest.mark.parametrize(("mode", "counts"), [(STRICT, True), (SPIDER, True), (EX, False), (F1, False)])
 @quick
 @given(one=results(least=1), draw=draws)
-def test_duplicates_count_where_results_are_bags(ruled, mode, counts, one, draw):
+def test_duplicates_count_where_results_are_bags(judge_by, mode, counts, one, draw):
     again = Result(one.columns, [*one.rows, draw.choice(one.rows)])
-    assert ruled(mode, again, one).correct is not counts
-    assert ruled(mode, one, again).correct is not counts
+    assert judge_by(mode, again, one).correct is not counts
+    assert judge_by(mode, one, again).correct is not counts
 
 
 @pytest.mark.parametrize("mode", JUDGED)
 @quick
 @given(one=results(least=1), ordered=st.booleans())
-def test_a_row_more_or_less_is_never_equal(ruled, mode, one, ordered):
+def test_a_row_more_or_less_is_never_equal(judge_by, mode, one, ordered):
     more = Result(one.columns, [*one.rows, (NEW,) * len(one.columns)])
-    assert not ruled(mode, more, one, ordered).correct
-    assert not ruled(mode, one, more, ordered).correct
+    assert not judge_by(mode, more, one, ordered).correct
+    assert not judge_by(mode, one, more, ordered).correct
 
 
 counts = st.tuples(*[st.integers(1, 3)] * 4)
@@ -301,7 +299,7 @@ counts = st.tuples(*[st.integers(1, 3)] * 4)
 @pytest.mark.parametrize(("mode", "equal"), [(STRICT, False), (SPIDER, False), (EX, True)])
 @quick
 @given(many=counts, draw=draws)
-def test_how_often_values_meet_counts_where_results_are_bags(ruled, mode, equal, many, draw):
+def test_how_often_values_meet_counts_where_results_are_bags(judge_by, mode, equal, many, draw):
     """The same rows and the same columns one by one; only how often which row comes is different."""
     rows = [(0, "x"), (0, "y"), (1, "x"), (1, "y")]
     one, other = (
@@ -311,23 +309,23 @@ def test_how_often_values_meet_counts_where_results_are_bags(ruled, mode, equal,
             [many[0], many[1] + 1, many[2] + 1, many[3]],
         )
     )
-    assert ruled(mode, shuffled(one, draw), other).correct is equal
+    assert judge_by(mode, shuffled(one, draw), other).correct is equal
 
 
 @pytest.mark.parametrize("mode", JUDGED)
 @quick
 @given(rows=st.integers(2, 5), draw=draws, ordered=st.booleans())
-def test_values_that_change_partners_are_never_equal(ruled, mode, rows, draw, ordered):
+def test_values_that_change_partners_are_never_equal(judge_by, mode, rows, draw, ordered):
     one = Result(("n", "s"), [(number, f"s{number}") for number in range(rows)])
     other = Result(one.columns, [(number, f"s{(number + 1) % rows}") for number in range(rows)])
-    assert not ruled(mode, shuffled(other, draw), one, ordered).correct
+    assert not judge_by(mode, shuffled(other, draw), one, ordered).correct
 
 
 @pytest.mark.parametrize(("mode", "equal"), [(STRICT, False), (SPIDER, False), (EX, False), (F1, True)])
 @quick
 @given(rows=st.integers(2, 5), draw=draws)
-def test_columns_change_places_as_wholes(ruled, mode, equal, rows, draw):
+def test_columns_change_places_as_wholes(judge_by, mode, equal, rows, draw):
     one = Result(("n", "s"), [(number, f"s{number}") for number in range(rows)])
     turned_row = draw.randrange(rows)
     other = Result(one.columns, [row[::-1] if number == turned_row else row for number, row in enumerate(one.rows)])
-    assert ruled(mode, other, one).correct is equal
+    assert judge_by(mode, other, one).correct is equal

@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sense.records import HARDNESS
-from sense.sql.complexity import BANDS, WEIGHTS, Complexity, complexity
-from sense.sql.hardness import hardness
+from sense.sql.hardness import BANDS, WEIGHTS, Complexity, complexity, hardness
 
 SPIDER = Path("../shared/spider/train_spider.json")
 

@@ -9,10 +9,10 @@ from contextlib import closing
 import pytest
 
 from sense.config import ExecutionConfig
-from sense.sql.execute import Executor, Failure, Result, place
-from sense.sql.process import End, Worker
-from sense.sql.sandbox import Limits
-from sense.sql.statement import Session, collect
+from sense.sql.execute import Executor
+from sense.sql.process import WorkerEnd, WorkerProcess
+from sense.sql.result import Failure, Result
+from sense.sql.sandbox import DatabaseFile, Limits, Sandbox, fetch_all
 
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
 
@@ -26,23 +26,23 @@ def test_null_and_large_integers_arrive_as_they_are(executor, pets):
     assert executor.run(pets, "SELECT NULL, 9223372036854775807, -0.5").rows == [(None, 9223372036854775807, -0.5)]
 
 
-def test_outcomes_come_in_the_order_of_the_jobs(executor, pets):
-    jobs = [(pets, f"SELECT {number}" if number % 3 else "SELEC") for number in range(600)]
-    for number, outcome in enumerate(executor.map(jobs)):
+def test_outcomes_come_in_the_order_of_the_statements(executor, pets):
+    statements = [(pets, f"SELECT {number}" if number % 3 else "SELEC") for number in range(600)]
+    for number, outcome in enumerate(executor.map(statements)):
         if number % 3:
             assert outcome.rows == [(number,)]
         else:
             assert outcome == Failure("rejected", "not a SELECT: it begins with SELEC")
 
 
-def test_map_takes_jobs_as_it_goes(executor, pets):
-    def jobs():
+def test_map_takes_statements_as_it_goes(executor, pets):
+    def statements():
         number = 0
         while True:
             number += 1
             yield pets, f"SELECT {number}"
 
-    outcomes = executor.map(jobs())
+    outcomes = executor.map(statements())
     assert [next(outcomes).rows[0][0] for _ in range(5)] == [1, 2, 3, 4, 5]
     outcomes.close()
     assert executor.run(pets, "SELECT 6").rows == [(6,)]
@@ -142,9 +142,9 @@ LIMITS = Limits(timeout_s=30, max_rows=10, max_bytes=1000, max_steps=10**12, max
 
 def endless(pets, limits=None):
     """A worker that has answered one statement and is at the next, which never ends."""
-    worker = Worker(limits or LIMITS)
-    worker.start(("select", tuple(place(pets)), ("SELECT 1", ENDLESS)))
-    while worker.at_work() != (1, False):
+    worker = WorkerProcess(limits or LIMITS)
+    worker.send(("select", tuple(DatabaseFile.from_path(pets)), ("SELECT 1", ENDLESS)))
+    while worker.current() != (1, False):
         os.sched_yield()
     return worker
 
@@ -152,15 +152,17 @@ def endless(pets, limits=None):
 def test_a_worker_that_dies_says_at_which_statement(pets):
     worker = endless(pets)
     os.kill(worker._process.pid, signal.SIGSEGV)
-    assert worker.answers(ready=True) == End(1, Failure("error", "the query brought its process down (exit code -11)"), died=True)
+    assert worker.receive(ready=True) == WorkerEnd(
+        1, Failure("error", "the query brought its process down (exit code -11)"), died=True
+    )
 
 
 def test_a_worker_that_does_not_answer_is_killed(pets):
     worker = endless(pets, LIMITS._replace(timeout_s=0.3))
-    while not (end := worker.answers(ready=False)):  # it has its time first
+    while not (end := worker.receive(ready=False)):  # it has its time first
         os.sched_yield()
     late = Failure("timeout", "more than 0.3 s, at work that SQLite cannot interrupt", "clock")
-    assert end == End(1, late, died=False)
+    assert end == WorkerEnd(1, late, died=False)
     assert worker._process.returncode == -signal.SIGKILL
 
 
@@ -201,10 +203,10 @@ def test_workers_end_when_their_parent_is_killed(pets):
 def test_a_replaced_file_is_not_kept_open(tmp_path):
     """Its room on the disk would be free only when nobody has it open."""
     path = tmp_path / "t.sqlite"
-    session = Session(Limits(timeout_s=30, max_rows=10, max_bytes=1000, max_steps=10**6, max_sql=1000))
+    sandbox = Sandbox(Limits(timeout_s=30, max_rows=10, max_bytes=1000, max_steps=10**6, max_sql=1000))
     for number in range(3):
         with closing(sqlite3.connect(tmp_path / "new")) as connection:
             connection.executescript(f"CREATE TABLE t(a); INSERT INTO t VALUES ({number})")
         (tmp_path / "new").replace(path)
-        assert session.run(place(path), "SELECT a FROM t", collect, "strict") == (("a",), [(number,)])
-        assert len(session._open) == 1
+        assert sandbox.run(DatabaseFile.from_path(path), "SELECT a FROM t", fetch_all, "strict") == (("a",), [(number,)])
+        assert len(sandbox._connections) == 1

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from sense.sql.parse import fingerprint, hardness
+from sense.sql.hardness import hardness
+from sense.sql.tree import fingerprint
 
 SPIDER = Path("../shared/spider/train_spider.json")
 

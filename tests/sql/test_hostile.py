@@ -8,11 +8,13 @@ from contextlib import closing
 
 import pytest
 
-from sense.evaluation.score import score
+from sense.evaluation.score import ScoringItem, score
 from sense.records import digest, dump
 from sense.sql import modes
-from sense.sql.execute import Executor, Failure, Result, place
-from sense.sql.tree import MAX_LENGTH
+from sense.sql.execute import Executor
+from sense.sql.parse import MAX_LENGTH
+from sense.sql.result import Failure, Result
+from sense.sql.sandbox import DatabaseFile
 from tests.sql import hostile
 from tests.sql.hostile import LIMITS, PLAIN, TEXT, filled
 
@@ -64,7 +66,7 @@ def plain(number):
     return f"{PLAIN} AND {number} = {number} AND {found.format('note')} = {found.format('old')} AND EXISTS (SELECT 1 FROM box)"
 
 
-def rulings(attack, mode):
+def right_verdicts(attack, mode):
     """The verdicts that are right for an attack judged by the plain gold.
 
     Its result is never the gold's. What gives more than the gold may be stopped before it is known to be too large.
@@ -80,8 +82,8 @@ def test_there_is_no_lack_of_attacks(attacks):
 
 def test_each_hostile_statement_has_an_outcome_and_the_next_one_its_result(ward, attacked):
     executor, attacks = ward
-    jobs = [(attacked, sql) for number, attack in enumerate(attacks) for sql in (attack.sql, plain(number))]
-    outcomes = list(executor.map(jobs))
+    statements = [(attacked, sql) for number, attack in enumerate(attacks) for sql in (attack.sql, plain(number))]
+    outcomes = list(executor.map(statements))
     for attack, outcome in zip(attacks, outcomes[0::2], strict=True):
         got = outcome.verdict if isinstance(outcome, Failure) else "result"
         assert got in attack.select, (attack.family, attack.name, str(outcome)[:300])
@@ -94,11 +96,14 @@ def test_each_hostile_prediction_has_a_verdict_and_the_next_one_matches(ward, at
     executor, attacks = ward
     items = []
     for number, attack in enumerate(attacks):
-        items += [(attack.name, attacked, attack.sql, PLAIN), (f"after {attack.name}", attacked, plain(number), PLAIN)]
+        items += [
+            ScoringItem(attack.name, attacked, attack.sql, PLAIN),
+            ScoringItem(f"after {attack.name}", attacked, plain(number), PLAIN),
+        ]
     verdicts = score(executor, items, "hostile", mode)
-    assert [verdict.id for verdict in verdicts] == [item[0] for item in items]
+    assert [verdict.id for verdict in verdicts] == [item.id for item in items]
     for attack, verdict in zip(attacks, verdicts[0::2], strict=True):
-        assert verdict.verdict in rulings(attack, mode), (attack.family, str(verdict)[:300])
+        assert verdict.verdict in right_verdicts(attack, mode), (attack.family, str(verdict)[:300])
         assert dump(verdict).encode()  # a lone surrogate could not be written
     assert [str(verdict) for verdict in verdicts[1::2] if verdict.verdict != "match"] == []
     assert [verdict.id for verdict in verdicts if len(verdict.detail) > LONG_DETAIL] == []
@@ -109,7 +114,10 @@ def test_each_hostile_gold_has_a_verdict_and_the_next_one_matches(ward, attacked
     executor, attacks = ward
     items = []
     for number, attack in enumerate(attacks):
-        items += [(attack.name, attacked, PLAIN, attack.sql), (f"after {attack.name}", attacked, PLAIN, plain(number))]
+        items += [
+            ScoringItem(attack.name, attacked, PLAIN, attack.sql),
+            ScoringItem(f"after {attack.name}", attacked, PLAIN, plain(number)),
+        ]
     verdicts = score(executor, items, "hostile")
     for attack, verdict in zip(attacks, verdicts[0::2], strict=True):
         # as a gold, any statement is executed, and longer ones than a prediction may be
@@ -123,7 +131,7 @@ def test_each_hostile_gold_has_a_verdict_and_the_next_one_matches(ward, attacked
 @pytest.mark.parametrize("name", ["vacuum", "vacuum into"])
 def test_a_vacuum_refused_half_way_leaves_the_virtual_tables_open(attacked, attacks, name):
     (attack,) = (attack for attack in attacks if attack.name == name)
-    items = [("attack", attacked, attack.sql, PLAIN), ("after", attacked, plain(0), PLAIN)]
+    items = [ScoringItem("attack", attacked, attack.sql, PLAIN), ScoringItem("after", attacked, plain(0), PLAIN)]
     with Executor(LIMITS.model_copy(update={"workers": 1})) as executor:
         verdicts = score(executor, items, "hostile", "bird-ex@1")
     assert [verdict.verdict for verdict in verdicts] == ["rejected", "match"]
@@ -146,15 +154,15 @@ def test_messages_and_names_are_bounded_like_results(guarded, attacked, attacks)
 
 @pytest.mark.parametrize("mode", modes.MODES)
 def test_a_text_that_is_too_long_is_not_even_sent(attacked, mode):
-    task = modes.task(mode, (place(attacked),), PLAIN, ["SELECT 1 --" + "x" * 10 * MAX_LENGTH, PLAIN])
-    assert [reason == "" for _, reason in task.predictions] == [False, True]
-    assert max(len(sql) for sql, _ in task.predictions) <= MAX_LENGTH
+    batch = modes.make_batch(mode, (DatabaseFile.from_path(attacked),), PLAIN, ["SELECT 1 --" + "x" * 10 * MAX_LENGTH, PLAIN])
+    assert [reason == "" for _, reason in batch.predictions] == [False, True]
+    assert max(len(sql) for sql, _ in batch.predictions) <= MAX_LENGTH
 
 
 def test_golds_of_huge_texts_do_not_add_up(attacked):
     """Each is as large as it may be; all of them together are more than a worker's memory."""
     huge = [filled(TEXT, attacked.parent, 480_000 + number) for number in range(1000)]
-    items = [(str(number), attacked, f"SELECT {text} AS t", f"SELECT {text}") for number, text in enumerate(huge)]
+    items = [ScoringItem(str(number), attacked, f"SELECT {text} AS t", f"SELECT {text}") for number, text in enumerate(huge)]
     with Executor(LIMITS.model_copy(update={"workers": 1})) as executor:
         assert {verdict.verdict for verdict in score(executor, items, "huge golds")} == {"match"}
 
@@ -174,7 +182,9 @@ def test_a_damaged_database_is_named_even_if_the_damage_is_no_utf8(guarded, tmp_
 def test_workers_that_are_killed_leave_no_descriptors_open(attacked):
     """Many statements that end their workers, each with a gold of its own, under a limit that two workers stay far below."""
     text, half = (filled(each, attacked.parent, 450_000) for each in (TEXT, "hex(zeroblob({size} / 2))"))
-    items = [(str(number), attacked, f"SELECT instr({text}, {half} || '1')", f"SELECT {number}") for number in range(40)]
+    items = [
+        ScoringItem(str(number), attacked, f"SELECT instr({text}, {half} || '1')", f"SELECT {number}") for number in range(40)
+    ]
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     used = {int(name) for name in os.listdir("/proc/self/fd")}
     free = [number for number in range(len(used) + 24) if number not in used][:24]

@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 
 from sense.sql import modes
-from sense.sql.statement import Place
+from sense.sql.sandbox import DatabaseFile
 
-PLACES = (Place("/a.sqlite", "file:///a.sqlite"),)
+FILES = (DatabaseFile("/a.sqlite", "file:///a.sqlite"),)
 
 
 @pytest.mark.parametrize(
@@ -22,13 +22,13 @@ PLACES = (Place("/a.sqlite", "file:///a.sqlite"),)
     ],
 )
 def test_spider_cleans_a_prediction(sql, cleaned):
-    (prediction,) = modes.task("spider-exec@1", PLACES, "SELECT 1", [sql]).predictions
+    (prediction,) = modes.make_batch("spider-exec@1", FILES, "SELECT 1", [sql]).predictions
     assert prediction == (cleaned, "")
 
 
 def test_spider_leaves_value_in_the_gold():
     assert (
-        modes.task("spider-exec@1", PLACES, "SELECT value FROM t WHERE value > = 1", []).gold
+        modes.make_batch("spider-exec@1", FILES, "SELECT value FROM t WHERE value > = 1", []).gold
         == "SELECT value FROM t WHERE value >= 1"
     )
 
@@ -44,18 +44,18 @@ def test_spider_leaves_value_in_the_gold():
     ],
 )
 def test_spider_looks_for_order_by_in_the_text(gold, ordered):
-    assert modes.task("spider-exec@1", PLACES, gold, []).ordered is ordered
+    assert modes.make_batch("spider-exec@1", FILES, gold, []).ordered is ordered
 
 
 def test_an_empty_prediction_is_refused_where_the_original_cannot_take_it():
-    assert modes.task("spider-exec@1", PLACES, "SELECT 1", ["", " "]).predictions == (("", "empty"), ("", "empty"))
-    assert modes.task("bird-ex@1", PLACES, "SELECT 1", [""]).predictions == (("", ""),)
-    assert modes.task("strict@1", PLACES, "SELECT 1", [""]).predictions == (("", "empty"),)
+    assert modes.make_batch("spider-exec@1", FILES, "SELECT 1", ["", " "]).predictions == (("", "empty"), ("", "empty"))
+    assert modes.make_batch("bird-ex@1", FILES, "SELECT 1", [""]).predictions == (("", ""),)
+    assert modes.make_batch("strict@1", FILES, "SELECT 1", [""]).predictions == (("", "empty"),)
 
 
 def test_a_text_that_no_query_is_as_long_as_is_refused_by_every_mode():
     for mode in modes.MODES:
-        ((_, reason),) = modes.task(mode, PLACES, "SELECT 1", ["SELECT '" + "x" * 100_000 + "'"]).predictions
+        ((_, reason),) = modes.make_batch(mode, FILES, "SELECT 1", ["SELECT '" + "x" * 100_000 + "'"]).predictions
         assert reason == "100,009 characters long; at most 100,000 are executed"
 
 

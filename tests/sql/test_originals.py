@@ -13,7 +13,7 @@ from benchmarks.mutations import mutations
 from benchmarks.originals import GoldError, Stopped, bird_ex, bird_f1, spider_exec
 from sense import ingest
 from sense.config import ExecutionConfig
-from sense.evaluation.score import score
+from sense.evaluation.score import ScoringItem, score
 from sense.sql.execute import Executor
 
 ROOT = Path(__file__).parents[2]
@@ -32,7 +32,7 @@ def executor():
 
 
 def items(pairs):
-    return [(f"q{number}", *pair) for number, pair in enumerate(pairs)]
+    return [ScoringItem(f"q{number}", *pair) for number, pair in enumerate(pairs)]
 
 
 def differences(executor, mode, pairs):

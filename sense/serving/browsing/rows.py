@@ -6,7 +6,7 @@ from pydantic import Field
 
 from sense.records import Hardness
 from sense.serving.messages import Cell, ForeignKey, Message, Table
-from sense.verdicts import Kind, Limit, VerdictName
+from sense.verdicts import Limit, MismatchKind, VerdictName
 
 T = TypeVar("T")
 
@@ -62,7 +62,7 @@ class SampleRow(Message):
     sql: str
     correct: bool
     verdict: VerdictName
-    kind: Kind
+    kind: MismatchKind
     detail: str
     vacuous: bool
 
@@ -119,7 +119,7 @@ class Opened(Message):
     gold: str
     strategy: str
     verdict: VerdictName
-    kind: Kind
+    kind: MismatchKind
     limit: Limit
     detail: str
     why: list[str]

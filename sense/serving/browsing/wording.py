@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 
-from sense.sql.lexer import code
+from sense.sql.parse import code_tokens
 from sense.sql.result import Failure, Outcome, Result, Value
-from sense.verdicts import Kind, Limit, VerdictName
+from sense.verdicts import Limit, MismatchKind, VerdictName
 
 _CLAUSES = ("DISTINCT", "JOIN", "WHERE", "GROUP BY", "HAVING", "ORDER BY", "LIMIT", "UNION", "INTERSECT", "EXCEPT")
 _AGGREGATES = ("COUNT", "SUM", "AVG", "MIN", "MAX")
@@ -16,7 +16,7 @@ _LIMITS: dict[Limit, str] = {
     "value": "one value is larger than allowed",
     "memory": "it needs more memory than allowed",
 }
-_KINDS: dict[Kind, str] = {
+_KINDS: dict[MismatchKind, str] = {
     "": "Its result is not that of the right SQL.",
     "columns": "Its result has another number of columns than the right one.",
     "rows": "Its result has another number of rows than the right one.",
@@ -44,7 +44,9 @@ def _known(detail: str, tables: Sequence[str]) -> list[str]:
     return [f"The database's tables are {listed(tables)}."] if detail.startswith("no such table") and tables else []
 
 
-def results(chosen: Outcome, rejected: Outcome, verdict: VerdictName, kind: Kind, lacking: tuple[int, int] | None) -> list[str]:
+def results(
+    chosen: Outcome, rejected: Outcome, verdict: VerdictName, kind: MismatchKind, lacking: tuple[int, int] | None
+) -> list[str]:
     """What executing both just now shows; `lacking`: rows that only the chosen and only the rejected result has."""
     told = [_KINDS[kind]] if verdict == "mismatch" else []
     if isinstance(chosen, Failure):
@@ -111,7 +113,7 @@ def _parts(sql: str) -> set[str]:
     """Clauses and aggregates of a SQL, and `FROM T` for each table T after FROM or JOIN, in capitals."""
     found = set[str]()
     before = ""
-    for token in code(sql):
+    for token in code_tokens(sql):
         word = token.text.strip('"`[]').upper()
         if before in ("FROM", "JOIN"):
             found.add(f"FROM {word}")

@@ -9,7 +9,8 @@ from sqlglot import exp
 
 from sense.config import GrammarConfig
 from sense.records import HARDNESS
-from sense.sql.parse import check_select, hardness
+from sense.sql.hardness import hardness
+from sense.sql.parse import check_select
 from sense.teacher import Draft, Refusal, build
 from sense.teacher.grammar import domains
 from sense.teacher.grammar.teacher import GrammarTeacher

@@ -7,8 +7,8 @@ from contextlib import closing
 import pytest
 
 from sense import cli, console
-from sense.evaluation import scoreboard, scoring
-from sense.evaluation.scoreboard import Levels
+from sense.evaluation import command, scoreboard
+from sense.evaluation.scoreboard import QueryLevels
 from sense.records import Verdict
 
 MODES = ("strict@1", "spider-exec@1", "bird-ex@1", "bird-f1@1", "bird-rves@1")
@@ -125,12 +125,24 @@ def test_empty_and_missing_files_are_named(place, refused, name):
 @pytest.mark.parametrize(
     ("file", "line", "message"),
     [
-        ("predictions.jsonl", '{"id": "a"', "predictions.jsonl, line 7: not a Prediction (Invalid JSON"),
-        ("predictions.jsonl", '{"id": "a"}', "predictions.jsonl, line 7: not a Prediction (sql: Field required)"),
-        ("predictions.jsonl", '{"id": "a", "sql": null}', "line 7: not a Prediction (sql: Input should be a valid string)"),
-        ("examples.jsonl", '{"id": 7, "db_id": "pets", "sql": ""}', "line 7: not a Gold (id: Input should be a valid string)"),
-        ("examples.jsonl", '{"id": "g", "sql": ""}', "examples.jsonl, line 7: not a Gold (db_id: Field required)"),
-        ("examples.jsonl", '{"id": "g", "db_id": "pets", "sql": "", "hardness": "simple"}', "line 7: not a Gold (hardness: "),
+        ("predictions.jsonl", '{"id": "a"', "predictions.jsonl, line 7: not a ScoringPrediction (Invalid JSON"),
+        ("predictions.jsonl", '{"id": "a"}', "predictions.jsonl, line 7: not a ScoringPrediction (sql: Field required)"),
+        (
+            "predictions.jsonl",
+            '{"id": "a", "sql": null}',
+            "line 7: not a ScoringPrediction (sql: Input should be a valid string)",
+        ),
+        (
+            "examples.jsonl",
+            '{"id": 7, "db_id": "pets", "sql": ""}',
+            "line 7: not a ScoringExample (id: Input should be a valid string)",
+        ),
+        ("examples.jsonl", '{"id": "g", "sql": ""}', "examples.jsonl, line 7: not a ScoringExample (db_id: Field required)"),
+        (
+            "examples.jsonl",
+            '{"id": "g", "db_id": "pets", "sql": "", "hardness": "simple"}',
+            "line 7: not a ScoringExample (hardness: ",
+        ),
     ],
 )
 def test_a_line_that_does_not_fit_is_named(place, refused, file, line, message):
@@ -324,7 +336,7 @@ def test_a_limit_is_named(place, capsys):
 
 
 def test_the_limits_follow_the_timeout():
-    found = scoring.limits(30.0, 7)
+    found = command.execution_limits(30.0, 7)
     assert found.model_dump() == {
         "timeout_s": 30.0,
         "workers": 7,
@@ -332,7 +344,7 @@ def test_the_limits_follow_the_timeout():
         "max_rows": 1_000_000,
         "max_bytes": 100_000_000,
     }
-    assert scoring.limits(1e-9, 1).max_steps == 1
+    assert command.execution_limits(1e-9, 1).max_steps == 1
 
 
 # --- the tables
@@ -383,13 +395,13 @@ def verdict(score=None, name="match"):
 
 
 def counted(mode, found, levels=None):
-    levels = levels or [Levels("easy", "1")] * len(found)
+    levels = levels or [QueryLevels("easy", "1")] * len(found)
     return scoreboard.count(levels, {mode: found}, {mode: 2.0})["modes"][mode]
 
 
 def test_soft_f1_is_the_mean_of_the_scores():
     found = [verdict(1.0), verdict(0.5, "mismatch"), verdict(0.0, "error"), verdict(None, "gold_error")]
-    levels = [Levels("easy", "1"), Levels("easy", "4"), Levels("extra", "4"), Levels("extra", "4")]
+    levels = [QueryLevels("easy", "1"), QueryLevels("easy", "4"), QueryLevels("extra", "4"), QueryLevels("extra", "4")]
     numbers = counted("bird-f1@1", found, levels)
     assert numbers["soft_f1"] == 1.5 / 4
     assert numbers["hardness"] == {"easy": {"n": 2, "ex": 0.5, "soft_f1": 0.75}, "extra": {"n": 2, "ex": 0.0, "soft_f1": 0.0}}
