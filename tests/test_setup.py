@@ -1,4 +1,4 @@
-"""What is installed is what constraints.txt pins, and the pins cover all that pyproject.toml asks for."""
+"""What is installed is what constraints.txt pins, and every requirement of pyproject.toml is pinned."""
 
 import re
 import tomllib
@@ -8,23 +8,28 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 
 
-def plain(name):
+def normalized(name):
+    """A package's name as PyPI compares names."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def pins():
+def pinned_versions():
     lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line]
-    return {plain(line.split("==")[0]): line.split("==")[1] for line in lines}
+    return {normalized(line.split("==")[0]): line.split("==")[1] for line in lines}
 
 
 def test_every_requirement_is_pinned():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = project["dependencies"] + [item for extra in project["optional-dependencies"].values() for item in extra]
-    names = {plain(re.match(r"[A-Za-z0-9._-]+", item).group()) for item in wanted}
-    assert names <= set(pins())
+    requirements = project["dependencies"] + [item for extra in project["optional-dependencies"].values() for item in extra]
+    names = {normalized(re.match(r"[A-Za-z0-9._-]+", requirement).group()) for requirement in requirements}
+    assert names <= set(pinned_versions())
 
 
 def test_what_is_installed_is_what_is_pinned():
-    installed = {plain(found.metadata["Name"]): found.version.split("+")[0] for found in metadata.distributions()}
-    differing = {name: (installed[name], pin) for name, pin in pins().items() if name in installed and installed[name] != pin}
+    installed = {normalized(package.metadata["Name"]): package.version.split("+")[0] for package in metadata.distributions()}
+    differing = {
+        name: (installed[name], version)
+        for name, version in pinned_versions().items()
+        if name in installed and installed[name] != version
+    }
     assert differing == {}
