@@ -26,31 +26,18 @@ def version(
     lock: dsl.Output[dsl.Artifact],
     summary: dsl.Output[dsl.Markdown],
 ):
-    """Pushes the data and writes the dvc.lock that a working copy of the same revision takes over; tells MLflow.
+    """Pushes the data and writes the dvc.lock that a working copy of the same revision takes over; logs it to MLflow.
 
     `project` is the folder with dvc.yaml where the task runs.
     """
+    ports = locals()
     from pathlib import Path
 
     from sense import data_versions
     from sense.report import markdown
 
-    made = data_versions.Made(
-        seeds=Path(seeds.path),
-        seed=Path(seed.path),
-        dev=Path(dev.path),
-        strong=Path(strong.path),
-        unseen=Path(unseen.path),
-        heldout=Path(heldout.path),
-        weak=Path(weak.path),
-        samples=Path(samples.path),
-        pairs=Path(pairs.path),
-        ingest_metrics=Path(ingest_metrics.path),
-        synthesize_metrics=Path(synthesize_metrics.path),
-        sample_metrics=Path(sample_metrics.path),
-        prefer_metrics=Path(prefer_metrics.path),
-    )
-    digests = data_versions.commit(Path(project), remote, params, made, Path(lock.path))
+    artifacts = {name: Path(ports[name].path) for name in data_versions.ARTIFACTS}
+    digests = data_versions.commit(Path(project), remote, params, artifacts, Path(lock.path))
     lock.metadata.update(digests)
     lock.metadata["run_id"] = data_versions.record(digests, remote, Path(lock.path))
     Path(summary.path).write_text(markdown.summary("version", digests))

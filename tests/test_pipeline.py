@@ -114,9 +114,9 @@ def test_a_second_run_has_nothing_to_do(copy):
 
 @pytest.mark.slow
 def test_a_commit_without_git_gives_the_lock_that_dvc_has_written_and_a_clone_is_up_to_date(copy, tmp_path):
-    made = data_versions.Made(copy.root / "sense/seeds", **{name: copy.root / path for name, path in lock.PLACES.items()})
+    artifacts = {"seeds": copy.root / "sense/seeds"} | {name: copy.root / path for name, path in lock.PATHS.items()}
     (tmp_path / "store").mkdir()
-    data_versions.commit(copy.root, str(tmp_path / "store"), TINY.read_text(), made, tmp_path / "dvc.lock")
+    data_versions.commit(copy.root, str(tmp_path / "store"), TINY.read_text(), artifacts, tmp_path / "dvc.lock")
     ours, theirs = (yaml.safe_load((folder / "dvc.lock").read_text()) for folder in (tmp_path, copy.root))
     assert ours["schema"] == theirs["schema"]
     assert ours["stages"] == {name: theirs["stages"][name] for name in lock.STAGES}
@@ -128,7 +128,7 @@ def test_a_commit_without_git_gives_the_lock_that_dvc_has_written_and_a_clone_is
     shutil.copy(tmp_path / "dvc.lock", clone / "dvc.lock")
     there.done("dvc", "remote", "add", "--default", "store", str(tmp_path / "store"))
     there.done("dvc", "pull", "--allow-missing")  # the models of stages that never ran
-    for name, path in lock.PLACES.items():
+    for name, path in lock.PATHS.items():
         if name != "weak":
             assert records.digest(clone / path) == records.digest(copy.root / path)
     missing = json.loads(there.done("dvc", "status", "--json", *lock.STAGES))

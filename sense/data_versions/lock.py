@@ -1,11 +1,10 @@
-"""What a run of the pipeline made, versioned as in a working copy: its data in the remote, and the dvc.lock that names them."""
+"""Versions what a run of the pipeline made as a working copy does: its data in the remote, and the dvc.lock that names them."""
 
 import hashlib
 import json
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,30 +16,9 @@ from sense.data_versions import workspace
 from sense.errors import EndpointError, InputError, UserError
 
 STAGES = ("ingest", "synthesize", "sample", "prefer")  # of dvc.yaml: those whose outputs are data, and small enough to keep
-_PACKAGE = Path(__file__).parent.parent
-
-
-@dataclass(frozen=True)
-class Made:
-    """Where the run's artifacts lie. `seeds` and the `weak` model are what the stages read; the others are versioned."""
-
-    seeds: Path
-    seed: Path
-    dev: Path
-    strong: Path
-    unseen: Path
-    heldout: Path
-    weak: Path
-    samples: Path
-    pairs: Path
-    ingest_metrics: Path
-    synthesize_metrics: Path
-    sample_metrics: Path
-    prefer_metrics: Path
-
-
-# Where a working copy has them; the seeds lie where params.yaml says.
-PLACES = {
+# The run's data and metrics, and where a working copy has them, as dvc.yaml says. `weak` is a model that a stage reads: named in
+# dvc.lock, not pushed.
+PATHS = {
     "seed": "data/seed",
     "dev": "data/dev",
     "strong": "data/strong",
@@ -54,38 +32,43 @@ PLACES = {
     "sample_metrics": "metrics/sample.json",
     "prefer_metrics": "metrics/prefer.json",
 }
+ARTIFACTS = ("seeds", *PATHS)  # what `commit` is given; a working copy has the seeds where params.yaml says
+_PACKAGE = Path(__file__).parent.parent
 
 
-def commit(project: Path, remote: str, params: Mapping[str, Any] | str, made: Made, lock: Path) -> dict[str, str]:
+def commit(
+    project: Path, remote: str, params: Mapping[str, Any] | str, artifacts: Mapping[str, Path], lock: Path
+) -> dict[str, str]:
     """Pushes the data to `remote` and writes the dvc.lock that names them to `lock`; returns each output's path and md5.
 
-    `project` is a folder with the dvc.yaml and .dvcignore of this code. `params` is params.yaml as the working copy has it, its
-    text or what stands in it: DVC compares it key by key, so defaults must not be filled in. Put `lock` into a working copy of
-    the same revision, and there `dvc pull --allow-missing` brings the data, and `dvc status` and `dvc repro` take the four
-    stages as run. Nothing is kept of a call that fails or is killed but what the remote has got; the same call again ends
-    the same.
+    `project` is a folder with the dvc.yaml and .dvcignore of this code. `params` is params.yaml as the working copy has it, as
+    text or parsed: DVC compares it key by key, so defaults must not be filled in. `artifacts` maps each of ARTIFACTS to its path.
+
+    Put `lock` into a working copy of the same revision: there `dvc pull --allow-missing` fetches the data, and `dvc status` and
+    `dvc repro` take the four stages as run. A call that fails or is killed leaves nothing but what it has pushed; the same call
+    again ends the same.
     """
-    place = remotes.parse(remote)
-    _check(project, made)
-    remotes.probe(place)
+    target = remotes.parse_remote(remote)
+    _check_files(project, artifacts)
+    remotes.check_writable(target)
     folder = lock.with_name(f".{lock.name}.commit.partial")
     text = params if isinstance(params, str) else json.dumps(params, ensure_ascii=False)
-    with workspace.writing(folder):
+    with workspace.storage_errors(folder):
         records.remove(folder)
-        root = _lay_out(folder, project, text, made)
-    workspace.create(root, place)
-    workspace.run(root, place, "commit", "--force", *STAGES)
-    workspace.run(root, place, "push", *STAGES)
-    digests = read(root / "dvc.lock")
-    gone = remotes.missing(place, digests.values())
-    if gone:
-        raise EndpointError(f"the data remote {place.url} lacks {', '.join(gone)} after the push; run the same command again")
+        root = _create_working_copy(folder, project, text, artifacts)
+    workspace.create_project(root, target)
+    workspace.run_dvc(root, target, "commit", "--force", *STAGES)
+    workspace.run_dvc(root, target, "push", *STAGES)
+    digests = read_digests(root / "dvc.lock")
+    missing = remotes.missing_revisions(target, digests.values())
+    if missing:
+        raise EndpointError(f"the data remote {target.url} lacks {', '.join(missing)} after the push; run the same command again")
     records.write_text(lock, (root / "dvc.lock").read_text(encoding="utf-8"))
     records.remove(folder)
     return digests
 
 
-def read(lock: Path) -> dict[str, str]:
+def read_digests(lock: Path) -> dict[str, str]:
     """Each output that a dvc.lock names, with its md5."""
     stages = yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"]
     return {out["path"]: out["md5"] for stage in STAGES for out in stages[stage]["outs"]}
@@ -96,27 +79,27 @@ def record(digests: Mapping[str, str], remote: str, lock: Path) -> str:
     from sense import tracking
 
     text = lock.read_text(encoding="utf-8")
-    url = remotes.parse(remote).url
+    url = remotes.parse_remote(remote).url
     key = hashlib.sha256(json.dumps([url, text]).encode()).hexdigest()
-    named = {".".join(Path(path).with_suffix("").parts).removeprefix("data."): md5 for path, md5 in digests.items()}
-    return tracking.record_data(key, named, url, text)
+    by_name = {".".join(Path(path).with_suffix("").parts).removeprefix("data."): md5 for path, md5 in digests.items()}
+    return tracking.record_data(key, by_name, url, text)
 
 
-def _check(project: Path, made: Made) -> None:
-    lacking = [f"{project / name}: no such file" for name in ("dvc.yaml", ".dvcignore") if not (project / name).is_file()]
-    if lacking:
-        raise UserError("\n".join([*lacking, "give the folder of SENSE's dvc.yaml: the repository, in the image /opt/sense"]))
-    gone = [f"{path}: no such file or folder ({name})" for name, path in vars(made).items() if not path.exists()]
-    if gone:
-        raise InputError("\n".join([*gone, "run the stages that make them first"]))
+def _check_files(project: Path, artifacts: Mapping[str, Path]) -> None:
+    missing = [f"{project / name}: no such file" for name in ("dvc.yaml", ".dvcignore") if not (project / name).is_file()]
+    if missing:
+        raise UserError("\n".join([*missing, "give the folder of SENSE's dvc.yaml: the repository, in the image /opt/sense"]))
+    missing = [f"{path}: no such file or folder ({name})" for name, path in artifacts.items() if not path.exists()]
+    if missing:
+        raise InputError("\n".join([*missing, "run the stages that make them first"]))
 
 
-def _lay_out(folder: Path, project: Path, params: str, made: Made) -> Path:
+def _create_working_copy(folder: Path, project: Path, params: str, artifacts: Mapping[str, Path]) -> Path:
     """A working copy below `folder`, as dvc.yaml sees it; returns its root.
 
-    What stages read is linked: DVC only reads it. What they made is copied: DVC makes its own read-only, links included.
+    Inputs of stages are linked: DVC only reads them. Outputs are copied: DVC makes its own read-only, through links too.
     """
-    seeds = _seeds(params)
+    seeds = _seeds_path(params)
     root = folder.joinpath(*["within"] * (1 + seeds.parts.count("..")))  # so that `../spider` still lies in `folder`
     root.mkdir(parents=True)
     for name in ("dvc.yaml", ".dvcignore"):
@@ -124,10 +107,10 @@ def _lay_out(folder: Path, project: Path, params: str, made: Made) -> Path:
     records.write_text(root / "params.yaml", params)
     shutil.copytree(_PACKAGE, root / "sense", ignore=shutil.ignore_patterns("__pycache__"))
     records.remove(root / seeds)
-    _link(made.seeds, root / seeds)
-    _link(made.weak, root / PLACES["weak"])
-    for name, path in PLACES.items():
-        source, final = getattr(made, name), root / path
+    _link(artifacts["seeds"], root / seeds)
+    _link(artifacts["weak"], root / PATHS["weak"])
+    for name, path in PATHS.items():
+        source, final = artifacts[name], root / path
         if name == "weak":
             continue
         final.parent.mkdir(parents=True, exist_ok=True)
@@ -138,10 +121,10 @@ def _lay_out(folder: Path, project: Path, params: str, made: Made) -> Path:
     return root
 
 
-def _seeds(params: str) -> Path:
+def _seeds_path(params: str) -> Path:
     """Where the working copy has its seeds; dvc.lock holds that path, so it must be one that other machines have too."""
-    value = config.parse(params, "params.yaml")
-    data = value.get("data") if isinstance(value, dict) else None
+    parsed = config.parse(params, "params.yaml")
+    data = parsed.get("data") if isinstance(parsed, dict) else None
     seeds = data.get("seeds") if isinstance(data, dict) else None
     if not isinstance(seeds, str) or not seeds:
         raise UserError("params.yaml: data.seeds is missing, and dvc.yaml asks for it; add it, e.g. data: {seeds: sense/seeds}")

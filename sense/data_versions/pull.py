@@ -1,4 +1,4 @@
-"""A revision of data fetched from a remote: every byte checked against the digest that names it."""
+"""Fetches a revision of data from a remote and checks every byte against the digest that names it."""
 
 import hashlib
 import json
@@ -35,77 +35,78 @@ def pull(remote: str, revision: str, target: Path) -> str:
         raise UserError(
             f"the revision {revision!r}: not an md5 as in dvc.lock or a .dvc file (32 hex digits, a folder's with .dir)"
         )
-    place = remotes.parse(remote)
-    remotes.reach(place)
-    if remotes.missing(place, [revision]):
-        raise UserError(_unknown(place, revision))
+    source = remotes.parse_remote(remote)
+    remotes.check_readable(source)
+    if remotes.missing_revisions(source, [revision]):
+        raise UserError(_unknown_revision(source, revision))
     project = target.with_name(f".{target.name}.pull.partial")
-    with workspace.writing(target):
-        workspace.create(project, place)
+    with workspace.storage_errors(target):
+        workspace.create_project(project, source)
         records.write_text(project / "data.dvc", _OUTPUT.format(revision))
-        workspace.run(project, place, "fetch", "data.dvc")
+        workspace.run_dvc(project, source, "fetch", "data.dvc")
         records.remove(project / "whole")
-        _lay_out(project, place, revision, project / "whole")
+        _write_target(project, source, revision, project / "whole")
         records.deliver(project / "whole", target)
         records.remove(project)
     return revision
 
 
-def _unknown(place: remotes.Remote, revision: str) -> str:
+def _unknown_revision(remote: remotes.Remote, revision: str) -> str:
     other = revision.removesuffix(".dir") if revision.endswith(".dir") else f"{revision}.dir"
-    if not remotes.missing(place, [other]):
-        return f"the revision {revision}: the data remote {place.url} has {other} instead; give that"
-    return f"the revision {revision}: the data remote {place.url} does not have it; dvc push it from where it was made"
+    if not remotes.missing_revisions(remote, [other]):
+        return f"the revision {revision}: the data remote {remote.url} has {other} instead; give that"
+    return f"the revision {revision}: the data remote {remote.url} does not have it; dvc push it from where it was made"
 
 
-def _lay_out(project: Path, place: remotes.Remote, revision: str, target: Path) -> None:
+def _write_target(project: Path, remote: remotes.Remote, revision: str, target: Path) -> None:
     """Moves the fetched objects to where the revision has them, each one read and compared with its name first."""
     if not revision.endswith(".dir"):
-        _object(project, place, revision, "").replace(target)
+        _object(project, remote, revision, "").replace(target)
         target.chmod(0o644)
         return
-    entries = _entries(project, place, revision)
-    left = Counter(entry.md5 for entry in entries)
+    entries = _entries(project, remote, revision)
+    uses_left = Counter(entry.md5 for entry in entries)
     target.mkdir()
     for entry in entries:
-        left[entry.md5] -= 1
-        source = _object(project, place, entry.md5, entry.path)
+        uses_left[entry.md5] -= 1
+        source = _object(project, remote, entry.md5, entry.path)
         final = target / entry.path
         final.parent.mkdir(parents=True, exist_ok=True)
-        if left[entry.md5]:  # the same content again, later: a file of its own for each
+        if uses_left[entry.md5]:  # the same content again, later: a file of its own for each
             shutil.copyfile(source, final)
         else:
             source.replace(final)
             final.chmod(0o644)  # DVC's cache is read-only
 
 
-def _entries(project: Path, place: remotes.Remote, revision: str) -> list[_Entry]:
+def _entries(project: Path, remote: remotes.Remote, revision: str) -> list[_Entry]:
     """What a folder's revision lists; InputError if a path would lead out of the folder."""
-    listed = json.loads(_object(project, place, revision, "").read_bytes())
-    entries = [_Entry(str(row["relpath"]), str(row["md5"])) for row in listed]
+    listing = json.loads(_object(project, remote, revision, "").read_bytes())
+    entries = [_Entry(str(row["relpath"]), str(row["md5"])) for row in listing]
     for entry in entries:
         path = PurePosixPath(entry.path)
         if path.is_absolute() or ".." in path.parts or not path.parts or not _REVISION.fullmatch(entry.md5):
             raise InputError(
-                f"the revision {revision} in the data remote {place.url} lists {entry.path!r}: not a file of its own"
+                f"the revision {revision} in the data remote {remote.url} lists {entry.path!r}: not a file of its own"
             )
     return entries
 
 
-def _object(project: Path, place: remotes.Remote, name: str, path: str) -> Path:
+def _object(project: Path, remote: remotes.Remote, name: str, path: str) -> Path:
     """The fetched object `name`, whose content has that md5; InputError if it is missing or another."""
-    file = workspace.cached(project, remotes.place(name))
-    shown = f"{name} ({path})" if path else name
+    file = workspace.cache_file(project, remotes.object_path(name))
+    description = f"{name} ({path})" if path else name
     if not file.is_file():
         raise InputError(
-            f"the data remote {place.url} lacks {shown}: its push was never finished; dvc push again from where the data was made"
+            f"the data remote {remote.url} lacks {description}: "
+            "its push was never finished; dvc push again from where the data was made"
         )
     with file.open("rb") as stream:
-        found = hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-    if found != name.removesuffix(".dir"):
+        md5 = hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    if md5 != name.removesuffix(".dir"):
         records.remove(project)  # so that the next call fetches it anew
         raise InputError(
-            f"the data remote {place.url}: the content of {shown} has the md5 {found}: it is damaged; delete it there and "
+            f"the data remote {remote.url}: the content of {description} has the md5 {md5}: it is damaged; delete it there and "
             "dvc push it again from where the data was made"
         )
     return file

@@ -1,4 +1,4 @@
-"""A folder that DVC takes for a project: no git, one remote, a cache and a state of its own."""
+"""A temporary DVC project without git: one remote, a cache and a state of its own."""
 
 import importlib.util
 import os
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sense import records
-from sense.data_versions.remote import Remote, safe
+from sense.data_versions.remote import Remote, hide_credentials
 from sense.errors import EndpointError, StorageError, UserError
 
 _CONFIG = """\
@@ -37,7 +37,7 @@ sys.exit(main(sys.argv[1:]))
 
 
 @contextmanager
-def writing(target: Path) -> Iterator[None]:
+def storage_errors(target: Path) -> Iterator[None]:
     """Turns a failure to write beside `target` into a StorageError."""
     try:
         yield
@@ -46,43 +46,43 @@ def writing(target: Path) -> Iterator[None]:
         raise StorageError(f"{target}: cannot be written ({why}); free space or mend permissions, then run again") from None
 
 
-def create(folder: Path, remote: Remote) -> None:
-    """Makes `folder` a project; what an earlier, killed use of it fetched stays, its locks do not."""
+def create_project(folder: Path, remote: Remote) -> None:
+    """Makes `folder` a project; what a killed call has fetched into it stays, its locks do not."""
     if importlib.util.find_spec("dvc") is None:
         raise UserError("data versions need the extra `data`; pip install 'sense[data]'")
     records.remove(folder / ".dvc" / "tmp")  # a lock names a process, and another container has another's number
     records.write_text(folder / ".dvc" / "config", _CONFIG.format(url=_quoted(remote.url)))
 
 
-def run(folder: Path, remote: Remote, *words: str) -> None:
-    """Runs one DVC command in the project; EndpointError with what it said if it fails."""
+def run_dvc(folder: Path, remote: Remote, *arguments: str) -> None:
+    """Runs one DVC command in the project; EndpointError with DVC's message if it fails."""
     # the user's and the machine's settings stay out: they may move the cache, and a container may have no home and no user
     state = folder.absolute() / ".dvc" / "state"
-    places = [f"DVC_{name}_DIR={state}" for name in ("GLOBAL_CONFIG", "SYSTEM_CONFIG", "SITE_CACHE")]
-    command = ["env", "LOGNAME=sense", *places, sys.executable, "-P", "-c", _PROGRAM, *words]
-    waiting, held = os.pipe()
+    settings = [f"DVC_{name}_DIR={state}" for name in ("GLOBAL_CONFIG", "SYSTEM_CONFIG", "SITE_CACHE")]
+    command = ["env", "LOGNAME=sense", *settings, sys.executable, "-P", "-c", _PROGRAM, *arguments]
+    read_end, write_end = os.pipe()
     try:
-        done = subprocess.run(command, cwd=folder, stdin=waiting, capture_output=True, text=True, check=False)
+        process = subprocess.run(command, cwd=folder, stdin=read_end, capture_output=True, text=True, check=False)
     finally:
-        os.close(waiting)
-        os.close(held)
-    if done.returncode:
-        lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-        said = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")] or lines[-1:]
+        os.close(read_end)
+        os.close(write_end)
+    if process.returncode:
+        lines = [line.strip() for line in process.stderr.splitlines() if line.strip()]
+        errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")] or lines[-1:]
         raise EndpointError(
-            f"the data remote {remote.url}: dvc {words[0]} failed ({safe('; '.join(said))}); "
+            f"the data remote {remote.url}: dvc {arguments[0]} failed ({hide_credentials('; '.join(errors))}); "
             "check the remote and free space, then run the same command again"
         )
 
 
-def cached(folder: Path, place: str) -> Path:
+def cache_file(folder: Path, object_path: str) -> Path:
     """The file of an object in the project's cache."""
-    return folder / ".dvc" / "cache" / place
+    return folder / ".dvc" / "cache" / object_path
 
 
 def _quoted(value: str) -> str:
     """A value of DVC's config, in quotes: commas would make it a list, and # end it."""
-    mark = "'" if '"' in value else '"'
-    if mark in value or "\n" in value:
+    quote = "'" if '"' in value else '"'
+    if quote in value or "\n" in value:
         raise UserError(f"{value!r}: DVC cannot take a path with both kinds of quotes or a line break; rename the folder")
-    return f"{mark}{value}{mark}"
+    return f"{quote}{value}{quote}"

@@ -85,8 +85,8 @@ def _remote(remote: str) -> str:
         return "none given (cluster.remote): nothing to look at"
     from sense import data_versions
 
-    place = data_versions.parse(remote)
-    data_versions.probe(place)
+    place = data_versions.parse_remote(remote)
+    data_versions.check_writable(place)
     return f"{place.url} can be read and written"
 
 

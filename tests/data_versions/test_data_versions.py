@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from components.version import version
 from sense import data_versions
 from sense.data_versions import lock, remote, workspace
 from sense.errors import EndpointError, InputError, StorageError, UserError
@@ -47,11 +48,11 @@ def some_files(folder, name):
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """What a run made, under names of its own; DVC does not care what is in the files."""
+def artifacts(tmp_path_factory):
+    """What a run artifacts, under names of its own; DVC does not care what is in the files."""
     root = tmp_path_factory.mktemp("run")
-    places = {name: root / f"task-{number}" / name for number, name in enumerate(lock.Made.__dataclass_fields__)}
-    for name, path in places.items():
+    paths = {name: root / f"task-{number}" / name for number, name in enumerate(lock.ARTIFACTS)}
+    for name, path in paths.items():
         path.parent.mkdir()
         if name in ("samples", "pairs") or name.endswith("_metrics"):
             path.write_text(json.dumps({"name": name}) + "\n")
@@ -59,7 +60,7 @@ def made(tmp_path_factory):
             shutil.copytree(ROOT / "sense" / "seeds", path, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             some_files(path, name)
-    return data_versions.Made(**places)
+    return paths
 
 
 @dataclass(frozen=True)
@@ -72,10 +73,10 @@ class Pushed:
 
 
 @pytest.fixture(scope="module")
-def folder(made, tmp_path_factory):
+def folder(artifacts, tmp_path_factory):
     root = tmp_path_factory.mktemp("remote, of #folders")
     (root / "store").mkdir()
-    digests = data_versions.commit(ROOT, str(root / "store"), TEXT, made, root / "dvc.lock")
+    digests = data_versions.commit(ROOT, str(root / "store"), TEXT, artifacts, root / "dvc.lock")
     return Pushed(str(root / "store"), digests, root / "dvc.lock")
 
 
@@ -88,10 +89,10 @@ def store():
 
 
 @pytest.fixture(scope="module")
-def bucket(made, store, tmp_path_factory):
+def bucket(artifacts, store, tmp_path_factory):
     root = tmp_path_factory.mktemp("bucket")
     url = f"s3://{BUCKET}/teams/sense"
-    return Pushed(url, data_versions.commit(ROOT, url, yaml.safe_load(TEXT), made, root / "dvc.lock"), root / "dvc.lock")
+    return Pushed(url, data_versions.commit(ROOT, url, yaml.safe_load(TEXT), artifacts, root / "dvc.lock"), root / "dvc.lock")
 
 
 @pytest.fixture
@@ -103,11 +104,11 @@ def copied(folder, tmp_path):
     return Pushed(str(tmp_path / "copied"), folder.digests, folder.lock)
 
 
-def test_what_was_made_is_pushed_under_the_md5_that_its_content_has(made, folder):
+def test_what_was_made_is_pushed_under_the_md5_that_its_content_has(artifacts, folder):
     outputs = {path for name in lock.STAGES for kind in ("outs", "metrics") for path in DVC[name][kind]}
     assert set(folder.digests) == outputs
-    for name, path in lock.PLACES.items():
-        artifact = getattr(made, name)
+    for name, path in lock.PATHS.items():
+        artifact = artifacts[name]
         if artifact.is_file():
             assert folder.digests[path] == md5(artifact)
         elif name != "weak":
@@ -116,23 +117,23 @@ def test_what_was_made_is_pushed_under_the_md5_that_its_content_has(made, folder
             assert folder.digests[path] == hashlib.md5(listed.encode()).hexdigest() + ".dir"
     pushed = {file.name for file in (Path(folder.url) / "files/md5").rglob("*") if file.is_file()}
     assert {digest[2:] for digest in folder.digests.values()} <= pushed
-    assert md5(made.weak / "examples.jsonl")[2:] not in pushed  # the weak model is named in dvc.lock, not kept
+    assert md5(artifacts["weak"] / "examples.jsonl")[2:] not in pushed  # the weak model is named in dvc.lock, not kept
 
 
-def test_the_lock_names_the_inputs_the_code_and_the_parameters(made, folder):
+def test_the_lock_names_the_inputs_the_code_and_the_parameters(artifacts, folder):
     stages = yaml.safe_load(folder.lock.read_text())["stages"]
     assert list(stages) == list(lock.STAGES)
     for name, stage in stages.items():
         assert stage["params"] == {"params.yaml": {name: yaml.safe_load(TEXT)[name]}}
-        wanted = {path.replace("${data.seeds}", "sense/seeds") for path in DVC[name]["deps"]}
-        assert {dep["path"] for dep in stage["deps"]} == wanted
+        expected = {path.replace("${data.seeds}", "sense/seeds") for path in DVC[name]["deps"]}
+        assert {dep["path"] for dep in stage["deps"]} == expected
     digests = {dep["path"]: dep["md5"] for stage in stages.values() for dep in stage["deps"]}
-    assert digests["sense/pairs.py"] == md5(ROOT / "sense/pairs.py")
+    assert digests["sense/stages/pairs.py"] == md5(ROOT / "sense/stages/pairs.py")
     assert digests["data/unseen"] == folder.digests["data/unseen"]
 
 
-def test_the_artifacts_are_left_as_they_were(made, folder):
-    for name, path in vars(made).items():
+def test_the_artifacts_are_left_as_they_were(artifacts, folder):
+    for name, path in artifacts.items():
         for file in [path] if path.is_file() else path.rglob("*"):
             assert not file.is_symlink()
             if file.is_file():
@@ -149,19 +150,19 @@ def test_s3_and_a_folder_get_the_same_objects_and_the_same_lock(folder, bucket, 
 
 @pytest.mark.parametrize("kind", ["folder", "bucket"])
 @pytest.mark.parametrize("name", ["strong", "samples"])
-def test_a_revision_is_pulled_back_as_it_was(kind, name, made, tmp_path, request):
+def test_a_revision_is_pulled_back_as_it_was(kind, name, artifacts, tmp_path, request):
     pushed = request.getfixturevalue(kind)
-    revision = pushed.digests[lock.PLACES[name]]
+    revision = pushed.digests[lock.PATHS[name]]
     target = tmp_path / "new" / "data"
     assert data_versions.pull(pushed.url, revision, target) == revision
-    assert tree(target) == tree(getattr(made, name))
+    assert tree(target) == tree(artifacts[name])
     assert [path.name for path in target.parent.iterdir()] == ["data"]
     for file in [target] if target.is_file() else [path for path in target.rglob("*") if path.is_file()]:
         assert file.stat().st_nlink == 1  # else who writes to it would change the remote, or another file of the same content
         assert file.stat().st_mode & 0o777 == 0o644
 
 
-def test_a_pull_replaces_what_was_there_and_takes_up_a_killed_one(made, folder, tmp_path):
+def test_a_pull_replaces_what_was_there_and_takes_up_a_killed_one(artifacts, folder, tmp_path):
     target = tmp_path / "data"
     some_files(target, "old")
     (target / "stale").write_text("x")
@@ -173,15 +174,15 @@ def test_a_pull_replaces_what_was_there_and_takes_up_a_killed_one(made, folder, 
         (left / "whole").mkdir()
         (left / "whole/half").write_text("x")
         data_versions.pull(f"file://localhost{folder.url}", folder.digests[f"data/{name}"], target)
-        assert tree(target) == tree(getattr(made, name))
+        assert tree(target) == tree(artifacts[name])
         assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
 
-def refused(error, call, *wanted):
-    """The message of the error that `call` raises: it says all that is wanted, and no secret."""
+def refused(error, call, *parts):
+    """The message of the error that `call` raises: it contains all the parts, and no secret."""
     with pytest.raises(error) as caught:
         call()
-    for part in wanted:
+    for part in parts:
         assert part in str(caught.value)
     assert SECRET not in str(caught.value)
     assert KEY_ID not in str(caught.value)
@@ -202,13 +203,13 @@ def test_an_unknown_revision_is_refused_before_anything_is_fetched(folder, bucke
 
 
 def _object(pushed, name):
-    return Path(pushed.url) / remote.place(name)
+    return Path(pushed.url) / remote.object_path(name)
 
 
-def test_a_remote_that_lacks_or_has_damaged_a_file_is_named_with_it(made, copied, tmp_path):
+def test_a_remote_that_lacks_or_has_damaged_a_file_is_named_with_it(artifacts, copied, tmp_path):
     revision, target = copied.digests["data/strong"], tmp_path / "data"
     some_files(target, "old")
-    digest = md5(made.strong / "examples.jsonl")
+    digest = md5(artifacts["strong"] / "examples.jsonl")
     whole = _object(copied, digest).read_bytes()
     pull = lambda: data_versions.pull(copied.url, revision, target)  # noqa: E731
     _object(copied, digest).write_bytes(whole + b"x")
@@ -222,12 +223,12 @@ def test_a_remote_that_lacks_or_has_damaged_a_file_is_named_with_it(made, copied
     assert (target / "examples.jsonl").read_text() == "examples.jsonl of old\n"
     _object(copied, revision).write_bytes(listed)
     pull()  # what was fetched before is no longer trusted where it was wrong
-    assert tree(target) == tree(made.strong)
+    assert tree(target) == tree(artifacts["strong"])
 
 
 @pytest.mark.parametrize("path", ["../outside", "/tmp/outside", "databases/../../outside", ""])
-def test_a_listing_that_leads_out_of_the_folder_is_refused(made, copied, path, tmp_path):
-    listed = json.dumps([{"md5": md5(made.samples), "relpath": path}]).encode()
+def test_a_listing_that_leads_out_of_the_folder_is_refused(artifacts, copied, path, tmp_path):
+    listed = json.dumps([{"md5": md5(artifacts["samples"]), "relpath": path}]).encode()
     name = hashlib.md5(listed).hexdigest() + ".dir"
     _object(copied, name).parent.mkdir(exist_ok=True)
     _object(copied, name).write_bytes(listed)
@@ -242,23 +243,23 @@ def closed_port():
         return listener.getsockname()[1]
 
 
-def calls(url, made, tmp_path):
+def calls(url, artifacts, tmp_path):
     return (
         lambda: data_versions.pull(url, "0" * 32, tmp_path / "data"),
-        lambda: data_versions.commit(ROOT, url, TEXT, made, tmp_path / "dvc.lock"),
-        lambda: data_versions.probe(data_versions.parse(url)),
+        lambda: data_versions.commit(ROOT, url, TEXT, artifacts, tmp_path / "dvc.lock"),
+        lambda: data_versions.check_writable(data_versions.parse_remote(url)),
     )
 
 
-def test_a_remote_that_cannot_be_used_is_named_with_the_fix(made, store, tmp_path, monkeypatch):
-    def check(url, *wanted):
-        for call in calls(url, made, tmp_path):
-            refused(EndpointError, call, url, *wanted)
+def test_a_remote_that_cannot_be_used_is_named_with_the_fix(artifacts, store, tmp_path, monkeypatch):
+    def check(url, *parts):
+        for call in calls(url, artifacts, tmp_path):
+            refused(EndpointError, call, url, *parts)
 
     check("s3://no-such-bucket/a", "NoSuchBucket", "create the bucket or correct the remote")
     check("s3://UPPER_case!/a", "correct AWS_PROFILE or the remote")
     check(str(tmp_path / "nowhere"), "no such folder", "mount it")
-    check(str(made.samples), "no such folder")
+    check(str(artifacts["samples"]), "no such folder")
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://user:{SECRET}@127.0.0.1:{closed_port()}")
     check(f"s3://{BUCKET}/a", "127.0.0.1", "check AWS_ENDPOINT_URL and that the server runs")
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"no address with {SECRET}")
@@ -273,28 +274,28 @@ def test_a_remote_that_cannot_be_used_is_named_with_the_fix(made, store, tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
-def test_keys_that_a_store_does_not_accept_are_not_repeated(made, store, tmp_path):
+def test_keys_that_a_store_does_not_accept_are_not_repeated(artifacts, store, tmp_path):
     store.demand_keys()
     try:
-        for call in calls(f"s3://{BUCKET}/a", made, tmp_path):
+        for call in calls(f"s3://{BUCKET}/a", artifacts, tmp_path):
             refused(EndpointError, call, "InvalidAccessKeyId", "check AWS_ACCESS_KEY_ID")
     finally:
         store.demand_keys(after=1_000_000)
 
 
 def test_dvc_s_own_failures_are_told_on_one_line_without_secrets(store, tmp_path, monkeypatch):
-    place = data_versions.parse(f"s3://{BUCKET}/a")
-    workspace.create(tmp_path, place)
+    s3_remote = data_versions.parse_remote(f"s3://{BUCKET}/a")
+    workspace.create_project(tmp_path, s3_remote)
     (tmp_path / "data.dvc").write_text("outs:\n- md5: 0123\n  hash: md5\n  path: data\n")
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://user:{SECRET}@127.0.0.1:1x")
-    said = refused(
-        EndpointError, lambda: workspace.run(tmp_path, place, "fetch", "data.dvc"), f"s3://{BUCKET}/a: dvc fetch failed"
+    message = refused(
+        EndpointError, lambda: workspace.run_dvc(tmp_path, s3_remote, "fetch", "data.dvc"), f"s3://{BUCKET}/a: dvc fetch failed"
     )
-    assert "\n" not in said
+    assert "\n" not in message
 
 
 @pytest.mark.parametrize(
-    ("text", "wanted"),
+    ("text", "expected"),
     [
         ("s3://bucket/a/b/", remote.Remote("s3://bucket/a/b", None, "bucket", "a/b/")),
         ("s3://bucket", remote.Remote("s3://bucket", None, "bucket", "")),
@@ -303,12 +304,12 @@ def test_dvc_s_own_failures_are_told_on_one_line_without_secrets(store, tmp_path
         ("store", remote.Remote(str(Path.cwd() / "store"), Path.cwd() / "store")),
     ],
 )
-def test_a_remote_is_a_folder_or_a_bucket(text, wanted):
-    assert data_versions.parse(text) == wanted
+def test_a_remote_is_a_folder_or_a_bucket(text, expected):
+    assert data_versions.parse_remote(text) == expected
 
 
 @pytest.mark.parametrize(
-    ("text", "wanted"),
+    ("text", "expected"),
     [
         ("", "not a remote that SENSE knows"),
         ("gs://bucket/a", "s3://bucket/prefix"),
@@ -318,30 +319,32 @@ def test_a_remote_is_a_folder_or_a_bucket(text, wanted):
         (f"s3://{KEY_ID}:{SECRET}@bucket/a", "s3://bucket/a: credentials do not belong"),
     ],
 )
-def test_what_is_no_remote_is_refused_without_showing_credentials(text, wanted):
-    refused(UserError, lambda: data_versions.parse(text), wanted)
+def test_what_is_no_remote_is_refused_without_showing_credentials(text, expected):
+    refused(UserError, lambda: data_versions.parse_remote(text), expected)
 
 
-def test_seeds_beside_the_working_copy_are_named_as_it_names_them(made, tmp_path):
+def test_seeds_beside_the_working_copy_are_named_as_it_names_them(artifacts, tmp_path):
     (tmp_path / "store").mkdir()
     params = yaml.safe_load(TEXT) | {"data": {"seeds": "../../real/spider"}}
-    data_versions.commit(ROOT, str(tmp_path / "store"), params, made, tmp_path / "lock")
+    data_versions.commit(ROOT, str(tmp_path / "store"), params, artifacts, tmp_path / "lock")
     stage = yaml.safe_load((tmp_path / "lock").read_text())["stages"]["ingest"]
     assert "--seeds ../../real/spider " in stage["cmd"]
-    built_in = tmp_path / "store" / remote.place(next(dep["md5"] for dep in stage["deps"] if dep["path"] == "../../real/spider"))
+    built_in = (
+        tmp_path / "store" / remote.object_path(next(dep["md5"] for dep in stage["deps"] if dep["path"] == "../../real/spider"))
+    )
     assert not built_in.exists()  # a dependency is named, not pushed
     assert sorted(path.name for path in tmp_path.iterdir()) == ["lock", "store"]
 
 
-def test_what_cannot_be_versioned_is_refused_before_anything_is_written(made, tmp_path):
+def test_what_cannot_be_versioned_is_refused_before_anything_is_written(artifacts, tmp_path):
     (tmp_path / "store").mkdir()
 
-    def commit(project=ROOT, params=TEXT, made=made):
-        return lambda: data_versions.commit(project, str(tmp_path / "store"), params, made, tmp_path / "out" / "lock")
+    def commit(project=ROOT, params=TEXT, artifacts=artifacts):
+        return lambda: data_versions.commit(project, str(tmp_path / "store"), params, artifacts, tmp_path / "out" / "lock")
 
-    gone = data_versions.Made(**vars(made) | {"pairs": tmp_path / "nope", "weak": tmp_path / "neither"})
-    said = refused(InputError, commit(made=gone), "nope: no such file or folder (pairs)", "(weak)")
-    assert said.count("no such file") == 2
+    missing = artifacts | {"pairs": tmp_path / "nope", "weak": tmp_path / "neither"}
+    message = refused(InputError, commit(artifacts=missing), "nope: no such file or folder (pairs)", "(weak)")
+    assert message.count("no such file") == 2
     refused(UserError, commit(project=tmp_path), f"{tmp_path}/dvc.yaml: no such file", ".dvcignore", "/opt/sense")
     refused(UserError, commit(params={}), "data.seeds is missing")
     refused(UserError, commit(params={"data": {"seeds": "/data/spider"}}), "data.seeds = /data/spider", "../spider")
@@ -349,22 +352,23 @@ def test_what_cannot_be_versioned_is_refused_before_anything_is_written(made, tm
     assert not (tmp_path / "out" / "lock").exists()
 
 
-def test_a_target_that_cannot_be_written_is_told(made, folder, tmp_path):
+def test_a_target_that_cannot_be_written_is_told(artifacts, folder, tmp_path):
     (tmp_path / "file").write_text("")
     (tmp_path / "store").mkdir()
     target = tmp_path / "file" / "data"
     refused(
         StorageError, lambda: data_versions.pull(folder.url, folder.digests["data/dev"], target), str(target.parent), "free space"
     )
-    commit = lambda: data_versions.commit(ROOT, str(tmp_path / "store"), TEXT, made, target)  # noqa: E731
+    commit = lambda: data_versions.commit(ROOT, str(tmp_path / "store"), TEXT, artifacts, target)  # noqa: E731
     refused(StorageError, commit, str(target.parent), "free space")
 
 
-def test_the_places_are_those_of_dvc_yaml():
+def test_the_artifacts_are_those_of_dvc_yaml_and_of_the_component():
     read = {path for name in lock.STAGES for path in DVC[name]["deps"] if not path.startswith(("sense/", "${"))}
-    made = {path for name in lock.STAGES for kind in ("outs", "metrics") for path in DVC[name][kind]}
-    assert set(lock.PLACES.values()) == read | made
-    assert {"seeds", *lock.PLACES} == set(lock.Made.__dataclass_fields__)
+    outputs = {path for name in lock.STAGES for kind in ("outs", "metrics") for path in DVC[name][kind]}
+    assert set(lock.PATHS.values()) == read | outputs
+    ports = version.component_spec.inputs
+    assert [name for name in ports if ports[name].type.startswith("system.")] == list(lock.ARTIFACTS)
 
 
 def test_an_installed_package_has_every_file_that_dvc_yaml_depends_on():
@@ -379,8 +383,9 @@ import sys
 from pathlib import Path
 from sense import data_versions
 
-project, url, params, target, *made = sys.argv[1:]
-versions.commit(Path(project), url, Path(params).read_text(), data_versions.Made(*map(Path, made)), Path(target))
+project, url, params, target, *paths = sys.argv[1:]
+artifacts = dict(zip(data_versions.ARTIFACTS, map(Path, paths), strict=True))
+data_versions.commit(Path(project), url, Path(params).read_text(), artifacts, Path(target))
 """
 # The same, killed just before the first event of a kind whose arguments hold a text.
 KILLED = (
@@ -406,15 +411,15 @@ MOMENTS = {
 }
 
 
-def test_killed_and_run_again_a_commit_ends_the_same(made, folder, tmp_path):
+def test_killed_and_run_again_a_commit_ends_the_same(artifacts, folder, tmp_path):
     url, target = str(tmp_path / "store"), tmp_path / "dvc.lock"
     (tmp_path / "store").mkdir()
     for moment, written in MOMENTS.items():
         target.unlink(missing_ok=True)
-        words = [*moment, str(ROOT), url, str(TINY), str(target), *map(str, vars(made).values())]
-        assert subprocess.run([sys.executable, "-c", KILLED, *words], check=False).returncode == -signal.SIGKILL
+        arguments = [*moment, str(ROOT), url, str(TINY), str(target), *map(str, artifacts.values())]
+        assert subprocess.run([sys.executable, "-c", KILLED, *arguments], check=False).returncode == -signal.SIGKILL
         assert target.exists() == written
-    assert data_versions.commit(ROOT, url, TEXT, made, target) == folder.digests
+    assert data_versions.commit(ROOT, url, TEXT, artifacts, target) == folder.digests
     assert target.read_text() == folder.lock.read_text()
     assert tree(tmp_path / "store") == tree(Path(folder.url))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["dvc.lock", "store"]
@@ -423,12 +428,13 @@ def test_killed_and_run_again_a_commit_ends_the_same(made, folder, tmp_path):
 FETCHING = """
 import sys
 from pathlib import Path
+from components.version import version
 from sense import data_versions
 from sense.data_versions import workspace
 
-folder, place = Path(sys.argv[1]), data_versions.parse("s3://bucket/a")
-workspace.create(folder, place)
-workspace.run(folder, place, "fetch", "data.dvc")
+folder, remote = Path(sys.argv[1]), data_versions.parse_remote("s3://bucket/a")
+workspace.create_project(folder, remote)
+workspace.run_dvc(folder, remote, "fetch", "data.dvc")
 """
 
 

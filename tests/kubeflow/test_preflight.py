@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sense.data_versions import s3
+from sense.data_versions import remote as data_remote
 from sense.errors import UserError
 from sense.kubeflow import preflight
 from sense.tracking import store
@@ -171,7 +171,7 @@ def test_a_teacher_without_an_llm_needs_none(params, place):
 
 def test_a_server_that_never_answers_is_not_waited_for(params, place, monkeypatch):
     monkeypatch.setitem(store._SHORT_TIMEOUTS, "MLFLOW_HTTP_REQUEST_TIMEOUT", "1")  # both wait 5 seconds, twice
-    monkeypatch.setattr(s3, "_PATIENCE", s3._PATIENCE | {"connect_timeout": 1, "read_timeout": 1})
+    monkeypatch.setattr(data_remote, "_S3_TIMEOUTS", data_remote._S3_TIMEOUTS | {"connect_timeout": 1, "read_timeout": 1})
     with socket.create_server(("127.0.0.1", 0)) as mute:
         address = f"http://127.0.0.1:{mute.getsockname()[1]}"
         monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
