@@ -17,18 +17,18 @@ SEED = Example(
 
 
 def publish_inputs(
-    folder: Path, ex: float = 0.5, digest: str = "aaa", weights: bytes = b"w1", right: str | None = None, **about
+    folder: Path, ex: float = 0.5, digest: str = "aaa", weights: bytes = b"w1", right: str | None = None, **info
 ) -> publish.Inputs:
     """A model folder without weights worth the name, and what was measured of it: on dev `ex`, of 20 questions.
 
-    `right` says of each of these, y or n, whether it was right; `about` goes into sense.json.
+    `right` says of each of these, y or n, whether it was right; `info` goes into sense.json.
     """
     folder.mkdir(parents=True, exist_ok=True)
     model = folder / "model"
     records.write_json(model / "config.json", {"architectures": ["LlamaForCausalLM"], "hidden_size": 64, "tie": True, "rope": {}})
     records.write_json(model / "tokenizer_config.json", {})
     model_info = {"base": {"name": "x"}, "prompt": {"schema_style": "compact", "sample_values": 0}}
-    records.write_json(model / "sense.json", model_info | about)
+    records.write_json(model / "sense.json", model_info | info)
     (model / "model.safetensors").write_bytes(weights)
     right = right or "y" * round(20 * ex) + "n" * (20 - round(20 * ex))
     row = {"n": 20, "ex": ex, "ex_low": 0.1, "ex_high": 0.9, "executable": 1.0, "mcnemar_p": None, "wins": None, "losses": None}
@@ -51,9 +51,9 @@ def publish_inputs(
 
 def write_predictions(folder: Path, name: str, correct: str) -> None:
     """evaluate's examples and verdicts of a set, a question a letter of `correct`; every fourth is hard."""
-    asked = [(f"q{n:02}", flag == "y", "hard" if n % 4 == 0 else "easy") for n, flag in enumerate(correct)]
-    examples = [SEED.model_copy(update={"id": key, "question": f"{key}?", "hardness": level}) for key, _, level in asked]
-    verdicts = [Verdict(id=key, correct=flag, verdict="match" if flag else "mismatch") for key, flag, _ in asked]
+    questions = [(f"q{n:02}", flag == "y", "hard" if n % 4 == 0 else "easy") for n, flag in enumerate(correct)]
+    examples = [SEED.model_copy(update={"id": key, "question": f"{key}?", "hardness": level}) for key, _, level in questions]
+    verdicts = [Verdict(id=key, correct=flag, verdict="match" if flag else "mismatch") for key, flag, _ in questions]
     records.write_jsonl(folder / f"{name}.examples.jsonl", examples)
     records.write_jsonl(folder / f"{name}.sense.verdicts.jsonl", verdicts)
 

@@ -470,7 +470,7 @@ def test_mlflow_has_one_run_for_the_same_data_however_often_it_is_told(folder, t
     }
     assert run.data.tags["sense.data_remote"] == folder.url
     assert [entry.path for entry in client.list_artifacts(first)] == ["dvc.lock"]
-    kept = client.download_artifacts(first, "dvc.lock", str(tmp_path))
-    assert Path(kept).read_text() == folder.lock.read_text()
+    logged = client.download_artifacts(first, "dvc.lock", str(tmp_path))
+    assert Path(logged).read_text() == folder.lock.read_text()
     folder.lock.with_name("other.lock").write_text(folder.lock.read_text() + "# another\n")
     assert data_versions.record(folder.digests, folder.url, folder.lock.with_name("other.lock")) != first

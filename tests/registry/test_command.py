@@ -23,35 +23,35 @@ from tests.registered_models import (
 
 
 def test_list_shows_every_version_with_what_decided_about_it(two_versions, capsys):
-    found = run_json(capsys, "list")
-    assert found["set"] == "dev"
-    new, old = found["versions"]
+    result = run_json(capsys, "list")
+    assert result["set"] == "dev"
+    new, old = result["versions"]
     assert (new["version"], new["aliases"], old["version"], old["aliases"]) == ("2", ["challenger"], "1", ["champion"])
     assert (new["ex"], new["ex_low"], new["ex_high"], new["edition"]) == (0.6, 0.1, 0.9, "aaa")
     assert new["reason"].startswith("held back: publish.promote is false")
     assert old["reason"] == "there was no champion yet"
     assert run_models("list") == 0
-    shown = capsys.readouterr().out
-    assert all(word in shown for word in ("champion", "challenger", "60.0%", "10.0%–90.0%", new["digest"][:8]))
-    assert "2: publish of 2, held back: publish.promote is false" in shown
-    assert "edition" not in shown  # there is one only
+    printed = capsys.readouterr().out
+    assert all(word in printed for word in ("champion", "challenger", "60.0%", "10.0%–90.0%", new["digest"][:8]))
+    assert "2: publish of 2, held back: publish.promote is false" in printed
+    assert "edition" not in printed  # there is one only
     assert [row["ex"] for row in run_json(capsys, "list", "--set", "heldout")["versions"]] == [0.25, 0.25]
 
 
 def test_show_tells_tags_decisions_and_the_whole_card(two_versions, capsys):
     for reference_ in ("champion", "1", "sense@champion", "sense/1", "models:/sense/1"):
         assert run_json(capsys, "show", reference_)["version"] == "1"
-    found = run_json(capsys, "show", "2")
-    assert found["tags"]["sense.eval.dev.ex"] == "0.6"
-    assert found["tags"]["sense.gate"] == "dev"
-    assert [(move["action"], move["before"], move["promoted"]) for move in found["history"]] == [("publish", "1", False)]
-    assert found["card"].startswith("# sense\n")
+    result = run_json(capsys, "show", "2")
+    assert result["tags"]["sense.eval.dev.ex"] == "0.6"
+    assert result["tags"]["sense.gate"] == "dev"
+    assert [(move["action"], move["before"], move["promoted"]) for move in result["history"]] == [("publish", "1", False)]
+    assert result["card"].startswith("# sense\n")
     assert run_models("show", "2") == 0
     assert "## Limits" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("arguments", "message"),
     [
         (("show", "9"), "no version or alias '9'; there are: 2, 1, challenger, champion"),
         (("show", "nope"), "no version or alias 'nope'"),
@@ -68,9 +68,9 @@ def test_show_tells_tags_decisions_and_the_whole_card(two_versions, capsys):
         (("measure", "2", "--endpoint", "nowhere"), "--endpoint"),
     ],
 )
-def test_what_the_user_can_mend_ends_with_2(words, said, two_versions, capsys):
+def test_what_the_user_can_mend_ends_with_2(arguments, message, two_versions, capsys):
     before = alias_versions()
-    assert said in run_refused(capsys, *words)
+    assert message in run_refused(capsys, *arguments)
     assert alias_versions() == before
 
 
@@ -151,7 +151,7 @@ def test_no_password_is_shown_whatever_is_in_it(password, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("arguments", "message"),
     [
         (("promote", "2", "--reason", "f\udcfcr"), "--reason: holds characters that cannot be shown"),
         (("promote", "2", "--reason", "\x1b[31mred"), "--reason: holds characters that cannot be shown"),
@@ -160,8 +160,8 @@ def test_no_password_is_shown_whatever_is_in_it(password, monkeypatch, capsys):
         (("show", "99999999999"), "no version or alias"),
     ],
 )
-def test_what_no_store_takes_is_refused_before_it_is_asked(words, said, two_versions, capsys):
-    assert said in run_refused(capsys, *words)
+def test_what_no_store_takes_is_refused_before_it_is_asked(arguments, message, two_versions, capsys):
+    assert message in run_refused(capsys, *arguments)
     assert alias_versions() == {"challenger": "2", "champion": "1", "previous": None}
 
 

@@ -26,9 +26,9 @@ def test_compare_joins_the_verdicts_by_id(two_versions, capsys):
     assert levels == [("all", 20, 0.5), ("easy", 15, 7 / 15), ("hard", 5, 0.6)]
     assert run_json(capsys, "compare", "2", "1")["sets"]["dev"]["test"] == {"wins": 1, "losses": 3, "p": 0.625}
     assert run_models("compare", "champion", "challenger") == 0
-    shown = capsys.readouterr().out
-    assert "3 questions only version 2 gets right, 1 only version 1; p = 0.625, no more than chance explains" in shown
-    assert "+10.0" in shown
+    printed = capsys.readouterr().out
+    assert "3 questions only version 2 gets right, 1 only version 1; p = 0.625, no more than chance explains" in printed
+    assert "+10.0" in printed
 
 
 def test_where_the_two_answered_other_numbers_of_questions_both_are_shown(capsys):
@@ -64,10 +64,10 @@ def test_other_editions_are_shown_and_not_compared(two_versions, tmp_path, capsy
 
 
 def test_verdicts_that_are_not_those_of_the_metrics_are_refused(client, tmp_path):
-    given = publish_inputs(tmp_path / "in", ex=0.5)
-    file = given.predictions / "dev.sense.verdicts.jsonl"
+    inputs = publish_inputs(tmp_path / "in", ex=0.5)
+    file = inputs.predictions / "dev.sense.verdicts.jsonl"
     rows = records.read_rows(file, Verdict)
     for wrong in (rows[:-1], [row.model_copy(update={"correct": True}) for row in rows]):
         records.write_jsonl(file, wrong)
         with pytest.raises(InputError, match=r"dev\.sense\.verdicts\.jsonl: these verdicts are not those.*sense evaluate"):
-            run_publish(tmp_path / "work", given)
+            run_publish(tmp_path / "work", inputs)

@@ -24,17 +24,22 @@ def test_percentiles_are_values_that_were_measured():
 def test_latency_is_measured_at_an_endpoint_one_question_after_the_other(two_versions, monkeypatch, capsys):
     monkeypatch.setenv("VLLM_API_KEY", "k")
     with Endpoint(lambda _: (200, {}, {"choices": [{"text": " SELECT 1"}]})) as endpoint:
-        found = run_json(capsys, "measure", "2", "--questions", "7", "--endpoint", endpoint.base_url.removesuffix("/v1"))
-        asked = [request.body for request in endpoint.requests]
+        latency_json = run_json(capsys, "measure", "2", "--questions", "7", "--endpoint", endpoint.base_url.removesuffix("/v1"))
+        requested = [request.body for request in endpoint.requests]
         assert {request.path for request in endpoint.requests} == {"/v1/completions"}
         assert endpoint.requests[0].headers["authorization"] == "Bearer k"
-    assert len(asked) == 8  # one of them to warm up
-    assert len({body["prompt"] for body in asked}) == 7
-    assert {(body["model"], body["temperature"], body["max_tokens"]) for body in asked} == {("sense-2", 0, 256)}
-    assert "question: q" in asked[0]["prompt"]
+    assert len(requested) == 8  # one of them to warm up
+    assert len({body["prompt"] for body in requested}) == 7
+    assert {(body["model"], body["temperature"], body["max_tokens"]) for body in requested} == {("sense-2", 0, 256)}
+    assert "question: q" in requested[0]["prompt"]
     tags = two_versions.get_model_version("sense", "2").tags
     assert (tags["sense.latency.n"], tags["sense.latency.where"]) == ("7", "endpoint, sense-2")
-    assert float(tags["sense.latency.p50_ms"]) == found["p50_ms"] <= found["p95_ms"] == float(tags["sense.latency.p95_ms"])
+    assert (
+        float(tags["sense.latency.p50_ms"])
+        == latency_json["p50_ms"]
+        <= latency_json["p95_ms"]
+        == float(tags["sense.latency.p95_ms"])
+    )
 
 
 @pytest.mark.parametrize(
@@ -60,13 +65,16 @@ def test_an_endpoint_that_does_not_answer_leaves_no_latency(reply, fix, two_vers
 def test_latency_is_measured_in_this_process(client, tmp_path, capsys):
     from sense.training import load, nano
 
-    about = config.NanoConfig(vocabulary=300, hidden=16, layers=1, heads=2, context=256)
-    words = nano.tokenizer(["pet(id, name) question: how many pets? sql: select name from pet where age = 1"] * 3, 300)
-    given = publish_inputs(tmp_path / "in")
+    nano_config = config.NanoConfig(vocabulary=300, hidden=16, layers=1, heads=2, context=256)
+    tokenizer = nano.tokenizer(["pet(id, name) question: how many pets? sql: select name from pet where age = 1"] * 3, 300)
+    inputs = publish_inputs(tmp_path / "in")
     load.save(
-        nano.model(about, words, 7), words, load.Card(config.ModelConfig(nano=about), 7, config.PromptConfig()), given.sense
+        nano.model(nano_config, tokenizer, 7),
+        tokenizer,
+        load.Card(config.ModelConfig(nano=nano_config), 7, config.PromptConfig()),
+        inputs.sense,
     )
-    run_publish(tmp_path / "w", given)
-    found = run_json(capsys, "measure", "1", "--questions", "3", "--max-new-tokens", "4")
-    assert (found["n"], found["where"]) == (3, f"{load.device().type}, transformers")
-    assert 0 < found["p50_ms"] <= found["p95_ms"]
+    run_publish(tmp_path / "w", inputs)
+    latency_json = run_json(capsys, "measure", "1", "--questions", "3", "--max-new-tokens", "4")
+    assert (latency_json["n"], latency_json["where"]) == (3, f"{load.device().type}, transformers")
+    assert 0 < latency_json["p50_ms"] <= latency_json["p95_ms"]

@@ -18,8 +18,8 @@ from tests.registered_models import (
 
 
 def test_a_better_version_is_promoted_and_all_is_recorded(two_versions, capsys):
-    found = run_json(capsys, "promote", "2", "--reason", "ünder test | `x`", "--by", "ann")
-    assert (found["promoted"], found["version"], found["before"]) == (True, "2", "1")
+    result = run_json(capsys, "promote", "2", "--reason", "ünder test | `x`", "--by", "ann")
+    assert (result["promoted"], result["version"], result["before"]) == (True, "2", "1")
     assert alias_versions() == {"challenger": "2", "champion": "2", "previous": "1"}
     last = recorded_decisions(two_versions, "2")[-1]
     assert (last["action"], last["by"], last["reason"], last["before"]) == ("promote", "ann", "ünder test | `x`", "1")
@@ -38,19 +38,19 @@ def test_a_better_version_is_promoted_and_all_is_recorded(two_versions, capsys):
 
 def test_the_gate_shows_intervals_and_the_test_before_it_decides(two_versions, capsys):
     assert run_models("promote", "2") == 0
-    shown = capsys.readouterr().out
-    assert all(word in shown for word in ("10.0%–90.0%", "McNemar: 3 questions", "version 2 is champion, which was version 1"))
+    printed = capsys.readouterr().out
+    assert all(word in printed for word in ("10.0%–90.0%", "McNemar: 3 questions", "version 2 is champion, which was version 1"))
 
 
 @pytest.mark.parametrize(
-    ("about", "reason"),
+    ("options", "reason"),
     [
         ({"ex": 0.45}, "EX 45.0% on dev against 50.0% of the champion, version 1"),
         ({"ex": 0.9, "digest": "bbb"}, "not comparable: version 3 was evaluated on dev with the digest bbb"),
     ],
 )
-def test_a_refusal_moves_nothing_and_can_be_overruled_with_a_reason(about, reason, two_versions, tmp_path, capsys):
-    publish_version(tmp_path, "c", **about)
+def test_a_refusal_moves_nothing_and_can_be_overruled_with_a_reason(options, reason, two_versions, tmp_path, capsys):
+    publish_version(tmp_path, "c", **options)
     before = two_versions.get_registered_model("sense")
     message = run_refused(capsys, "promote", "3")
     assert reason in message
@@ -88,8 +88,8 @@ def test_without_a_champion_anything_that_was_measured_may_become_it(client, tmp
 def test_rolling_back_swaps_champion_and_previous(two_versions, capsys):
     assert "no previous version" in run_refused(capsys, "rollback")
     assert run_models("promote", "2") == 0
-    found = run_json(capsys, "rollback", "--reason", "timeouts", "--by", "ann")
-    assert (found["version"], found["before"]) == ("1", "2")
+    result = run_json(capsys, "rollback", "--reason", "timeouts", "--by", "ann")
+    assert (result["version"], result["before"]) == ("1", "2")
     assert alias_versions() == {"challenger": "2", "champion": "1", "previous": "2"}
     last = recorded_decisions(two_versions, "1")[-1]
     assert (last["action"], last["by"], last["reason"]) == ("rollback", "ann", "timeouts")
@@ -97,8 +97,8 @@ def test_rolling_back_swaps_champion_and_previous(two_versions, capsys):
     assert alias_versions() == {"challenger": "2", "champion": "2", "previous": "1"}
     actions = [move["action"] for move in run_json(capsys, "show", "2")["history"]]
     assert actions == ["publish", "promote", "rollback", "rollback"]
-    found = run_json(capsys, "rollback", "--reason", " \n", "--by", " ")  # as if nothing had been said
-    assert (found["reason"], found["by"]) == ("rolled back from version 2", aliases.current_user())
+    result = run_json(capsys, "rollback", "--reason", " \n", "--by", " ")  # as if nothing had been said
+    assert (result["reason"], result["by"]) == ("rolled back from version 2", aliases.current_user())
     assert run_json(capsys, "rollback", "--reason", "日本語　60\u202f%")["reason"] == "日本語　60\u202f%"
 
 

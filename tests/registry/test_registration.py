@@ -105,13 +105,13 @@ def test_a_model_that_was_half_sent_is_completed(client, tmp_path):
 
 
 def test_a_version_whose_logged_model_was_deleted_is_published_again_once_it_is_deleted_too(client, tmp_path):
-    given = model_package(model_folder(tmp_path / "model"))
-    client.delete_logged_model(registration.register_model(given, tmp_path / "staging").model_id)
+    inputs = model_package(model_folder(tmp_path / "model"))
+    client.delete_logged_model(registration.register_model(inputs, tmp_path / "staging").model_id)
     with pytest.raises(InputError, match=r"sense version 1: its logged model m-\w+ was deleted; delete the version too"):
-        registration.register_model(given, tmp_path / "staging")
+        registration.register_model(inputs, tmp_path / "staging")
     client.delete_model_version("sense", "1")
     assert (
-        downloaded(registration.register_model(given, tmp_path / "staging").version) / "model" / "model.safetensors"
+        downloaded(registration.register_model(inputs, tmp_path / "staging").version) / "model" / "model.safetensors"
     ).is_file()
 
 
@@ -169,13 +169,13 @@ def test_mlflow_loads_the_model_that_was_never_loaded_to_be_published(client, tm
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    words = nano.tokenizer(["select name from pet where age = 1"] * 3, 300)
-    model = nano.model(config.NanoConfig(vocabulary=300, hidden=16, layers=1, heads=2, context=64), words, 0)
+    tokenizer = nano.tokenizer(["select name from pet where age = 1"] * 3, 300)
+    model = nano.model(config.NanoConfig(vocabulary=300, hidden=16, layers=1, heads=2, context=64), tokenizer, 0)
     model.save_pretrained(tmp_path / "model")
-    words.save_pretrained(tmp_path / "model")
+    tokenizer.save_pretrained(tmp_path / "model")
     registration.register_model(model_package(tmp_path / "model"), tmp_path / "staging")
     pipeline = mlflow.transformers.load_model(str(downloaded("1")), device="cpu")
-    prompt = words("select name", return_tensors="pt")["input_ids"]
+    prompt = tokenizer("select name", return_tensors="pt")["input_ids"]
     assert pipeline.task == "text-generation"
     assert pipeline.tokenizer("select name")["input_ids"] == prompt[0].tolist()
     with torch.inference_mode():

@@ -36,8 +36,8 @@ def test_resolving_says_what_serving_must_know(two_versions, tmp_path):
 def early(client, tmp_path):
     """Version 1 as it was registered before verdicts, intervals, decisions and the gate's set went with a version."""
     publish_two(tmp_path)
-    place = Path(client.get_logged_model(client.get_model_version("sense", "1").source.rpartition("/")[2]).artifact_location)
-    shutil.rmtree(place / "evaluation")
+    artifacts = Path(client.get_logged_model(client.get_model_version("sense", "1").source.rpartition("/")[2]).artifact_location)
+    shutil.rmtree(artifacts / "evaluation")
     for key in client.get_model_version("sense", "1").tags:
         if key.startswith(("sense.promotion.", "sense.gate")) or key.endswith(("ex_low", "ex_high")):
             client.delete_model_version_tag("sense", "1", key)
@@ -74,8 +74,8 @@ def test_what_plain_mlflow_registered_stands_in_nobodys_way(two_versions, capsys
     for source in ("s3://a-bucket/model", "runs:/gone/model"):
         two_versions.create_model_version("sense", source)
     assert not run_json(capsys, "compare", "1", "3")["sets"]["dev"]["comparable"]  # its files are not looked at
-    for words in (("show", "4"), ("values", "4"), ("promote", "4", "--force", "--reason", "why")):
-        assert "sense version 4: the run that held its files is gone from MLflow" in run_refused(capsys, *words)
+    for arguments in (("show", "4"), ("values", "4"), ("promote", "4", "--force", "--reason", "why")):
+        assert "sense version 4: the run that held its files is gone from MLflow" in run_refused(capsys, *arguments)
     two_versions.set_registered_model_alias("sense", "champion", "3")
     assert "the champion, version 3, carries no EX on dev" in run_refused(capsys, "promote", "2")
     assert run_json(capsys, "promote", "2", "--force", "--reason", "why")["before"] == "3"

@@ -19,15 +19,15 @@ def client(tmp_path, monkeypatch):
 
 
 def test_the_first_model_is_the_champion(client, tmp_path):
-    given = publish_inputs(tmp_path / "in")
-    metrics, record = run_publish(tmp_path / "work", given)
+    inputs = publish_inputs(tmp_path / "in")
+    metrics, record = run_publish(tmp_path / "work", inputs)
     assert (metrics["version"], metrics["alias"], metrics["promoted"], metrics["ex"]) == ("1", "champion", True, 0.5)
     assert metrics["champion_ex"] is None
     assert alias_versions() == {"challenger": "1", "champion": "1", "previous": None}
     assert record["uri"] == "models:/sense/1"
-    assert record["digests"]["strong"] == records.digest(given.strong)
+    assert record["digests"]["strong"] == records.digest(inputs.strong)
     assert record["tags"]["sense.eval.dev.digest"] == "aaa"
-    assert record["tags"]["sense.digest.sense"] == records.digest(given.sense)
+    assert record["tags"]["sense.digest.sense"] == records.digest(inputs.sense)
     assert record["tags"]["sense.code_rev"]
 
 
@@ -91,9 +91,9 @@ def test_the_gate_looks_at_the_set_of_the_config(client, tmp_path):
 
 
 def test_the_same_content_again_is_the_same_version(client, tmp_path):
-    given = publish_inputs(tmp_path / "in")
-    first, _ = run_publish(tmp_path / "w1", given)
-    again, _ = run_publish(tmp_path / "w2", given)
+    inputs = publish_inputs(tmp_path / "in")
+    first, _ = run_publish(tmp_path / "w1", inputs)
+    again, _ = run_publish(tmp_path / "w2", inputs)
     assert (again["version"], again["alias"], again["promoted"]) == ("1", "champion", False)
     assert again["reason"] == "this version is the champion already"
     assert again["run_id"] == first["run_id"]
@@ -134,13 +134,13 @@ def test_without_promote_there_is_no_first_champion(client, tmp_path):
 
 def test_a_model_that_was_held_back_can_be_promoted_later(client, tmp_path):
     run_publish(tmp_path / "w1", publish_inputs(tmp_path / "a", ex=0.5))
-    given = publish_inputs(tmp_path / "b", ex=0.6, weights=b"w2")
-    run_publish(tmp_path / "w2", given, promote=False)
+    inputs = publish_inputs(tmp_path / "b", ex=0.6, weights=b"w2")
+    run_publish(tmp_path / "w2", inputs, promote=False)
     assert alias_versions() == {"challenger": "2", "champion": "1", "previous": None}
-    metrics, _ = run_publish(tmp_path / "w3", given)
+    metrics, _ = run_publish(tmp_path / "w3", inputs)
     assert (metrics["version"], metrics["promoted"]) == ("2", True)
     assert alias_versions() == {"challenger": "2", "champion": "2", "previous": "1"}
-    metrics, _ = run_publish(tmp_path / "w4", given, promote=False)  # what is champion by now stays it
+    metrics, _ = run_publish(tmp_path / "w4", inputs, promote=False)  # what is champion by now stays it
     assert (metrics["alias"], metrics["reason"]) == ("champion", "this version is the champion already")
     assert alias_versions() == {"challenger": "2", "champion": "2", "previous": "1"}
 
@@ -150,13 +150,13 @@ def test_a_model_that_was_held_back_can_be_promoted_later(client, tmp_path):
 def test_the_preview_is_what_publishing_then_decides(champion, promote, client, tmp_path):
     if champion is not None:
         run_publish(tmp_path / "w1", publish_inputs(tmp_path / "a", **champion))
-    given = publish_inputs(tmp_path / "b", ex=0.6, weights=b"w2")
+    inputs = publish_inputs(tmp_path / "b", ex=0.6, weights=b"w2")
     before = alias_versions()
-    decision = publish.preview({"gate": "dev", "promote": promote}, given.evaluation)
+    decision = publish.preview({"gate": "dev", "promote": promote}, inputs.evaluation)
     assert decision.version == "this run"
     assert alias_versions() == before  # it has only looked
     assert len(client.search_model_versions("name = 'sense'")) == (champion is not None)
-    metrics, _ = run_publish(tmp_path / "w2", given, promote=promote)
+    metrics, _ = run_publish(tmp_path / "w2", inputs, promote=promote)
     assert (decision.promoted, decision.alias) == (metrics["promoted"], metrics["alias"])
     assert (decision.champion, decision.champion_ex) == (metrics["champion_before"], metrics["champion_ex"])
     assert decision.reason.replace("this run", metrics["version"]) == metrics["reason"]
@@ -171,17 +171,17 @@ def test_the_preview_asks_for_the_set_that_the_gate_needs(client, tmp_path):
 
 
 def test_a_gate_that_was_not_evaluated_is_the_users_to_mend(client, tmp_path):
-    given = publish_inputs(tmp_path / "in")
-    records.write_json(given.evaluation, {"sets": {"dev": {"n": 0, "digest": "a", "models": {}}}})
+    inputs = publish_inputs(tmp_path / "in")
+    records.write_json(inputs.evaluation, {"sets": {"dev": {"n": 0, "digest": "a", "models": {}}}})
     with pytest.raises(InputError, match=r"evaluate\.json: no EX of sense on 'heldout' \(sets there: dev\).*publish\.gate"):
-        run_publish(tmp_path / "work", given, gate="heldout")
+        run_publish(tmp_path / "work", inputs, gate="heldout")
 
 
 def test_strong_data_without_examples(client, tmp_path):
-    given = publish_inputs(tmp_path / "in")
-    (given.strong / "examples.jsonl").write_text("")
+    inputs = publish_inputs(tmp_path / "in")
+    (inputs.strong / "examples.jsonl").write_text("")
     with pytest.raises(InputError, match=r"examples\.jsonl: no examples"):
-        run_publish(tmp_path / "work", given)
+        run_publish(tmp_path / "work", inputs)
 
 
 # --- kill -9
@@ -226,9 +226,9 @@ def test_killed_at_any_call_and_run_again_it_ends_as_undisturbed(promote, step, 
     assert (record["promoted"], record["champion_ex"]) == (promote, 0.5)
     dies_at, whole = 1, False
     while not whole:
-        whole, after, told = attempt(f"killed-{dies_at}", dies_at)
+        whole, after, rerun_record = attempt(f"killed-{dies_at}", dies_at)
         assert after == undisturbed, dies_at
-        assert told == record, dies_at
+        assert rerun_record == record, dies_at
         dies_at += step
     assert dies_at > 30  # it was killed at many places indeed
 
@@ -242,12 +242,14 @@ def test_a_lora_adapter_is_published_merged(client, tmp_path):
     from sense import config
     from sense.training import load, nano
 
-    about = config.NanoConfig(vocabulary=300, hidden=16, layers=1, heads=2, context=64)
-    words = nano.tokenizer(["select name from pet where age = 1"] * 3, 300)
-    adapted = get_peft_model(nano.model(about, words, 7), LoraConfig(r=2, target_modules="all-linear", init_lora_weights=False))
-    given = publish_inputs(tmp_path / "in")
-    load.save(adapted, words, load.Card(config.ModelConfig(nano=about), 7, config.PromptConfig()), given.sense)
-    metrics, _ = run_publish(tmp_path / "work", given)
+    nano_config = config.NanoConfig(vocabulary=300, hidden=16, layers=1, heads=2, context=64)
+    tokenizer = nano.tokenizer(["select name from pet where age = 1"] * 3, 300)
+    adapted = get_peft_model(
+        nano.model(nano_config, tokenizer, 7), LoraConfig(r=2, target_modules="all-linear", init_lora_weights=False)
+    )
+    inputs = publish_inputs(tmp_path / "in")
+    load.save(adapted, tokenizer, load.Card(config.ModelConfig(nano=nano_config), 7, config.PromptConfig()), inputs.sense)
+    metrics, _ = run_publish(tmp_path / "work", inputs)
     stored = Path(client.get_logged_model(metrics["model_id"]).artifact_location) / "model"
     assert (stored / "model.safetensors").is_file()
     assert not (stored / "adapter_config.json").exists()

@@ -29,12 +29,12 @@ def test_a_run_holds_nested_params_its_curve_and_its_last_numbers(client, tmp_pa
         run.log(10, {"loss": 2.5, "rewards/chosen": -1.0, "note": "no number"})
         run.log(20, {"loss": 1.5})
         run.finish({"steps": 20, "loss": 1.5, "dropped": {"longer (max_length)": 3}})
-    found = client.get_run(run.id)
-    assert found.info.run_name == "sft"
-    assert found.info.status == "FINISHED"
-    assert found.data.params == {"seed": "0", "model.name": "None", "model.nano.hidden": "64", "long": "x" * 6000}
+    stored = client.get_run(run.id)
+    assert stored.info.run_name == "sft"
+    assert stored.info.status == "FINISHED"
+    assert stored.data.params == {"seed": "0", "model.name": "None", "model.nano.hidden": "64", "long": "x" * 6000}
     assert points(client, run, "loss") == [(10, 2.5), (20, 1.5)]
-    assert {k: v for k, v in found.data.metrics.items() if k.startswith("final.")} == {
+    assert {k: v for k, v in stored.data.metrics.items() if k.startswith("final.")} == {
         "final.steps": 20.0,
         "final.loss": 1.5,
         "final.dropped.longer _max_length_": 3.0,
@@ -90,10 +90,10 @@ def test_what_ends_the_stage_is_told(client, tmp_path, problem, status):
 def test_hundreds_of_params_and_nothing_of_the_environment(client, tmp_path, monkeypatch):
     monkeypatch.setenv("SENSE_API_KEY", "do-not-tell")
     run = tracking.training_run("sft", {f"p{n}": n for n in range(230)}, tmp_path / "run.json")
-    found = client.get_run(run.id)
-    assert len(found.data.params) == 230
-    assert "do-not-tell" not in str(found.to_dictionary())
-    assert set(found.data.tags) == {"sense.key", "sense.code_rev", "mlflow.runName"}
+    stored = client.get_run(run.id)
+    assert len(stored.data.params) == 230
+    assert "do-not-tell" not in str(stored.to_dictionary())
+    assert set(stored.data.tags) == {"sense.key", "sense.code_rev", "mlflow.runName"}
 
 
 def test_artifacts_lie_beside_the_database(client, tmp_path):
@@ -137,9 +137,9 @@ def test_two_stages_at_once_on_a_store_that_is_not_there_yet(tmp_path):
         subprocess.Popen([sys.executable, "-c", RACE, str(tmp_path / name)], env=environment, stderr=subprocess.PIPE, text=True)
         for name in ("a", "b")
     ]
-    told = [process.communicate()[1] for process in started]
-    assert [process.returncode for process in started] == [0, 0], told
-    assert told == ["", ""]  # MLflow's migrations and deprecations are not for our users
+    outputs = [process.communicate()[1] for process in started]
+    assert [process.returncode for process in started] == [0, 0], outputs
+    assert outputs == ["", ""]  # MLflow's migrations and deprecations are not for our users
     assert len(sense_runs(mlflow.MlflowClient(uri, uri))) == 2
 
 
@@ -147,8 +147,8 @@ def test_two_stages_at_once_on_a_store_that_is_not_there_yet(tmp_path):
 
 
 def git(folder, *arguments):
-    told = ["git", "-C", str(folder), "-c", "user.name=t", "-c", "user.email=t@example.org", *arguments]
-    return subprocess.run(told, check=True, capture_output=True, text=True).stdout.strip()
+    command = ["git", "-C", str(folder), "-c", "user.name=t", "-c", "user.email=t@example.org", *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def test_the_revision_is_the_commit_and_says_when_the_package_differs(tmp_path):
