@@ -119,13 +119,17 @@ def read_jsonl(path: Path, kind: type[R]) -> Iterator[R]:
             try:
                 yield kind.model_validate_json(line)
             except ValidationError as error:
-                first = error.errors()[0]
-                where = ".".join(str(part) for part in first["loc"])
-                what = f"{where}: {first['msg']}" if where else first["msg"]
                 excerpt = line[:80].decode("utf-8", "replace").rstrip()
                 raise InputError(
-                    f"{path}, line {number}: not a {kind.__name__} ({what}): {excerpt!r}; mend or delete the line"
+                    f"{path}, line {number}: not a {kind.__name__} ({first_problem(error)}): {excerpt!r}; mend or delete the line"
                 ) from None
+
+
+def first_problem(error: ValidationError) -> str:
+    """Where the first fault of a row is, and what it is."""
+    problem = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(str(part) for part in problem["loc"])
+    return f"{where}: {problem['msg']}" if where else problem["msg"]
 
 
 def read_rows(path: Path, kind: type[R]) -> list[R]:

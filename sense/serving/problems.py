@@ -13,7 +13,7 @@ from starlette.responses import Response
 from sense.errors import InputError, StorageError
 from sense.serving.answer import DeadlineError
 from sense.serving.backend import BackendError
-from sense.serving.browsing.shelf import UnknownPairError
+from sense.serving.browsing.datasets import UnknownPairError
 from sense.serving.databases import UnknownDatabaseError
 from sense.serving.feedback import ConflictError
 from sense.serving.messages import Problem

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path  # importing it would double the start-up time of a worker
 
 T = TypeVar("T")
-FileState = tuple["DatabaseFile", int, int, int, bool]  # the file, its inode, modification time (ns), bytes, has it a WAL?
+FileState = tuple["DatabaseFile", "FileStamp", bool]  # the last: is there a WAL beside the file?
 Consume = Callable[[tuple[str, ...], Iterator[ResultRow]], T]  # is handed column names and rows while they are fetched
 
 MIB = 1 << 20
@@ -144,6 +144,19 @@ def _authorize(action: int, first: str | None, second: str | None, _database: st
     return sqlite3.SQLITE_DENY
 
 
+class FileStamp(NamedTuple):
+    """By what a file is known to be still the one that was read."""
+
+    inode: int
+    modified_ns: int
+    size: int
+
+
+def file_stamp(status: os.stat_result) -> FileStamp:
+    """The stamp of the file that has this status."""
+    return FileStamp(status.st_ino, status.st_mtime_ns, status.st_size)
+
+
 class LimitReachedError(Exception):
     """A statement is stopped because its result reached a limit."""
 
@@ -161,9 +174,9 @@ class Sandbox:
 
     def file_state(self, file: DatabaseFile) -> FileState:
         """A key that changes when another database is put at the path; raises OSError if there is none."""
-        status = os.stat(file.path)  # noqa: PTH116  (pathlib would double the start-up time)
+        stamp = file_stamp(os.stat(file.path))  # noqa: PTH116  (pathlib would double the start-up time)
         # A writer begins a WAL beside the file, which a connection made without it does not see.
-        return file, status.st_ino, status.st_mtime_ns, status.st_size, os.path.exists(f"{file.path}-wal")  # noqa: PTH110
+        return file, stamp, os.path.exists(f"{file.path}-wal")  # noqa: PTH110
 
     def run(self, file: DatabaseFile, sql: str, consume: Consume[T], errors: str) -> T | Failure:
         """What `consume(columns, rows)` makes of the result of `sql`; whatever goes wrong with the statement is a Failure.

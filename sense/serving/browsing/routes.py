@@ -16,9 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from sense.config.serving import LimitsConfig
 from sense.records import Hardness
 from sense.serving.admission import Admission
-from sense.serving.browsing.rows import Listing, Opened, PairRow, SampleRow, StrongRow
-from sense.serving.browsing.search import Wanted
-from sense.serving.browsing.shelf import Shelf
+from sense.serving.browsing.datasets import Datasets, Listing, PairRow, SampleRow, StrongRow
+from sense.serving.browsing.jsonl_tables import PageRequest
+from sense.serving.browsing.opened_pair import OpenedPair, PairExecutor, open_pair
 from sense.serving.messages import Problem
 from sense.serving.problems import documented
 from sense.verdicts import VerdictName
@@ -31,8 +31,8 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = documented(429, 504) | {
 _UNKNOWN: dict[int | str, dict[str, Any]] = {404: {"model": Problem, "description": "There is no pair of that id."}}
 
 
-class _Page(BaseModel):
-    """Which rows: `limit` of those that say `search`, from number `offset` on."""
+class PageQuery(BaseModel):
+    """Which rows: `limit` of those that contain `search`, from number `offset` on."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -40,61 +40,66 @@ class _Page(BaseModel):
     limit: Annotated[int, Field(ge=1, le=100)] = 25
     search: Annotated[str, Field(max_length=200)] = ""
 
-    def wanted(self, tag: str | None) -> Wanted:
+    def request(self, tag: str | None) -> PageRequest:
         """These rows of those with the tag."""
-        return Wanted(self.offset, self.limit, tag or "", self.search)
+        return PageRequest(self.offset, self.limit, tag or "", self.search)
 
 
-class StrongPage(_Page):
-    """What may be asked of strong data."""
+class StrongQuery(PageQuery):
+    """The query parameters of strong data."""
 
     hardness: Hardness | None = None
 
 
-class ExecutedPage(_Page):
-    """What may be asked of samples and pairs."""
+class VerdictQuery(PageQuery):
+    """The query parameters of samples and pairs."""
 
     verdict: VerdictName | None = None
 
 
 def router(data: Folder, limits: LimitsConfig) -> APIRouter:
     """The routes on the data folder; its files may come and change while the gateway runs."""
-    shelf = Shelf(data, limits)
-    looking = Admission(limits.concurrency, limits.queue, limits.queue_s)
+    datasets = Datasets(data, limits.queue_s)
+    executor = PairExecutor(limits)
+    admission = Admission(limits.concurrency, limits.queue, limits.queue_s)
 
-    async def look(work: Callable[..., T], *given: Any) -> T:
-        """What `work` gives in a thread; Refusal (429) if too many look, TimeoutError if it takes too long."""
-        async with looking.place() as place, asyncio.timeout(limits.request_s):
-            return await place.thread(work, *given)
+    async def in_thread(function: Callable[..., T], *arguments: Any) -> T:
+        """What the function returns; Refusal (429) if too many requests wait, TimeoutError if it takes too long."""
+        async with admission.place() as place, asyncio.timeout(limits.request_s):
+            return await place.thread(function, *arguments)
+
+    def explain(pair_id: str) -> OpenedPair:
+        return open_pair(data / "unseen", *datasets.pair(pair_id), executor, limits.rows)
 
     @asynccontextmanager
     async def lifespan(_: Any) -> AsyncIterator[None]:
         try:
             yield
         finally:
-            await looking.close()
-            await asyncio.to_thread(shelf.close)
+            await admission.close()
+            await asyncio.to_thread(executor.close)
+            datasets.close()
 
     routes = APIRouter(prefix="/v1/data", tags=["data"], lifespan=lifespan, responses=_PROBLEMS)
 
     @routes.get("/strong")
-    async def strong(page: Annotated[StrongPage, Query()]) -> Listing[StrongRow]:
+    async def strong(query: Annotated[StrongQuery, Query()]) -> Listing[StrongRow]:
         """Strong data: questions with the SQL that the teacher wrote."""
-        return await look(shelf.strong, page.wanted(page.hardness))
+        return await in_thread(datasets.strong, query.request(query.hardness))
 
     @routes.get("/samples")
-    async def samples(page: Annotated[ExecutedPage, Query()]) -> Listing[SampleRow]:
+    async def samples(query: Annotated[VerdictQuery, Query()]) -> Listing[SampleRow]:
         """Weak data: SQL that the weak model wrote, executed against the gold."""
-        return await look(shelf.samples, page.wanted(page.verdict))
+        return await in_thread(datasets.samples, query.request(query.verdict))
 
     @routes.get("/pairs")
-    async def pairs(page: Annotated[ExecutedPage, Query()]) -> Listing[PairRow]:
+    async def pairs(query: Annotated[VerdictQuery, Query()]) -> Listing[PairRow]:
         """Preference pairs: a right SQL and a wrong one."""
-        return await look(shelf.pairs, page.wanted(page.verdict))
+        return await in_thread(datasets.pairs, query.request(query.verdict))
 
     @routes.get("/pairs/{key:path}", responses=_UNKNOWN)
-    async def pair(key: Annotated[str, Path(min_length=1, max_length=500)]) -> Opened:
+    async def pair(key: Annotated[str, Path(min_length=1, max_length=500)]) -> OpenedPair:
         """Why the wrong SQL of a pair is wrong: both executed, texts and results compared."""
-        return await look(shelf.pair, key)
+        return await in_thread(explain, key)
 
     return routes
