@@ -14,7 +14,7 @@ from sense.serving.backend import Backend, BackendError, GoneError, Served, Vers
 from sense.serving.databases import Catalog, Database
 from sense.serving.judgement import judged
 from sense.serving.messages import Answer, Ask, Latency
-from sense.serving.values import clean
+from sense.serving.values import replace_surrogates
 
 T = TypeVar("T")
 _STARTS = 3  # times that a request takes a version which then goes away
@@ -104,7 +104,7 @@ async def _write(ask: Ask, database: Database, backend: Backend, config: ServeCo
 
 def _prompt(ask: Ask, database: Database, served: Served) -> str:
     schema = database.schema(served.prompt.sample_values)
-    return question_prompt(schema, clean(ask.question), clean(ask.evidence), served.prompt.schema_style)
+    return question_prompt(schema, replace_surrogates(ask.question), replace_surrogates(ask.evidence), served.prompt.schema_style)
 
 
 async def _completions(served: Served, prompt: str, k: int, config: ServeConfig) -> list[str]:

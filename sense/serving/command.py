@@ -41,7 +41,7 @@ def main(options: argparse.Namespace) -> int:
     """Serves until it is told to stop; returns the exit code."""
     chosen = configured(options)
     try:
-        from sense.serving import access, app, databases, journal, logs, wire
+        from sense.serving import access, app, databases, feedback_storage, logs, wire
     except ModuleNotFoundError as error:
         raise UserError(f"the package {error.name} is not installed; install the gateway's: pip install 'sense[serve]'") from None
     if not access.keys(config.environment(chosen.keys)) and not access.loopback(chosen.host):
@@ -51,8 +51,8 @@ def main(options: argparse.Namespace) -> int:
         )
     with closing(bound(chosen.host, chosen.port)) as listening:
         if chosen.feedback is not None:
-            with journal.Journal(Path(chosen.feedback)).locked():
-                pass  # else nobody would know that it cannot be written before somebody says something
+            with feedback_storage.Journal(Path(chosen.feedback)).locked():
+                pass  # so that a folder that cannot be written is an error now, not at the first feedback
         catalog = databases.Catalog(chosen.databases, chosen.limits)
         try:
             gateway = app.create_app(chosen, backend(chosen), catalog)
@@ -60,7 +60,7 @@ def main(options: argparse.Namespace) -> int:
             catalog.close()
             raise
         logs.configure(chosen.log_level)
-        for reason in catalog.away:
+        for reason in catalog.unreachable:
             logs.event(logging.WARNING, "database_away", reason=reason)
         announce = partial(_announce, chosen, listening, catalog)
         return _run(wire.server(gateway, chosen.limits.request_s, announce), listening, gateway)

@@ -1,14 +1,14 @@
-"""What people say of answers, kept as weak data: a dataset folder whose questions have a gold, samples of it with their verdicts.
+"""Feedback on answers, kept as weak data: a dataset folder whose questions have a gold, and samples of it with their verdicts.
 
     FOLDER/examples.jsonl       a question with its gold: SQL that was called right, or the correction; source "feedback"
     FOLDER/samples.jsonl        the model's SQL with the verdict of executing it against the gold, and the correction with its own
     FOLDER/databases/           copies of the databases, as they were when the feedback came
     FOLDER/unlabelled.jsonl     what has no gold yet: wrong without a correction; and what the pipeline can't execute
-    FOLDER/journal.jsonl        everything that was said, by id (journal.py)
+    FOLDER/journal.jsonl        all feedback by id (feedback_storage.py)
 
-`sense prefer --samples FOLDER/samples.jsonl --unseen FOLDER` makes pairs of it. A database has the name it is asked by, as long
-as its content is that of the first copy, and then NAME-DIGEST with 8 digits of the digest; one that changes all the time is
-copied for every feedback. Files of more than a GiB are not copied, and what is said of them waits in unlabelled.jsonl.
+`sense prefer --samples FOLDER/samples.jsonl --unseen FOLDER` makes pairs of it. A database keeps its name as long as its content
+is that of the first copy; other contents are called NAME-DIGEST, with 8 digits of the digest. A database that changes all the
+time is copied for every feedback. Files of more than a GiB are not copied, and feedback on them goes to unlabelled.jsonl.
 """
 
 from collections.abc import Sequence
@@ -20,11 +20,10 @@ from sense import records
 from sense.errors import StorageError, UserError
 from sense.records import Example, Record, Sample
 from sense.serving import messages
-from sense.serving.copies import Copies
 from sense.serving.databases import Catalog, Database
-from sense.serving.journal import Journal
-from sense.serving.sqlite import content_state
-from sense.serving.values import clean
+from sense.serving.feedback_storage import DatabaseCopies, Journal
+from sense.serving.sqlite import database_stamp
+from sense.serving.values import replace_surrogates
 from sense.sql import modes
 from sense.sql.execute import Executor
 from sense.sql.hardness import hardness
@@ -34,11 +33,11 @@ from sense.verdicts import VerdictFields
 
 
 class ConflictError(UserError):
-    """Feedback of this id is kept already, and it says something else."""
+    """Other feedback is kept under this id already."""
 
 
 class Unlabelled(Record):
-    """A question whose gold nobody has given, or whose database is none of the pipeline's."""
+    """Feedback without a gold, or on a database that cannot be copied into the pipeline's data."""
 
     id: str
     database: str
@@ -51,77 +50,81 @@ class Unlabelled(Record):
     model: messages.Model | None
 
 
-class Feedbacks:
-    """Feedback kept in a folder; several threads and processes may keep some at once."""
+class FeedbackStore:
+    """The feedback kept in a folder; several threads and processes may add to it at once."""
 
     def __init__(self, folder: Path, catalog: Catalog) -> None:
         self._folder, self._catalog = folder, catalog
         self._journal = Journal(folder)
-        self._copies = Copies(folder)
+        self._copies = DatabaseCopies(folder)
 
     def keep(self, feedback: messages.Feedback) -> messages.Kept:
-        """Keeps it, on disk when it returns; what is kept already is not kept again, whatever process kept it.
+        """Keeps it, on disk when it returns; the same feedback is kept once, whichever process kept it.
 
         Raises ConflictError; UserError where a gold is no SELECT that runs; UnknownDatabaseError; BackendError if the database
         can't be read now; StorageError if the folder can't be written, and then nothing of it stays.
         """
-        said = _cleaned(feedback)
+        feedback = _normalize(feedback)
         with self._journal.locked():
-            known = self._found(said)
-        if known is not None:
-            return known
-        database = self._catalog.get(said.database)
-        gold = said.sql if said.correct else said.corrected
+            kept = self._find(feedback)
+        if kept is not None:
+            return kept
+        database = self._catalog.get(feedback.database)
+        gold = feedback.sql if feedback.correct else feedback.corrected
         file = database.file
         if not gold or file is None or not self._copies.fits(file):
-            return self._added(said, _waiting(said, database), {"unlabelled.jsonl": _unlabelled(said, database)})
-        db_id, verdicts = self._judged(said, gold, file)
-        kept = messages.Kept(id=said.id, labelled=True, verdict=verdicts[0].verdict, detail=_remark(said, verdicts[0]))
-        return self._added(said, kept, _lines(said, db_id, gold, verdicts))
+            row = Unlabelled(dialect=database.dialect, **dict(feedback))
+            return self._add(feedback, _unlabelled(feedback, database), {"unlabelled.jsonl": records.dump(row)})
+        db_id, verdicts = self._judge(feedback, gold, file)
+        detail = _remark(feedback, verdicts[0])
+        kept = messages.Kept(id=feedback.id, labelled=True, verdict=verdicts[0].verdict, detail=detail)
+        return self._add(feedback, kept, _lines(feedback, db_id, gold, verdicts))
 
-    def _found(self, said: messages.Feedback) -> messages.Kept | None:
-        """What was kept under this id, if it was the same; call it under the journal's lock."""
-        content = self._journal.find(said.id)
+    def _find(self, feedback: messages.Feedback) -> messages.Kept | None:
+        """What was answered to this feedback, if it is kept; call it under the journal's lock."""
+        content = self._journal.find(feedback.id)
         if content is None:
             return None
-        if content["said"] != said.model_dump():
-            raise ConflictError(f"feedback {said.id!r} is kept already and says something else; give this one an id of its own")
+        if content["said"] != feedback.model_dump():
+            raise ConflictError(
+                f"feedback {feedback.id!r} is kept already and says something else; give this one an id of its own"
+            )
         return messages.Kept(**content["kept"])
 
-    def _added(self, said: messages.Feedback, kept: messages.Kept, lines: dict[str, str]) -> messages.Kept:
+    def _add(self, feedback: messages.Feedback, kept: messages.Kept, lines: dict[str, str]) -> messages.Kept:
         with self._journal.locked():
-            known = self._found(said)  # somebody else may have kept it since
-            if known is not None:
-                return known
-            self._journal.add(said.id, {"said": said.model_dump(), "kept": kept.model_dump()}, lines)
+            kept_since = self._find(feedback)  # by another thread or process
+            if kept_since is not None:
+                return kept_since
+            self._journal.add(feedback.id, {"said": feedback.model_dump(), "kept": kept.model_dump()}, lines)
         return kept
 
-    def _judged(self, said: messages.Feedback, gold: str, source: Path) -> tuple[str, list[VerdictFields]]:
-        """The db_id of the database's copy and the verdicts of SQL and gold on it; a new copy stays only if the gold is one."""
+    def _judge(self, feedback: messages.Feedback, gold: str, source: Path) -> tuple[str, list[VerdictFields]]:
+        """The db_id of the database's copy, and the verdicts of SQL and gold on it; only a valid gold makes a new copy stay."""
         reason = check_select(gold)
         if reason is not None:
-            _check(said, VerdictFields(False, "gold_error", f"rejected: {reason}"))
+            _check_gold(feedback, VerdictFields(False, "gold_error", f"rejected: {reason}"))
         if reads_clock(gold):
-            _check(said, VerdictFields(False, "mismatch", "it asks what time it is"))
-        name, state, executors = said.database, content_state(source), self._catalog.executors
-        db_id = self._copies.known(name, state)
+            _check_gold(feedback, VerdictFields(False, "mismatch", "it asks what time it is"))
+        name, stamp, executors = feedback.database, database_stamp(source), self._catalog.executors
+        db_id = self._copies.find(name, stamp)
         if db_id is not None:
-            return db_id, _judge_on_copy(executors.taken(), records.database_path(self._folder, db_id), said, gold)
+            return db_id, _judge_on_copy(executors.borrow(), records.database_path(self._folder, db_id), feedback, gold)
         try:
-            copy = self._copies.taken(name, source)
+            copy = self._copies.copy(name, source)
         except OSError as error:
             raise StorageError(f"{self._folder}: the database {name!r} can't be copied there ({error.strerror})") from error
         try:
-            verdicts = _judge_on_copy(executors.alone(), copy, said, gold)
+            verdicts = _judge_on_copy(executors.temporary(), copy, feedback, gold)
             with self._journal.locked():
-                return self._copies.settled(name, state, copy), verdicts
+                return self._copies.add(name, stamp, copy), verdicts
         finally:
             copy.unlink(missing_ok=True)
 
 
-def _cleaned(feedback: messages.Feedback) -> messages.Feedback:
-    """With SQL as it is kept, and texts that can be written; UserError if it contradicts itself."""
-    texts = {name: clean(getattr(feedback, name)) for name in ("question", "evidence", "sql", "corrected")}
+def _normalize(feedback: messages.Feedback) -> messages.Feedback:
+    """The feedback with SQL as it is kept, and texts that UTF-8 can hold; UserError if it contradicts itself."""
+    texts = {name: replace_surrogates(getattr(feedback, name)) for name in ("question", "evidence", "sql", "corrected")}
     for name in ("sql", "corrected"):
         texts[name] = texts[name].strip().removesuffix(";").rstrip()
     if feedback.correct and texts["corrected"]:
@@ -132,69 +135,65 @@ def _cleaned(feedback: messages.Feedback) -> messages.Feedback:
 
 
 def _judge_on_copy(
-    taken: AbstractContextManager[Executor], copy: Path, said: messages.Feedback, gold: str
+    borrowed: AbstractContextManager[Executor], copy: Path, feedback: messages.Feedback, gold: str
 ) -> list[VerdictFields]:
-    """The verdicts of scoring (strict@1) on the SQL and, if it is another, on the gold; UserError if the gold is none."""
+    """The verdicts of scoring (strict@1) on the SQL and, if it differs, on the gold; UserError if the gold is invalid."""
     file = DatabaseFile.from_path(copy)
-    batch = modes.make_batch(modes.STRICT, (file,), gold, tuple(dict.fromkeys([said.sql, gold])))
-    with taken as executor:
-        ((_, found),) = executor.judge([batch], [1.0])
-    verdicts = [one._replace(detail=one.detail.removeprefix("gold: ").replace(file.path, said.database)) for one in found]
-    _check(said, verdicts[-1])
+    batch = modes.make_batch(modes.STRICT, (file,), gold, tuple(dict.fromkeys([feedback.sql, gold])))
+    with borrowed as executor:
+        ((_, judged),) = executor.judge([batch], [1.0])
+    verdicts = [one._replace(detail=one.detail.removeprefix("gold: ").replace(file.path, feedback.database)) for one in judged]
+    _check_gold(feedback, verdicts[-1])
     return verdicts
 
 
-def _check(said: messages.Feedback, own: VerdictFields) -> None:
-    """UserError if the gold, judged by itself, is none."""
-    field = "sql" if said.correct else "corrected"
-    if own.verdict == "gold_error":
-        raise UserError(f"{field} does not run on {said.database!r}: {own.detail}; give a single SELECT that runs")
-    if not own.correct:
-        raise UserError(f"{field} gives another result each time ({own.detail}); give a SELECT whose result stays the same")
+def _check_gold(feedback: messages.Feedback, verdict: VerdictFields) -> None:
+    """UserError if the gold does not match itself, which it does if it is valid."""
+    field = "sql" if feedback.correct else "corrected"
+    if verdict.verdict == "gold_error":
+        raise UserError(f"{field} does not run on {feedback.database!r}: {verdict.detail}; give a single SELECT that runs")
+    if not verdict.correct:
+        raise UserError(f"{field} gives another result each time ({verdict.detail}); give a SELECT whose result stays the same")
 
 
-def _remark(said: messages.Feedback, verdict: VerdictFields) -> str:
-    """What the person should know of the verdict."""
+def _remark(feedback: messages.Feedback, verdict: VerdictFields) -> str:
+    """What the person should know about the verdict."""
     if verdict.vacuous:
         return "the result is empty, which says little: pairs leave this one out"
-    if verdict.correct and not said.correct:
+    if verdict.correct and not feedback.correct:
         return "on this database the correction gives the same result"
     return verdict.detail
 
 
-def _waiting(said: messages.Feedback, database: Database) -> messages.Kept:
-    if said.correct or said.corrected:
+def _unlabelled(feedback: messages.Feedback, database: Database) -> messages.Kept:
+    if feedback.correct or feedback.corrected:
         detail = f"{database.name} cannot be copied into the pipeline's data, so it is kept for people to use"
     else:
         detail = "wrong, and nobody has said what is right: it waits for a correction"
-    return messages.Kept(id=said.id, labelled=False, verdict="", detail=detail)
+    return messages.Kept(id=feedback.id, labelled=False, verdict="", detail=detail)
 
 
-def _unlabelled(said: messages.Feedback, database: Database) -> str:
-    return records.dump(Unlabelled(dialect=database.dialect, **dict(said)))
+def _lines(feedback: messages.Feedback, db_id: str, gold: str, verdicts: Sequence[VerdictFields]) -> dict[str, str]:
+    """The lines for each file: the example before its samples, so that no reader meets a sample without it.
 
-
-def _lines(said: messages.Feedback, db_id: str, gold: str, verdicts: Sequence[VerdictFields]) -> dict[str, str]:
-    """The example before its samples, so that no reader meets a sample without it.
-
-    A correction is a sample as well, a person's, so that there is a right one to be paired with the wrong one.
+    A correction becomes a sample as well, so that there is a right one to be paired with the wrong one.
     """
     example = Example(
-        id=said.id,
+        id=feedback.id,
         db_id=db_id,
-        question=said.question,
+        question=feedback.question,
         sql=gold,
         source="feedback",
         hardness=hardness(gold),
-        evidence=said.evidence,
+        evidence=feedback.evidence,
     )
-    model = said.model.model_dump() if said.model is not None else None
-    samples = [_sample(said, 0, said.sql, verdicts[0], {"model": model})]
+    model = feedback.model.model_dump() if feedback.model is not None else None
+    samples = [_sample(feedback, 0, feedback.sql, verdicts[0], {"model": model})]
     if len(verdicts) > 1:
-        samples.append(_sample(said, 1, gold, verdicts[1], {"source": "feedback"}))
+        samples.append(_sample(feedback, 1, gold, verdicts[1], {"source": "feedback"}))
     return {"examples.jsonl": records.dump(example), "samples.jsonl": "\n".join(map(records.dump, samples))}
 
 
-def _sample(said: messages.Feedback, number: int, sql: str, verdict: VerdictFields, more: dict[str, Any]) -> Sample:
+def _sample(feedback: messages.Feedback, number: int, sql: str, verdict: VerdictFields, extra: dict[str, Any]) -> Sample:
     fields = {name: value for name, value in verdict._asdict().items() if name != "score"}
-    return Sample.model_validate({"id": f"{said.id}#{number}", "example_id": said.id, "sql": sql, **fields, **more})
+    return Sample.model_validate({"id": f"{feedback.id}#{number}", "example_id": feedback.id, "sql": sql, **fields, **extra})

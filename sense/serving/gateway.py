@@ -11,7 +11,7 @@ from sense.serving.admission import Admission
 from sense.serving.answer import answer
 from sense.serving.backend import Backend
 from sense.serving.databases import Catalog
-from sense.serving.feedback import Feedbacks
+from sense.serving.feedback import FeedbackStore
 from sense.serving.meters import Meters
 from sense.serving.problems import Refusal
 from sense.serving.readiness import Readiness
@@ -29,7 +29,7 @@ class Gateway:
         self.telling = Admission(_FEEDBACK_PLACES, _FEEDBACK_QUEUE, limits.request_s)
         self.meters = Meters(self.asking)
         self.readiness = Readiness(backend, catalog, self.meters)
-        self.feedbacks = Feedbacks(Path(config.feedback), catalog) if config.feedback is not None else None
+        self.feedbacks = FeedbackStore(Path(config.feedback), catalog) if config.feedback is not None else None
 
     async def close(self) -> None:
         """Ends what runs beside requests; feedback that is being written is finished, and so is SQL that nobody waits for."""
@@ -60,7 +60,7 @@ class Gateway:
         except UserError as error:
             _refuse(error, "the question cannot be answered")
 
-    async def keep(self, feedbacks: Feedbacks, feedback: messages.Feedback) -> messages.Kept:
+    async def keep(self, feedbacks: FeedbackStore, feedback: messages.Feedback) -> messages.Kept:
         """Keeps feedback; Refusal where it cannot be."""
         try:
             async with self.telling.place() as place, asyncio.timeout(self.config.limits.request_s):

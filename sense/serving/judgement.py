@@ -8,7 +8,7 @@ from sense.serving.backend import Version
 from sense.serving.databases import Database
 from sense.serving.explanation import explanation, reason
 from sense.serving.messages import Answer, Ask, Candidate, Latency, Model
-from sense.serving.values import cell, clean
+from sense.serving.values import json_value, replace_surrogates
 from sense.serving.vote import Vote, vote
 from sense.sql.parse import check_select, extract
 from sense.sql.result import Failure, Outcome, Result
@@ -31,13 +31,13 @@ def judged(ask: Ask, request_id: str, database: Database, limits: LimitsConfig, 
     won = found.outcomes[found.votes.winner] if found.votes.winner is not None else None
     if not ask.rows or not isinstance(won, Result):
         return answer
-    rows = [[cell(value) for value in row] for row in won.rows[: limits.rows]]
+    rows = [[json_value(value) for value in row] for row in won.rows[: limits.rows]]
     return answer.model_copy(update={"rows": rows})  # unchecked: one call that checks them all holds up every other thread
 
 
 def _judge(database: Database, texts: Sequence[str]) -> _Judged:
     """Takes the SQL out of what was written, executes what is a SELECT, the same text once, and counts the votes."""
-    sqls = [extract(clean(text)) for text in texts]
+    sqls = [extract(replace_surrogates(text)) for text in texts]
     found: dict[str, Outcome] = {}
     for sql in sqls:
         refused = check_select(sql) if sql else "what the model wrote holds no SELECT"

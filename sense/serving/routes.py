@@ -17,7 +17,7 @@ from sense.serving.admission import unless_gone
 from sense.serving.backend import BackendError
 from sense.serving.databases import Database
 from sense.serving.envelope import seen
-from sense.serving.feedback import Feedbacks
+from sense.serving.feedback import FeedbackStore
 from sense.serving.gateway import Gateway
 from sense.serving.problems import Refusal, documented
 from sense.serving.readiness import PATIENCE_S
@@ -77,7 +77,7 @@ def questions(gateway: Gateway) -> APIRouter:
     return routes
 
 
-def _feedback(routes: APIRouter, gateway: Gateway, feedbacks: Feedbacks) -> None:
+def _feedback(routes: APIRouter, gateway: Gateway, feedbacks: FeedbackStore) -> None:
     @routes.post("/feedback", responses=documented(400, 404, 408, 409, 415, 422, 429, 503, 504), tags=["questions"])
     async def feedback(said: messages.Feedback, request: Request) -> messages.Kept:
         """What a person says of an answer, kept as data to train on; on disk before this returns."""

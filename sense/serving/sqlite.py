@@ -13,61 +13,62 @@ from sense.serving.backend import BackendError
 from sense.serving.values import MIN_VALUE
 from sense.sql.execute import Executor
 from sense.sql.result import Outcome, Result
-from sense.sql.sandbox import DatabaseFile
+from sense.sql.sandbox import DatabaseFile, FileStamp, file_stamp
 
-_START_S = 0.2  # what it takes to start a worker; as long one waits for an executor that is at work
+DatabaseStamp = tuple[FileStamp | None, FileStamp | None]
+
+_START_S = 0.2  # what it takes to start a worker: a request waits as long for an executor to become free
 
 
-class Executors:
+class ExecutorPool:
     """At most `count` executors, started when they are needed; each is used by one thread at a time."""
 
     def __init__(self, limits: ExecutionConfig, count: int) -> None:
         self._limits, self._count = limits, count
-        self._places = threading.BoundedSemaphore(count)
+        self._free = threading.BoundedSemaphore(count)
         self._changed = threading.Condition()
         self._idle: list[Executor] = []
-        self._out = 0
+        self._borrowed = 0
         self._closed = False
 
     def warm(self, database: Path) -> None:
-        """Starts as many as the processors can keep busy, by reading from `database`, so that no request need wait for it."""
-        with ExitStack() as held:
+        """Starts as many as the processors can keep busy by reading from `database`, so that no request has to wait for it."""
+        with ExitStack() as borrowed:
             for _ in range(min(self._count, os.cpu_count() or 1)):
-                executor = held.enter_context(self.taken(patience_s=0.0))
+                executor = borrowed.enter_context(self.borrow(patience_s=0.0))
                 list(executor.map([(database, "SELECT 1")] * self._limits.workers))
 
     @contextmanager
-    def taken(self, patience_s: float = _START_S) -> Iterator[Executor]:
-        """One of them for the block; waits for it. BackendError if the machine can't run another worker, or it is closed."""
-        with self._places:
+    def borrow(self, patience_s: float = _START_S) -> Iterator[Executor]:
+        """An executor for the block, once one is free; BackendError if the machine can't start a worker or the pool is closed."""
+        with self._free:
             with self._changed:
-                if self._out:  # most statements are short: another executor is for when they are not
+                if self._borrowed:  # most statements are short: another executor is only started where they are not
                     self._changed.wait_for(lambda: self._idle or self._closed, patience_s)
                 if self._closed:
                     raise BackendError("the gateway is stopping")
                 executor = self._idle.pop() if self._idle else Executor(self._limits, MIN_VALUE)
-                self._out += 1
+                self._borrowed += 1
             try:
-                with _started():
+                with _start_errors():
                     yield executor
             finally:
                 self._give_back(executor)
 
     @contextmanager
-    def alone(self) -> Iterator[Executor]:
-        """One more, for the block alone: it ends, and with it the files that it holds open. BackendError as above."""
-        with _started(), Executor(self._limits, MIN_VALUE) as executor:
+    def temporary(self) -> Iterator[Executor]:
+        """A new executor that ends with the block, and closes the files that it has opened; BackendError if it can't start."""
+        with _start_errors(), Executor(self._limits, MIN_VALUE) as executor:
             yield executor
 
     def _give_back(self, executor: Executor) -> None:
         with self._changed:
-            self._out -= 1
+            self._borrowed -= 1
             if not self._closed:
                 self._idle.append(executor)
                 self._changed.notify()
                 return
-        with executor:
-            pass
+        executor.close()
 
     def close(self) -> None:
         """Ends the workers that are idle at once, the others when their statements are done."""
@@ -76,12 +77,11 @@ class Executors:
             idle, self._idle = self._idle, []
             self._changed.notify_all()
         for executor in idle:
-            with executor:
-                pass
+            executor.close()
 
 
 @contextmanager
-def _started() -> Iterator[None]:
+def _start_errors() -> Iterator[None]:
     try:
         yield
     except UserError:
@@ -91,33 +91,33 @@ def _started() -> Iterator[None]:
 
 
 class SqliteDatabase:
-    """A SQLite file. It may be replaced, and is then read anew; while it is away or broken, that is what requests are told."""
+    """A SQLite file. It may be replaced, and is then read again; while it is missing or broken, requests get an error."""
 
     dialect = "sqlite"
 
-    def __init__(self, name: str, file: Path, executors: Executors) -> None:
+    def __init__(self, name: str, file: Path, executors: ExecutorPool) -> None:
         self.name = name
         self.file: Path | None = file
         self._path, self._executors = file, executors
-        self._known: dict[int, tuple[object, Schema]] = {}
-        self._reading = threading.Lock()
+        self._schemas: dict[int, tuple[DatabaseStamp, Schema]] = {}  # by number of sample values
+        self._lock = threading.Lock()
 
     def schema(self, samples: int) -> Schema:
         """The schema, read again, by one thread for all, when the file has changed; BackendError if it can't be read."""
         try:
-            with self._reading:
-                state = content_state(self._path)
-                known = self._known.get(samples)
-                if known is None or known[0] != state:
-                    known = self._known[samples] = state, introspect(self._path, samples)
-                return known[1]
+            with self._lock:
+                stamp = database_stamp(self._path)
+                cached = self._schemas.get(samples)
+                if cached is None or cached[0] != stamp:
+                    cached = self._schemas[samples] = stamp, introspect(self._path, samples)
+                return cached[1]
         except (InputError, OSError) as error:
             reason = "the file is missing" if not self._path.is_file() else "the file is no readable SQLite database"
             raise BackendError(f"the database {self.name!r} can't be read now: {reason}") from error
 
     def run(self, sqls: Sequence[str]) -> list[Outcome]:
         """The outcomes, in order; the file's path is in none of them."""
-        with self._executors.taken() as executor:
+        with self._executors.borrow() as executor:
             outcomes = list(executor.map((self._path, sql) for sql in sqls))
         return [self._without_path(outcome) for outcome in outcomes]
 
@@ -134,25 +134,24 @@ class SqliteDatabase:
         """Nothing is open."""
 
 
-def content_state(database: Path) -> object:
-    """What changes when a database does: of its file, and of the journal that holds what was written last; OSError."""
-    found: list[tuple[int, int, int] | None] = []
-    for file in (database, Path(f"{database}-wal")):
-        try:
-            status = file.stat()
-        except FileNotFoundError:
-            found.append(None)
-        else:
-            found.append((status.st_ino, status.st_mtime_ns, status.st_size))
-    return tuple(found)
+def database_stamp(path: Path) -> DatabaseStamp:
+    """Changes when the database does: stamps of its file and of the write-ahead log (None: there is none); OSError."""
+    return _stamp(path), _stamp(Path(f"{path}-wal"))
 
 
-def listed(folders: Sequence[Path]) -> dict[str, Path]:
-    """name -> file of all folders, FOLDER/<name>/<name>.sqlite or FOLDER/<name>.sqlite; what is hidden is left out.
+def _stamp(path: Path) -> FileStamp | None:
+    try:
+        return file_stamp(path.stat())
+    except FileNotFoundError:
+        return None
+
+
+def find_sqlite_files(folders: Sequence[Path]) -> dict[str, Path]:
+    """The databases of all folders by name: FOLDER/<name>/<name>.sqlite or FOLDER/<name>.sqlite; hidden ones are left out.
 
     UserError for a folder that can't be listed, and for a name that is there twice.
     """
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     for folder in dict.fromkeys(folders):
         try:
             entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
@@ -163,15 +162,15 @@ def listed(folders: Sequence[Path]) -> dict[str, Path]:
             ) from None
         for entry in entries:
             inner = entry / f"{entry.name}.sqlite"
-            if entry.is_dir() and os.path.lexists(inner):  # False where one may not look, as in lost+found
+            if entry.is_dir() and os.path.lexists(inner):  # False in a folder without permission, such as lost+found
                 name, file = entry.name, inner
             elif entry.suffix == ".sqlite" and not entry.is_dir():
                 name, file = entry.stem, entry
             else:
                 continue
-            if name in found:
+            if name in files:
                 raise UserError(
-                    f"two databases are called {name!r}: {found[name]} and {file}; rename one, or leave one folder out"
+                    f"two databases are called {name!r}: {files[name]} and {file}; rename one, or leave one folder out"
                 )
-            found[name] = file
-    return found
+            files[name] = file
+    return files

@@ -1,4 +1,4 @@
-"""Values of results: as SQLite would give them, and as JSON can hold them."""
+"""Values of results: those of database drivers as SQLite would give them, and all of them as JSON can hold them."""
 
 import json
 import math
@@ -10,20 +10,20 @@ from sense.serving.messages import Cell
 from sense.sql.result import Value
 
 MIN_VALUE = 32  # bytes that every value of a result counts at least: half of what a short text takes in memory
-_LARGEST = (1 << 63) - 1  # integers beyond it are floating-point numbers in SQLite
-_EXACT = 1 << 53  # integers beyond it are not exact in a JSON reader that knows floating-point numbers alone
+_LARGEST_INTEGER = (1 << 63) - 1  # integers beyond it are floating-point numbers in SQLite
+_LARGEST_EXACT = 1 << 53  # integers beyond it are not exact in a JSON reader that knows floating-point numbers alone
 
 
-def keep_times(connection: Any) -> None:
-    """Has psycopg hand on PostgreSQL's texts of times: Python has no form for infinity, years BC, 24:00 and months."""
+def load_times_as_text(connection: Any) -> None:
+    """Lets psycopg return times as PostgreSQL writes them: Python cannot hold infinity, years BC, 24:00 and months."""
     from psycopg.types.string import TextLoader
 
     for kind in ("date", "time", "timetz", "timestamp", "timestamptz", "interval"):
         connection.adapters.register_loader(kind, TextLoader)
 
 
-def plain(value: Any) -> Value:
-    """A driver's value as one of SQLite's five kinds.
+def sqlite_value(value: Any) -> Value:
+    """A driver's value as one of SQLite's five types.
 
     A decimal without digits behind the point becomes an integer, any other the nearest floating-point number. Dates and
     times become ISO text with a space in the middle, spans of time [-]HH:MM:SS, NaN and all that is no number become text.
@@ -42,7 +42,7 @@ def _number(value: int | float | Decimal) -> Value:
         return "NaN"
     exponent = value.as_tuple().exponent if isinstance(value, Decimal) else 0
     whole = not isinstance(value, float) and isinstance(exponent, int) and exponent >= 0
-    if whole and -_LARGEST <= value <= _LARGEST:
+    if whole and -_LARGEST_INTEGER <= value <= _LARGEST_INTEGER:
         return int(value)
     return float(value)
 
@@ -53,30 +53,30 @@ def _text(value: Any) -> str:
     if isinstance(value, (date, time)):
         return value.isoformat()
     if isinstance(value, timedelta):
-        return _clock(value)
+        return _mysql_time(value)
     if isinstance(value, (list, dict, tuple)):
         return json.dumps(value, ensure_ascii=False, default=str)
     return str(value)
 
 
-def _clock(span: timedelta) -> str:
+def _mysql_time(span: timedelta) -> str:
     """As MySQL writes a TIME, which can be negative and longer than a day."""
     seconds, microseconds = divmod(abs(span) // timedelta(microseconds=1), 1_000_000)
     text = f"{'-' if span < timedelta() else ''}{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
     return f"{text}.{microseconds:06}" if microseconds else text
 
 
-def cell(value: Value) -> Cell:
-    """A value for JSON: what it has no form for comes as text, see messages.Answer."""
+def json_value(value: Value) -> Cell:
+    """A value for JSON; what JSON cannot hold comes as text, as the message with an answer describes."""
     if isinstance(value, bytes):
         return f"0x{value.hex()}"
-    if isinstance(value, int) and abs(value) > _EXACT:
+    if isinstance(value, int) and abs(value) > _LARGEST_EXACT:
         return str(value)
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return value
 
 
-def clean(text: str) -> str:
-    """`text` with what UTF-8 cannot hold (half a surrogate pair, which JSON can spell) as question marks."""
+def replace_surrogates(text: str) -> str:
+    """`text` with question marks for what UTF-8 cannot hold: half a surrogate pair, which JSON can spell."""
     return text.encode(errors="replace").decode()

@@ -47,6 +47,10 @@ class Executor:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the workers."""
         self._pool.close()
 
     def run(self, database: Path, sql: str) -> Outcome:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sense.serving.remote import RemoteDatabase, connected
+from sense.serving.remote import RemoteDatabase, open_url
 from tests.serving.model_server import ModelServer
 from tests.serving.postgres import Postgres
 from tests.serving.running import Running, settings
@@ -45,18 +45,18 @@ def postgres() -> Iterator[Postgres]:
 def remote_shop(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> Iterator[RemoteDatabase]:
     """The shop on it, as the gateway has it."""
     monkeypatch.setenv("SHOP_URL", postgres.url())
-    found = connected("shop", "SHOP_URL", LIMITS)
-    yield found
-    found.close()
+    shop_database = open_url("shop", "SHOP_URL", LIMITS)
+    yield shop_database
+    shop_database.close()
 
 
 @pytest.fixture
 def brief_shop(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> Iterator[RemoteDatabase]:
     """The shop on it, for which a second and a half is a long time; reading its schema may take a busy machine longer."""
     monkeypatch.setenv("SHOP_URL", postgres.url())
-    found = connected("shop", "SHOP_URL", BRIEF)
-    yield found
-    found.close()
+    shop_database = open_url("shop", "SHOP_URL", BRIEF)
+    yield shop_database
+    shop_database.close()
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from sense.errors import StorageError, UserError
 from sense.records import Example, Sample
 from sense.serving.backend import BackendError
 from sense.serving.databases import Catalog, UnknownDatabaseError
-from sense.serving.feedback import ConflictError, Feedbacks, Unlabelled
+from sense.serving.feedback import ConflictError, FeedbackStore, Unlabelled
 from sense.serving.messages import Feedback, Model
 from tests.serving.shops import LIMITS, database
 
@@ -31,9 +31,9 @@ WRONG = "SELECT city FROM customer WHERE city = 'Ghent'"
 @pytest.fixture
 def catalog(tmp_path):
     database(tmp_path / "data" / "shop.sqlite")
-    found = Catalog(DatabasesConfig(folders=[str(tmp_path / "data")]), LIMITS)
-    yield found
-    found.close()
+    catalog = Catalog(DatabasesConfig(folders=[str(tmp_path / "data")]), LIMITS)
+    yield catalog
+    catalog.close()
 
 
 @pytest.fixture
@@ -42,20 +42,20 @@ def folder(tmp_path):
 
 
 @pytest.fixture
-def feedbacks(folder, catalog):
-    return Feedbacks(folder, catalog)
+def store(folder, catalog):
+    return FeedbackStore(folder, catalog)
 
 
-def said(name, **fields):
+def feedback(name, **fields):
     base = {"id": name, "question": "Who lives in Ghent?", "database": "shop", "sql": RIGHT, "correct": True}
     return Feedback(**(base | fields))
 
 
 def corrected(name, **fields):
-    return said(name, **({"sql": WRONG, "correct": False, "corrected": RIGHT} | fields))
+    return feedback(name, **({"sql": WRONG, "correct": False, "corrected": RIGHT} | fields))
 
 
-def content(folder):
+def read_folder(folder):
     """The rows of the three files; examples and samples must fit together as the pipeline wants them."""
     examples = records.read_dataset(folder) if (folder / "examples.jsonl").exists() else []
     samples = records.read_rows(folder / "samples.jsonl", Sample) if (folder / "samples.jsonl").exists() else []
@@ -64,11 +64,11 @@ def content(folder):
     return examples, samples, records.read_rows(waiting, Unlabelled) if waiting.exists() else []
 
 
-def test_right_sql_becomes_a_gold_and_a_sample_that_matches(feedbacks, folder):
+def test_right_sql_becomes_a_gold_and_a_sample_that_matches(store, folder):
     model = Model(name="sense", version="3", digest="d")
-    kept = feedbacks.keep(said("f1", sql=f" {RIGHT} ; ", evidence="in Belgium", model=model))
+    kept = store.keep(feedback("f1", sql=f" {RIGHT} ; ", evidence="in Belgium", model=model))
     assert kept.model_dump() == {"id": "f1", "labelled": True, "verdict": "match", "detail": ""}
-    (example,), (sample,), waiting = content(folder)
+    (example,), (sample,), waiting = read_folder(folder)
     assert example == Example(
         id="f1",
         db_id="shop",
@@ -83,16 +83,16 @@ def test_right_sql_becomes_a_gold_and_a_sample_that_matches(feedbacks, folder):
     assert waiting == []
 
 
-def test_a_correction_becomes_the_gold_that_the_wrong_sql_is_judged_by(feedbacks, folder):
-    assert feedbacks.keep(corrected("f1")).model_dump() == {
+def test_a_correction_becomes_the_gold_that_the_wrong_sql_is_judged_by(store, folder):
+    assert store.keep(corrected("f1")).model_dump() == {
         "id": "f1", "labelled": True, "verdict": "mismatch", "detail": "values",
     }  # fmt: skip
-    assert feedbacks.keep(corrected("f2", sql="SELECT nosuch FROM customer")).verdict == "error"
-    assert feedbacks.keep(corrected("f3", sql="DROP TABLE customer")).verdict == "rejected"
-    assert feedbacks.keep(corrected("f4", sql="")).verdict == "rejected"
-    same = feedbacks.keep(corrected("f5", sql=RIGHT.replace("=", "LIKE")))
+    assert store.keep(corrected("f2", sql="SELECT nosuch FROM customer")).verdict == "error"
+    assert store.keep(corrected("f3", sql="DROP TABLE customer")).verdict == "rejected"
+    assert store.keep(corrected("f4", sql="")).verdict == "rejected"
+    same = store.keep(corrected("f5", sql=RIGHT.replace("=", "LIKE")))
     assert (same.verdict, same.detail) == ("match", "on this database the correction gives the same result")
-    examples, samples, _ = content(folder)
+    examples, samples, _ = read_folder(folder)
     assert {example.sql for example in examples} == {RIGHT}
     assert {(sample.sql, sample.verdict) for sample in samples if sample.id.endswith("#1")} == {(RIGHT, "match")}
     assert [(sample.verdict, sample.correct) for sample in samples if sample.id.endswith("#0")] == [
@@ -100,11 +100,11 @@ def test_a_correction_becomes_the_gold_that_the_wrong_sql_is_judged_by(feedbacks
     ]  # fmt: skip
 
 
-def test_wrong_without_a_correction_waits_for_one(feedbacks, folder):
-    kept = feedbacks.keep(said("f1", sql=WRONG, correct=False))
+def test_wrong_without_a_correction_waits_for_one(store, folder):
+    kept = store.keep(feedback("f1", sql=WRONG, correct=False))
     assert (kept.labelled, kept.verdict) == (False, "")
     assert "waits for a correction" in kept.detail
-    assert content(folder)[2] == [
+    assert read_folder(folder)[2] == [
         Unlabelled(
             id="f1", database="shop", dialect="sqlite", question="Who lives in Ghent?", evidence="", sql=WRONG, correct=False,
             corrected="", model=None,
@@ -113,24 +113,24 @@ def test_wrong_without_a_correction_waits_for_one(feedbacks, folder):
     assert not (folder / "databases").exists()
 
 
-def test_what_the_pipeline_cannot_execute_is_kept_with_all_that_was_said(feedbacks, folder, catalog, monkeypatch):
+def test_feedback_on_a_remote_database_is_kept_whole(store, folder, catalog, monkeypatch):
     monkeypatch.setattr(catalog.get("shop"), "file", None)  # as a database on a server
-    kept = feedbacks.keep(corrected("f1"))
+    kept = store.keep(corrected("f1"))
     assert not kept.labelled
     assert "cannot be copied" in kept.detail
-    (row,) = content(folder)[2]
+    (row,) = read_folder(folder)[2]
     assert (row.sql, row.corrected, row.correct) == (WRONG, RIGHT, False)
 
 
-def test_the_same_again_adds_nothing_and_something_else_is_a_conflict(feedbacks, folder, catalog):
-    first = feedbacks.keep(corrected("f1"))
-    waiting = feedbacks.keep(said("f2", correct=False))
+def test_the_same_again_adds_nothing_and_something_else_is_a_conflict(store, folder, catalog):
+    first = store.keep(corrected("f1"))
+    waiting = store.keep(feedback("f2", correct=False))
     before = {path.name: path.read_bytes() for path in folder.glob("*.jsonl")}
-    for again in (feedbacks, Feedbacks(folder, catalog)):
+    for again in (store, FeedbackStore(folder, catalog)):
         assert again.keep(corrected("f1")) == first
         assert again.keep(corrected("f1", corrected=f"{RIGHT};")) == first
-        assert again.keep(said("f2", correct=False)) == waiting
-        for other in (said("f1"), corrected("f1", question="?"), corrected("f1", model=Model(name="m", version="1"))):
+        assert again.keep(feedback("f2", correct=False)) == waiting
+        for other in (feedback("f1"), corrected("f1", question="?"), corrected("f1", model=Model(name="m", version="1"))):
             with pytest.raises(ConflictError, match="'f1' is kept already"):
                 again.keep(other)
     assert {path.name: path.read_bytes() for path in folder.glob("*.jsonl")} == before
@@ -153,42 +153,42 @@ def test_the_same_again_adds_nothing_and_something_else_is_a_conflict(feedbacks,
         ({"corrected": WRONG}, "correct is true and corrected holds other SQL"),
     ],
 )  # fmt: skip
-def test_a_gold_must_be_a_select_that_runs(feedbacks, folder, catalog, fields, message):
+def test_a_gold_must_be_a_select_that_runs(store, folder, catalog, fields, message):
     before = catalog.get("shop").file.read_bytes()
     with pytest.raises(UserError) as caught:
-        feedbacks.keep(said("f1", **fields))
+        store.keep(feedback("f1", **fields))
     assert message in str(caught.value)
     assert str(folder) not in str(caught.value)
     assert not isinstance(caught.value, StorageError)
-    assert content(folder) == ([], [], [])
+    assert read_folder(folder) == ([], [], [])
     assert [path for name in ("databases", ".incoming") for path in (folder / name).glob("**/*")] == []
     assert catalog.get("shop").file.read_bytes() == before
 
 
-def test_an_unknown_database_and_one_that_is_away(feedbacks, catalog):
+def test_an_unknown_database_and_a_missing_one(store, catalog):
     with pytest.raises(UnknownDatabaseError):
-        feedbacks.keep(said("f1", database="../shop"))
+        store.keep(feedback("f1", database="../shop"))
     catalog.get("shop").file.unlink()
     with pytest.raises(BackendError, match="can't be copied now"):
-        feedbacks.keep(said("f1"))
+        store.keep(feedback("f1"))
 
 
-def test_texts_that_utf8_cannot_hold_are_kept_as_question_marks(feedbacks, folder):
-    feedbacks.keep(said("f1", evidence="half \ud800", sql=f"{RIGHT} AND name <> '\ud800'"))
-    assert content(folder)[0][0].evidence == "half ?"
+def test_texts_that_utf8_cannot_hold_are_kept_as_question_marks(store, folder):
+    store.keep(feedback("f1", evidence="half \ud800", sql=f"{RIGHT} AND name <> '\ud800'"))
+    assert read_folder(folder)[0][0].evidence == "half ?"
 
 
-def test_a_database_is_copied_once_for_each_content(feedbacks, folder, catalog):
+def test_a_database_is_copied_once_for_each_content(store, folder, catalog):
     source = catalog.get("shop").file
-    feedbacks.keep(said("f1"))
-    feedbacks.keep(said("f2"))
-    Feedbacks(folder, catalog).keep(said("f3"))
+    store.keep(feedback("f1"))
+    store.keep(feedback("f2"))
+    FeedbackStore(folder, catalog).keep(feedback("f3"))
     first = source.read_bytes()
     database(source, "INSERT INTO customer VALUES (4, 'Dora', 'Ghent')")
-    feedbacks.keep(said("f4"))
+    store.keep(feedback("f4"))
     source.write_bytes(first)
-    feedbacks.keep(said("f5"))
-    examples = content(folder)[0]
+    store.keep(feedback("f5"))
+    examples = read_folder(folder)[0]
     other = examples[3].db_id
     assert [example.db_id for example in examples] == ["shop", "shop", "shop", other, "shop"]
     copies = sorted(path.relative_to(folder / "databases").as_posix() for path in folder.glob("databases/*/*"))
@@ -200,13 +200,13 @@ def test_a_database_is_copied_once_for_each_content(feedbacks, folder, catalog):
     assert list((folder / ".incoming").iterdir()) == []
 
 
-def test_a_database_that_is_being_written_to_is_copied_as_it_was_committed(feedbacks, folder, catalog):
+def test_a_database_that_is_being_written_to_is_copied_as_it_was_committed(store, folder, catalog):
     with closing(sqlite3.connect(catalog.get("shop").file, isolation_level=None)) as writer:
         writer.execute("PRAGMA journal_mode=WAL")
         writer.execute("INSERT INTO customer VALUES (4, 'Dora', 'Ghent')")
         writer.execute("BEGIN IMMEDIATE")
         writer.execute("DELETE FROM customer")
-        feedbacks.keep(said("f1"))
+        store.keep(feedback("f1"))
         writer.execute("ROLLBACK")
     copy = records.database_path(folder, "shop")
     assert [path.name for path in copy.parent.iterdir()] == ["shop.sqlite"]
@@ -215,19 +215,19 @@ def test_a_database_that_is_being_written_to_is_copied_as_it_was_committed(feedb
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("delete",)
 
 
-def test_a_large_database_is_not_copied(feedbacks, folder, catalog):
+def test_a_large_database_is_not_copied(store, folder, catalog):
     os.truncate(catalog.get("shop").file, (1 << 30) + 1)  # sparse: no such room is taken
-    assert feedbacks.keep(said("f1")).labelled is False
+    assert store.keep(feedback("f1")).labelled is False
     assert not (folder / "databases").exists()
 
 
-def test_threads_that_say_the_same_and_different_things(folder, catalog):
+def test_threads_that_keep_the_same_and_different_feedback(folder, catalog):
     threads, results = 8, []
 
     def work(number):
-        own = Feedbacks(folder, catalog)
+        own = FeedbackStore(folder, catalog)
         for each in (f"own-{number}", "shared", "waiting"):
-            results.append(own.keep(said(each, correct=each != "waiting")))
+            results.append(own.keep(feedback(each, correct=each != "waiting")))
 
     running = [threading.Thread(target=work, args=(number,)) for number in range(threads)]
     for thread in running:
@@ -235,17 +235,17 @@ def test_threads_that_say_the_same_and_different_things(folder, catalog):
     for thread in running:
         thread.join()
     assert len(results) == 3 * threads
-    examples, _, waiting = content(folder)
+    examples, _, waiting = read_folder(folder)
     assert sorted(example.id for example in examples) == sorted([*(f"own-{number}" for number in range(threads)), "shared"])
     assert [row.id for row in waiting] == ["waiting"]
     assert [path.name for path in (folder / "databases").iterdir()] == ["shop"]
 
 
-def test_a_kill_at_any_byte_of_a_write_is_mended_by_whoever_comes_next(feedbacks, folder, catalog, tmp_path):
+def test_a_kill_at_any_byte_of_a_write_is_mended_by_the_next_store(store, folder, catalog, tmp_path):
     names = ("journal.jsonl", "examples.jsonl", "samples.jsonl")
-    feedbacks.keep(corrected("f1"))
+    store.keep(corrected("f1"))
     sizes = {name: (folder / name).stat().st_size for name in names}
-    second = feedbacks.keep(corrected("f2"))
+    second = store.keep(corrected("f2"))
     whole = {name: (folder / name).read_bytes() for name in names}
     states = []  # how much of each file is there, in the order in which they are written
     for position, name in enumerate(names):
@@ -258,46 +258,46 @@ def test_a_kill_at_any_byte_of_a_write_is_mended_by_whoever_comes_next(feedbacks
         for name, size in state.items():
             os.truncate(torn / name, size)
         kept = state["journal.jsonl"] == len(whole["journal.jsonl"])
-        after = Feedbacks(torn, catalog)
-        assert after.keep(said("f3", correct=False)).id == "f3"
-        assert [example.id for example in content(torn)[0]] == ["f1", "f2"] if kept else ["f1"]
+        after = FeedbackStore(torn, catalog)
+        assert after.keep(feedback("f3", correct=False)).id == "f3"
+        assert [example.id for example in read_folder(torn)[0]] == ["f1", "f2"] if kept else ["f1"]
         assert after.keep(corrected("f2")) == second
-        assert [example.id for example in content(torn)[0]] == ["f1", "f2"]
+        assert [example.id for example in read_folder(torn)[0]] == ["f1", "f2"]
         assert {name: (torn / name).read_bytes() for name in names[1:]} == {name: whole[name] for name in names[1:]}
 
 
-def test_a_running_process_mends_what_another_left(feedbacks, folder, catalog):
-    feedbacks.keep(corrected("f1"))
-    Feedbacks(folder, catalog).keep(corrected("f2"))
+def test_a_running_process_mends_what_another_left(store, folder, catalog):
+    store.keep(corrected("f1"))
+    FeedbackStore(folder, catalog).keep(corrected("f2"))
     whole = (folder / "samples.jsonl").read_bytes()
     os.truncate(folder / "samples.jsonl", len(whole) - 10)
-    feedbacks.keep(said("f3", correct=False))
+    store.keep(feedback("f3", correct=False))
     assert (folder / "samples.jsonl").read_bytes() == whole
 
 
-def test_a_file_that_somebody_took_away_or_edited_stays_so(feedbacks, folder, catalog):
-    feedbacks.keep(corrected("f1"))
-    feedbacks.keep(corrected("f2"))
+def test_a_file_that_somebody_took_away_or_edited_stays_so(store, folder, catalog):
+    store.keep(corrected("f1"))
+    store.keep(corrected("f2"))
     (folder / "examples.jsonl").unlink()
     (folder / "samples.jsonl").write_text("{}\n")
-    again = Feedbacks(folder, catalog)
-    again.keep(said("f3", correct=False))
+    again = FeedbackStore(folder, catalog)
+    again.keep(feedback("f3", correct=False))
     assert not (folder / "examples.jsonl").exists()
     assert (folder / "samples.jsonl").read_text() == "{}\n"
 
 
-def test_a_folder_that_is_moved_away_is_begun_anew(feedbacks, folder, tmp_path):
-    feedbacks.keep(said("f1"))
+def test_a_folder_that_is_moved_away_is_begun_anew(store, folder, tmp_path):
+    store.keep(feedback("f1"))
     folder.rename(tmp_path / "old")
-    feedbacks.keep(said("f1"))
-    assert [example.id for example in content(folder)[0]] == ["f1"]
+    store.keep(feedback("f1"))
+    assert [example.id for example in read_folder(folder)[0]] == ["f1"]
 
 
-def test_a_journal_that_is_none_is_named(feedbacks, folder):
-    feedbacks.keep(said("f1"))
+def test_a_broken_journal_is_named(store, folder):
+    store.keep(feedback("f1"))
     (folder / "journal.jsonl").write_text("rubbish\n")
     with pytest.raises(StorageError, match=r"journal.jsonl, byte 0: not the journal's"):
-        feedbacks.keep(said("f2"))
+        store.keep(feedback("f2"))
 
 
 _CHILD = """
@@ -305,19 +305,19 @@ import resource, signal, sys
 from pathlib import Path
 from sense.config import DatabasesConfig
 from sense.serving.databases import Catalog
-from sense.serving.feedback import Feedbacks
+from sense.serving.feedback import FeedbackStore
 from sense.serving.messages import Feedback
 from tests.serving.shops import LIMITS
 import sense.serving.feedback
 
 folder, data, name, size = sys.argv[1:]
 catalog = Catalog(DatabasesConfig(folders=[data]), LIMITS)
-feedbacks = Feedbacks(Path(folder), catalog)
+store = FeedbackStore(Path(folder), catalog)
 if int(size):
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(size), resource.RLIM_INFINITY))
 for number in range(200):
-    kept = feedbacks.keep(Feedback(id=f"{name}-{number}", question="Who?", database="shop",
+    kept = store.keep(Feedback(id=f"{name}-{number}", question="Who?", database="shop",
         sql="SELECT city FROM customer", correct=False, corrected="SELECT name FROM customer"))
     print(kept.id, flush=True)
 """
@@ -332,40 +332,40 @@ def child(folder, tmp_path, name, size=0):
 
 def test_processes_that_are_killed_lose_nothing_that_was_kept(folder, catalog, tmp_path):
     running = [child(folder, tmp_path, f"p{number}") for number in range(3)]
-    said_kept = []
+    kept_ids = []
     for turn, process in enumerate(running):
         for _ in range(4 + 3 * turn):
-            said_kept.append(process.stdout.readline().strip())
+            kept_ids.append(process.stdout.readline().strip())
         process.send_signal(signal.SIGKILL)
-        said_kept += process.stdout.read().split()
+        kept_ids += process.stdout.read().split()
         process.wait()
         process.stderr.close()
         process.stdout.close()
-    Feedbacks(folder, catalog).keep(said("last", correct=False))
-    examples, _, _ = content(folder)
+    FeedbackStore(folder, catalog).keep(feedback("last", correct=False))
+    examples, _, _ = read_folder(folder)
     journal = [json.loads(line)["id"] for line in (folder / "journal.jsonl").read_text().splitlines()]
-    assert {name for name in said_kept if name} <= {example.id for example in examples}
+    assert {name for name in kept_ids if name} <= {example.id for example in examples}
     assert [example.id for example in examples] == [name for name in journal if name != "last"]
 
 
 def test_a_full_disk_is_an_error_and_leaves_nothing_half(folder, catalog, tmp_path):
-    feedbacks = Feedbacks(folder, catalog)
-    feedbacks.keep(corrected("f1"))
+    store = FeedbackStore(folder, catalog)
+    store.keep(corrected("f1"))
     for size in (20_000, 20_300, 20_700):  # the journal reaches it first, the others are shorter
         process = child(folder, tmp_path, f"full{size}", size)
         out, errors = process.communicate()
         assert "StorageError" in errors, errors
         assert "feedback cannot be kept (File too large)" in errors
-        examples, _, _ = content(folder)
+        examples, _, _ = read_folder(folder)
         assert [example.id for example in examples if example.id.startswith(f"full{size}-")] == out.split()
         journal = (folder / "journal.jsonl").read_text()
         assert journal.endswith("\n")
         assert [json.loads(line)["id"] for line in journal.splitlines()] == [example.id for example in examples]
-    assert feedbacks.keep(said("after")).labelled
+    assert store.keep(feedback("after")).labelled
 
 
-def test_a_disk_that_fills_up_between_two_files_leaves_neither(feedbacks, folder):
-    feedbacks.keep(corrected("f1"))
+def test_a_disk_that_fills_up_between_two_files_leaves_neither(store, folder):
+    store.keep(corrected("f1"))
     before = {path.name: path.read_bytes() for path in folder.glob("*.jsonl")}
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     padding = b"\n" * 60_000  # blank lines: a longer file than the others, so that the limit strikes it alone
@@ -374,18 +374,18 @@ def test_a_disk_that_fills_up_between_two_files_leaves_neither(feedbacks, folder
     resource.setrlimit(resource.RLIMIT_FSIZE, (60_100 + len(before["samples.jsonl"]), hard))
     try:
         with pytest.raises(StorageError, match="File too large"):
-            feedbacks.keep(corrected("f2"))
+            store.keep(corrected("f2"))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         signal.signal(signal.SIGXFSZ, old)
     assert {path.name: path.read_bytes().rstrip(b"\n") + b"\n" for path in folder.glob("*.jsonl")} == before
-    assert feedbacks.keep(corrected("f2")).labelled
+    assert store.keep(corrected("f2")).labelled
 
 
-def test_prefer_makes_a_pair_of_the_correction_and_the_wrong_sql(feedbacks, folder, tmp_path, monkeypatch):
-    feedbacks.keep(said("right"))
-    feedbacks.keep(corrected("wrong"))
-    feedbacks.keep(said("waits", correct=False))
+def test_prefer_makes_a_pair_of_the_correction_and_the_wrong_sql(store, folder, tmp_path, monkeypatch):
+    store.keep(feedback("right"))
+    store.keep(corrected("wrong"))
+    store.keep(feedback("waits", correct=False))
     shutil.copy("params.yaml", tmp_path / "params.yaml")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SENSE_WORK", str(tmp_path / "work"))
@@ -395,15 +395,15 @@ def test_prefer_makes_a_pair_of_the_correction_and_the_wrong_sql(feedbacks, fold
     assert (pair["example_id"], pair["chosen"], pair["rejected"], pair["error"]) == ("wrong", RIGHT, WRONG, "mismatch")
 
 
-def test_a_pipe_in_place_of_the_database_is_not_waited_for(feedbacks, catalog):
+def test_a_pipe_in_place_of_the_database_is_not_waited_for(store, catalog):
     file = catalog.get("shop").file
     file.unlink()
     os.mkfifo(file)
     with pytest.raises(BackendError, match="can't be copied now: it is locked, missing or broken"):
-        feedbacks.keep(said("1"))
+        store.keep(feedback("1"))
 
 
-def test_a_gold_that_tells_the_time_is_none(feedbacks, folder):
+def test_a_gold_that_reads_the_clock_is_refused(store, folder):
     with pytest.raises(UserError, match=r"sql gives another result each time \(it asks what time it is\)"):
-        feedbacks.keep(said("1", sql="SELECT name FROM customer WHERE date('now') > '2020-01-01'"))
+        store.keep(feedback("1", sql="SELECT name FROM customer WHERE date('now') > '2020-01-01'"))
     assert not (folder / "examples.jsonl").exists()

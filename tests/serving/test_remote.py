@@ -14,7 +14,7 @@ from sense.serving.answer import answer
 from sense.serving.backend import BackendError
 from sense.serving.databases import Catalog
 from sense.serving.messages import Ask
-from sense.serving.remote import RemoteDatabase, connected
+from sense.serving.remote import RemoteDatabase, open_url
 from sense.sql.result import Failure, Result
 from tests.serving.mariadb import MariaDb
 from tests.serving.postgres import Postgres
@@ -36,10 +36,10 @@ ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)"
 def mysql():
     from sqlalchemy import create_engine
 
-    url, own = os.environ.get("SENSE_TEST_MYSQL", ""), None
+    url, server = os.environ.get("SENSE_TEST_MYSQL", ""), None
     if not url:
-        own = MariaDb()
-        url = own.url()
+        server = MariaDb()
+        url = server.url()
     engine = create_engine(url)
     with engine.begin() as connection:
         for statement in ("DROP VIEW IF EXISTS dear", "DROP TABLE IF EXISTS sale, customer", *_MYSQL.split(";\n")):
@@ -47,21 +47,21 @@ def mysql():
                 connection.exec_driver_sql(statement.strip().replace("%", "%%"))
     engine.dispose()
     yield url
-    if own is not None:
-        own.close()
+    if server is not None:
+        server.close()
 
 
 @pytest.fixture(params=["postgres", "mysql"])
-def either(request, monkeypatch):
+def any_shop(request, monkeypatch):
     server = request.getfixturevalue(request.param)
     monkeypatch.setenv("SHOP_URL", server.url() if isinstance(server, Postgres) else server)
-    found = connected("shop", "SHOP_URL", LIMITS)
-    yield found
-    found.close()
+    shop_database = open_url("shop", "SHOP_URL", LIMITS)
+    yield shop_database
+    shop_database.close()
 
 
-def test_the_schema_is_the_tables_with_their_keys_and_values(either):
-    schema = either.schema(2)
+def test_the_schema_is_the_tables_with_their_keys_and_values(any_shop):
+    schema = any_shop.schema(2)
     tables = {table.name: table for table in schema.tables if table.name != "kinds"}
     assert list(tables) == ["customer", "sale"]
     assert [(column.name, column.primary_key, column.samples) for column in tables["customer"].columns] == [
@@ -76,10 +76,10 @@ def test_the_schema_is_the_tables_with_their_keys_and_values(either):
     ]
     assert tables["sale"].columns[2].type.startswith(("NUMERIC(10, 2)", "DECIMAL(10, 2)"))
     assert schema.foreign_keys == (ForeignKey("sale", "customer_id", "customer", "id"),)
-    assert [column.samples for column in either.schema(0).tables[0].columns] == [()] * 3
-    assert either.schema(0) is either.schema(0)
-    assert either._names().integers == {"id", "customer_id"}
-    assert either.file is None
+    assert [column.samples for column in any_shop.schema(0).tables[0].columns] == [()] * 3
+    assert any_shop.schema(0) is any_shop.schema(0)
+    assert any_shop._names().integers == {"id", "customer_id"}
+    assert any_shop.file is None
 
 
 @pytest.mark.parametrize(
@@ -108,8 +108,8 @@ def test_the_schema_is_the_tables_with_their_keys_and_values(either):
         ("SELECT name FROM customer -- a comment; DROP TABLE sale\n ORDER BY id LIMIT 1;", [("Ann",)]),
     ],
 )  # fmt: skip
-def test_sqlites_sql_is_translated_and_executed(either, sql, rows):
-    (outcome,) = either.run([sql])
+def test_sqlites_sql_is_translated_and_executed(any_shop, sql, rows):
+    (outcome,) = any_shop.run([sql])
     assert isinstance(outcome, Result), outcome
     assert outcome.rows == rows
 
@@ -160,22 +160,22 @@ def test_sqlites_sql_is_translated_and_executed(either, sql, rows):
         (f"SELECT '{'x' * 8_000}'", "rejected", "8,009 characters long"),
     ],
 )
-def test_what_may_not_run_or_is_too_much_has_an_outcome(either, sql, verdict, detail):
-    (failure,) = either.run([sql])
+def test_statements_that_are_forbidden_or_too_large_have_an_outcome(any_shop, sql, verdict, detail):
+    (failure,) = any_shop.run([sql])
     assert isinstance(failure, Failure), failure
     assert (failure.verdict, detail in failure.detail) == (verdict, True), failure
 
 
-def test_what_never_ends_is_stopped_by_the_servers_clock(either, monkeypatch):
-    with closing(connected("shop", "SHOP_URL", BRIEF)) as brief:
-        monkeypatch.setattr(brief, "_known", either._known)  # which takes a busy machine longer than the limit
+def test_an_endless_statement_is_stopped_by_the_servers_time_limit(any_shop, monkeypatch):
+    with closing(open_url("shop", "SHOP_URL", BRIEF)) as brief:
+        monkeypatch.setattr(brief, "_schemas", any_shop._schemas)  # which takes a busy machine longer than the limit
         (failure,) = brief.run([f"{ENDLESS} SELECT count(*) FROM n"])
     assert (failure.verdict, failure.detail) == ("timeout", "more than 1.5 s")
 
 
-def test_optimizer_hints_and_executable_comments_are_not_passed_on(either):
+def test_optimizer_hints_and_executable_comments_are_not_passed_on(any_shop):
     hints = "SELECT /*+ MAX_EXECUTION_TIME(0) */ /*!50000 nosuch, */ id FROM customer WHERE id = 1 /*! OR 1 = 1 */"
-    assert either.run([hints]) == [Result(("id",), [(1,)])]
+    assert any_shop.run([hints]) == [Result(("id",), [(1,)])]
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_optimizer_hints_and_executable_comments_are_not_passed_on(either):
         ("SELECT query_to_xml('INSERT INTO sale VALUES (9)', true, true, '')", "error"),
     ],
 )
-def test_postgresql_itself_refuses_what_a_translation_might_let_through(remote_shop, postgres, sql, verdict):
+def test_postgresql_itself_refuses_to_write(remote_shop, postgres, sql, verdict):
     outcome = remote_shop._server.select(sql)
     assert getattr(outcome, "verdict", "ran") == verdict, outcome
     with postgres.connection() as connection:
@@ -203,17 +203,17 @@ def test_postgresql_itself_refuses_what_a_translation_might_let_through(remote_s
         assert connection.execute("SELECT count(*) FROM pg_largeobject_metadata").fetchone() == (0,)
         assert connection.execute("SELECT is_called FROM counter").fetchone() == (False,)
         assert connection.execute("SELECT to_regclass('stolen') IS NULL").fetchone() == (True,)
-    refused = remote_shop._server.reading(lambda connection: connection.exec_driver_sql("DELETE FROM sale"))
-    assert refused == Failure("rejected", "cannot execute DELETE in a read-only transaction")
+    outcome = remote_shop._server.read(lambda connection: connection.exec_driver_sql("DELETE FROM sale"))
+    assert outcome == Failure("rejected", "cannot execute DELETE in a read-only transaction")
 
 
-def test_a_statement_that_waits_is_stopped_by_the_servers_clock(brief_shop):
+def test_a_statement_that_waits_is_stopped_by_the_servers_time_limit(brief_shop):
     assert brief_shop._server.select("SELECT pg_sleep(100)").verdict == "timeout"
 
 
 def test_mysql_itself_refuses_to_write(mysql, monkeypatch):
     monkeypatch.setenv("SHOP_URL", mysql)
-    remote_shop = connected("shop", "SHOP_URL", LIMITS)
+    remote_shop = open_url("shop", "SHOP_URL", LIMITS)
     for sql, verdict in [
         ("DELETE FROM sale", "rejected"),
         ("SELECT 1; DELETE FROM sale", "error"),
@@ -221,7 +221,7 @@ def test_mysql_itself_refuses_to_write(mysql, monkeypatch):
     ]:
         outcome = remote_shop._server.select(sql)
         assert getattr(outcome, "verdict", "ran") == verdict, (sql, outcome)
-    with closing(connected("shop", "SHOP_URL", BRIEF)) as brief:
+    with closing(open_url("shop", "SHOP_URL", BRIEF)) as brief:
         assert brief._server.select("SELECT sleep(100)").verdict == "timeout"
     assert remote_shop.run(["SELECT count(*) FROM sale"])[0].rows == [(3,)]
     remote_shop.close()
@@ -244,25 +244,29 @@ def test_values_are_what_sqlite_would_give(remote_shop):
     assert outcome.rows[1] == (2, None, None, None, None, None, None, 7, None, None)
 
 
-def test_an_answer_gives_the_sql_as_the_server_was_given_it(monkeypatch, postgres):
+def test_an_answer_has_the_sql_that_the_server_executed(monkeypatch, postgres):
     monkeypatch.setenv("SHOP_URL", postgres.url())
     config = ServeConfig(databases=DatabasesConfig(folders=[], urls={"shop": "SHOP_URL"}), limits=LIMITS)
     with closing(Catalog(config.databases, LIMITS)) as catalog:
         model = Scripted(["SELECT NAME FROM customer WHERE name LIKE 'a%'", "SELECT pg_sleep(9)", "SELECT 'Ann'"])
         ask = Ask(question="Whose name begins with A?", database="shop", k=3)
-        found = asyncio.run(answer(ask, "request-1", catalog, model, config, 0.0))
-    assert (found.dialect, found.rows) == ("postgresql", [["Ann"]])
-    assert found.sql == 'SELECT "Name" FROM "customer" WHERE "Name" ILIKE \'a%\''
-    assert [(candidate.outcome, candidate.votes) for candidate in found.candidates] == [("ran", 2), ("rejected", 0), ("ran", 2)]
-    assert "2 candidates ran read-only on shop, translated for postgresql, within 30 s" in found.explanation
+        response = asyncio.run(answer(ask, "request-1", catalog, model, config, 0.0))
+    assert (response.dialect, response.rows) == ("postgresql", [["Ann"]])
+    assert response.sql == 'SELECT "Name" FROM "customer" WHERE "Name" ILIKE \'a%\''
+    assert [(candidate.outcome, candidate.votes) for candidate in response.candidates] == [
+        ("ran", 2),
+        ("rejected", 0),
+        ("ran", 2),
+    ]
+    assert "2 candidates ran read-only on shop, translated for postgresql, within 30 s" in response.explanation
 
 
-def test_native_is_what_the_server_was_given(remote_shop):
+def test_native_is_the_sql_that_the_server_executes(remote_shop):
     assert remote_shop.native("SELECT Name FROM Customer LIMIT 1") == 'SELECT "Name" FROM "customer" LIMIT 1'
 
 
-def test_outcomes_are_in_order(either):
-    outcomes = either.run(["SELECT 1", "DROP TABLE sale", "SELECT nosuch FROM sale", "SELECT 2"])
+def test_outcomes_are_in_order(any_shop):
+    outcomes = any_shop.run(["SELECT 1", "DROP TABLE sale", "SELECT nosuch FROM sale", "SELECT 2"])
     assert [outcome.rows if isinstance(outcome, Result) else outcome.verdict for outcome in outcomes] == [
         [(1,)],
         "rejected",
@@ -271,7 +275,7 @@ def test_outcomes_are_in_order(either):
     ]
 
 
-def test_a_server_that_restarts_is_asked_again(postgres, remote_shop):
+def test_a_server_that_restarts_is_connected_to_again(postgres, remote_shop):
     assert remote_shop.run(["SELECT 1"])[0].rows == [(1,)]
     postgres.stop()
     with pytest.raises(BackendError, match="'shop' can't be read now: the database server cannot be reached") as caught:
@@ -283,7 +287,7 @@ def test_a_server_that_restarts_is_asked_again(postgres, remote_shop):
 
 def test_a_server_that_hangs_is_cut_off(postgres, remote_shop, brief_shop, monkeypatch):
     remote_shop.schema(0)
-    monkeypatch.setattr(brief_shop, "_known", remote_shop._known)
+    monkeypatch.setattr(brief_shop, "_schemas", remote_shop._schemas)
     postgres.freeze()
     try:
         with pytest.raises(BackendError, match="cannot be reached"):
@@ -293,23 +297,23 @@ def test_a_server_that_hangs_is_cut_off(postgres, remote_shop, brief_shop, monke
     assert remote_shop.run(["SELECT 1"])[0].rows == [(1,)]
 
 
-def test_a_dead_server_is_listed_and_says_nothing_of_itself(monkeypatch, postgres, tmp_path):
+def test_a_dead_server_is_listed_and_its_address_is_not_shown(monkeypatch, postgres, tmp_path):
     database(tmp_path / "file.sqlite")
     monkeypatch.setenv("SHOP_URL", postgres.url())
-    found = Catalog(DatabasesConfig(folders=[str(tmp_path)], urls={"shop": "SHOP_URL"}), LIMITS)
-    assert (found.names(), found.check()) == (["file", "shop"], [])
+    catalog = Catalog(DatabasesConfig(folders=[str(tmp_path)], urls={"shop": "SHOP_URL"}), LIMITS)
+    assert (catalog.names(), catalog.check()) == (["file", "shop"], [])
     postgres.stop()
-    remote_shop = found.get("shop")
-    remote_shop._known.clear()  # as after its time to live
-    assert found.check() == ["shop"]
+    remote_shop = catalog.get("shop")
+    remote_shop._schemas.clear()  # as after its time to live
+    assert catalog.check() == ["shop"]
     with pytest.raises(BackendError) as caught:
         remote_shop.schema(0)
     assert caught.value.reason == "the database 'shop' can't be read now: the database server cannot be reached"
-    assert found.get("file").run(["SELECT 1"])[0].rows == [(1,)]
+    assert catalog.get("file").run(["SELECT 1"])[0].rows == [(1,)]
     postgres.start()
     remote_shop._lost = None  # as after the pause
-    assert found.check() == []
-    found.close()
+    assert catalog.check() == []
+    catalog.close()
 
 
 def silent_server():
@@ -324,11 +328,11 @@ def silent_server():
 def test_a_server_that_never_answers_is_given_up(monkeypatch, scheme):
     with silent_server() as server:
         monkeypatch.setenv("SHOP_URL", f"{scheme}://me:hush@127.0.0.1:{server.getsockname()[1]}/shop")
-        with closing(connected("shop", "SHOP_URL", BRIEF)) as found, pytest.raises(BackendError, match="cannot be reached"):
-            found.run(["SELECT 1"])
+        with closing(open_url("shop", "SHOP_URL", BRIEF)) as silent, pytest.raises(BackendError, match="cannot be reached"):
+            silent.run(["SELECT 1"])
 
 
-def test_a_server_that_is_away_at_the_start_is_told_with_a_reason_and_no_secret(monkeypatch, postgres):
+def test_a_server_that_is_unreachable_at_the_start_is_listed_with_a_reason_and_no_secret(monkeypatch, postgres):
     for url, reason in [
         (postgres.url(password="hush"), "password authentication failed"),
         (postgres.url(port=1), "no connection to the host and port"),
@@ -336,26 +340,26 @@ def test_a_server_that_is_away_at_the_start_is_told_with_a_reason_and_no_secret(
         ("postgresql://owner:hu@sh@127.0.0.1/shop", "no connection to the host and port"),
     ]:
         monkeypatch.setenv("SHOP_URL", url)
-        with closing(Catalog(DatabasesConfig(folders=[], urls={"shop": "SHOP_URL"}), LIMITS)) as found:
-            (told,) = found.away
-            assert found.check() == ["shop"]
-        assert reason in told
-        assert told.startswith("shop: ")
-        assert not any(secret in told for secret in ("hush", "sh@", "se:cr", "se:cr%2Fet"))
+        with closing(Catalog(DatabasesConfig(folders=[], urls={"shop": "SHOP_URL"}), LIMITS)) as catalog:
+            (message,) = catalog.unreachable
+            assert catalog.check() == ["shop"]
+        assert reason in message
+        assert message.startswith("shop: ")
+        assert not any(secret in message for secret in ("hush", "sh@", "se:cr", "se:cr%2Fet"))
 
 
-def test_a_server_that_is_away_at_the_start_is_asked_again(monkeypatch, postgres):
+def test_a_server_that_is_unreachable_at_the_start_is_tried_again(monkeypatch, postgres):
     monkeypatch.setenv("SHOP_URL", postgres.url())
     postgres.stop()
     try:
-        found = Catalog(DatabasesConfig(folders=[], urls={"shop": "SHOP_URL"}), LIMITS)
+        catalog = Catalog(DatabasesConfig(folders=[], urls={"shop": "SHOP_URL"}), LIMITS)
     finally:
         postgres.start()
-    assert len(found.away) == 1
-    found.get("shop")._lost = None  # as after the pause
-    assert found.check() == []
-    assert found.get("shop").run(["SELECT 1"])[0].rows == [(1,)]
-    found.close()
+    assert len(catalog.unreachable) == 1
+    catalog.get("shop")._lost = None  # as after the pause
+    assert catalog.check() == []
+    assert catalog.get("shop").run(["SELECT 1"])[0].rows == [(1,)]
+    catalog.close()
 
 
 @pytest.mark.parametrize(
@@ -374,7 +378,7 @@ def test_a_server_that_is_away_at_the_start_is_asked_again(monkeypatch, postgres
 def test_a_url_that_cannot_be_used_is_refused_without_showing_it(monkeypatch, url, message):
     monkeypatch.setenv("SHOP_URL", url)
     with pytest.raises(UserError, match=message) as caught:
-        connected("shop", "SHOP_URL", LIMITS)
+        open_url("shop", "SHOP_URL", LIMITS)
     assert "hush" not in str(caught.value)
     assert "databases.urls.shop" in str(caught.value)
 
@@ -383,15 +387,15 @@ def test_a_driver_that_is_missing_is_named(monkeypatch):
     monkeypatch.setenv("SHOP_URL", "postgresql://me:hush@host/shop")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"pip install 'psycopg\[binary\]'"):
-        connected("shop", "SHOP_URL", LIMITS)
+        open_url("shop", "SHOP_URL", LIMITS)
 
 
 def test_a_sqlite_url_is_the_file(monkeypatch, tmp_path):
     monkeypatch.setenv("SHOP_URL", f"sqlite:///{database(tmp_path / 'any.db')}")
-    found = Catalog(DatabasesConfig(folders=[], urls={"shop": "SHOP_URL"}), LIMITS)
-    assert found.get("shop").run(["SELECT count(*) FROM sale"])[0].rows == [(3,)]
-    assert (found.get("shop").dialect, found.get("shop").file) == ("sqlite", tmp_path / "any.db")
-    found.close()
+    catalog = Catalog(DatabasesConfig(folders=[], urls={"shop": "SHOP_URL"}), LIMITS)
+    assert catalog.get("shop").run(["SELECT count(*) FROM sale"])[0].rows == [(3,)]
+    assert (catalog.get("shop").dialect, catalog.get("shop").file) == ("sqlite", tmp_path / "any.db")
+    catalog.close()
 
 
 def test_a_url_may_not_take_a_files_name(monkeypatch, tmp_path, postgres):

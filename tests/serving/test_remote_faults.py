@@ -8,11 +8,11 @@ from types import SimpleNamespace
 import pytest
 
 from sense.config import DatabasesConfig
-from sense.serving import server
+from sense.serving import database_server
 from sense.serving.backend import BackendError
+from sense.serving.database_server import SilenceWatch
 from sense.serving.databases import Catalog
-from sense.serving.remote import connected
-from sense.serving.watch import Watch
+from sense.serving.remote import open_url
 from sense.sql.result import Failure, Result
 from tests.serving.shops import BRIEF, LIMITS
 
@@ -28,12 +28,12 @@ def locked(postgres, *tables):
 
 
 def test_what_has_run_before_the_server_went_is_kept(postgres, remote_shop, monkeypatch):
-    select, asked = remote_shop._server.select, []
+    select, executed = remote_shop._server.select, []
 
     def dies_after_one(text):
-        if asked:
+        if executed:
             postgres.stop()
-        asked.append(text)
+        executed.append(text)
         return select(text)
 
     monkeypatch.setattr(remote_shop._server, "select", dies_after_one)
@@ -52,20 +52,20 @@ def test_a_database_without_an_encoding_is_read_as_utf8(postgres, monkeypatch):
             "CREATE TABLE town(name text); INSERT INTO town VALUES ('Ghent'), (convert_from('\\xc385626f', 'UTF8'))"
         )
     monkeypatch.setenv("ASCII_URL", postgres.url().replace("/shop", "/ascii"))
-    with closing(Catalog(DatabasesConfig(folders=[], urls={"ascii": "ASCII_URL"}), LIMITS)) as found:
-        assert found.away == []
-        assert found.get("ascii").schema(2).tables[0].columns[0].samples == ("Ghent", "Åbo")
-        assert found.get("ascii").run(["SELECT name FROM town WHERE name <> 'Ghent'"])[0].rows == [("Åbo",)]
+    with closing(Catalog(DatabasesConfig(folders=[], urls={"ascii": "ASCII_URL"}), LIMITS)) as catalog:
+        assert catalog.unreachable == []
+        assert catalog.get("ascii").schema(2).tables[0].columns[0].samples == ("Ghent", "Åbo")
+        assert catalog.get("ascii").run(["SELECT name FROM town WHERE name <> 'Ghent'"])[0].rows == [("Åbo",)]
 
 
 def test_an_error_that_nobody_expected_does_not_end_the_start(postgres, monkeypatch):
     def broken(server, samples):
         raise TypeError("expected string or bytes-like\nobject")
 
-    monkeypatch.setattr("sense.serving.remote.reflected", broken)
+    monkeypatch.setattr("sense.serving.remote.read_schema", broken)
     monkeypatch.setenv("SHOP_URL", postgres.url())
-    with closing(Catalog(DatabasesConfig(folders=[], urls={"shop": "SHOP_URL"}), LIMITS)) as found:
-        assert found.away == [
+    with closing(Catalog(DatabasesConfig(folders=[], urls={"shop": "SHOP_URL"}), LIMITS)) as catalog:
+        assert catalog.unreachable == [
             f"shop: the database 'shop' can't be read now: {_LOST}: TypeError: expected string or bytes-like object"
         ]
 
@@ -89,7 +89,7 @@ def test_times_come_as_postgresql_writes_them(postgres, remote_shop, monkeypatch
         connection.execute("ALTER DATABASE shop SET TimeZone = 'UTC'")
         connection.execute(f"CREATE TABLE moment({', '.join(f'{name} {kind}' for name, (kind, _, _) in kinds.items())})")
         connection.execute(
-            f"INSERT INTO moment VALUES ({', '.join(['%s'] * len(kinds))})", [given for _, given, _ in kinds.values()]
+            f"INSERT INTO moment VALUES ({', '.join(['%s'] * len(kinds))})", [value for _, value, _ in kinds.values()]
         )
     expected = tuple(text for _, _, text in kinds.values())
     try:
@@ -109,54 +109,57 @@ def silent_after_login():
     def serve():
         while True:
             try:
-                line, _ = server.accept()
+                connection, _ = server.accept()
             except OSError:
                 return
-            lines.append(line)
-            while line.recv(8, socket.MSG_WAITALL)[4:] in (b"\x04\xd2\x16\x2f", b"\x04\xd2\x16\x30"):  # may it be encrypted?
-                line.sendall(b"N")
-            line.sendall(b"R\0\0\0\x08\0\0\0\0" + b"Z\0\0\0\x05I")  # AuthenticationOk, ReadyForQuery
+            connections.append(connection)
+            while connection.recv(8, socket.MSG_WAITALL)[4:] in (
+                b"\x04\xd2\x16\x2f",
+                b"\x04\xd2\x16\x30",
+            ):  # SSLRequest, GSSENCRequest
+                connection.sendall(b"N")
+            connection.sendall(b"R\0\0\0\x08\0\0\0\0" + b"Z\0\0\0\x05I")  # AuthenticationOk, ReadyForQuery
 
-    server, lines = socket.create_server(("127.0.0.1", 0)), []
+    server, connections = socket.create_server(("127.0.0.1", 0)), []
     threading.Thread(target=serve, daemon=True).start()
-    return server, lines
+    return server, connections
 
 
 def test_a_server_that_falls_silent_after_the_login_is_given_up(monkeypatch):
-    server, lines = silent_after_login()
+    server, connections = silent_after_login()
     monkeypatch.setenv("SHOP_URL", f"postgresql://me:hush@127.0.0.1:{server.getsockname()[1]}/shop")
-    found = connected("shop", "SHOP_URL", BRIEF)
-    told = []
+    silent = open_url("shop", "SHOP_URL", BRIEF)
+    notes = []
 
-    def ask():
+    def read_schema():
         with pytest.raises(BackendError) as caught:
-            found.schema(0)
-        told.extend(caught.value.__notes__)
+            silent.schema(0)
+        notes.extend(caught.value.__notes__)
 
-    asking = threading.Thread(target=ask, daemon=True)
-    asking.start()
-    asking.join(30)  # without the watch it would be for ever
-    assert told == ["it takes a connection, and then gives no answer"]
-    assert len(lines) == 1  # it was not tried a second time
-    found.close()
-    for line in (server, *lines):
-        line.close()
+    reading = threading.Thread(target=read_schema, daemon=True)
+    reading.start()
+    reading.join(30)  # without the watch it would block for ever
+    assert notes == ["it takes a connection, and then gives no answer"]
+    assert len(connections) == 1  # it was not tried a second time
+    silent.close()
+    for opened in (server, *connections):
+        opened.close()
 
 
 def test_locked_tables_have_no_samples_and_take_one_time_limit(postgres, brief_shop, monkeypatch):
-    asked, select = [], brief_shop._server.select
-    monkeypatch.setattr(brief_shop._server, "select", lambda text: asked.append(text) or select(text))
+    executed, select = [], brief_shop._server.select
+    monkeypatch.setattr(brief_shop._server, "select", lambda text: executed.append(text) or select(text))
     with locked(postgres, "customer", "kinds", "sale"):
         schema = brief_shop.schema(2)
     assert [table.name for table in schema.tables] == ["customer", "kinds", "sale"]
     assert {column.samples for table in schema.tables for column in table.columns} == {()}
-    assert len(asked) == 1  # which took up the limit: the other tables were not tried
+    assert len(executed) == 1  # which took up the limit: the other tables were not tried
 
 
 def test_while_a_schema_is_read_again_the_last_known_one_holds(postgres, remote_shop, monkeypatch):
     from sense.serving import remote
 
-    first, read = remote_shop.schema(0), remote.reflected
+    first, read = remote_shop.schema(0), remote.read_schema
     reading, go_on = threading.Event(), threading.Event()
 
     def slowly(server, samples):
@@ -164,45 +167,45 @@ def test_while_a_schema_is_read_again_the_last_known_one_holds(postgres, remote_
         assert go_on.wait(60)
         return read(server, samples)
 
-    monkeypatch.setattr(remote, "reflected", slowly)
-    monkeypatch.setattr(remote_shop, "_known", {0: (0.0, *remote_shop._known[0][1:])})  # as after its time to live
-    found = []
-    refresh = threading.Thread(target=lambda: found.append(remote_shop.schema(3)))
+    monkeypatch.setattr(remote, "read_schema", slowly)
+    monkeypatch.setattr(remote_shop, "_schemas", {0: (0.0, *remote_shop._schemas[0][1:])})  # as after its time to live
+    schemas = []
+    refresh = threading.Thread(target=lambda: schemas.append(remote_shop.schema(3)))
     refresh.start()
     assert reading.wait(60)
     assert remote_shop.schema(0) is first
     assert remote_shop.run(["SELECT count(*) FROM sale"])[0].rows == [(3,)]
     go_on.set()
     refresh.join()
-    assert found[0].tables[0].columns[0].samples == ("1", "2", "3")
+    assert schemas[0].tables[0].columns[0].samples == ("1", "2", "3")
     assert remote_shop.schema(0) == first
     assert remote_shop.schema(0) is not first
 
 
 def test_a_schema_that_could_not_be_read_again_is_known_no_more(postgres, remote_shop):
     remote_shop.schema(0)
-    remote_shop._known[0] = (0.0, *remote_shop._known[0][1:])
+    remote_shop._schemas[0] = (0.0, *remote_shop._schemas[0][1:])
     postgres.stop()
     try:
         with pytest.raises(BackendError):
             remote_shop.schema(0)
     finally:
         postgres.start()
-    assert remote_shop._known == {}  # nothing old to give out while the server is asked again
+    assert remote_shop._schemas == {}  # nothing old to give out while the server is asked again
 
 
 def test_a_schema_of_many_statements_is_no_silence(postgres, brief_shop, monkeypatch):
     """Each statement is given the whole patience: what is between two of them, and how many there are, does not count."""
-    patience = brief_shop._server._limits.timeout_s + server._GRACE_S
-    now, renewals, renew = [0.0], [], Watch.renew
-    monkeypatch.setattr("sense.serving.watch.time", SimpleNamespace(monotonic=lambda: now[0]))
+    patience = brief_shop._server._limits.timeout_s + database_server._GRACE_S
+    now, renewals, renew = [0.0], [], SilenceWatch.renew
+    monkeypatch.setattr("sense.serving.database_server.time", SimpleNamespace(monotonic=lambda: now[0]))
 
     def renewed(watch):
         renew(watch)
         renewals.append(watch._until)
         now[0] += 0.9 * patience
 
-    monkeypatch.setattr(Watch, "renew", renewed)
+    monkeypatch.setattr(SilenceWatch, "renew", renewed)
     assert [table.name for table in brief_shop.schema(0).tables] == ["customer", "kinds", "sale"]
     assert len(renewals) > 3
     assert renewals == [pytest.approx(patience * (1 + 0.9 * number)) for number in range(len(renewals))]

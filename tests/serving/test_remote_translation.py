@@ -1,14 +1,14 @@
-"""What a database server is given for SQLite's SQL; the servers themselves are asked in test_remote.py."""
+"""Translation of SQLite's SQL for database servers; test_remote.py executes it on real ones."""
 
 from datetime import timedelta
 
 import pytest
 
-from sense.serving.translation import Names, translated
-from sense.serving.values import plain
+from sense.serving.translation import DatabaseNames, translate
+from sense.serving.values import sqlite_value
 from sense.sql.result import Failure
 
-NAMES = Names(
+NAMES = DatabaseNames(
     {"sale": ["sale"]},
     {"id": ["id"], "city": ["City"], "price": ["price"], "sold": ["sold"], "pieces": ["Pieces"]},
     frozenset({"id", "pieces"}),
@@ -35,7 +35,7 @@ NAMES = Names(
     ],
 )
 def test_types_other_than_those_of_plain_values_are_refused(dialect, cast):
-    outcome = translated(f"SELECT {cast} FROM sale", dialect, NAMES)
+    outcome = translate(f"SELECT {cast} FROM sale", dialect, NAMES)
     assert isinstance(outcome, Failure)
     assert outcome.verdict == "rejected"
     assert "not among those that may be used on a server" in outcome.detail
@@ -55,7 +55,7 @@ def test_types_other_than_those_of_plain_values_are_refused(dialect, cast):
     ],
 )
 def test_types_of_plain_values_are_written(cast, postgresql):
-    assert translated(f"SELECT {cast} FROM sale", "postgresql", NAMES) == f'SELECT {postgresql} FROM "sale"'
+    assert translate(f"SELECT {cast} FROM sale", "postgresql", NAMES) == f'SELECT {postgresql} FROM "sale"'
 
 
 @pytest.mark.parametrize(
@@ -74,12 +74,12 @@ def test_types_of_plain_values_are_written(cast, postgresql):
     ],
 )  # fmt: skip
 def test_what_stands_in_double_quotes_and_is_no_column_is_a_text(sql, postgresql):
-    assert translated(sql, "postgresql", NAMES) == postgresql
+    assert translate(sql, "postgresql", NAMES) == postgresql
 
 
 @pytest.mark.parametrize("dialect", ["postgresql", "mysql"])
 def test_a_fault_is_told_without_a_terminals_escapes(dialect):
-    outcome = translated("SELECT id FROM sale WHERE city MATCH 'x'", dialect, NAMES)
+    outcome = translate("SELECT id FROM sale WHERE city MATCH 'x'", dialect, NAMES)
     assert isinstance(outcome, Failure)
     assert outcome.detail.startswith(f"no translation for {dialect}: Invalid expression")
     assert "MATCH 'x'" in outcome.detail  # what sqlglot underlines
@@ -102,11 +102,11 @@ def test_a_fault_is_told_without_a_terminals_escapes(dialect):
     ],
 )
 def test_integers_are_divided_as_in_sqlite(division, mysql):
-    assert translated(f"SELECT {division} FROM sale", "mysql", NAMES) == f"SELECT {mysql} FROM `sale`"
+    assert translate(f"SELECT {division} FROM sale", "mysql", NAMES) == f"SELECT {mysql} FROM `sale`"
 
 
 def test_a_name_given_in_the_query_is_not_the_integer_column():
-    text = translated("SELECT id / 2 FROM (SELECT price AS id FROM sale) AS s", "mysql", NAMES)
+    text = translate("SELECT id / 2 FROM (SELECT price AS id FROM sale) AS s", "mysql", NAMES)
     assert text == "SELECT `id` / 2 FROM (SELECT `price` AS `id` FROM `sale`) AS `s`"
 
 
@@ -120,4 +120,4 @@ def test_a_name_given_in_the_query_is_not_the_integer_column():
     ],
 )
 def test_mysqls_times_are_written_as_mysql_writes_them(span, text):
-    assert plain(span) == text
+    assert sqlite_value(span) == text

@@ -15,7 +15,7 @@ from sense.serving import messages
 from sense.serving.browsing import mistakes
 from sense.serving.browsing.jsonl_tables import busy
 from sense.serving.messages import Cell, Message
-from sense.serving.values import MIN_VALUE, cell
+from sense.serving.values import MIN_VALUE, json_value
 from sense.sql.difference import Piece, pieces
 from sense.sql.execute import Executor
 from sense.sql.result import Failure, Outcome, Result
@@ -95,7 +95,7 @@ class PairExecutor:
         """Ends the workers."""
         with self._lock:
             if self._executor is not None:
-                self._executor.__exit__()
+                self._executor.close()
                 self._executor = None
 
 
@@ -168,7 +168,7 @@ def _executed_sql(
         pieces=marked,
         outcome="ran",
         columns=list(outcome.columns),
-        rows=[[cell(value) for value in outcome.rows[number]] for number in numbers],
+        rows=[[json_value(value) for value in outcome.rows[number]] for number in numbers],
         row_count=len(outcome.rows),
         truncated=len(numbers) < len(outcome.rows),
         only=[index for index, number in enumerate(numbers) if number in first],
