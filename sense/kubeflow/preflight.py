@@ -95,7 +95,7 @@ def _gpus(wanted: int) -> str:
         return "none asked for: not looked at"
     from sense.training import devices
 
-    seen = devices.count()
+    seen = devices.gpu_count()
     if seen < wanted:
         raise UserError(
             f"{seen} visible, {wanted} asked for; check gpus and accelerator in resources, the node's driver and device plugin, "

@@ -47,15 +47,15 @@ def draw_prompts(prompts: Sequence[str], n: int) -> list[str]:
 
 def measure_here(folder: Path, prompts: Sequence[str], max_tokens: int) -> MeasuredLatency:
     """Measures the model in `folder` in this process."""
-    from sense.training import load
-    from sense.training.local import local
+    from sense.training import devices
+    from sense.training.generate import load_generator
 
-    model = local(folder, batch_size=1)
+    model = load_generator(folder, batch_size=1)
 
     def ask(prompt: str) -> None:
         model.generate([prompt], n=1, temperature=0.0, top_p=1.0, max_tokens=max_tokens, seed=0)
 
-    return time_prompts(ask, prompts, f"{load.device().type}, transformers")
+    return time_prompts(ask, prompts, f"{devices.device().type}, transformers")
 
 
 def measure_endpoint(endpoint: ModelEndpoint, prompts: Sequence[str], max_tokens: int) -> MeasuredLatency:

@@ -141,9 +141,9 @@ def _merge_adapter(folder: Path, target: Path) -> Path:
     """`folder`, or, if it holds a LoRA adapter, `target` with that merged into its base, as vLLM and MLflow load it."""
     if not (folder / "adapter_config.json").is_file():
         return folder
-    from sense.training import load
+    from sense.training import model_folder
 
-    return load.merged(folder, target)
+    return model_folder.merge_adapter(folder, target)
 
 
 def _params(folder: Path) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from sense.serving import logs
 from sense.serving.backend import BackendError, Version
 
 if TYPE_CHECKING:
-    from sense.training.generator import Generator
+    from sense.training.generate import Generator
 
 T = TypeVar("T")
 SLOWEST_S = 60.0  # between tries, while a version cannot be had
@@ -156,13 +156,13 @@ def fetch(version: Version) -> Path:
 
 def load(folder: Path) -> _Model:
     """The model of `folder`, in memory."""
-    from sense.training.load import tokenizer
-    from sense.training.local import local
+    from sense.training.generate import load_generator
+    from sense.training.model_folder import load_tokenizer
 
-    words = tokenizer(folder)
+    tokenizer = load_tokenizer(folder)
     settings = folder / "config.json"  # a LoRA adapter has none
     context = records.read_json(settings).get("max_position_embeddings") if settings.is_file() else None
-    return _Model(local(folder, batch_size=1), lambda text: len(words(text)["input_ids"]), context)
+    return _Model(load_generator(folder, batch_size=1), lambda text: len(tokenizer(text)["input_ids"]), context)
 
 
 def _generate(model: _Model, how: GenerationConfig, prompt: str, n: int, temperature: float) -> list[str]:

@@ -35,50 +35,52 @@ class Outputs:
 def run(config: DpoConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any]:
     """Trains on the pairs; returns pairs, steps, loss, rewards and what was dropped by reason."""
     from sense import tracking
-    from sense.training import fit, load
+    from sense.training import fit, model_folder
 
-    about = load.card(inputs.sft)
+    info = model_folder.read_info(inputs.sft)
     pairs = records.read_rows(inputs.pairs, Pair)
-    rows = _rows(inputs, pairs, about.prompt)
-    words = load.tokenizer(inputs.sft)
-    limit = config.train.max_length
-    kept = [
-        row for row in rows if max(len(words(row["prompt"] + row[side])["input_ids"]) for side in ("chosen", "rejected")) < limit
+    rows = _rows(inputs, pairs, info.prompt)
+    tokenizer = model_folder.load_tokenizer(inputs.sft)
+    max_length = config.train.max_length
+    fitting = [
+        row
+        for row in rows
+        if max(len(tokenizer(row["prompt"] + row[side])["input_ids"]) for side in ("chosen", "rejected")) < max_length
     ]
-    if not kept:
-        raise InputError(f"{inputs.pairs}: no pair fits into train.max_length = {limit} tokens; raise it or make more pairs")
-    with tracking.training_run("dpo", config.model_dump(mode="json"), outputs.metrics.with_name("mlflow.json")) as tracked:
+    if not fitting:
+        raise InputError(f"{inputs.pairs}: no pair fits into train.max_length = {max_length} tokens; raise it or make more pairs")
+    with tracking.training_run("dpo", config.model_dump(mode="json"), outputs.metrics.with_name("mlflow.json")) as tracked_run:
         checkpoints = outputs.model.with_name("checkpoints")
-        start = load.trained(inputs.sft, trainable=True, kind=load.MASTER)
-        model, curve = fit.dpo(start, words, kept, config, checkpoints=checkpoints, on_log=tracked.log)
+        sft_model = model_folder.load_model(inputs.sft, trainable=True, dtype=model_folder.TRAINING_DTYPE)
+        model, curve = fit.dpo(sft_model, tokenizer, fitting, config, checkpoints=checkpoints, on_log=tracked_run.log)
         if is_main_process():
-            recipe = {**about.recipe, "dpo": config.model_dump(mode="json")}
-            load.save(model, words, replace(about, recipe=recipe), outputs.model)
+            recipe = {**info.recipe, "dpo": config.model_dump(mode="json")}
+            model_folder.save(model, tokenizer, replace(info, recipe=recipe), outputs.model)
             records.write_text(outputs.curve, fit.curve_csv(curve))
-        last = {name.replace("/", "_"): value for name, value in sorted(curve[-1].items()) if name.startswith("rewards/")}
+        rewards = {name.replace("/", "_"): value for name, value in sorted(curve[-1].items()) if name.startswith("rewards/")}
         metrics = {
-            "model": about.base.name or "nano",
-            "pairs": len(kept),
-            "dropped": {"longer than max_length": len(rows) - len(kept)},
-            **load.parameters(model),
+            "model": info.base.name or "nano",
+            "pairs": len(fitting),
+            "dropped": {"longer than max_length": len(rows) - len(fitting)},
+            **model_folder.count_parameters(model),
             "steps": int(curve[-1]["step"]),
             "loss": curve[-1]["loss"],
-            **last,
+            **rewards,
         }
-        tracked.finish(metrics)
+        tracked_run.finish(metrics)
     return metrics
 
 
 def _rows(inputs: Inputs, pairs: Sequence[Pair], prompt: PromptConfig) -> list[dict[str, str]]:
-    """Prompt, chosen and rejected of each pair; InputError if a pair answers no question of the dataset."""
+    """Prompt, chosen and rejected of each pair; InputError if a pair belongs to no question of the dataset."""
     examples = {example.id: example for example in records.read_dataset(inputs.unseen)}
     for pair in pairs:
         if pair.example_id not in examples:
             raise InputError(
                 f"{inputs.pairs}: the pair {pair.id!r} answers {pair.example_id!r}, which {inputs.unseen} does not hold"
             )
-    asked = question_prompts(inputs.unseen, [examples[pair.example_id] for pair in pairs], prompt)
+    texts = question_prompts(inputs.unseen, [examples[pair.example_id] for pair in pairs], prompt)
     return [
         {"prompt": text, "chosen": prompts.completion(pair.chosen), "rejected": prompts.completion(pair.rejected)}
-        for text, pair in zip(asked, pairs, strict=True)
+        for text, pair in zip(texts, pairs, strict=True)
     ]

@@ -1,4 +1,4 @@
-"""Execution accuracy (EX) of base, SFT and SENSE, greedy, on the same questions, with what is needed to trust the difference."""
+"""Execution accuracy (EX) of base, SFT and SENSE: greedy, on the same questions, with intervals and McNemar's tests."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -49,7 +49,10 @@ class DevSet:
 
 
 def run(config: EvaluateConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any]:
-    """Scores every model on every set; returns, per set and model, n, EX with its interval, in parts, verdicts and McNemar."""
+    """Scores every model on every set.
+
+    Returns, for each set and model: n, EX with its interval, EX by hardness and complexity, counts of verdicts, McNemar's test.
+    """
     sets = [
         DevSet(name, folder, records.draw(records.read_dataset(folder), config.limit, config.seed))
         for name, folder in (("dev", inputs.dev), ("heldout", inputs.heldout))
@@ -64,54 +67,59 @@ def run(config: EvaluateConfig, inputs: Inputs, outputs: Outputs) -> dict[str, A
         for model in MODELS:
             _predict(model, folders[model], sets, config, outputs.predictions)
             for dev in sets:
-                found = records.read_rows(outputs.predictions / f"{dev.name}.{model}.predictions.jsonl", Prediction)
-                verdicts[dev.name, model] = judge(executor, dev, found)
+                predictions = records.read_rows(outputs.predictions / f"{dev.name}.{model}.predictions.jsonl", Prediction)
+                verdicts[dev.name, model] = score_predictions(executor, dev, predictions)
                 records.write_jsonl(outputs.predictions / f"{dev.name}.{model}.verdicts.jsonl", verdicts[dev.name, model])
     return {"sets": {dev.name: _metrics(dev, {model: verdicts[dev.name, model] for model in MODELS}, config) for dev in sets}}
 
 
-def judge(executor: Executor, dev: DevSet, predictions: Sequence[Prediction]) -> list[Verdict]:
-    """One verdict an example, joined BY ID; InputError names missing and unknown ids."""
+def score_predictions(executor: Executor, dev: DevSet, predictions: Sequence[Prediction]) -> list[Verdict]:
+    """One verdict for each example, joined by id; InputError names missing and unknown ids."""
     by_id = {prediction.id: prediction.sql for prediction in predictions}
-    wanted = {example.id for example in dev.examples}
-    missing, unknown = sorted(wanted - set(by_id)), sorted(set(by_id) - wanted)
+    ids = {example.id for example in dev.examples}
+    missing, unknown = sorted(ids - set(by_id)), sorted(set(by_id) - ids)
     if missing or unknown:
         raise InputError(
             f"{dev.folder}: the predictions do not fit its examples: {len(missing)} ids are missing {missing[:3]}, "
             f"{len(unknown)} are unknown {unknown[:3]}; predict this set again"
         )
-    items = [ScoringItem(e.id, records.database_path(dev.folder, e.db_id), by_id[e.id], e.sql) for e in dev.examples]
+    items = [
+        ScoringItem(example.id, records.database_path(dev.folder, example.db_id), by_id[example.id], example.sql)
+        for example in dev.examples
+    ]
     return score(executor, items, f"score {dev.name}")
 
 
 def _check_gold(executor: Executor, dev: DevSet) -> None:
-    """Scores the gold as a prediction: a set on which that is not 100% cannot measure a model."""
-    perfect = judge(executor, dev, [Prediction(id=example.id, sql=example.sql) for example in dev.examples])
-    bad = [verdict for verdict in perfect if not verdict.correct]
-    if bad:
-        shown = "\n".join(f"  {verdict.id}: {verdict.verdict} {verdict.detail}" for verdict in bad[:5])
+    """Scores the gold as a prediction: a set on which that is not 100% right cannot measure a model."""
+    gold_verdicts = score_predictions(executor, dev, [Prediction(id=example.id, sql=example.sql) for example in dev.examples])
+    wrong = [verdict for verdict in gold_verdicts if not verdict.correct]
+    if wrong:
+        first = "\n".join(f"  {verdict.id}: {verdict.verdict} {verdict.detail}" for verdict in wrong[:5])
         raise InputError(
-            f"{dev.folder}: {len(bad)} of {len(perfect)} gold queries do not score as right against themselves; "
-            f"mend or drop them:\n{shown}"
+            f"{dev.folder}: {len(wrong)} of {len(gold_verdicts)} gold queries do not score as right against themselves; "
+            f"mend or drop them:\n{first}"
         )
 
 
 def _predict(model: str, folder: Path, sets: Sequence[DevSet], config: EvaluateConfig, target: Path) -> None:
-    """Writes the predictions of one model on every set; a file that is there was written whole and stands."""
+    """Writes the predictions of one model on every set. A file that is there already was written whole and is kept."""
     todo = [dev for dev in sets if not (target / f"{dev.name}.{model}.predictions.jsonl").exists()]
     if not todo:
         return
-    from sense.training import load
-    from sense.training.local import local
+    from sense.training import model_folder
+    from sense.training.generate import load_generator
 
-    generator = local(folder, config.batch_size, base=model == "base")
+    generator = load_generator(folder, config.batch_size, base=model == "base")
     with console.bar(f"evaluate {model}", sum(len(dev.examples) for dev in todo)) as bar:
         for dev in todo:
-            prompts = question_prompts(dev.folder, dev.examples, load.card(folder).prompt)
-            answers = generator.generate(
+            prompts = question_prompts(dev.folder, dev.examples, model_folder.read_info(folder).prompt)
+            completions = generator.generate(
                 prompts, n=1, temperature=0.0, top_p=1.0, max_tokens=config.max_new_tokens, seed=config.seed
             )
-            rows = [Prediction(id=e.id, sql=extract(a[0])) for e, a in zip(dev.examples, answers, strict=True)]
+            rows = [
+                Prediction(id=example.id, sql=extract(texts[0])) for example, texts in zip(dev.examples, completions, strict=True)
+            ]
             records.write_jsonl(target / f"{dev.name}.{model}.predictions.jsonl", rows)
             bar.advance(len(rows))
 
@@ -123,39 +131,39 @@ def _metrics(dev: DevSet, verdicts: Mapping[str, Sequence[Verdict]], config: Eva
     bands = [complexity(example.sql).band for example in dev.examples]
     models: dict[str, Any] = {}
     before: list[bool] | None = None
-    for model, found in verdicts.items():
-        right = [verdict.correct for verdict in found]
+    for model, model_verdicts in verdicts.items():
+        right = [verdict.correct for verdict in model_verdicts]
         wins, losses, p = (None, None, None) if before is None else mcnemar(before, right)
-        parts = {"hardness": _by(HARDNESS, levels, right), "complexity": _by(BANDS, bands, right)}
-        models[model] = {**_row(found, config), **parts, "wins": wins, "losses": losses, "mcnemar_p": p}
+        parts = {"hardness": _by_label(HARDNESS, levels, right), "complexity": _by_label(BANDS, bands, right)}
+        models[model] = {**_accuracy(model_verdicts, config), **parts, "wins": wins, "losses": losses, "mcnemar_p": p}
         before = right
     return {"n": len(dev.examples), "digest": _digest(dev), "models": models}
 
 
-def _row(found: Sequence[Verdict], config: EvaluateConfig) -> dict[str, Any]:
+def _accuracy(verdicts: Sequence[Verdict], config: EvaluateConfig) -> dict[str, Any]:
     from sense.evaluation.statistics import interval
 
-    right = [verdict.correct for verdict in found]
+    right = [verdict.correct for verdict in verdicts]
     low, high = interval(right, config.resamples, config.seed)
-    ran = sum(verdict.verdict in ("match", "mismatch") for verdict in found)
+    executed = sum(verdict.verdict in ("match", "mismatch") for verdict in verdicts)
     return {
         "n": len(right),
         "ex": sum(right) / len(right),
         "ex_low": low,
         "ex_high": high,
-        "executable": ran / len(right),
-        "verdicts": records.verdict_counts(verdict.verdict for verdict in found),
+        "executable": executed / len(right),
+        "verdicts": records.verdict_counts(verdict.verdict for verdict in verdicts),
     }
 
 
-def _by(names: Sequence[str], labels: Sequence[str], right: Sequence[bool]) -> dict[str, Any]:
+def _by_label(names: Sequence[str], labels: Sequence[str], right: Sequence[bool]) -> dict[str, Any]:
     """n and EX of the questions under each label that occurs, in the order of `names`."""
     parts = {name: [flag for label, flag in zip(labels, right, strict=True) if label == name] for name in names}
     return {name: {"n": len(flags), "ex": sum(flags) / len(flags)} for name, flags in parts.items() if flags}
 
 
 def _digest(dev: DevSet) -> str:
-    """SHA-256 over the questions asked and the databases they are asked of: two results compare only if it is the same."""
+    """SHA-256 over the questions and their databases: two results can be compared only if it is the same."""
     total = hashlib.sha256()
     for example in dev.examples:
         total.update(f"{example.id}\0{example.db_id}\0{example.question}\0{example.sql}\n".encode())

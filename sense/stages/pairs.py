@@ -18,41 +18,41 @@ UNEXECUTED = ("error", "timeout", "too_large", "rejected")
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """A SQL with its canonical form, by which two spellings of one query are the same; `error` is its verdict."""
+class PairCandidate:
+    """A SQL with its fingerprint, which is the same for two spellings of one query; `error` is its verdict."""
 
     sql: str
-    canonical: str
+    fingerprint: str
     error: VerdictName = "match"
 
 
 @dataclass(frozen=True)
-class Group:
-    """One question's distinct right and wrong SQL, in the order they were sampled, and what was left out, by reason."""
+class QuestionCandidates:
+    """One question's distinct right and wrong SQL, in the order they were sampled, and the samples left out, by reason."""
 
-    right: list[Candidate] = field(default_factory=list)
-    wrong: list[Candidate] = field(default_factory=list)
+    right: list[PairCandidate] = field(default_factory=list)
+    wrong: list[PairCandidate] = field(default_factory=list)
     dropped: Counter[str] = field(default_factory=Counter)
 
 
-def group(samples: Sequence[Sample], drop_errors: bool = False) -> Group:
-    """Sorts the samples of one question.
+def group_candidates(samples: Sequence[Sample], drop_errors: bool = False) -> QuestionCandidates:
+    """The samples of one question, sorted into right and wrong.
 
-    Left out are those whose verdict says little (vacuous, or the gold itself failed), empty ones, repetitions, and with
-    `drop_errors` those that did not run.
+    Left out are samples whose verdict proves little (vacuous, or the gold itself failed), empty ones, repetitions, and with
+    `drop_errors` those that did not execute.
     """
-    found = Group()
+    candidates = QuestionCandidates()
     for sample in samples:
         reason = _unfit(sample, drop_errors)
-        candidate = Candidate(sample.sql, "" if reason else fingerprint(sample.sql), sample.verdict)
-        side = found.right if sample.correct else found.wrong
-        if not reason and candidate.canonical in {other.canonical for other in side}:
+        candidate = PairCandidate(sample.sql, "" if reason else fingerprint(sample.sql), sample.verdict)
+        side = candidates.right if sample.correct else candidates.wrong
+        if not reason and candidate.fingerprint in {other.fingerprint for other in side}:
             reason = "duplicate"
         if reason:
-            found.dropped[reason] += 1
+            candidates.dropped[reason] += 1
         else:
             side.append(candidate)
-    return found
+    return candidates
 
 
 def _unfit(sample: Sample, drop_errors: bool) -> str:
@@ -68,10 +68,10 @@ def _unfit(sample: Sample, drop_errors: bool) -> str:
     return ""
 
 
-def pair(config: PreferConfig, example: Example, found: Group) -> list[Pair]:
+def make_pairs(config: PreferConfig, example: Example, candidates: QuestionCandidates) -> list[Pair]:
     """The pairs of one question by `config.strategy`; with `chosen: gold` its gold is the one right SQL."""
-    right = [Candidate(example.sql, fingerprint(example.sql))] if config.chosen == "gold" else found.right
-    couples = [(good, bad) for good, bad in product(right, found.wrong) if good.canonical != bad.canonical]
+    right = [PairCandidate(example.sql, fingerprint(example.sql))] if config.chosen == "gold" else candidates.right
+    couples = [(good, bad) for good, bad in product(right, candidates.wrong) if good.fingerprint != bad.fingerprint]
     if couples and config.strategy == "grouped-any-limit1":
         couples = [random.Random(f"{config.seed}-pair-{example.id}").choice(couples)]
     elif couples and config.strategy == "hardest-negative":
@@ -89,8 +89,8 @@ def pair(config: PreferConfig, example: Example, found: Group) -> list[Pair]:
     ]
 
 
-def missing_side(found: Group) -> NoPair:
+def missing_side(candidates: QuestionCandidates) -> NoPair:
     """Why a question gave no pair, by what is left of its samples."""
-    if not found.wrong:
-        return "all_right" if found.right else "nothing_left"
-    return "same_query" if found.right else "all_wrong"
+    if not candidates.wrong:
+        return "all_right" if candidates.right else "nothing_left"
+    return "same_query" if candidates.right else "all_wrong"

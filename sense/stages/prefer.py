@@ -9,7 +9,7 @@ from sense import console, records
 from sense.config import PreferConfig
 from sense.errors import InputError, UserError
 from sense.records import Example, Pair, Sample
-from sense.stages.pairs import group, missing_side, pair
+from sense.stages.pairs import group_candidates, make_pairs, missing_side
 
 Config = PreferConfig
 
@@ -39,14 +39,14 @@ def run(config: PreferConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any
     no_pair: Counter[str] = Counter()
     dropped: Counter[str] = Counter()
     for example in console.track(sampled, "pairs", len(sampled)):
-        found = group(by_question[example.id], config.drop_errors)
-        made = pair(config, example, found)
-        pairs += made
-        dropped += found.dropped
-        if not made:
-            no_pair[missing_side(found)] += 1
+        candidates = group_candidates(by_question[example.id], config.drop_errors)
+        question_pairs = make_pairs(config, example, candidates)
+        pairs += question_pairs
+        dropped += candidates.dropped
+        if not question_pairs:
+            no_pair[missing_side(candidates)] += 1
     if not pairs:
-        raise UserError(_nothing(config, inputs.samples, len(sampled), no_pair, dropped))
+        raise UserError(_no_pairs_message(config, inputs.samples, len(sampled), no_pair, dropped))
     records.write_jsonl(outputs.pairs, pairs)
     return {
         "questions": len(sampled),
@@ -61,20 +61,20 @@ def run(config: PreferConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any
 
 def _by_question(file: Path, examples: list[Example]) -> dict[str, list[Sample]]:
     """The samples of each question; InputError if one is of a question that the dataset lacks."""
-    known = {example.id for example in examples}
-    found: defaultdict[str, list[Sample]] = defaultdict(list)
+    ids = {example.id for example in examples}
+    by_question: defaultdict[str, list[Sample]] = defaultdict(list)
     for sample in records.read_rows(file, Sample):
-        if sample.example_id not in known:
+        if sample.example_id not in ids:
             raise InputError(
                 f"{file}: sample {sample.id!r} is of question {sample.example_id!r}, which the unseen dataset does not have; "
                 "give the dataset that was sampled, or run sample again"
             )
-        found[sample.example_id].append(sample)
-    return dict(found)
+        by_question[sample.example_id].append(sample)
+    return dict(by_question)
 
 
-def _nothing(config: PreferConfig, file: Path, questions: int, no_pair: Counter[str], dropped: Counter[str]) -> str:
-    """Why there is no pair, for a person, and what to change."""
+def _no_pairs_message(config: PreferConfig, file: Path, questions: int, no_pair: Counter[str], dropped: Counter[str]) -> str:
+    """Why there is no pair, and what to change."""
     names = {"all_right": "right samples alone", "all_wrong": "wrong samples alone", "same_query": "right and wrong alike"}
     counts = [f"{count} with {names.get(reason, 'no usable sample')}" for reason, count in no_pair.most_common()]
     left_out = ", ".join(f"{count} {reason}" for reason, count in dropped.most_common()) or "none"

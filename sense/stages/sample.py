@@ -1,14 +1,14 @@
-"""Weak data: k SQL a question from the weak model, on questions it has not seen, each executed against the gold (paper, 3.2).
+"""Weak data: k SQL for each question that the weak model has not seen, each executed against the gold (paper, section 3.2).
 
-Several tasks can share the work: each takes a shard of the questions and writes it down with where it belongs, and `merge` gives
-the file that the stage writes without shards, byte for byte.
+Several tasks can share the work: each samples a shard of the questions and records which one, and `merge` joins the shards to the
+same bytes that the stage writes without shards.
 """
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sense import config as configs
 from sense import console, records
@@ -22,11 +22,13 @@ from sense.sql.parse import extract
 from sense.sql.tree import fingerprint
 from sense.stages import shards
 from sense.stages.shards import Shard
-from sense.training.generator import Generator
+
+if TYPE_CHECKING:
+    from sense.training.generate import Generator
 
 Config = SampleConfig
 
-_CHUNK = 64  # questions generated, scored and logged together: what a kill costs at the most
+_CHUNK = 64  # questions generated, scored and logged together; a killed stage loses the work on one chunk at most
 
 
 @dataclass(frozen=True)
@@ -53,21 +55,21 @@ class _Chunk(Record):
 
 def run(config: SampleConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any]:
     """Samples and labels; returns questions, samples, verdicts, distinct SQL, pass@k and the share that is right."""
-    from sense.training import load
-    from sense.training.local import local
+    from sense.training import model_folder
+    from sense.training.generate import load_generator
 
-    drawn = _drawn(config, inputs.unseen)
-    starts = _starts(len(drawn), config.shard)
-    examples = drawn[starts.start : starts.stop]
-    prompts = question_prompts(inputs.unseen, examples, load.card(inputs.model).prompt)
+    questions = _questions(config, inputs.unseen)
+    starts = _chunk_starts(len(questions), config.shard)
+    examples = questions[starts.start : starts.stop]
+    prompts = question_prompts(inputs.unseen, examples, model_folder.read_info(inputs.model).prompt)
     with records.Log(outputs.metrics.with_name("chunks.jsonl"), _Chunk) as log, Executor(config.execution) as executor:
         with console.bar("sample", len(starts)) as bar:
             bar.advance(len(log.rows))
-            generator = local(inputs.model, config.batch_size) if len(log.rows) < len(starts) else None
+            generator = load_generator(inputs.model, config.batch_size) if len(log.rows) < len(starts) else None
             for start in starts[len(log.rows) :]:
-                part = slice(start - starts.start, start - starts.start + _CHUNK)
-                found = _sampled(generator, examples[part], prompts[part], config, config.seed + start)
-                log.append([_Chunk(samples=list(_labelled(executor, inputs.unseen, found)))])
+                chunk = slice(start - starts.start, start - starts.start + _CHUNK)
+                completions = _generate(generator, examples[chunk], prompts[chunk], config, config.seed + start)
+                log.append([_Chunk(samples=list(_score(executor, inputs.unseen, completions)))])
                 bar.advance()
         samples = [sample for chunk in log.rows for sample in chunk.samples]
     records.write_jsonl(outputs.samples, samples if config.shard is None else [_shard(config, config.shard, inputs, samples)])
@@ -81,26 +83,26 @@ def merge(section: Mapping[str, Any], unseen: Path, parts: Sequence[Path], sampl
     shard that is missing, there twice or of another run.
     """
     config: SampleConfig = configs.validate(SampleConfig, section, "the section of sample")
-    found = [(part, shards.read(part)) for part in parts]
-    shards.check_origin(found, _settings(config), unseen)
-    drawn = _drawn(config, unseen)
-    whole = shards.in_order(found)
-    for part, shard in whole:
-        starts = _starts(len(drawn), shard.shard)
-        expected = [_name(example, k) for example in drawn[starts.start : starts.stop] for k in range(config.k)]
+    shard_files = [(part, shards.read_shard(part)) for part in parts]
+    shards.check_origin(shard_files, _settings(config), unseen)
+    questions = _questions(config, unseen)
+    ordered = shards.in_order(shard_files)
+    for part, shard in ordered:
+        starts = _chunk_starts(len(questions), shard.shard)
+        expected = [_sample_id(example, k) for example in questions[starts.start : starts.stop] for k in range(config.k)]
         if [sample.id for sample in shard.samples] != expected:
             raise InputError(f"{part}: {shard} does not hold {config.k} samples of each of its questions; sample it again")
-    rows = [sample for _, shard in whole for sample in shard.samples]
+    rows = [sample for _, shard in ordered for sample in shard.samples]
     records.write_jsonl(samples, rows)
-    return _metrics(rows, len(drawn))
+    return _metrics(rows, len(questions))
 
 
-def _drawn(config: SampleConfig, unseen: Path) -> list[Example]:
+def _questions(config: SampleConfig, unseen: Path) -> list[Example]:
     return records.draw(records.read_dataset(unseen), config.limit, config.seed)
 
 
-def _starts(questions: int, shard: ShardConfig | None) -> range:
-    """Where the chunks of the questions start, and where the last one ends: of all, or of the shard's share of whole chunks."""
+def _chunk_starts(questions: int, shard: ShardConfig | None) -> range:
+    """The index of the first question of each chunk, of all questions or of the shard's share of the chunks."""
     starts = range(0, questions, _CHUNK)
     if shard is None:
         return starts
@@ -116,30 +118,30 @@ def _settings(config: SampleConfig) -> dict[str, Any]:
     return config.model_dump(mode="json", exclude={"shard"})
 
 
-def _sampled(
-    generator: Generator | None, examples: Sequence[Example], prompts: Sequence[str], config: SampleConfig, seed: int
+def _generate(
+    generator: "Generator | None", examples: Sequence[Example], prompts: Sequence[str], config: SampleConfig, seed: int
 ) -> list[tuple[Example, str, str]]:
     """(example, sample id, SQL) for each of the k completions of each question."""
     if generator is None:
         return []
-    answers = generator.generate(
+    completions = generator.generate(
         prompts, n=config.k, temperature=config.temperature, top_p=config.top_p, max_tokens=config.max_new_tokens, seed=seed
     )
     return [
-        (example, _name(example, number), extract(text))
-        for example, texts in zip(examples, answers, strict=True)
+        (example, _sample_id(example, number), extract(text))
+        for example, texts in zip(examples, completions, strict=True)
         for number, text in enumerate(texts)
     ]
 
 
-def _name(example: Example, number: int) -> str:
+def _sample_id(example: Example, number: int) -> str:
     return f"{example.id}#{number}"
 
 
-def _labelled(executor: Executor, dataset: Path, found: Sequence[tuple[Example, str, str]]) -> Iterator[Sample]:
-    """The samples with what happened when they ran against the gold."""
-    items = [ScoringItem(name, records.database_path(dataset, example.db_id), sql, example.sql) for example, name, sql in found]
-    for (example, name, sql), verdict in zip(found, score(executor, items, "execute"), strict=True):
+def _score(executor: Executor, dataset: Path, samples: Sequence[tuple[Example, str, str]]) -> Iterator[Sample]:
+    """The samples, given as (example, sample id, SQL), with their verdicts against the gold."""
+    items = [ScoringItem(name, records.database_path(dataset, example.db_id), sql, example.sql) for example, name, sql in samples]
+    for (example, name, sql), verdict in zip(samples, score(executor, items, "execute"), strict=True):
         yield Sample(example_id=example.id, sql=sql, **verdict.model_dump(exclude={"id", "mode", "score"}), id=name)
 
 

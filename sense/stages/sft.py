@@ -38,47 +38,54 @@ class Outputs:
 def run(config: SftConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any]:
     """Trains one model; returns examples, rows, steps, loss, parameters and what was dropped by reason."""
     from sense import tracking
-    from sense.training import fit, load, nano
+    from sense.training import fit, model_folder, nano
 
     datasets = [folder for name, folder in (("strong", inputs.strong), ("seed", inputs.seed)) if name in config.data.split("+")]
     rows = [row for folder in datasets for row in _rows(folder, config)]
     if config.model.nano is not None:
-        words = nano.tokenizer((row["prompt"] + row["completion"] for row in rows), config.model.nano.vocabulary)
-        model: Any = nano.model(config.model.nano, words, config.seed)
+        tokenizer = nano.train_tokenizer((row["prompt"] + row["completion"] for row in rows), config.model.nano.vocabulary)
+        model: Any = nano.create_model(config.model.nano, tokenizer, config.seed)
     else:
-        model, words = load.pretrained(config.model, load.MASTER if config.lora is None else None)
-    tokens = fit.tokenized(words, rows, config.loss_on)
-    short = [len(row["input_ids"]) <= config.train.max_length for row in tokens]
-    kept = list(compress(rows, short))
-    if not kept:
+        dtype = model_folder.TRAINING_DTYPE if config.lora is None else None
+        model, tokenizer = model_folder.load_pretrained(config.model, dtype)
+    tokenized = fit.tokenize(tokenizer, rows, config.loss_on)
+    fits = [len(row["input_ids"]) <= config.train.max_length for row in tokenized]
+    fitting = list(compress(rows, fits))
+    if not fitting:
         raise InputError(f"{inputs.strong}: no example fits into train.max_length = {config.train.max_length} tokens; raise it")
-    dropped = {"longer than max_length": len(rows) - len(kept)}
-    with tracking.training_run("sft", config.model_dump(mode="json"), outputs.metrics.with_name("mlflow.json")) as tracked:
-        checkpoints = outputs.model.with_name("checkpoints")
-        model, curve = fit.sft(model, words, list(compress(tokens, short)), config, checkpoints=checkpoints, on_log=tracked.log)
+    with tracking.training_run("sft", config.model_dump(mode="json"), outputs.metrics.with_name("mlflow.json")) as tracked_run:
+        model, curve = fit.sft(
+            model,
+            tokenizer,
+            list(compress(tokenized, fits)),
+            config,
+            checkpoints=outputs.model.with_name("checkpoints"),
+            on_log=tracked_run.log,
+        )
         if is_main_process():
             recipe = {"sft": config.model_dump(mode="json", exclude={"model", "prompt"})}
-            load.save(model, words, load.Card(config.model, config.seed, config.prompt, recipe), outputs.model)
+            info = model_folder.ModelInfo(config.model, config.seed, config.prompt, recipe)
+            model_folder.save(model, tokenizer, info, outputs.model)
             records.write_text(outputs.curve, fit.curve_csv(curve))
         metrics = {
             "model": config.model.name or "nano",
-            "examples": len({(row["source"], row["id"]) for row in kept}),
-            "rows": len(kept),
-            "dropped": dropped,
-            **load.parameters(model),
+            "examples": len({(row["source"], row["id"]) for row in fitting}),
+            "rows": len(fitting),
+            "dropped": {"longer than max_length": len(rows) - len(fitting)},
+            **model_folder.count_parameters(model),
             "steps": int(curve[-1]["step"]),
             "loss": curve[-1]["loss"],
         }
-        tracked.finish(metrics)
+        tracked_run.finish(metrics)
     return metrics
 
 
 def _rows(folder: Path, config: SftConfig) -> Iterator[dict[str, str]]:
     """Prompt and completion of each example of a dataset folder, then of its renamed copies."""
     examples = records.read_dataset(folder)
-    known = schemas(folder, examples, config.prompt)
+    schema_of = schemas(folder, examples, config.prompt)
     for example in examples:
-        schema = known[example.db_id]
+        schema = schema_of[example.db_id]
         if config.rename.keep_original:
             yield _row(example, schema, config)
         for copy in range(config.rename.copies):

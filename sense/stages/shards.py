@@ -1,4 +1,4 @@
-"""Parts of the weak data, sampled by several tasks: each says which it is and what decided about it, so that none is lost."""
+"""Shards of the weak data, sampled by several tasks: each file says which shard it is and what its samples depend on."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,7 +23,7 @@ class Shard(Record):
         return f"shard {self.shard.number} of {self.shard.of}"
 
 
-def read(part: Path) -> Shard:
+def read_shard(part: Path) -> Shard:
     """The shard in the file `part`; InputError if there is anything else in it."""
     lines = list(records.read_jsonl(part, Shard))
     if len(lines) != 1:
@@ -31,35 +31,35 @@ def read(part: Path) -> Shard:
     return lines[0]
 
 
-def check_origin(found: Sequence[tuple[Path, Shard]], settings: Mapping[str, Any], unseen: Path) -> None:
+def check_origin(shard_files: Sequence[tuple[Path, Shard]], settings: Mapping[str, Any], unseen: Path) -> None:
     """InputError names the first shard that was sampled with other settings or questions, or unlike the first of them."""
     questions = records.digest(unseen)
-    for part, shard in found:
-        first, start = found[0]
-        other = [key for key, value in settings.items() if shard.settings.get(key) != value]
-        if other:
-            had = shard.settings.get(other[0])
-            problem = f"was sampled with {other[0]} = {had}, where the section of sample has {settings[other[0]]}"
+    for part, shard in shard_files:
+        first, first_shard = shard_files[0]
+        differing = [key for key, value in settings.items() if shard.settings.get(key) != value]
+        if differing:
+            key = differing[0]
+            problem = f"was sampled with {key} = {shard.settings.get(key)}, where the section of sample has {settings[key]}"
         elif shard.unseen != questions:
             problem = f"answers other questions than those of {unseen}"
-        elif shard.model != start.model:
+        elif shard.model != first_shard.model:
             problem = f"comes from another model than {first}"
-        elif shard.shard.of != start.shard.of:
-            problem = f"cannot go with {first}, which is {start}"
+        elif shard.shard.of != first_shard.shard.of:
+            problem = f"cannot go with {first}, which is {first_shard}"
         else:
             continue
         raise InputError(f"{part}: {shard} (counted from 0) is of another run: it {problem}; give the shards of one run")
 
 
-def in_order(found: Sequence[tuple[Path, Shard]]) -> list[tuple[Path, Shard]]:
+def in_order(shard_files: Sequence[tuple[Path, Shard]]) -> list[tuple[Path, Shard]]:
     """The shards by their numbers; InputError names those that are missing, or there twice."""
     by_number: dict[int, tuple[Path, Shard]] = {}
-    for part, shard in found:
+    for part, shard in shard_files:
         number = shard.shard.number
         if number in by_number:
             raise InputError(f"{part}: {shard} (counted from 0) is there twice, in {by_number[number][0]} too; give each once")
         by_number[number] = part, shard
-    of = found[0][1].shard.of if found else 1
+    of = shard_files[0][1].shard.of if shard_files else 1
     missing = [str(number) for number in range(of) if number not in by_number]
     if missing:
         raise InputError(

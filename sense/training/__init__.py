@@ -1,5 +1,6 @@
-"""Models: made, loaded, trained, sampled and saved. The only importer of torch, transformers, trl and peft.
+"""Models: created, loaded, trained, sampled and saved. The only importer of torch, transformers, trl and peft.
 
-`nano` makes a base of random weights, `load` reads and writes model folders, `fit` trains (SFT, DPO),
-`generate` samples. Nothing here knows of stages, files of examples or MLflow.
+`nano` creates a small base of random weights, `model_folder` reads and writes model folders, `fit` trains (SFT and DPO),
+`generate` samples, `renaming` makes copies of examples under random names. Nothing here depends on stages, paths of the
+pipeline or MLflow.
 """

@@ -1,10 +1,10 @@
-"""The two recipes, on TRL: supervised fine-tuning and DPO. Killed at any moment, they resume from their last whole checkpoint."""
+"""The two recipes, on TRL: supervised fine-tuning (SFT) and DPO. Killed at any moment, they resume from a complete checkpoint."""
 
 import csv
 import io
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,105 +13,113 @@ import trl.trainer.dpo_trainer as trl_dpo
 import trl.trainer.utils as trl_utils
 from datasets import Dataset, disable_progress_bars
 from peft import LoraConfig
-from transformers import PreTrainedTokenizerBase, PrinterCallback, TrainerState
+from transformers import PreTrainedTokenizerBase, PrinterCallback, TrainerCallback, TrainerState
 from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
-from sense import config
-from sense.training import load, progress
-from sense.training.progress import OnLog, Progress, last_whole
+from sense import config, console, records
+from sense.training import model_folder
 
-# TRL 1.16 leaves the positions without loss out of its language model head on GPUs alone. Under a small model that head is most
-# of the work, and most positions are the prompt's, which bear none: the same here makes training on a CPU twice as fast.
+# Called with the step and the values of each logged point of the training curve.
+OnLog = Callable[[int, dict[str, float]], None]
+# Parts of the names of logged values that are no part of the curve: times and counts, which differ from run to run.
+_NOT_IN_CURVE = ("runtime", "per_second", "total_flos", "epoch", "num_tokens", "train_loss")
+# The empty file that marks a checkpoint as complete.
+_COMPLETE = "whole"
+
+# TRL 1.16 skips the positions with label -100 in the language model head on GPUs alone. Under a small model that head is most of
+# the work, and most positions are the prompt's: skipping them on a CPU too makes training twice as fast.
 trl_utils._use_triton = lambda device: device.type in ("cpu", "cuda")
-# its bar over the reference's log-probabilities knows no other way to keep out of logs
-_drawn = trl_dpo.tqdm
-trl_dpo.tqdm = lambda **options: _drawn(**{**options, "disable": not sys.stderr.isatty()})
+# TRL's progress bar over the reference's log-probabilities has no switch of its own; it is not to appear in log files.
+_trl_tqdm = trl_dpo.tqdm
+trl_dpo.tqdm = lambda **options: _trl_tqdm(**{**options, "disable": not sys.stderr.isatty()})
 
-# of several processes on a CPU, transformers resumes each on a device "cpu:0", which torch knows, but not in files
-torch.serialization.register_package(5, lambda _: None, lambda storage, place: storage if place == "cpu:0" else None)
+# With several processes on a CPU, transformers loads each one's checkpoint onto a device "cpu:0", which torch.load does not know.
+torch.serialization.register_package(5, lambda _: None, lambda storage, location: storage if location == "cpu:0" else None)
 
 
-def tokenized(words: PreTrainedTokenizerBase, rows: Sequence[dict[str, str]], loss_on: str) -> list[dict[str, list[int]]]:
-    """input_ids and labels of rows of prompt and completion, an end mark behind each; with `completion` the prompt bears no loss.
+def tokenize(tokenizer: PreTrainedTokenizerBase, rows: Sequence[dict[str, str]], loss_on: str) -> list[dict[str, list[int]]]:
+    """input_ids and labels of rows of prompt and completion, EOS appended; with `loss_on` completion the prompt has label -100.
 
-    Done here in one batch: TRL would do the same row by row, which for a small model takes as long as a third of its training.
+    All rows are tokenized in one batch: TRL does it row by row, which for a small model takes as long as a third of its training.
     """
     if not rows:
         return []
-    wholes = words([row["prompt"] + row["completion"] for row in rows])["input_ids"]
-    prompts = words([row["prompt"] for row in rows])["input_ids"]
-    found = []
-    for whole, prompt in zip(wholes, prompts, strict=True):
-        ids = [*whole, words.eos_token_id]
-        hidden = min(len(prompt), len(whole)) if loss_on == "completion" else 0
-        found.append({"input_ids": ids, "labels": [-100] * hidden + ids[hidden:]})
-    return found
+    sequences = tokenizer([row["prompt"] + row["completion"] for row in rows])["input_ids"]
+    prompts = tokenizer([row["prompt"] for row in rows])["input_ids"]
+    tokenized = []
+    for sequence, prompt in zip(sequences, prompts, strict=True):
+        input_ids = [*sequence, tokenizer.eos_token_id]
+        ignored = min(len(prompt), len(sequence)) if loss_on == "completion" else 0
+        tokenized.append({"input_ids": input_ids, "labels": [-100] * ignored + input_ids[ignored:]})
+    return tokenized
 
 
 def sft(
     model: Any,
-    words: PreTrainedTokenizerBase,
+    tokenizer: PreTrainedTokenizerBase,
     rows: Sequence[dict[str, list[int]]],
     settings: config.SftConfig,
     *,
     checkpoints: Path,
     on_log: OnLog,
 ) -> tuple[Any, list[dict[str, float]]]:
-    """Fine-tunes on tokenized rows; returns the model and its training curve, one dict a logged step."""
-    options = SFTConfig(
-        **_arguments(settings.train, settings.seed, checkpoints),
-        max_length=settings.train.max_length,
-        packing=settings.packing,
-        dataset_kwargs={"skip_prepare_dataset": not settings.packing},
-        train_sampling_strategy="random" if settings.packing or _passes(settings.train, len(rows)) > 1 else "group_by_length",
-    )
+    """Fine-tunes on tokenized rows; returns the model and its training curve, one dict for each logged step."""
+    packing, several_passes = settings.packing, _passes(settings.train, len(rows)) > 1
     trainer = SFTTrainer(
         model=model,
-        args=options,
+        args=SFTConfig(
+            **_training_arguments(settings.train, settings.seed, checkpoints),
+            max_length=settings.train.max_length,
+            packing=packing,
+            dataset_kwargs={"skip_prepare_dataset": not packing},
+            train_sampling_strategy="random" if packing or several_passes else "group_by_length",
+        ),
         train_dataset=_dataset(rows),
-        processing_class=words,
+        processing_class=tokenizer,
         peft_config=_lora(settings.lora),
-        callbacks=[Progress("sft", on_log)],
+        callbacks=[TrainingProgress("sft", on_log)],
     )
     return _train(trainer, checkpoints)
 
 
 def dpo(
     model: Any,
-    words: PreTrainedTokenizerBase,
+    tokenizer: PreTrainedTokenizerBase,
     rows: Sequence[dict[str, str]],
     settings: config.DpoConfig,
     *,
     checkpoints: Path,
     on_log: OnLog,
 ) -> tuple[Any, list[dict[str, float]]]:
-    """Preference-tunes on rows of prompt, chosen and rejected; the model it starts from is the reference."""
-    kinds, weights = [settings.loss], [1.0]
+    """Preference-tunes on rows of prompt, chosen and rejected; the model it starts from is the reference.
+
+    Returns the model and its training curve, one dict for each logged step.
+    """
+    losses, weights = [settings.loss], [1.0]
     if settings.sft_weight > 0:
-        kinds, weights = [*kinds, "sft"], [1.0, settings.sft_weight]  # type: ignore[list-item]
-    options = DPOConfig(
-        **_arguments(settings.train, settings.seed, checkpoints),
-        max_length=settings.train.max_length,
-        beta=settings.beta,
-        loss_type=kinds,
-        loss_weights=weights,
-        label_smoothing=settings.label_smoothing,
-        # the reference never changes: one pass over it instead of one an epoch, and no second copy in memory
-        precompute_ref_log_probs=True,
-        precompute_ref_batch_size=settings.train.batch_size,
-    )
+        losses, weights = [*losses, "sft"], [1.0, settings.sft_weight]  # type: ignore[list-item]
     trainer = DPOTrainer(
         model=model,
-        args=options,
-        train_dataset=_common(_dataset(rows), checkpoints.with_name("reference")),
-        processing_class=words,
-        callbacks=[Progress("dpo", on_log)],
+        args=DPOConfig(
+            **_training_arguments(settings.train, settings.seed, checkpoints),
+            max_length=settings.train.max_length,
+            beta=settings.beta,
+            loss_type=losses,
+            loss_weights=weights,
+            label_smoothing=settings.label_smoothing,
+            # the reference never changes: one pass over it instead of one an epoch, and no second copy in memory
+            precompute_ref_log_probs=True,
+            precompute_ref_batch_size=settings.train.batch_size,
+        ),
+        train_dataset=_shared_dataset(_dataset(rows), checkpoints.with_name("reference")),
+        processing_class=tokenizer,
+        callbacks=[TrainingProgress("dpo", on_log)],
     )
     return _train(trainer, checkpoints)
 
 
 def curve_csv(curve: Sequence[dict[str, float]]) -> str:
-    """The training curve as CSV: `step` first, then every quantity the trainer logged, sorted by name."""
+    """The training curve as CSV: `step` first, then every value the trainer logged, sorted by name."""
     names = ["step", *sorted({name for row in curve for name in row} - {"step"})]
     text = io.StringIO()
     writer = csv.DictWriter(text, names, restval="", lineterminator="\n")
@@ -120,8 +128,8 @@ def curve_csv(curve: Sequence[dict[str, float]]) -> str:
     return text.getvalue()
 
 
-def _arguments(train: config.TrainConfig, seed: int, checkpoints: Path) -> dict[str, Any]:
-    """What SFT and DPO share, in transformers' names."""
+def _training_arguments(train: config.TrainConfig, seed: int, checkpoints: Path) -> dict[str, Any]:
+    """The arguments that SFT and DPO share, in transformers' names."""
     gpu = torch.cuda.is_available()
     bf16 = train.precision == "bf16" or (train.precision == "auto" and gpu and torch.cuda.is_bf16_supported())
     return {
@@ -150,12 +158,14 @@ def _arguments(train: config.TrainConfig, seed: int, checkpoints: Path) -> dict[
 
 
 def _passes(train: config.TrainConfig, rows: int) -> float:
-    """How often the training sees every row. In a second pass transformers' groups of like length are drawn from wherever the
-    random numbers stand: a resumed training would draw others, and several processes each their own.
+    """How often the training sees every row.
+
+    It decides about grouping by length: transformers draws the groups of a second pass from the state of the random generator, so
+    that a resumed training would draw others, and several processes each their own.
     """
     if train.max_steps is None:
         return train.epochs
-    return train.max_steps * train.batch_size * train.accumulation * int(config.environment("WORLD_SIZE", "1")) / rows
+    return train.max_steps * train.batch_size * train.accumulation * config.processes() / rows
 
 
 def _lora(lora: config.LoraConfig | None) -> LoraConfig | None:
@@ -171,13 +181,13 @@ def _dataset(rows: Sequence[Any]) -> Any:
     return Dataset.from_list(list(rows))
 
 
-def _common(dataset: Any, folder: Path) -> Any:
-    """With several processes, the same data from a file in `folder`, which they must share (as they do the checkpoints).
+def _shared_dataset(dataset: Any, folder: Path) -> Any:
+    """With several processes, the same dataset backed by a file in `folder`, which they must share (as they do the checkpoints).
 
-    TRL's first process writes the reference's log-probabilities beside the data, for the others to read; beside data in memory
-    is a temporary folder, another one for each process.
+    TRL's first process writes the reference's log-probabilities into the dataset's cache folder, where the others read them; the
+    cache folder of a dataset in memory is temporary, and another one for each process.
     """
-    if int(config.environment("WORLD_SIZE", "1")) == 1:
+    if config.processes() == 1:
         return dataset
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"pairs-{config.environment('RANK')}.arrow"
@@ -186,14 +196,71 @@ def _common(dataset: Any, folder: Path) -> Any:
 
 def _train(trainer: Any, checkpoints: Path) -> tuple[Any, list[dict[str, float]]]:
     trainer.remove_callback(PrinterCallback)
-    last = last_whole(checkpoints)
-    if last is not None:
-        state = TrainerState.load_from_json(str(last / "trainer_state.json"))
-        if state.global_step >= state.max_steps:  # done: what was killed came after it. Resumed as it is, it takes another step
+    checkpoint = last_complete_checkpoint(checkpoints)
+    if checkpoint is not None:
+        state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+        if state.global_step >= state.max_steps:  # killed after its last step: resumed, it would take one more
             trainer.args.max_steps, trainer.args.num_train_epochs = -1, 0
-    with warnings.catch_warnings(), load.writing(checkpoints):
-        warnings.simplefilter("ignore")  # the trainers' advice to their own callers, which nobody here can act on
-        trainer.train(resume_from_checkpoint=last and str(last))
-    return trainer.accelerator.unwrap_model(trainer.model), [
-        progress.curve(row) for row in trainer.state.log_history if "loss" in row
-    ]
+    with warnings.catch_warnings(), model_folder.full_disk_is_a_storage_error(checkpoints):
+        warnings.simplefilter("ignore")  # the trainers' advice to their callers, which a user of SENSE cannot act on
+        trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
+    curve = [_curve_point(row) for row in trainer.state.log_history if "loss" in row]
+    return trainer.accelerator.unwrap_model(trainer.model), curve
+
+
+def last_complete_checkpoint(checkpoints: Path) -> Path | None:
+    """The newest checkpoint that was written to its end; incomplete ones (killed while saving) are deleted."""
+    complete = None
+    for checkpoint in _checkpoints_by_step(checkpoints):
+        if (checkpoint / _COMPLETE).exists():
+            complete = checkpoint
+        else:
+            records.remove(checkpoint)
+    return complete
+
+
+def _checkpoints_by_step(checkpoints: Path) -> list[Path]:
+    return sorted(checkpoints.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
+
+
+def _curve_point(row: dict[str, float]) -> dict[str, float]:
+    """The values of a logged row that belong to the training curve."""
+    return {key: value for key, value in row.items() if not any(part in key for part in _NOT_IN_CURVE)}
+
+
+class TrainingProgress(TrainerCallback):  # type: ignore[misc]
+    """Draws the progress bar, passes logged values on, and marks a checkpoint as complete once all its files are there."""
+
+    def __init__(self, label: str, on_log: OnLog) -> None:
+        self._label, self._on_log = label, on_log
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
+        """Starts the bar at the step the training resumes from."""
+        self._context = console.bar(self._label, state.max_steps)
+        self._bar = self._context.__enter__()
+        self._bar.advance(state.global_step)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
+        """Advances the bar."""
+        self._bar.advance()
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:  # noqa: ARG002
+        """Passes the values of a curve point on."""
+        if logs and "loss" in logs and state.is_world_process_zero:
+            self._bar.advance(0, f"{self._label}  loss {logs['loss']:.3f}")
+            self._on_log(state.global_step, _curve_point(logs))
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
+        """Marks the new checkpoint as complete, and only then deletes the older ones (transformers would do it before)."""
+        if state.is_world_process_zero:
+            checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+            # DPO's frozen reference adapter is created from the SFT adapter at every start; if transformers finds it in a
+            # checkpoint, it resumes the reference alone and not the adapter under training
+            records.remove(checkpoint / "ref")
+            (checkpoint / _COMPLETE).touch()
+            for older in _checkpoints_by_step(checkpoint.parent)[:-1]:
+                records.remove(older)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
+        """Ends the bar."""
+        self._context.__exit__(None, None, None)

@@ -1,46 +1,71 @@
-"""Completions from a model in this process: seeded, batched by length, in the order asked."""
+"""Completions from a model in this process: seeded, batched by length, in the order of the prompts."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import torch
 from transformers import PreTrainedTokenizerBase, set_seed
 
-from sense.training import load
+from sense.training import model_folder
+from sense.training.devices import device
+
+
+class Generator(Protocol):
+    """Whatever writes completions for prompts."""
+
+    def generate(
+        self, prompts: Sequence[str], *, n: int, temperature: float, top_p: float, max_tokens: int, seed: int
+    ) -> list[list[str]]:
+        """`n` completions of at most `max_tokens` tokens for each prompt, in the order of the prompts.
+
+        Temperature 0 is greedy. The same arguments give the same completions on the same machine.
+        """
+        ...
+
+
+def load_generator(folder: Path, batch_size: int, base: bool = False) -> Generator:
+    """The model of a model folder, or with `base` the base it was trained from, with `batch_size` prompts at a time."""
+    model = model_folder.load_base(folder) if base else model_folder.load_model(folder)
+    return TransformersGenerator(model, model_folder.load_tokenizer(folder), batch_size)
 
 
 class TransformersGenerator:
-    """A Generator (sense.training.generator) on a model in memory, on the GPU where there is one."""
+    """A Generator on a model in memory, on the GPU where there is one."""
 
-    def __init__(self, model: Any, words: PreTrainedTokenizerBase, batch_size: int) -> None:
-        self._model = model.to(load.device()).eval()
-        self._words = words
+    def __init__(self, model: Any, tokenizer: PreTrainedTokenizerBase, batch_size: int) -> None:
+        self._model = model.to(device()).eval()
+        self._tokenizer = tokenizer
         self._batch_size = batch_size
 
     def generate(
         self, prompts: Sequence[str], *, n: int, temperature: float, top_p: float, max_tokens: int, seed: int
     ) -> list[list[str]]:
-        """`n` completions a prompt; temperature 0 is greedy (then n must be 1). Prompt and end mark are cut off."""
-        answers: list[list[str]] = [[] for _ in prompts]
-        for number, batch in enumerate(self._batches(prompts)):
+        """`n` completions for each prompt, without the prompt and without EOS; temperature 0 is greedy (then n must be 1)."""
+        completions: list[list[str]] = [[] for _ in prompts]
+        for number, indices in enumerate(self._batches(prompts)):
             set_seed(seed + number)
-            texts = self._batch([prompts[index] for index in batch], n, temperature, top_p, max_tokens)
-            for position, index in enumerate(batch):
-                answers[index] = texts[position * n : (position + 1) * n]
-        return answers
+            texts = self._generate_batch([prompts[index] for index in indices], n, temperature, top_p, max_tokens)
+            for position, index in enumerate(indices):
+                completions[index] = texts[position * n : (position + 1) * n]
+        return completions
 
     def _batches(self, prompts: Sequence[str]) -> Iterator[list[int]]:
-        """Indices in batches of like length, so that little is padded."""
+        """Indices of the prompts in batches of similar length, so that little is padded."""
         order = sorted(range(len(prompts)), key=lambda index: (len(prompts[index]), index))
         for start in range(0, len(order), self._batch_size):
             yield order[start : start + self._batch_size]
 
-    def _batch(self, prompts: list[str], n: int, temperature: float, top_p: float, max_tokens: int) -> list[str]:
-        inputs = self._words(prompts, return_tensors="pt", padding=True, return_token_type_ids=False).to(load.device())
-        how: dict[str, Any] = {"do_sample": False}
+    def _generate_batch(self, prompts: list[str], n: int, temperature: float, top_p: float, max_tokens: int) -> list[str]:
+        """The completions of the first prompt, then those of the second, and so on: n x len(prompts) texts."""
+        encoded = self._tokenizer(prompts, return_tensors="pt", padding=True, return_token_type_ids=False)
+        inputs = encoded.to(device())
+        sampling: dict[str, Any] = {"do_sample": False}
         if temperature > 0:
-            how = {"do_sample": True, "temperature": temperature, "top_p": top_p, "top_k": 0, "num_return_sequences": n}
+            sampling = {"do_sample": True, "temperature": temperature, "top_p": top_p, "top_k": 0, "num_return_sequences": n}
         with torch.inference_mode():
-            outputs = self._model.generate(**inputs, **how, max_new_tokens=max_tokens, pad_token_id=self._words.pad_token_id)
-        texts: list[str] = self._words.batch_decode(outputs[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+            outputs = self._model.generate(
+                **inputs, **sampling, max_new_tokens=max_tokens, pad_token_id=self._tokenizer.pad_token_id
+            )
+        texts: list[str] = self._tokenizer.batch_decode(outputs[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
         return texts

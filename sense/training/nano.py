@@ -1,4 +1,4 @@
-"""A base made on the spot: a byte-level BPE trained on the corpus and a small Llama of random weights.
+"""The nano base: a byte-level BPE tokenizer trained on the corpus, and a small Llama of random weights.
 
 It needs no hub, trains on a laptop's CPU in minutes and is a plain transformers model, so that
 everything downstream (PEFT, TRL, MLflow, vLLM) treats it as it treats a 7B model.
@@ -14,12 +14,12 @@ from sense.config import NanoConfig
 
 PAD, BOS, EOS = "<pad>", "<s>", "</s>"
 
-# Words never carry their space: a column is the same tokens in the schema, in the question and in the SQL, so that
-# copying a name is copying tokens. Keywords and punctuation swallow the spaces around them, which keeps SQL short.
+# Letters never share a token with the space before them: a column is the same tokens in the schema, in the question and in the
+# SQL, so that copying a name is copying tokens. Keywords and punctuation include the spaces around them, which keeps SQL short.
 PIECES = Regex(r" ?[A-Z]{2,}(?![a-z]) ?| ?[=<>!|]+ ?'?|[,;:?] ?| ?\(|\) ?|\n[a-z]+:|[A-Za-z]+|\d|\s|[^\w\s]|.")
 
 
-def tokenizer(corpus: Iterable[str], size: int) -> PreTrainedTokenizerBase:
+def train_tokenizer(corpus: Iterable[str], size: int) -> PreTrainedTokenizerBase:
     """A byte-level BPE of at most `size` tokens; any text survives a round trip. The same corpus gives the same bytes."""
     bpe = Tokenizer(models.BPE())
     split = pre_tokenizers.Split(PIECES, behavior="isolated")
@@ -33,22 +33,22 @@ def tokenizer(corpus: Iterable[str], size: int) -> PreTrainedTokenizerBase:
     )
 
 
-def model(config: NanoConfig, words: PreTrainedTokenizerBase, seed: int) -> PreTrainedModel:
+def create_model(config: NanoConfig, tokenizer: PreTrainedTokenizerBase, seed: int) -> PreTrainedModel:
     """A Llama of random float32 weights; the same config, vocabulary and seed give the same weights."""
     torch.manual_seed(seed)
-    shape = LlamaConfig(
-        vocab_size=len(words),
+    llama = LlamaConfig(
+        vocab_size=len(tokenizer),
         hidden_size=config.hidden,
         intermediate_size=config.hidden * 3,
         num_hidden_layers=config.layers,
         num_attention_heads=config.heads,
-        head_dim=max(32, config.hidden // config.heads),  # copying wants several heads; vLLM on CPU none under 32
+        head_dim=max(32, config.hidden // config.heads),  # vLLM on CPU supports no smaller head; copying needs several heads
         max_position_embeddings=config.context,
         tie_word_embeddings=True,
-        # transformers' 0.02 suits widths of thousands; at 100 it makes copying a token invisible in the logits for long
+        # transformers' default of 0.02 suits widths of thousands; at a width of 100 a copied token would hardly move the logits
         initializer_range=config.hidden**-0.5,
-        pad_token_id=words.pad_token_id,
-        bos_token_id=words.bos_token_id,
-        eos_token_id=words.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
     )
-    return LlamaForCausalLM(shape)
+    return LlamaForCausalLM(llama)

@@ -101,13 +101,13 @@ def test_killed_and_launched_again_it_ends_as_accelerate_by_hand(data, tmp_path,
 
 @pytest.mark.slow
 def test_dpo_in_two_processes(data, tmp_path, environment):
-    from sense.training import load, nano
+    from sense.training import model_folder, nano
 
     about = config.NanoConfig(vocabulary=300, hidden=16, layers=1, heads=2, context=1024)
     examples = records.read_dataset(data["strong"])[:10]
-    words = nano.tokenizer([row.sql for row in examples], about.vocabulary)
-    card = load.Card(config.ModelConfig(nano=about), 0, config.PromptConfig())
-    load.save(nano.model(about, words, 0), words, card, tmp_path / "sft")
+    tokenizer = nano.train_tokenizer([row.sql for row in examples], about.vocabulary)
+    card = model_folder.ModelInfo(config.ModelConfig(nano=about), 0, config.PromptConfig())
+    model_folder.save(nano.create_model(about, tokenizer, 0), tokenizer, card, tmp_path / "sft")
     pairs = [
         Pair(id=row.id, example_id=row.id, chosen=row.sql, rejected="SELECT 1", strategy="all", error="mismatch")
         for row in examples

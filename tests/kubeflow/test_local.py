@@ -59,7 +59,7 @@ def test_every_task_has_left_its_outputs(run):
 
 
 def test_shards_of_samples_are_joined_without_loss(run):
-    parts = [shards.read(path).samples for path in sorted(run.glob("for-loop-2-iteration-*/sample/samples"))]
+    parts = [shards.read_shard(path).samples for path in sorted(run.glob("for-loop-2-iteration-*/sample/samples"))]
     whole = records.read_rows(run / "merge" / "samples", records.Sample)
     assert sorted(row.id for part in parts for row in part) == sorted(row.id for row in whole)
     assert len(whole) == records.read_json(run / "merge" / "metrics")["samples"] > 0

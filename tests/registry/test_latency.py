@@ -63,18 +63,18 @@ def test_an_endpoint_that_does_not_answer_leaves_no_latency(reply, fix, two_vers
 
 @pytest.mark.slow
 def test_latency_is_measured_in_this_process(client, tmp_path, capsys):
-    from sense.training import load, nano
+    from sense.training import devices, model_folder, nano
 
     nano_config = config.NanoConfig(vocabulary=300, hidden=16, layers=1, heads=2, context=256)
-    tokenizer = nano.tokenizer(["pet(id, name) question: how many pets? sql: select name from pet where age = 1"] * 3, 300)
+    tokenizer = nano.train_tokenizer(["pet(id, name) question: how many pets? sql: select name from pet where age = 1"] * 3, 300)
     inputs = publish_inputs(tmp_path / "in")
-    load.save(
-        nano.model(nano_config, tokenizer, 7),
+    model_folder.save(
+        nano.create_model(nano_config, tokenizer, 7),
         tokenizer,
-        load.Card(config.ModelConfig(nano=nano_config), 7, config.PromptConfig()),
+        model_folder.ModelInfo(config.ModelConfig(nano=nano_config), 7, config.PromptConfig()),
         inputs.sense,
     )
     run_publish(tmp_path / "w", inputs)
     latency_json = run_json(capsys, "measure", "1", "--questions", "3", "--max-new-tokens", "4")
-    assert (latency_json["n"], latency_json["where"]) == (3, f"{load.device().type}, transformers")
+    assert (latency_json["n"], latency_json["where"]) == (3, f"{devices.device().type}, transformers")
     assert 0 < latency_json["p50_ms"] <= latency_json["p95_ms"]

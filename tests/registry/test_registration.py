@@ -169,8 +169,8 @@ def test_mlflow_loads_the_model_that_was_never_loaded_to_be_published(client, tm
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    tokenizer = nano.tokenizer(["select name from pet where age = 1"] * 3, 300)
-    model = nano.model(config.NanoConfig(vocabulary=300, hidden=16, layers=1, heads=2, context=64), tokenizer, 0)
+    tokenizer = nano.train_tokenizer(["select name from pet where age = 1"] * 3, 300)
+    model = nano.create_model(config.NanoConfig(vocabulary=300, hidden=16, layers=1, heads=2, context=64), tokenizer, 0)
     model.save_pretrained(tmp_path / "model")
     tokenizer.save_pretrained(tmp_path / "model")
     registration.register_model(model_package(tmp_path / "model"), tmp_path / "staging")

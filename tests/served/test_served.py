@@ -13,7 +13,7 @@ from sense.config import PromptConfig, ServeConfig
 from sense.prompts.dataset import question_prompts
 from sense.records import Example, Prediction
 from sense.serving.vllm import SELECT
-from sense.training import load
+from sense.training import model_folder
 from tests.served.vllm_process import ROOT
 from tests.serving.running import Running
 
@@ -89,7 +89,7 @@ def completions(champion, **body):
 
 
 def test_vllm_reads_a_prompt_as_the_same_tokens(champion):
-    words = load.tokenizer(ROOT / "models/sense")
+    words = model_folder.load_tokenizer(ROOT / "models/sense")
     for prompt in question_prompts(ROOT / "data/dev", asked("dev")[:5], PromptConfig()):
         (choice,) = completions(champion, prompt=prompt, max_tokens=1, return_token_ids=True)
         assert choice["prompt_token_ids"] == words(prompt)["input_ids"]

@@ -16,8 +16,8 @@ from sense.registry import aliases, registration
 from sense.registry.package import ModelPackage
 from sense.serving.backend import BackendError, Version
 from sense.serving.local import LocalBackend
-from sense.training import load, nano
-from sense.training.local import local
+from sense.training import model_folder, nano
+from sense.training.generate import load_generator
 from tests.mlflow_store import fresh
 
 SHAPE = NanoConfig(vocabulary=400, hidden=32, layers=1, heads=1, context=128)
@@ -31,9 +31,9 @@ HOW = GenerationConfig(max_new_tokens=12, temperature=0.9, top_p=0.9, seed=3)
 
 def model(folder: Path, seed: int) -> Path:
     """A small model of random weights, as `sense sft` saves one."""
-    words = nano.tokenizer(PROMPTS * 5, SHAPE.vocabulary)
-    about = load.Card(ModelConfig(nano=SHAPE), seed, PromptConfig(schema_style="ddl"))
-    load.save(nano.model(SHAPE, words, seed), words, about, folder)
+    tokenizer = nano.train_tokenizer(PROMPTS * 5, SHAPE.vocabulary)
+    info = model_folder.ModelInfo(ModelConfig(nano=SHAPE), seed, PromptConfig(schema_style="ddl"))
+    model_folder.save(nano.create_model(SHAPE, tokenizer, seed), tokenizer, info, folder)
     return folder
 
 
@@ -91,7 +91,7 @@ def run(work):
 
 
 def greedy(folder):
-    answers = local(folder, 64).generate(PROMPTS, n=1, temperature=0.0, top_p=1.0, max_tokens=HOW.max_new_tokens, seed=0)
+    answers = load_generator(folder, 64).generate(PROMPTS, n=1, temperature=0.0, top_p=1.0, max_tokens=HOW.max_new_tokens, seed=0)
     return [answer[0] for answer in answers]
 
 
@@ -126,7 +126,7 @@ def test_candidates_are_several_and_the_same_each_time(folders):
     assert first == second
     assert len(first) == 4
     assert len(set(first)) > 1
-    generator = local(folders[0], 1)
+    generator = load_generator(folders[0], 1)
     assert [first] == generator.generate(PROMPTS[:1], n=4, temperature=0.9, top_p=0.9, max_tokens=12, seed=3)
 
 
@@ -145,9 +145,9 @@ def test_no_more_is_written_than_the_model_can_read(folders):
         async with backend(folders[0]) as made:
             return await (await served(made)).complete("9" * 127, n=1, temperature=0.0)
 
-    words = load.tokenizer(folders[0])
-    assert len(words("9" * 127)["input_ids"]) == 127
-    assert len(words(run(work)[0])["input_ids"]) <= 1
+    tokenizer = model_folder.load_tokenizer(folders[0])
+    assert len(tokenizer("9" * 127)["input_ids"]) == 127
+    assert len(tokenizer(run(work)[0])["input_ids"]) <= 1
 
 
 def test_nothing_is_served_before_it_is_loaded(folders):
@@ -222,7 +222,12 @@ def test_a_version_is_downloaded_once(mlflow_store, folders, tmp_path):
 def test_a_version_that_cannot_be_loaded_leaves_the_old_one_and_is_logged_once(mlflow_store, folders, tmp_path, caplog):
     good = publish(folders[0], tmp_path)
     broken = tmp_path / "broken"
-    load.save(nano.model(SHAPE, load.tokenizer(folders[0]), 5), load.tokenizer(folders[0]), load.card(folders[0]), broken)
+    model_folder.save(
+        nano.create_model(SHAPE, model_folder.load_tokenizer(folders[0]), 5),
+        model_folder.load_tokenizer(folders[0]),
+        model_folder.read_info(folders[0]),
+        broken,
+    )
     (broken / "model.safetensors").write_bytes(b"no weights")
     bad = publish(broken, tmp_path)
     aliases.set_alias("sense", "champion", good)

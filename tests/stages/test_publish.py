@@ -240,15 +240,17 @@ def test_a_lora_adapter_is_published_merged(client, tmp_path):
     from transformers import AutoModelForCausalLM
 
     from sense import config
-    from sense.training import load, nano
+    from sense.training import model_folder, nano
 
     nano_config = config.NanoConfig(vocabulary=300, hidden=16, layers=1, heads=2, context=64)
-    tokenizer = nano.tokenizer(["select name from pet where age = 1"] * 3, 300)
+    tokenizer = nano.train_tokenizer(["select name from pet where age = 1"] * 3, 300)
     adapted = get_peft_model(
-        nano.model(nano_config, tokenizer, 7), LoraConfig(r=2, target_modules="all-linear", init_lora_weights=False)
+        nano.create_model(nano_config, tokenizer, 7), LoraConfig(r=2, target_modules="all-linear", init_lora_weights=False)
     )
     inputs = publish_inputs(tmp_path / "in")
-    load.save(adapted, tokenizer, load.Card(config.ModelConfig(nano=nano_config), 7, config.PromptConfig()), inputs.sense)
+    model_folder.save(
+        adapted, tokenizer, model_folder.ModelInfo(config.ModelConfig(nano=nano_config), 7, config.PromptConfig()), inputs.sense
+    )
     metrics, _ = run_publish(tmp_path / "work", inputs)
     stored = Path(client.get_logged_model(metrics["model_id"]).artifact_location) / "model"
     assert (stored / "model.safetensors").is_file()

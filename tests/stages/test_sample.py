@@ -25,18 +25,18 @@ SECTION = {
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory):
     """Some 170 questions and a nano model of random weights, whose SQL is noise that the seeds decide about."""
-    from sense.training import load, nano
+    from sense.training import model_folder, nano
 
     root = tmp_path_factory.mktemp("weak")
     made = {name: root / name for name in ("strong", "unseen", "heldout", "metrics")}
-    about = config.SynthesizeConfig(count=230, split={"unseen": 0.7, "heldout": 0.1}, execution={"workers": 1})
-    synthesize.run(about, synthesize.Inputs(root), synthesize.Outputs(**made))
+    settings = config.SynthesizeConfig(count=230, split={"unseen": 0.7, "heldout": 0.1}, execution={"workers": 1})
+    synthesize.run(settings, synthesize.Inputs(root), synthesize.Outputs(**made))
     shape = config.NanoConfig(vocabulary=300, hidden=16, layers=1, heads=2, context=1024)
     texts = [row.sql for row in records.read_dataset(made["unseen"])]
-    words = nano.tokenizer(texts, shape.vocabulary)
-    model = nano.model(shape, words, 0)
-    card = load.Card(config.ModelConfig(nano=shape), 0, config.PromptConfig())
-    load.save(model, words, card, root / "model")
+    tokenizer = nano.train_tokenizer(texts, shape.vocabulary)
+    model = nano.create_model(shape, tokenizer, 0)
+    info = model_folder.ModelInfo(config.ModelConfig(nano=shape), 0, config.PromptConfig())
+    model_folder.save(model, tokenizer, info, root / "model")
     return sample.Inputs(root / "model", made["unseen"])
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from sense import config
 from sense.errors import InputError
-from sense.training import fit, generate, load, nano
+from sense.training import fit, generate, model_folder, nano
 
 ROWS = [
     {"prompt": f"pet(id, name)\n\nquestion: {word} {number}\nsql:", "completion": f" SELECT {number}"}
@@ -23,8 +23,8 @@ class Killed(Exception):
     pass
 
 
-def words():
-    return nano.tokenizer((row["prompt"] + row["completion"] for row in ROWS), 300)
+def train_tokenizer():
+    return nano.train_tokenizer((row["prompt"] + row["completion"] for row in ROWS), 300)
 
 
 def weights(folder):
@@ -47,26 +47,31 @@ def ignore(step, values):
 
 def trained_sft(folder, on_log=ignore, lora=None, **changes):
     settings = config.SftConfig(model=BASE, train=TRAIN, lora=lora, **changes)
-    tokens = words()
-    model = nano.model(NANO, tokens, 0)
+    tokenizer = train_tokenizer()
+    model = nano.create_model(NANO, tokenizer, 0)
     model, curve = fit.sft(
-        model, tokens, fit.tokenized(tokens, ROWS, settings.loss_on), settings, checkpoints=folder / "checkpoints", on_log=on_log
+        model,
+        tokenizer,
+        fit.tokenize(tokenizer, ROWS, settings.loss_on),
+        settings,
+        checkpoints=folder / "checkpoints",
+        on_log=on_log,
     )
-    load.save(model, tokens, load.Card(BASE, 0, settings.prompt), folder / "model")
+    model_folder.save(model, tokenizer, model_folder.ModelInfo(BASE, 0, settings.prompt), folder / "model")
     return folder / "model", curve
 
 
 def trained_dpo(start, folder, on_log=ignore, **changes):
     settings = config.DpoConfig(train=TRAIN, **changes)
     model, curve = fit.dpo(
-        load.trained(start, trainable=True),
-        load.tokenizer(start),
+        model_folder.load_model(start, trainable=True),
+        model_folder.load_tokenizer(start),
         PAIRS,
         settings,
         checkpoints=folder / "checkpoints",
         on_log=on_log,
     )
-    load.save(model, load.tokenizer(start), load.card(start), folder / "model")
+    model_folder.save(model, model_folder.load_tokenizer(start), model_folder.read_info(start), folder / "model")
     return folder / "model", curve
 
 
@@ -108,30 +113,30 @@ def test_a_lora_folder_is_an_adapter_and_merges_into_whole_weights(tmp_path):
     folder, _ = trained_sft(tmp_path, lora=config.LoraConfig(r=4))
     assert (folder / "adapter_config.json").is_file()
     assert not (folder / "model.safetensors").exists()
-    merged = load.merged(folder, tmp_path / "merged")
+    merged = model_folder.merge_adapter(folder, tmp_path / "merged")
     assert (merged / "model.safetensors").is_file()
     prompts = [row["prompt"] for row in ROWS]
     answers = [
-        generate.TransformersGenerator(load.trained(which), load.tokenizer(which), 8).generate(
+        generate.TransformersGenerator(model_folder.load_model(which), model_folder.load_tokenizer(which), 8).generate(
             prompts, n=1, temperature=0.0, top_p=1.0, max_tokens=8, seed=0
         )
         for which in (folder, merged)
     ]
     assert answers[0] == answers[1]
     full, _ = trained_sft(tmp_path / "full")
-    assert load.merged(full, tmp_path / "unused") == full
+    assert model_folder.merge_adapter(full, tmp_path / "unused") == full
 
 
 def test_the_base_of_a_nano_model_is_made_again_from_its_seed(tmp_path):
     folder, _ = trained_sft(tmp_path)
-    base, fresh = load.base_of(folder), nano.model(NANO, words(), 0)
+    base, fresh = model_folder.load_base(folder), nano.create_model(NANO, train_tokenizer(), 0)
     assert all((one == two).all() for one, two in zip(base.state_dict().values(), fresh.state_dict().values(), strict=True))
-    assert load.card(folder).base == BASE
+    assert model_folder.read_info(folder).base == BASE
 
 
 def test_sampling_is_seeded_and_in_the_order_asked(tmp_path):
     folder, _ = trained_sft(tmp_path)
-    generator = generate.TransformersGenerator(load.trained(folder), load.tokenizer(folder), 4)
+    generator = generate.TransformersGenerator(model_folder.load_model(folder), model_folder.load_tokenizer(folder), 4)
     prompts = [row["prompt"] for row in ROWS[:6]] + ["x" * 50]
 
     def ask(seed):
@@ -145,32 +150,32 @@ def test_sampling_is_seeded_and_in_the_order_asked(tmp_path):
 
 def test_what_is_no_model_folder_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"no sense\.json"):
-        load.card(tmp_path)
+        model_folder.read_info(tmp_path)
     with pytest.raises(InputError, match="cannot be loaded"):
-        load.pretrained(config.ModelConfig(name=str(tmp_path / "nowhere")))
+        model_folder.load_pretrained(config.ModelConfig(name=str(tmp_path / "nowhere")))
 
 
 def test_the_prompt_bears_no_loss_and_the_end_mark_does():
-    tokens = words()
-    (row,) = fit.tokenized(tokens, ROWS[:1], "completion")
-    assert tokens.decode(row["input_ids"]) == ROWS[0]["prompt"] + ROWS[0]["completion"] + "</s>"
-    assert tokens.decode([label for label in row["labels"] if label != -100]) == ROWS[0]["completion"] + "</s>"
-    (row,) = fit.tokenized(tokens, ROWS[:1], "sequence")
+    tokenizer = train_tokenizer()
+    (row,) = fit.tokenize(tokenizer, ROWS[:1], "completion")
+    assert tokenizer.decode(row["input_ids"]) == ROWS[0]["prompt"] + ROWS[0]["completion"] + "</s>"
+    assert tokenizer.decode([label for label in row["labels"] if label != -100]) == ROWS[0]["completion"] + "</s>"
+    (row,) = fit.tokenize(tokenizer, ROWS[:1], "sequence")
     assert row["labels"] == row["input_ids"]
-    assert fit.tokenized(tokens, [], "completion") == []
+    assert fit.tokenize(tokenizer, [], "completion") == []
 
 
 def test_a_pretrained_base_is_loaded_tuned_by_lora_and_found_again(tmp_path):
     """The path of the 7B profiles, on a base that lies in a folder instead of a hub."""
     base, _ = trained_sft(tmp_path / "base")
     start = config.ModelConfig(name=str(base))
-    model, tokens = load.pretrained(start)
-    assert tokens.padding_side == "left"
+    model, tokenizer = model_folder.load_pretrained(start)
+    assert tokenizer.padding_side == "left"
     settings = config.SftConfig(model=start, train=TRAIN, lora=config.LoraConfig(r=4))
-    rows = fit.tokenized(tokens, ROWS, settings.loss_on)
-    model, _ = fit.sft(model, tokens, rows, settings, checkpoints=tmp_path / "checkpoints", on_log=ignore)
-    load.save(model, tokens, load.Card(start, 0, settings.prompt), tmp_path / "adapter")
-    again, whole = load.base_of(tmp_path / "adapter"), load.trained(base)
+    rows = fit.tokenize(tokenizer, ROWS, settings.loss_on)
+    model, _ = fit.sft(model, tokenizer, rows, settings, checkpoints=tmp_path / "checkpoints", on_log=ignore)
+    model_folder.save(model, tokenizer, model_folder.ModelInfo(start, 0, settings.prompt), tmp_path / "adapter")
+    again, whole = model_folder.load_base(tmp_path / "adapter"), model_folder.load_model(base)
     assert all((one == two).all() for one, two in zip(again.state_dict().values(), whole.state_dict().values(), strict=True))
-    assert load.merged(tmp_path / "adapter", tmp_path / "merged") == tmp_path / "merged"
+    assert model_folder.merge_adapter(tmp_path / "adapter", tmp_path / "merged") == tmp_path / "merged"
     assert weights(tmp_path / "merged") != weights(base)

@@ -16,25 +16,29 @@ CORPUS = ["pet(id, name, pet_age)\n\nquestion: What is the pet age of Rex?\nsql:
     ],
 )
 def test_any_text_survives_the_round_trip(text):
-    words = nano.tokenizer(CORPUS, 400)
-    assert words.decode(words(text)["input_ids"]) == text
+    tokenizer = nano.train_tokenizer(CORPUS, 400)
+    assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
 
 
 def test_the_same_corpus_gives_the_same_bytes(tmp_path):
     for name in ("one", "two"):
-        nano.tokenizer(CORPUS * 50, 400).save_pretrained(tmp_path / name)
+        nano.train_tokenizer(CORPUS * 50, 400).save_pretrained(tmp_path / name)
     assert (tmp_path / "one/tokenizer.json").read_bytes() == (tmp_path / "two/tokenizer.json").read_bytes()
 
 
 def test_prompt_and_completion_are_the_same_tokens_apart_and_together():
-    words = nano.tokenizer(CORPUS, 400)
+    tokenizer = nano.train_tokenizer(CORPUS, 400)
     prompt, completion = CORPUS[0].split("\nsql:")
     prompt += "\nsql:"
-    assert words(prompt)["input_ids"] + words(completion)["input_ids"] == words(prompt + completion)["input_ids"]
+    assert tokenizer(prompt)["input_ids"] + tokenizer(completion)["input_ids"] == tokenizer(prompt + completion)["input_ids"]
 
 
 def test_a_model_is_its_seed():
-    words, config = nano.tokenizer(CORPUS, 400), NanoConfig(vocabulary=400, hidden=32, layers=1, heads=1)
-    one, two, other = nano.model(config, words, 1), nano.model(config, words, 1), nano.model(config, words, 2)
+    tokenizer, config = nano.train_tokenizer(CORPUS, 400), NanoConfig(vocabulary=400, hidden=32, layers=1, heads=1)
+    one, two, other = (
+        nano.create_model(config, tokenizer, 1),
+        nano.create_model(config, tokenizer, 1),
+        nano.create_model(config, tokenizer, 2),
+    )
     assert (one.lm_head.weight == two.lm_head.weight).all()
     assert not (one.lm_head.weight == other.lm_head.weight).all()

@@ -6,8 +6,8 @@ from safetensors.torch import load_file
 
 from sense import config
 from sense.errors import InputError
-from sense.training import fit, load, nano
-from tests.training.test_fit import BASE, NANO, PAIRS, ROWS, TRAIN, ignore, words
+from sense.training import devices, fit, model_folder, nano
+from tests.training.test_fit import BASE, NANO, PAIRS, ROWS, TRAIN, ignore, train_tokenizer
 
 SMALL = TRAIN.model_copy(update={"learning_rate": 1e-6, "precision": "bf16", "schedule": "constant", "warmup_ratio": 0.0})
 
@@ -15,9 +15,11 @@ SMALL = TRAIN.model_copy(update={"learning_rate": 1e-6, "precision": "bf16", "sc
 @pytest.fixture
 def sft(tmp_path, monkeypatch):
     """The folder of a model in bfloat16."""
-    monkeypatch.setattr(load, "dtype", lambda: torch.bfloat16)
-    tokens = words()
-    load.save(nano.model(NANO, tokens, 0), tokens, load.Card(BASE, 0, config.PromptConfig()), tmp_path / "sft")
+    monkeypatch.setattr(devices, "compute_dtype", lambda: torch.bfloat16)
+    tokenizer = train_tokenizer()
+    model_folder.save(
+        nano.create_model(NANO, tokenizer, 0), tokenizer, model_folder.ModelInfo(BASE, 0, config.PromptConfig()), tmp_path / "sft"
+    )
     return tmp_path / "sft"
 
 
@@ -30,41 +32,43 @@ def written(folder):
 
 
 def test_weights_are_float32_only_where_they_are_trained(sft):
-    assert dtypes(load.trained(sft)) == {torch.bfloat16}
-    assert dtypes(load.trained(sft, trainable=True)) == {torch.bfloat16}
-    assert dtypes(load.trained(sft, trainable=True, kind=load.MASTER)) == {torch.float32}
+    assert dtypes(model_folder.load_model(sft)) == {torch.bfloat16}
+    assert dtypes(model_folder.load_model(sft, trainable=True)) == {torch.bfloat16}
+    assert dtypes(model_folder.load_model(sft, trainable=True, dtype=model_folder.TRAINING_DTYPE)) == {torch.float32}
     base = config.ModelConfig(name=str(sft))
-    assert dtypes(load.pretrained(base)[0]) == {torch.bfloat16}
-    assert dtypes(load.pretrained(base, load.MASTER)[0]) == {torch.float32}
+    assert dtypes(model_folder.load_pretrained(base)[0]) == {torch.bfloat16}
+    assert dtypes(model_folder.load_pretrained(base, model_folder.TRAINING_DTYPE)[0]) == {torch.float32}
 
 
 def test_steps_of_a_millionth_are_not_rounded_away(sft, tmp_path):
-    start = load.trained(sft, trainable=True, kind=load.MASTER)
+    start = model_folder.load_model(sft, trainable=True, dtype=model_folder.TRAINING_DTYPE)
     before = {name: value.clone() for name, value in start.state_dict().items()}
     settings = config.DpoConfig(train=SMALL)
-    model, _ = fit.dpo(start, load.tokenizer(sft), PAIRS, settings, checkpoints=tmp_path / "checkpoints", on_log=ignore)
-    inner = [name for name in before if "layers" in name and "norm" not in name]  # rows of tokens that do not occur stay
+    model, _ = fit.dpo(
+        start, model_folder.load_tokenizer(sft), PAIRS, settings, checkpoints=tmp_path / "checkpoints", on_log=ignore
+    )
+    inner = [name for name in before if "layers" in name and "norm" not in name]  # rows of tokenizer that do not occur stay
     moved = [(model.state_dict()[name] != before[name]).float().mean().item() for name in inner]
     assert min(moved) > 0.9
-    load.save(model, load.tokenizer(sft), load.card(sft), tmp_path / "dpo")
+    model_folder.save(model, model_folder.load_tokenizer(sft), model_folder.read_info(sft), tmp_path / "dpo")
     assert written(tmp_path / "dpo") == {torch.bfloat16}
 
 
 def test_an_adapter_is_float32_on_a_base_that_is_not(sft, tmp_path, monkeypatch):
     base = config.ModelConfig(name=str(sft))
-    model, tokens = load.pretrained(base)
+    model, tokenizer = model_folder.load_pretrained(base)
     settings = config.SftConfig(model=base, train=SMALL, lora=config.LoraConfig(r=4, dropout=0.0))
-    rows = fit.tokenized(tokens, ROWS, settings.loss_on)
-    model, _ = fit.sft(model, tokens, rows, settings, checkpoints=tmp_path / "checkpoints", on_log=ignore)
+    rows = fit.tokenize(tokenizer, ROWS, settings.loss_on)
+    model, _ = fit.sft(model, tokenizer, rows, settings, checkpoints=tmp_path / "checkpoints", on_log=ignore)
     kinds = {parameter.requires_grad: parameter.dtype for parameter in model.parameters()}
     assert kinds == {True: torch.float32, False: torch.bfloat16}
-    load.save(model, tokens, load.Card(base, 0, config.PromptConfig()), tmp_path / "adapter")
+    model_folder.save(model, tokenizer, model_folder.ModelInfo(base, 0, config.PromptConfig()), tmp_path / "adapter")
     monkeypatch.undo()  # publishing has no GPU
-    assert written(load.merged(tmp_path / "adapter", tmp_path / "merged")) == {torch.bfloat16}
+    assert written(model_folder.merge_adapter(tmp_path / "adapter", tmp_path / "merged")) == {torch.bfloat16}
 
 
 def test_a_precision_that_is_none_is_refused(sft):
-    about = sft / "sense.json"
-    about.write_text(about.read_text().replace("bfloat16", "float8"))
+    info_file = sft / "sense.json"
+    info_file.write_text(info_file.read_text().replace("bfloat16", "float8"))
     with pytest.raises(InputError, match=r"sense\.json: dtype is 'float8'"):
-        load.card(sft)
+        model_folder.read_info(sft)

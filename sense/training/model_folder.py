@@ -1,0 +1,159 @@
+"""Model folders: the files of transformers (or of a PEFT adapter), the tokenizer, and `sense.json`, which is a `ModelInfo`."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import transformers
+from peft import PeftModel
+from safetensors import SafetensorError
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from sense import config, records
+from sense.errors import InputError, StorageError
+from sense.training import devices, nano
+
+transformers.logging.set_verbosity_error()
+transformers.logging.disable_progress_bar()
+
+# The precision of whole weights while they are trained. A bfloat16 has 8 significant bits: a step at a learning rate of 1e-6
+# changes a weight of 0.02 by less than its last bit, so that nothing would be learnt. PEFT itself keeps an adapter in float32.
+TRAINING_DTYPE = torch.float32
+_INFO_FILE = "sense.json"
+_ADAPTER_FILE = "adapter_config.json"
+# How torch and safetensors say that a disk is full: none of these is an OSError.
+_DISK_FULL_MESSAGES = ("No space left", "File too large", "Disk quota", "PytorchStreamWriter failed", "unexpected pos")
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What `sense.json` in a model folder holds: the base it was trained from, the seed of a nano base, its prompt.
+
+    `recipe` maps the name of each stage that trained it to that stage's section. `dtype` is the precision of whole weights where
+    the model was trained, and of the base when an adapter is merged into it, wherever that is done.
+    """
+
+    base: config.ModelConfig
+    seed: int
+    prompt: config.PromptConfig
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    dtype: Literal["float32", "bfloat16"] = field(
+        default_factory=lambda: "bfloat16" if devices.compute_dtype() == torch.bfloat16 else "float32"
+    )
+
+    def write(self, folder: Path) -> None:
+        """Writes sense.json into `folder`."""
+        value = {"base": self.base.model_dump(), "seed": self.seed, "prompt": self.prompt.model_dump()}
+        records.write_json(folder / _INFO_FILE, {**value, "dtype": self.dtype, "recipe": dict(self.recipe)})
+
+
+def read_info(folder: Path) -> ModelInfo:
+    """The `sense.json` of a model folder; InputError if there is none or a value in it is wrong."""
+    file = folder / _INFO_FILE
+    if not file.is_file():
+        raise InputError(f"{folder}: not a model folder of SENSE (no sense.json); `sense sft` and `sense dpo` write them")
+    value = records.read_json(file)
+    base = config.validate(config.ModelConfig, value.get("base"), str(file))
+    prompt = config.validate(config.PromptConfig, value.get("prompt"), str(file))
+    dtype = value.get("dtype", "float32")
+    if dtype not in ("float32", "bfloat16"):
+        raise InputError(f"{file}: dtype is {dtype!r}; it is float32 or bfloat16: train the model again")
+    return ModelInfo(base, int(value.get("seed", 0)), prompt, value.get("recipe", {}), dtype)
+
+
+def load_pretrained(
+    base: config.ModelConfig, dtype: torch.dtype | None = None
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """A base by its hub name or folder, at its pinned revision, in `dtype` (None: what the machine computes in).
+
+    InputError if it cannot be loaded.
+    """
+    dtype = dtype or devices.compute_dtype()
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(base.name, revision=base.revision or "main")
+        model = AutoModelForCausalLM.from_pretrained(base.name, revision=base.revision or "main", dtype=dtype)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"the base model {base.name!r} cannot be loaded: {error}; check model.name, revision and HF_TOKEN"
+        ) from None
+    return model, pad_left(tokenizer)
+
+
+def pad_left(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
+    """The tokenizer, set to pad on the left, as generation in batches needs it; it gets a padding token if it has none."""
+    tokenizer.padding_side = "left"
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.unk_token or tokenizer.eos_token
+    return tokenizer
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model folder, padding on the left."""
+    return pad_left(AutoTokenizer.from_pretrained(str(folder)))
+
+
+def load_model(folder: Path, trainable: bool = False, dtype: torch.dtype | None = None) -> PreTrainedModel:
+    """The model of a folder: whole weights in `dtype` (None: what the machine computes in), or the base with its LoRA adapter.
+
+    `trainable` says whether the adapter is to be trained further.
+    """
+    if not _is_adapter(folder):
+        return AutoModelForCausalLM.from_pretrained(str(folder), dtype=dtype or devices.compute_dtype())
+    return PeftModel.from_pretrained(load_base(folder), str(folder), is_trainable=trainable)
+
+
+def load_base(folder: Path, dtype: torch.dtype | None = None) -> PreTrainedModel:
+    """The base that a model folder was trained from: loaded as `load_pretrained` does, or created from its seed if it is nano."""
+    info = read_info(folder)
+    if info.base.nano is not None:
+        return nano.create_model(info.base.nano, load_tokenizer(folder), info.seed)
+    return load_pretrained(info.base, dtype)[0]
+
+
+def _is_adapter(folder: Path) -> bool:
+    return (folder / _ADAPTER_FILE).is_file()
+
+
+@contextmanager
+def full_disk_is_a_storage_error(folder: Path) -> Iterator[None]:
+    """Turns the errors by which torch and safetensors report a full disk into a StorageError that names `folder`."""
+    try:
+        yield
+    except (RuntimeError, SafetensorError) as error:
+        if not any(message in str(error) for message in _DISK_FULL_MESSAGES):
+            raise
+        raise StorageError(f"{folder}: cannot be written ({str(error).splitlines()[0]}); free space, then rerun") from None
+
+
+def save(model: Any, tokenizer: PreTrainedTokenizerBase, info: ModelInfo, folder: Path) -> None:
+    """Writes a model (in the precision that `info` names) or an adapter, its tokenizer and `info` into a fresh `folder`."""
+    records.remove(folder)
+    adapter = hasattr(model, "peft_config")
+    options = {"selected_adapters": ["default"]} if adapter else {}  # without DPO's reference adapter
+    if not adapter:
+        model.to(getattr(torch, info.dtype))
+    with full_disk_is_a_storage_error(folder):
+        model.save_pretrained(str(folder), **options)
+    tokenizer.save_pretrained(str(folder))
+    info.write(folder)
+
+
+def merge_adapter(folder: Path, target: Path) -> Path:
+    """A folder with whole weights: `folder` itself if it has them, else `target`, where the adapter is merged into its base."""
+    if not _is_adapter(folder):
+        return folder
+    info = read_info(folder)
+    model: Any = PeftModel.from_pretrained(load_base(folder, getattr(torch, info.dtype)), str(folder))
+    save(model.merge_and_unload(), load_tokenizer(folder), info, target)
+    return target
+
+
+def count_parameters(model: Any) -> dict[str, int]:
+    """The number of parameters of a model, and of those that are trained."""
+    return {
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "trainable": sum(p.numel() for p in model.parameters() if p.requires_grad),
+    }
