@@ -66,9 +66,9 @@ class FeedbackStore:
         """
         feedback = _normalize(feedback)
         with self._journal.locked():
-            kept = self._find(feedback)
-        if kept is not None:
-            return kept
+            earlier_response = self._find(feedback)
+        if earlier_response is not None:
+            return earlier_response
         database = self._catalog.get(feedback.database)
         gold = feedback.sql if feedback.correct else feedback.corrected
         file = database.file
@@ -77,11 +77,11 @@ class FeedbackStore:
             return self._add(feedback, _unlabelled(feedback, database), {"unlabelled.jsonl": records.dump(row)})
         db_id, verdicts = self._judge(feedback, gold, file)
         detail = _remark(feedback, verdicts[0])
-        kept = messages.Kept(id=feedback.id, labelled=True, verdict=verdicts[0].verdict, detail=detail)
-        return self._add(feedback, kept, _lines(feedback, db_id, gold, verdicts))
+        response = messages.Kept(id=feedback.id, labelled=True, verdict=verdicts[0].verdict, detail=detail)
+        return self._add(feedback, response, _lines(feedback, db_id, gold, verdicts))
 
     def _find(self, feedback: messages.Feedback) -> messages.Kept | None:
-        """What was answered to this feedback, if it is kept; call it under the journal's lock."""
+        """The response that this feedback got, if it is kept; call it under the journal's lock."""
         content = self._journal.find(feedback.id)
         if content is None:
             return None
@@ -91,13 +91,13 @@ class FeedbackStore:
             )
         return messages.Kept(**content["kept"])
 
-    def _add(self, feedback: messages.Feedback, kept: messages.Kept, lines: dict[str, str]) -> messages.Kept:
+    def _add(self, feedback: messages.Feedback, response: messages.Kept, lines: dict[str, str]) -> messages.Kept:
         with self._journal.locked():
-            kept_since = self._find(feedback)  # by another thread or process
-            if kept_since is not None:
-                return kept_since
-            self._journal.add(feedback.id, {"said": feedback.model_dump(), "kept": kept.model_dump()}, lines)
-        return kept
+            earlier_response = self._find(feedback)  # another thread or process may have kept it since
+            if earlier_response is not None:
+                return earlier_response
+            self._journal.add(feedback.id, {"said": feedback.model_dump(), "kept": response.model_dump()}, lines)
+        return response
 
     def _judge(self, feedback: messages.Feedback, gold: str, source: Path) -> tuple[str, list[VerdictFields]]:
         """The db_id of the database's copy, and the verdicts of SQL and gold on it; only a valid gold makes a new copy stay."""

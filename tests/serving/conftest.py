@@ -12,7 +12,7 @@ from sense.serving.remote import RemoteDatabase, open_url
 from tests.serving.model_server import ModelServer
 from tests.serving.postgres import Postgres
 from tests.serving.running import Running, settings
-from tests.serving.shops import BRIEF, LIMITS
+from tests.serving.shops import LIMITS, SHORT_LIMITS
 
 SHOP = """
 CREATE TABLE item(id INTEGER PRIMARY KEY, name TEXT, price REAL);
@@ -51,10 +51,10 @@ def remote_shop(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> Iterator
 
 
 @pytest.fixture
-def brief_shop(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> Iterator[RemoteDatabase]:
-    """The shop on it, for which a second and a half is a long time; reading its schema may take a busy machine longer."""
+def impatient_shop(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> Iterator[RemoteDatabase]:
+    """The shop on it with a time limit of 1.5 seconds; on a busy machine, reading its schema may take longer."""
     monkeypatch.setenv("SHOP_URL", postgres.url())
-    shop_database = open_url("shop", "SHOP_URL", BRIEF)
+    shop_database = open_url("shop", "SHOP_URL", SHORT_LIMITS)
     yield shop_database
     shop_database.close()
 

@@ -1,8 +1,8 @@
-"""A MariaDB server of a test's own, with an empty database `shop`."""
+"""A MariaDB server for tests, with an empty database `shop`."""
 
 import subprocess
 
-from tests.serving.homes import Home, program
+from tests.serving.server_home import ServerHome, find_program
 
 _USER = """
 CREATE DATABASE shop CHARACTER SET utf8mb4;
@@ -12,24 +12,24 @@ GRANT ALL ON shop.* TO 'owner'@'%';
 
 
 class MariaDb:
-    """It runs until it is closed."""
+    """A server that runs until it is closed."""
 
     def __init__(self) -> None:
-        install, server = program("mariadb-install-db"), program("mariadbd", "/usr/sbin")
-        self._home = Home("mariadb")
-        data, plain = f"--datadir={self._home.folder / 'data'}", ["--no-defaults", "--skip-name-resolve"]
-        self._run(self._home.command(install, *plain, data, "--auth-root-authentication-method=normal", "--skip-test-db"))
-        where = [f"--socket={self._home.folder / 's'}", f"--port={self._home.port}", "--bind-address=127.0.0.1"]
-        first = f"--init-file={self._home.file('init.sql', _USER)}"
-        command = self._home.command(server, *plain, data, *where, first, "--innodb-flush-log-at-trx-commit=0")
+        install, server = find_program("mariadb-install-db"), find_program("mariadbd", "/usr/sbin")
+        self._home = ServerHome("mariadb")
+        data, options = f"--datadir={self._home.folder / 'data'}", ["--no-defaults", "--skip-name-resolve"]
+        self._run(self._home.command(install, *options, data, "--auth-root-authentication-method=normal", "--skip-test-db"))
+        address = [f"--socket={self._home.folder / 's'}", f"--port={self._home.port}", "--bind-address=127.0.0.1"]
+        init_file = f"--init-file={self._home.file('init.sql', _USER)}"
+        command = self._home.command(server, *options, data, *address, init_file, "--innodb-flush-log-at-trx-commit=0")
         self._process = subprocess.Popen(command, cwd=self._home.folder, stderr=subprocess.PIPE, text=True)
         assert self._process.stderr is not None
-        said = []
+        log = []
         for line in self._process.stderr:
-            said.append(line)
+            log.append(line)
             if "ready for connections" in line:
                 return
-        raise AssertionError("".join(said))
+        raise AssertionError("".join(log))
 
     def url(self) -> str:
         return f"mysql+pymysql://owner:se:cr%2Fet%401@127.0.0.1:{self._home.port}/shop"
@@ -40,5 +40,5 @@ class MariaDb:
         self._home.remove()
 
     def _run(self, command: list[str]) -> None:
-        done = subprocess.run(command, cwd=self._home.folder, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
+        process = subprocess.run(command, cwd=self._home.folder, capture_output=True, text=True, check=False)
+        assert process.returncode == 0, process.stdout + process.stderr

@@ -1,11 +1,11 @@
-"""A PostgreSQL server of a test's own, on a free port of 127.0.0.1."""
+"""A PostgreSQL server for tests, on a free port of 127.0.0.1."""
 
 import os
 import signal
 import subprocess
 from pathlib import Path
 
-from tests.serving.homes import Home, program
+from tests.serving.server_home import ServerHome, find_program
 
 _TABLES = """
 CREATE TABLE customer(id integer PRIMARY KEY, "Name" varchar(50), city text);
@@ -26,8 +26,8 @@ class Postgres:
     """A running server with the database `shop`, as its superuser (who could write anything) and with a password."""
 
     def __init__(self) -> None:
-        self._programs = program("initdb", "/usr/lib/postgresql/*/bin").parent  # Debian keeps them off the path
-        self._home = Home("postgres")
+        self._programs = find_program("initdb", "/usr/lib/postgresql/*/bin").parent  # Debian keeps them off the path
+        self._home = ServerHome("postgres")
         self._folder, self.port = self._home.folder, self._home.port
         password = f"--pwfile={self._home.file('password', 'se:cr/et@1')}"
         data = str(self._folder / "data")
@@ -56,7 +56,7 @@ class Postgres:
         self._run("pg_ctl", "-D", str(self._folder / "data"), "-w", "-m", "immediate", "stop")
 
     def freeze(self, name: str = "STOP") -> None:
-        """Every process of the server stops in its tracks, connections open (STOP), or goes on (CONT)."""
+        """Stops every process of the server with its connections open (STOP), or lets them continue (CONT)."""
         postmaster = int((self._folder / "data" / "postmaster.pid").read_text().split()[0])
         children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
         for process in (postmaster, *map(int, children)):
@@ -68,13 +68,13 @@ class Postgres:
         finally:
             self._home.remove()
 
-    def _run(self, name: str, *given: str) -> None:
-        done = subprocess.run(
-            self._home.command(self._programs / name, *given),
+    def _run(self, name: str, *arguments: str) -> None:
+        process = subprocess.run(
+            self._home.command(self._programs / name, *arguments),
             cwd=self._folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             check=False,
         )
-        assert done.returncode == 0, done.stdout
+        assert process.returncode == 0, process.stdout

@@ -16,11 +16,11 @@ CREATE TABLE sale(id INTEGER PRIMARY KEY, customer_id INTEGER REFERENCES custome
 INSERT INTO customer VALUES (1, 'Ann', 'Ghent'), (2, 'Bob', 'Turku'), (3, 'Cleo', 'Ghent');
 INSERT INTO sale VALUES (1, 1, 9.5, x'00ff'), (2, 1, 20.0, NULL), (3, 2, 5.25, NULL);
 """
-# a time limit that no busy machine reaches: what never ends is stopped by its steps
+# a time limit that no busy machine reaches: endless statements are stopped by their steps
 EXECUTION = ExecutionConfig(timeout_s=30.0, max_rows=200, max_bytes=100_000, max_steps=2_000_000, workers=1)
 WIDE = "SELECT " + ", ".join(f"'x' AS c{number}" for number in range(100))  # with 150 rows, more than fits into 100,000 bytes
 LIMITS = LimitsConfig(rows=50, concurrency=2, execution=EXECUTION)
-BRIEF = LIMITS.model_copy(update={"execution": EXECUTION.model_copy(update={"timeout_s": 1.5})})  # for what is to reach it
+SHORT_LIMITS = LIMITS.model_copy(update={"execution": EXECUTION.model_copy(update={"timeout_s": 1.5})})
 
 
 def database(path: Path, script: str = TABLES) -> Path:

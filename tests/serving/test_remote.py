@@ -18,7 +18,7 @@ from sense.serving.remote import RemoteDatabase, open_url
 from sense.sql.result import Failure, Result
 from tests.serving.mariadb import MariaDb
 from tests.serving.postgres import Postgres
-from tests.serving.shops import BRIEF, LIMITS, WIDE, Scripted, database
+from tests.serving.shops import LIMITS, SHORT_LIMITS, WIDE, Scripted, database
 
 _MYSQL = """
 CREATE TABLE customer(id integer PRIMARY KEY, `Name` varchar(50), city text);
@@ -167,9 +167,9 @@ def test_statements_that_are_forbidden_or_too_large_have_an_outcome(any_shop, sq
 
 
 def test_an_endless_statement_is_stopped_by_the_servers_time_limit(any_shop, monkeypatch):
-    with closing(open_url("shop", "SHOP_URL", BRIEF)) as brief:
-        monkeypatch.setattr(brief, "_schemas", any_shop._schemas)  # which takes a busy machine longer than the limit
-        (failure,) = brief.run([f"{ENDLESS} SELECT count(*) FROM n"])
+    with closing(open_url("shop", "SHOP_URL", SHORT_LIMITS)) as impatient:
+        monkeypatch.setattr(impatient, "_schemas", any_shop._schemas)  # which takes a busy machine longer than the limit
+        (failure,) = impatient.run([f"{ENDLESS} SELECT count(*) FROM n"])
     assert (failure.verdict, failure.detail) == ("timeout", "more than 1.5 s")
 
 
@@ -207,8 +207,8 @@ def test_postgresql_itself_refuses_to_write(remote_shop, postgres, sql, verdict)
     assert outcome == Failure("rejected", "cannot execute DELETE in a read-only transaction")
 
 
-def test_a_statement_that_waits_is_stopped_by_the_servers_time_limit(brief_shop):
-    assert brief_shop._server.select("SELECT pg_sleep(100)").verdict == "timeout"
+def test_a_statement_that_waits_is_stopped_by_the_servers_time_limit(impatient_shop):
+    assert impatient_shop._server.select("SELECT pg_sleep(100)").verdict == "timeout"
 
 
 def test_mysql_itself_refuses_to_write(mysql, monkeypatch):
@@ -221,8 +221,8 @@ def test_mysql_itself_refuses_to_write(mysql, monkeypatch):
     ]:
         outcome = remote_shop._server.select(sql)
         assert getattr(outcome, "verdict", "ran") == verdict, (sql, outcome)
-    with closing(open_url("shop", "SHOP_URL", BRIEF)) as brief:
-        assert brief._server.select("SELECT sleep(100)").verdict == "timeout"
+    with closing(open_url("shop", "SHOP_URL", SHORT_LIMITS)) as impatient:
+        assert impatient._server.select("SELECT sleep(100)").verdict == "timeout"
     assert remote_shop.run(["SELECT count(*) FROM sale"])[0].rows == [(3,)]
     remote_shop.close()
 
@@ -285,13 +285,13 @@ def test_a_server_that_restarts_is_connected_to_again(postgres, remote_shop):
     assert remote_shop.run(["SELECT 1"])[0].rows == [(1,)]
 
 
-def test_a_server_that_hangs_is_cut_off(postgres, remote_shop, brief_shop, monkeypatch):
+def test_a_server_that_hangs_is_cut_off(postgres, remote_shop, impatient_shop, monkeypatch):
     remote_shop.schema(0)
-    monkeypatch.setattr(brief_shop, "_schemas", remote_shop._schemas)
+    monkeypatch.setattr(impatient_shop, "_schemas", remote_shop._schemas)
     postgres.freeze()
     try:
         with pytest.raises(BackendError, match="cannot be reached"):
-            brief_shop.run(["SELECT 1", "SELECT 2", "SELECT 3"])
+            impatient_shop.run(["SELECT 1", "SELECT 2", "SELECT 3"])
     finally:
         postgres.freeze("CONT")
     assert remote_shop.run(["SELECT 1"])[0].rows == [(1,)]
@@ -328,7 +328,10 @@ def silent_server():
 def test_a_server_that_never_answers_is_given_up(monkeypatch, scheme):
     with silent_server() as server:
         monkeypatch.setenv("SHOP_URL", f"{scheme}://me:hush@127.0.0.1:{server.getsockname()[1]}/shop")
-        with closing(open_url("shop", "SHOP_URL", BRIEF)) as silent, pytest.raises(BackendError, match="cannot be reached"):
+        with (
+            closing(open_url("shop", "SHOP_URL", SHORT_LIMITS)) as silent,
+            pytest.raises(BackendError, match="cannot be reached"),
+        ):
             silent.run(["SELECT 1"])
 
 

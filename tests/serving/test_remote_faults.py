@@ -14,7 +14,7 @@ from sense.serving.database_server import SilenceWatch
 from sense.serving.databases import Catalog
 from sense.serving.remote import open_url
 from sense.sql.result import Failure, Result
-from tests.serving.shops import BRIEF, LIMITS
+from tests.serving.shops import LIMITS, SHORT_LIMITS
 
 _LOST = "the database server cannot be reached"
 
@@ -128,7 +128,7 @@ def silent_after_login():
 def test_a_server_that_falls_silent_after_the_login_is_given_up(monkeypatch):
     server, connections = silent_after_login()
     monkeypatch.setenv("SHOP_URL", f"postgresql://me:hush@127.0.0.1:{server.getsockname()[1]}/shop")
-    silent = open_url("shop", "SHOP_URL", BRIEF)
+    silent = open_url("shop", "SHOP_URL", SHORT_LIMITS)
     notes = []
 
     def read_schema():
@@ -146,11 +146,11 @@ def test_a_server_that_falls_silent_after_the_login_is_given_up(monkeypatch):
         opened.close()
 
 
-def test_locked_tables_have_no_samples_and_take_one_time_limit(postgres, brief_shop, monkeypatch):
-    executed, select = [], brief_shop._server.select
-    monkeypatch.setattr(brief_shop._server, "select", lambda text: executed.append(text) or select(text))
+def test_locked_tables_have_no_samples_and_take_one_time_limit(postgres, impatient_shop, monkeypatch):
+    executed, select = [], impatient_shop._server.select
+    monkeypatch.setattr(impatient_shop._server, "select", lambda text: executed.append(text) or select(text))
     with locked(postgres, "customer", "kinds", "sale"):
-        schema = brief_shop.schema(2)
+        schema = impatient_shop.schema(2)
     assert [table.name for table in schema.tables] == ["customer", "kinds", "sale"]
     assert {column.samples for table in schema.tables for column in table.columns} == {()}
     assert len(executed) == 1  # which took up the limit: the other tables were not tried
@@ -194,9 +194,9 @@ def test_a_schema_that_could_not_be_read_again_is_known_no_more(postgres, remote
     assert remote_shop._schemas == {}  # nothing old to give out while the server is asked again
 
 
-def test_a_schema_of_many_statements_is_no_silence(postgres, brief_shop, monkeypatch):
+def test_a_schema_of_many_statements_is_no_silence(postgres, impatient_shop, monkeypatch):
     """Each statement is given the whole patience: what is between two of them, and how many there are, does not count."""
-    patience = brief_shop._server._limits.timeout_s + database_server._GRACE_S
+    patience = impatient_shop._server._limits.timeout_s + database_server._GRACE_S
     now, renewals, renew = [0.0], [], SilenceWatch.renew
     monkeypatch.setattr("sense.serving.database_server.time", SimpleNamespace(monotonic=lambda: now[0]))
 
@@ -206,6 +206,6 @@ def test_a_schema_of_many_statements_is_no_silence(postgres, brief_shop, monkeyp
         now[0] += 0.9 * patience
 
     monkeypatch.setattr(SilenceWatch, "renew", renewed)
-    assert [table.name for table in brief_shop.schema(0).tables] == ["customer", "kinds", "sale"]
+    assert [table.name for table in impatient_shop.schema(0).tables] == ["customer", "kinds", "sale"]
     assert len(renewals) > 3
     assert renewals == [pytest.approx(patience * (1 + 0.9 * number)) for number in range(len(renewals))]

@@ -222,13 +222,13 @@ class JsonlTables:
             yield file.key(row), tag, example_id, _SEPARATOR.join(file.texts(row)).casefold(), line
 
     def _rows(self, file: JsonlFile[R], where: str, values: list[Any], request: PageRequest) -> list[tuple[R, Example | None]]:
-        found = self._database.execute(
+        lines = self._database.execute(
             f"""SELECT line, (SELECT line FROM {self._examples.table} WHERE key = rows.example_id ORDER BY number LIMIT 1)
             FROM {file.table} AS rows {where} ORDER BY number LIMIT ? OFFSET ?""",  # noqa: S608  (constants)
             [*values, request.limit, request.offset],
         )
         parse, parse_example = file.record.model_validate_json, self._examples.record.model_validate_json
-        return [(parse(line), parse_example(example) if example else None) for line, example in found]
+        return [(parse(line), parse_example(example) if example else None) for line, example in lines]
 
     def _search(self, file: JsonlFile[Any], tag: str, text: str) -> _Search:
         """Searches on from where the search had come, until the end or until time is up; always a little."""
