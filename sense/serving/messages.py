@@ -4,6 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from sense.schema import Schema
+
 Cell = str | int | float | bool | None
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 
@@ -101,7 +103,7 @@ class Kept(Message):
     detail: str = ""
 
 
-class Column(Message):
+class ColumnMessage(Message):
     """A column of a table."""
 
     name: str
@@ -109,20 +111,38 @@ class Column(Message):
     primary_key: bool = False
 
 
-class Table(Message):
+class TableMessage(Message):
     """A table of a database."""
 
     name: str
-    columns: list[Column]
+    columns: list[ColumnMessage]
 
 
-class ForeignKey(Message):
+class ForeignKeyMessage(Message):
     """`table`.`column` refers to `other_table`.`other_column`."""
 
     table: str
     column: str
     other_table: str
     other_column: str
+
+
+def table_messages(schema: Schema) -> list[TableMessage]:
+    """The tables of a schema, without sample values."""
+    return [
+        TableMessage(
+            name=table.name,
+            columns=[
+                ColumnMessage(name=column.name, type=column.type, primary_key=column.primary_key) for column in table.columns
+            ],
+        )
+        for table in schema.tables
+    ]
+
+
+def foreign_key_messages(schema: Schema) -> list[ForeignKeyMessage]:
+    """The foreign keys of a schema."""
+    return [ForeignKeyMessage(**vars(key)) for key in schema.foreign_keys]
 
 
 class DatabaseName(Message):
@@ -139,13 +159,13 @@ class Databases(Message):
     databases: list[DatabaseName]
 
 
-class Database(Message):
+class DatabaseMessage(Message):
     """One, with its schema."""
 
     name: str
     dialect: str
-    tables: list[Table]
-    foreign_keys: list[ForeignKey]
+    tables: list[TableMessage]
+    foreign_keys: list[ForeignKeyMessage]
 
 
 class Problem(Message):

@@ -60,7 +60,7 @@ def questions(gateway: Gateway) -> APIRouter:
         return messages.Databases(databases=await _within(gateway, _listed, found))
 
     @routes.get("/databases/{name}", responses=documented(404, 422, 503, 504), tags=["databases"])
-    async def database(name: str) -> messages.Database:
+    async def database(name: str) -> messages.DatabaseMessage:
         """A database's tables, columns and keys."""
         return await _within(gateway, _described, gateway.catalog.get(name))
 
@@ -138,20 +138,14 @@ def _tables(database: Database) -> int:
         return 0
 
 
-def _described(database: Database) -> messages.Database:
+def _described(database: Database) -> messages.DatabaseMessage:
     schema = database.schema(0)
-    tables = [
-        messages.Table(
-            name=table.name,
-            columns=[messages.Column(name=one.name, type=one.type, primary_key=one.primary_key) for one in table.columns],
-        )
-        for table in schema.tables
-    ]
-    keys = [
-        messages.ForeignKey(table=key.table, column=key.column, other_table=key.other_table, other_column=key.other_column)
-        for key in schema.foreign_keys
-    ]
-    return messages.Database(name=database.name, dialect=database.dialect, tables=tables, foreign_keys=keys)
+    return messages.DatabaseMessage(
+        name=database.name,
+        dialect=database.dialect,
+        tables=messages.table_messages(schema),
+        foreign_keys=messages.foreign_key_messages(schema),
+    )
 
 
 async def _json(found: messages.Answer) -> Response:

@@ -11,10 +11,9 @@ from sense.config.serving import LimitsConfig
 from sense.errors import InputError
 from sense.records import Example, Pair, Sample, database_path
 from sense.schema import Schema, introspect
-from sense.serving import messages
 from sense.serving.browsing import mistakes
 from sense.serving.browsing.jsonl_tables import busy
-from sense.serving.messages import Cell, Message
+from sense.serving.messages import Cell, ForeignKeyMessage, Message, TableMessage, foreign_key_messages, table_messages
 from sense.serving.values import MIN_VALUE, json_value
 from sense.sql.difference import Piece, pieces
 from sense.sql.execute import Executor
@@ -68,8 +67,8 @@ class OpenedPair(Message):
     why: list[str]
     chosen: ExecutedSql
     rejected: ExecutedSql
-    tables: list[messages.Table]
-    foreign_keys: list[messages.ForeignKey]
+    tables: list[TableMessage]
+    foreign_keys: list[ForeignKeyMessage]
 
 
 class PairExecutor:
@@ -135,8 +134,8 @@ def open_pair(
         ],
         chosen=_executed_sql(pair.chosen, pieces_chosen, chosen, only_chosen, max_rows),
         rejected=_executed_sql(pair.rejected, pieces_rejected, rejected, only_rejected, max_rows),
-        tables=[_table(table.name, schema) for table in schema.tables],
-        foreign_keys=[messages.ForeignKey(**vars(key)) for key in schema.foreign_keys],
+        tables=table_messages(schema),
+        foreign_keys=foreign_key_messages(schema),
     )
 
 
@@ -173,11 +172,4 @@ def _executed_sql(
         truncated=len(numbers) < len(outcome.rows),
         only=[index for index, number in enumerate(numbers) if number in first],
         only_count=None if unmatched is None else len(unmatched),
-    )
-
-
-def _table(name: str, schema: Schema) -> messages.Table:
-    columns = next(table.columns for table in schema.tables if table.name == name)
-    return messages.Table(
-        name=name, columns=[messages.Column(name=each.name, type=each.type, primary_key=each.primary_key) for each in columns]
     )
