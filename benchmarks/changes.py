@@ -54,7 +54,7 @@ def _columns(tree, random):
     return tree
 
 
-def _everything(tree, random):
+def _select_all(tree, random):
     select = _pick(tree, random, exp.Select)
     select.set("expressions", [exp.Star()])
     return tree
@@ -107,8 +107,8 @@ def _order(tree, random):
         return tree
     if kind == 2:
         return exp.select("*").from_(tree.subquery("inside"))
-    place, descending = exp.Literal.number(random.choice([1, 1, 2])), random.random() < 0.5
-    return tree.order_by(exp.Ordered(this=place, desc=descending, nulls_first=not descending), copy=False, dialect="sqlite")
+    position, descending = exp.Literal.number(random.choice([1, 1, 2])), random.random() < 0.5
+    return tree.order_by(exp.Ordered(this=position, desc=descending, nulls_first=not descending), copy=False, dialect="sqlite")
 
 
 def _limit(tree, random):
@@ -131,7 +131,7 @@ def _cast(tree, random):
     return tree
 
 
-def _kind(kinds):
+def _swap_class(kinds):
     """A change that puts another of `kinds` in the place of one."""
 
     def change(tree, random):
@@ -149,7 +149,7 @@ def _kind(kinds):
     return change
 
 
-def _without(*clauses):
+def _drop(*clauses):
     """A change that drops one of `clauses`, or all but one side of a condition in it."""
 
     def change(tree, random):
@@ -221,7 +221,7 @@ def _count(tree, random):
     return tree
 
 
-def _rewritten(tree, random):
+def _rewrite(tree, random):
     """The same, said differently: BETWEEN, a subquery in FROM, a WITH, conditions that are always true."""
     between = _pick(tree, random, exp.Between)
     if between is not None and random.random() < 0.5:
@@ -241,13 +241,13 @@ def _rewritten(tree, random):
     return tree
 
 
-def _nothing(tree, random):
+def _make_empty(tree, random):
     select = _pick(tree, random, exp.Select)
     select.where(random.choice(["0", "NULL", "1 = 2"]), copy=False, dialect="sqlite")
     return tree
 
 
-def _misspelt(tree, random):
+def _misspell(tree, random):
     node = _pick(tree, random, exp.Column, exp.Table)
     if node is None or not node.name:
         return None
@@ -262,7 +262,7 @@ CHANGES = (
         _distinct_argument,
         _columns,
         _columns,
-        _everything,
+        _select_all,
         _number,
         _string,
         _join,
@@ -272,7 +272,7 @@ CHANGES = (
         _cast,
         _cast,
     ),
-    *(_not, _sibling, _sibling, _set, _exists, _count, _rewritten, _nothing, _misspelt),
-    *(_kind(_COMPARISONS), _kind(_AGGREGATES), _kind((exp.And, exp.Or)), _kind(_SETS)),
-    *(_without(exp.Where), _without(exp.Having), _without(exp.Group), _without(exp.And, exp.Or), _without(exp.Join)),
+    *(_not, _sibling, _sibling, _set, _exists, _count, _rewrite, _make_empty, _misspell),
+    *(_swap_class(_COMPARISONS), _swap_class(_AGGREGATES), _swap_class((exp.And, exp.Or)), _swap_class(_SETS)),
+    *(_drop(exp.Where), _drop(exp.Having), _drop(exp.Group), _drop(exp.And, exp.Or), _drop(exp.Join)),
 )

@@ -32,13 +32,13 @@ from sense.verdicts import VerdictName
 from tests.sql import hostile
 from tests.sql.hostile import PLAIN, SLY
 
-WORST = 12
-EVERY_S = 0.005  # between two looks at the workers' memory; it grows by some MiB in that time
+MAX_ROWS = 12
+SAMPLING_S = 0.005  # between two looks at the workers' memory; it grows by some MiB in that time
 GOAL = 1.5
 
 
 @dataclass(frozen=True)
-class Row:
+class AttackRun:
     """What one attack did under one mode."""
 
     mode: str
@@ -51,11 +51,11 @@ class Row:
 
 def children() -> list[int]:
     """The process ids of this process's children."""
-    found = []
+    processes = []
     for task in Path("/proc/self/task").iterdir():
         with suppress(OSError):
-            found += [int(word) for word in (task / "children").read_text().split()]
-    return found
+            processes += [int(process) for process in (task / "children").read_text().split()]
+    return processes
 
 
 def resident(process: int) -> int:
@@ -68,12 +68,12 @@ def resident(process: int) -> int:
 
 
 @contextmanager
-def watched() -> Iterator[list[int]]:
+def watch_memory() -> Iterator[list[int]]:
     """A list with one number, the largest resident set of any child meanwhile."""
     peak, over = [0], threading.Event()
 
     def watch() -> None:
-        while not over.wait(EVERY_S):
+        while not over.wait(SAMPLING_S):
             peak[0] = max(peak[0], *map(resident, children()), 0)
 
     thread = threading.Thread(target=watch)
@@ -86,11 +86,11 @@ def watched() -> Iterator[list[int]]:
         thread.join()
 
 
-def measured(database: Path, mode: str, name: str, sql: str, execution: ExecutionConfig) -> Row:
+def run_attack(database: Path, mode: str, name: str, sql: str, execution: ExecutionConfig) -> AttackRun:
     """Scores an attack and, after it, a plain query on workers started for them."""
     with Executor(execution) as executor:
         score(executor, [ScoringItem("ready", database, PLAIN, PLAIN)], "ready", mode)
-        with watched() as peak:
+        with watch_memory() as peak:
             started = time.monotonic()
             try:
                 (verdict,) = (row.verdict for row in score(executor, [ScoringItem(name, database, sql, PLAIN)], name, mode))
@@ -99,10 +99,10 @@ def measured(database: Path, mode: str, name: str, sql: str, execution: Executio
             seconds = time.monotonic() - started
         (after,) = score(executor, [ScoringItem("after", database, f"{PLAIN} AND 1", PLAIN)], "after", mode)
     sound = verdict in get_args(VerdictName) and after.verdict == "match"
-    return Row(mode, name, verdict, seconds / execution.timeout_s, peak[0], sound)
+    return AttackRun(mode, name, verdict, seconds / execution.timeout_s, peak[0], sound)
 
 
-def table(title: str, rows: list[Row]) -> None:
+def print_table(title: str, rows: list[AttackRun]) -> None:
     """Prints rows as markdown."""
     print(f"\n{title}\n\n| attack | mode | verdict | time / timeout | peak MiB |\n|---|---|---|---|---|")
     for row in rows:
@@ -122,23 +122,23 @@ def main() -> int:
         database = hostile.build(Path(folder))
         before = digest(database.parent)
         attacks = {attack.name: attack.sql for attack in hostile.statements(database.parent, size)}
-        attacks["slow one time in ten"] = hostile.filled(SLY, database.parent, size)
+        attacks["slow one time in ten"] = hostile.fill_placeholders(SLY, database.parent, size)
         for name, sql in attacks.items():
-            rows += [measured(database, mode, name, sql, execution) for mode in MODES]
+            rows += [run_attack(database, mode, name, sql, execution) for mode in MODES]
             print(f"{len(rows)}/{len(attacks) * len(MODES)} {name}", file=sys.stderr)
         changed = digest(database.parent) != before
     slowest = sorted(rows, key=lambda row: -row.ratio)
     print(f"{len(attacks)} attacks, {len(MODES)} modes, timeout {options.timeout:g} s, {os.cpu_count()} CPUs")
-    table("Slowest", slowest[:WORST])
-    table("Largest", sorted(rows, key=lambda row: -row.peak)[:WORST])
+    print_table("Slowest", slowest[:MAX_ROWS])
+    print_table("Largest", sorted(rows, key=lambda row: -row.peak)[:MAX_ROWS])
     over = sum(row.ratio > GOAL for row in rows)
     print(f"\n{over} of {len(rows)} took more than {GOAL:g} times the timeout; of the others the slowest took ", end="")
     print(f"{max((row.ratio for row in rows if row.ratio <= GOAL), default=0):.2f} times")
-    for who, what in (("a worker", resource.RUSAGE_CHILDREN), ("this process", resource.RUSAGE_SELF)):
-        print(f"largest resident set of {who}: {resource.getrusage(what).ru_maxrss // 1024} MiB")
+    for name, process in (("a worker", resource.RUSAGE_CHILDREN), ("this process", resource.RUSAGE_SELF)):
+        print(f"largest resident set of {name}: {resource.getrusage(process).ru_maxrss // 1024} MiB")
     unsound = [row for row in rows if not row.sound]
     if unsound:
-        table("No verdict, or no match after it", unsound)
+        print_table("No verdict, or no match after it", unsound)
     print(f"the database's folder: {'CHANGED' if changed else 'unchanged'}")
     return int(changed or bool(unsound))
 

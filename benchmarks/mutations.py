@@ -17,29 +17,29 @@ from benchmarks.changes import CHANGES
 
 logging.getLogger("sqlglot").setLevel(logging.ERROR)  # it warns of every statement it does not know
 
-_TRIES = 40  # for each text that is wanted
+_MAX_TRIES = 40  # for each of the `count` texts
 
 
 def mutations(sql: str, random: Random, count: int, others: Sequence[str] = ()) -> list[str]:
     """`count` different texts, none of them `sql`; `others` are golds on the same database, taken now and then."""
-    tree = _parsed(sql)
-    found: dict[str, None] = {}
-    for _ in range(_TRIES * count):
-        if len(found) == count:
+    tree = _parse(sql)
+    mutants: dict[str, None] = {}
+    for _ in range(_MAX_TRIES * count):
+        if len(mutants) == count:
             break
         if others and random.random() < 0.02:
             text: str | None = random.choice(others)
-        elif found and random.random() < 0.2:
-            base = random.choice(list(found))
-            text = _changed(base, _parsed(base), random)
+        elif mutants and random.random() < 0.2:
+            base = random.choice(list(mutants))
+            text = _change(base, _parse(base), random)
         else:
-            text = _changed(sql, tree, random)
+            text = _change(sql, tree, random)
         if text is not None and text != sql:
-            found[text] = None
-    return list(found) + [f"{sql} -- {number}" for number in range(count - len(found))]
+            mutants[text] = None
+    return list(mutants) + [f"{sql} -- {number}" for number in range(count - len(mutants))]
 
 
-def _parsed(sql: str) -> exp.Query | None:
+def _parse(sql: str) -> exp.Query | None:
     try:
         tree = sqlglot.parse_one(sql, read="sqlite")
     except (SqlglotError, RecursionError):
@@ -47,10 +47,10 @@ def _parsed(sql: str) -> exp.Query | None:
     return tree if isinstance(tree, exp.Query) else None
 
 
-def _changed(sql: str, tree: exp.Query | None, random: Random) -> str | None:
+def _change(sql: str, tree: exp.Query | None, random: Random) -> str | None:
     """One change of a random kind, None where it finds nothing to change."""
     if tree is None or random.random() < 0.3:
-        return random.choice(_TEXT)(sql, random)
+        return random.choice(_TEXT_CHANGES)(sql, random)
     copy = tree.copy()
     changed = random.choice(CHANGES)(copy, random)
     return changed.sql(dialect="sqlite") if changed is not None else None
@@ -59,21 +59,21 @@ def _changed(sql: str, tree: exp.Query | None, random: Random) -> str | None:
 # -- texts: each returns another text, None if there is nothing to change
 
 
-def _replaced(pattern, *replacements):
+def _replace_one(pattern, *replacements):
     """A change of one place where `pattern` fits."""
     compiled = re.compile(pattern, re.IGNORECASE)
 
     def change(sql, random):
-        places = list(compiled.finditer(sql))
-        if not places:
+        matches = list(compiled.finditer(sql))
+        if not matches:
             return None
-        place = random.choice(places)
-        return sql[: place.start()] + place.expand(random.choice(replacements)) + sql[place.end() :]
+        match = random.choice(matches)
+        return sql[: match.start()] + match.expand(random.choice(replacements)) + sql[match.end() :]
 
     return change
 
 
-def _framed(sql, random):
+def _wrap(sql, random):
     frames = ["{};", "{} ;  ", "{}; SELECT 1", "{};;", "; {}", "({})", "\n\t{}\n", "{} -- distinct", "/* order by */ {}", "{} ("]
     frames += [
         "EXPLAIN {}",
@@ -86,18 +86,18 @@ def _framed(sql, random):
     return random.choice(frames).format(sql)
 
 
-def _cased(sql, random):
+def _change_case(sql, random):
     return random.choice([sql.upper(), sql.lower(), sql.swapcase(), " ".join(sql.split()), sql.replace(" ", "  ")])
 
 
-def _broken(sql, random):
+def _break(sql, random):
     words = sql.split(" ")
-    place = random.randrange(len(words))
-    choices = [words[:place], words[:place] + words[place + 1 :], [*words[: place + 1], *words[place:]]]
+    index = random.randrange(len(words))
+    choices = [words[:index], words[:index] + words[index + 1 :], [*words[: index + 1], *words[index:]]]
     return " ".join(random.choice(choices))
 
 
-def _other(_, random):
+def _unrelated(_, random):
     texts = [
         "",
         " ",
@@ -114,14 +114,14 @@ def _other(_, random):
     )
 
 
-_TEXT = (
-    *(_framed, _cased, _broken, _other),
-    _replaced(r"\border by\b", "ORDER  BY", "order by", "ORDER\nBY", ""),
-    _replaced(r"([<>!]) ?=", r"\1 =", r"\1  =", r"\1="),
-    _replaced(r"\bSELECT (?:DISTINCT )?", "SELECT DISTINCT ", "SELECT ALL ", "select  Distinct "),
-    _replaced(r"'([^']*)'", r'"\1"', " value ", "value", "'distinct'", r"'\1' COLLATE NOCASE"),
-    _replaced(r'"([^"]*)"', r"'\1'", " value ", r"`\1`", r"[\1]"),
-    _replaced(r"\b\d+\b", " value ", "YEAR(CURDATE())", "year ( curdate( ) )", "1e0", "0x1"),
-    _replaced(r"=", "LIKE", "==", "IS", "<>"),
-    _replaced(r"\bT1\b", "T2", "T3", "t1"),
+_TEXT_CHANGES = (
+    *(_wrap, _change_case, _break, _unrelated),
+    _replace_one(r"\border by\b", "ORDER  BY", "order by", "ORDER\nBY", ""),
+    _replace_one(r"([<>!]) ?=", r"\1 =", r"\1  =", r"\1="),
+    _replace_one(r"\bSELECT (?:DISTINCT )?", "SELECT DISTINCT ", "SELECT ALL ", "select  Distinct "),
+    _replace_one(r"'([^']*)'", r'"\1"', " value ", "value", "'distinct'", r"'\1' COLLATE NOCASE"),
+    _replace_one(r'"([^"]*)"', r"'\1'", " value ", r"`\1`", r"[\1]"),
+    _replace_one(r"\b\d+\b", " value ", "YEAR(CURDATE())", "year ( curdate( ) )", "1e0", "0x1"),
+    _replace_one(r"=", "LIKE", "==", "IS", "<>"),
+    _replace_one(r"\bT1\b", "T2", "T3", "t1"),
 )

@@ -1,4 +1,4 @@
-"""How the evaluators that papers report with decide, told again: what `sense score` is held against, and timed against.
+"""How the evaluators that papers report with decide, reimplemented: what `sense score` is held against, and timed against.
 
     spider_exec   test-suite-sql-eval (Zhong et al. 2020), `evaluation.py --etype exec` with its defaults
     bird_ex       BIRD's mini_dev, evaluation_ex.py
@@ -28,7 +28,7 @@ from typing import Any
 import sqlparse
 
 Row = tuple[Any, ...]
-_PATIENCE_S = 60  # of Spider's wait, which ends no sooner than the query
+_TIMEOUT_S = 60  # of Spider's wait, which ends no sooner than the query
 _STRIDE = 1_000
 _THIS_YEAR = re.compile(r"YEAR\s*\(\s*CURDATE\s*\(\s*\)\s*\)\s*", re.IGNORECASE)
 
@@ -37,7 +37,7 @@ class GoldError(Exception):
     """The gold does not run: Spider's evaluation ends with an assertion there, BIRD's calls every prediction wrong."""
 
 
-class Stopped(Exception):  # noqa: N818  (an outcome rather than an error)
+class StepsExceededError(Exception):
     """`max_steps` were not enough; there is no verdict."""
 
 
@@ -45,57 +45,57 @@ class Stopped(Exception):  # noqa: N818  (an outcome rather than an error)
 
 
 def spider_exec(database: Path, predicted: str, gold: str, max_steps: int | None = None) -> bool:
-    """Whether `predicted` returns what `gold` does on every *.sqlite of the database's folder; GoldError, Stopped."""
-    predicted, gold = _joined(predicted.replace(" value ", " 1 ")), _joined(gold)
-    gold = _without_distinct(gold)
+    """Whether `predicted` returns what `gold` does on every *.sqlite of the database's folder; GoldError, StepsExceededError."""
+    predicted, gold = _join_operators(predicted.replace(" value ", " 1 ")), _join_operators(gold)
+    gold = _drop_distinct(gold)
     try:
-        predicted = _without_distinct(predicted)
+        predicted = _drop_distinct(predicted)
     except (IndexError, sqlparse.exceptions.SQLParseError):  # empty, or too deep: it ends the original's whole run
         return False
     ordered = "order by" in gold.lower()
     for file in [file for file in database.parent.iterdir() if ".sqlite" in file.name]:
-        theirs = asyncio.run(_waited(file, gold, max_steps))
-        mine = asyncio.run(_waited(file, predicted, max_steps))
+        theirs = asyncio.run(_fetch_with_timeout(file, gold, max_steps))
+        mine = asyncio.run(_fetch_with_timeout(file, predicted, max_steps))
         if isinstance(theirs, Exception):
             raise GoldError(f"{file}: {theirs}: {gold}")
-        if isinstance(mine, Exception) or not _same(theirs, mine, ordered, max_steps):
+        if isinstance(mine, Exception) or not _rows_equal(theirs, mine, ordered, max_steps):
             return False
     return True
 
 
-def _joined(sql: str) -> str:
-    for pulled_apart in ("> =", "< =", "! ="):
-        sql = sql.replace(pulled_apart, pulled_apart.replace(" ", ""))
+def _join_operators(sql: str) -> str:
+    for operator in ("> =", "< =", "! ="):
+        sql = sql.replace(operator, operator.replace(" ", ""))
     return sql
 
 
-def _without_distinct(sql: str) -> str:
+def _drop_distinct(sql: str) -> str:
     """The first statement of `sql`, all its DISTINCT left out."""
     first = sqlparse.parse(sql)[0]
     return "".join(token.value for token in first.flatten() if token.value.lower() != "distinct")
 
 
-async def _waited(file: Path, sql: str, max_steps: int | None) -> list[Row] | Exception:
-    return await asyncio.wait_for(_fetched(file, sql, max_steps), _PATIENCE_S)
+async def _fetch_with_timeout(file: Path, sql: str, max_steps: int | None) -> list[Row] | Exception:
+    return await asyncio.wait_for(_fetch(file, sql, max_steps), _TIMEOUT_S)
 
 
-async def _fetched(file: Path, sql: str, max_steps: int | None) -> list[Row] | Exception:
+async def _fetch(file: Path, sql: str, max_steps: int | None) -> list[Row] | Exception:
     sql = _THIS_YEAR.sub("2020", sql)
     with closing(sqlite3.connect(file)) as connection:
         connection.text_factory = lambda data: data.decode(errors="ignore")
         try:
             return _rows(connection, sql, max_steps)
-        except Stopped:
+        except StepsExceededError:
             raise
         except Exception as error:  # as broad as the original's: NUL characters, surrogates, warnings
             return error
 
 
-def _same(theirs: list[Row], mine: list[Row], ordered: bool, max_steps: int | None) -> bool:
+def _rows_equal(theirs: list[Row], mine: list[Row], ordered: bool, max_steps: int | None) -> bool:
     """Whether some order of my columns makes the rows the same: as a list if `ordered`, else as a bag."""
     if not theirs and not mine:
         return True
-    if len(theirs) != len(mine) or len(theirs[0]) != len(mine[0]) or not _alike(theirs, mine, ordered):
+    if len(theirs) != len(mine) or len(theirs[0]) != len(mine[0]) or not _passes_quick_rejection(theirs, mine, ordered):
         return False
     left = max_steps
     for order in _column_orders(theirs, mine):
@@ -103,15 +103,15 @@ def _same(theirs: list[Row], mine: list[Row], ordered: bool, max_steps: int | No
         if left is not None:
             left -= 1 + distinct * len(mine)
             if left < 0:
-                raise Stopped("column orders")
+                raise StepsExceededError("column orders")
         if distinct:
-            moved = [tuple(row[place] for place in order) for row in mine]
-            if theirs == moved if ordered else set(theirs) == set(moved) and Counter(theirs) == Counter(moved):
+            reordered = [tuple(row[index] for index in order) for row in mine]
+            if theirs == reordered if ordered else set(theirs) == set(reordered) and Counter(theirs) == Counter(reordered):
                 return True
     return False
 
 
-def _alike(theirs: list[Row], mine: list[Row], ordered: bool) -> bool:
+def _passes_quick_rejection(theirs: list[Row], mine: list[Row], ordered: bool) -> bool:
     """A first look at rows whose cells are sorted by text and type: 1 and 1.0 are equal, but may sort differently."""
     one, other = ([tuple(sorted(row, key=lambda cell: str(cell) + str(type(cell)))) for row in rows] for rows in (theirs, mine))
     return one == other if ordered else set(one) == set(other)
@@ -122,10 +122,10 @@ def _column_orders(theirs: list[Row], mine: list[Row]) -> "itertools.product[tup
     width = len(mine[0])
     choices = [set(range(width)) for _ in range(width)]
     if width > 3:
-        found = [set(column) for column in zip(*theirs, strict=True)]
+        gold_values = [set(column) for column in zip(*theirs, strict=True)]
         for row in (random.choice(mine) for _ in range(20)):
-            for values, left in zip(found, choices, strict=True):
-                left -= {place for place in left if row[place] not in values}
+            for values, left in zip(gold_values, choices, strict=True):
+                left -= {index for index in left if row[index] not in values}
     return itertools.product(*choices)
 
 
@@ -133,45 +133,45 @@ def _column_orders(theirs: list[Row], mine: list[Row]) -> "itertools.product[tup
 
 
 def bird_ex(database: Path, predicted: str, gold: str, max_steps: int | None = None) -> bool:
-    """Whether both return the same set of rows; GoldError, Stopped."""
-    return bool(_watched(lambda: _judged(database, predicted, gold, max_steps, _same_set)))
+    """Whether both return the same set of rows; GoldError, StepsExceededError."""
+    return bool(_run_in_thread(lambda: _judge(database, predicted, gold, max_steps, _same_set)))
 
 
 def bird_f1(database: Path, predicted: str, gold: str, max_steps: int | None = None) -> float:
-    """Soft F1, 0 to 1: distinct rows compared place by place, each by the cells it shares; GoldError, Stopped."""
-    return float(_watched(lambda: _judged(database, predicted, gold, max_steps, _soft_f1)))
+    """Soft F1, 0 to 1: distinct rows compared place by place, each by the cells it shares; GoldError, StepsExceededError."""
+    return float(_run_in_thread(lambda: _judge(database, predicted, gold, max_steps, _soft_f1)))
 
 
-def _watched(work: Callable[[], float]) -> float:
+def _run_in_thread(work: Callable[[], float]) -> float:
     """What `work` returns or raises in a thread of its own."""
-    found: list[float | Exception] = []
+    outcomes: list[float | Exception] = []
 
     def run() -> None:
         try:
-            found.append(work())
+            outcomes.append(work())
         except Exception as error:
-            found.append(error)
+            outcomes.append(error)
 
     thread = threading.Thread(target=run)
     thread.start()
     thread.join()
-    if isinstance(found[0], Exception):
-        raise found[0]
-    return found[0]
+    if isinstance(outcomes[0], Exception):
+        raise outcomes[0]
+    return outcomes[0]
 
 
-def _judged(database: Path, predicted: str, gold: str, max_steps: int | None, judge: Callable[..., float]) -> float:
-    """What `judge` says of the rows of both; 0 if the prediction does not run."""
+def _judge(database: Path, predicted: str, gold: str, max_steps: int | None, judge: Callable[..., float]) -> float:
+    """The score that `judge` gives the rows of both; 0 if the prediction does not run."""
     with closing(sqlite3.connect(database)) as connection:
         try:
             mine = _rows(connection, predicted, max_steps)
-        except Stopped:
+        except StepsExceededError:
             raise
         except Exception:  # as broad as the original's
             return 0
         try:
             theirs = _rows(connection, gold, max_steps)
-        except Stopped:
+        except StepsExceededError:
             raise
         except Exception as error:
             raise GoldError(f"{database}: {error}: {gold}") from error
@@ -219,5 +219,5 @@ def _rows(connection: sqlite3.Connection, sql: str, max_steps: int | None) -> li
         return connection.execute(sql).fetchall()
     except sqlite3.OperationalError:
         if stopped:
-            raise Stopped(sql) from None
+            raise StepsExceededError(sql) from None
         raise

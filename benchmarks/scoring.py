@@ -39,7 +39,7 @@ MODES: dict[str, Callable[..., bool]] = {"spider-exec@1": originals.spider_exec,
 POOL = 6  # texts that a weak model repeats
 MAX_STEPS = 1_000_000  # of one text; ordinary queries take thousands
 MAX_WORK = 50_000_000  # of the originals on one pair, column orders included
-SHOWN = 10
+MAX_DIFFERENCES = 10
 
 
 class Question(NamedTuple):
@@ -63,7 +63,7 @@ class Timing(NamedTuple):
     limited: int
     differences: list[str]
 
-    def shown(self) -> dict[str, Any]:
+    def as_row(self) -> dict[str, Any]:
         """The row with its ratios."""
         ratios = {
             "ratio": self.original_s / self.two_workers_s,
@@ -75,7 +75,7 @@ class Timing(NamedTuple):
         return {key: round(value, 2) if isinstance(value, float) else value for key, value in values.items()}
 
 
-def built(folder: Path) -> list[Question]:
+def builtin_questions(folder: Path) -> list[Question]:
     """The questions of Spider or of the built-in seeds, their databases laid into `folder`."""
     source = ingest.read(SPIDER if SPIDER.is_dir() else ROOT / "sense" / "seeds")
     rows = [*source.seed, *(source.dev or ())]
@@ -84,13 +84,13 @@ def built(folder: Path) -> list[Question]:
     return [Question(folder / row.db_id / f"{row.db_id}.sqlite", row.sql) for row in rows]
 
 
-def given(databases: Path, examples: Path) -> list[Question]:
+def dataset_questions(databases: Path, examples: Path) -> list[Question]:
     """The questions of a dataset folder."""
     rows = records.read_jsonl(examples, records.Example)
     return [Question(databases / row.db_id / f"{row.db_id}.sqlite", row.sql) for row in rows]
 
 
-def affordable(connection: sqlite3.Connection, sql: str) -> bool:
+def ends_in_time(connection: sqlite3.Connection, sql: str) -> bool:
     """Whether `sql` ends within MAX_STEPS, well or not."""
     left = MAX_STEPS // 1_000
 
@@ -117,13 +117,13 @@ def candidates(questions: list[Question], count: int, samples: int, random: Rand
         for question in random.sample(questions, len(questions))[: count - len(chosen)]:
             with closing(sqlite3.connect(question.database)) as connection:
                 texts = [question.gold, *mutations(question.gold, random, 2 * samples, golds[question.database])]
-                kept = [text for text in texts if affordable(connection, text)][:samples]
-            if kept[:1] == [question.gold] and len(kept) == samples:
-                chosen.append((question, kept))
+                affordable = [text for text in texts if ends_in_time(connection, text)][:samples]
+            if affordable[:1] == [question.gold] and len(affordable) == samples:
+                chosen.append((question, affordable))
     return chosen
 
 
-def original(mode: str, items: list[ScoringItem]) -> tuple[list[bool | None], float]:
+def run_original(mode: str, items: list[ScoringItem]) -> tuple[list[bool | None], float]:
     """The original's verdicts one by one, None where it has none, and its seconds."""
     judge = MODES[mode]
     verdicts: list[bool | None] = []
@@ -131,7 +131,7 @@ def original(mode: str, items: list[ScoringItem]) -> tuple[list[bool | None], fl
     for _, database, predicted, gold in items:
         try:
             verdicts.append(judge(database, predicted, gold, MAX_WORK))
-        except originals.Stopped:
+        except originals.StepsExceededError:
             verdicts.append(None)
         except originals.GoldError:
             verdicts.append(False)
@@ -146,9 +146,9 @@ def ours(mode: str, items: list[ScoringItem], workers: int) -> tuple[list[record
     return verdicts, time.perf_counter() - started
 
 
-def timed(samples: str, mode: str, items: list[ScoringItem]) -> Timing:
+def time_all(samples: str, mode: str, items: list[ScoringItem]) -> Timing:
     """Runs all three on the same pairs."""
-    theirs, original_s = original(mode, items)
+    theirs, original_s = run_original(mode, items)
     _, one_s = ours(mode, items, 1)
     mine, two_s = ours(mode, items, 2)
     limited = [expected is None or verdict.limit != "" for expected, verdict in zip(theirs, mine, strict=True)]
@@ -192,20 +192,22 @@ def main() -> None:
         parser.error("--databases and --examples go together")
     random = Random(0)
     with tempfile.TemporaryDirectory() as folder:
-        questions = given(options.databases, options.examples) if options.examples else built(Path(folder))
+        questions = (
+            dataset_questions(options.databases, options.examples) if options.examples else builtin_questions(Path(folder))
+        )
         chosen = candidates(questions, options.questions, options.samples, random)
-        found = [
-            timed(samples, mode, items) for samples, items in pairs(chosen, options.samples, random).items() for mode in MODES
+        timings = [
+            time_all(samples, mode, items) for samples, items in pairs(chosen, options.samples, random).items() for mode in MODES
         ]
-    for line in [line for timing in found for line in timing.differences][:SHOWN]:
+    for line in [line for timing in timings for line in timing.differences][:MAX_DIFFERENCES]:
         print(line, file=sys.stderr)
     if options.json:
-        print(json.dumps([timing.shown() for timing in found], indent=1))
+        print(json.dumps([timing.as_row() for timing in timings], indent=1))
         return
     columns = ("samples", "mode", "pairs", "distinct", "right", "original_s", "one_worker_s", "two_workers_s")
     columns += ("ratio", "scaling", "differences", "limited")
     print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
-    for row in (timing.shown() for timing in found):
+    for row in (timing.as_row() for timing in timings):
         print(f"| {' | '.join(str(row[column]) for column in columns)} |")
 
 

@@ -54,9 +54,9 @@ def test_every_verdict_with_its_detail(executor, pets):
 
 def test_ties_in_the_gold_order_may_come_either_way(executor, pets):
     gold = "SELECT name, kind FROM pet WHERE kind IS NOT NULL ORDER BY kind, id DESC"
-    shown = "SELECT name, kind FROM pet WHERE kind IS NOT NULL ORDER BY kind"
+    tied = "SELECT name, kind FROM pet WHERE kind IS NOT NULL ORDER BY kind"
     other = "SELECT name, kind FROM pet WHERE kind IS NOT NULL ORDER BY kind, name DESC"
-    assert [row[1] for row in verdicts(executor, pets, (other, shown), (other, gold))] == ["match", "mismatch"]
+    assert [row[1] for row in verdicts(executor, pets, (other, tied), (other, gold))] == ["match", "mismatch"]
 
 
 def test_a_verdict_says_how_it_differs_and_which_limit_was_reached(executor, pets):

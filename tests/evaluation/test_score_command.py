@@ -32,14 +32,14 @@ ANSWERS = {
 
 
 @pytest.fixture(autouse=True)
-def loud_again():
-    """What `--json` turned off is on again for the tests that follow in this process."""
+def restore_console():
+    """Turns on again what `--json` turned off, for the tests that follow in this process."""
     yield
     console.quiet(False)
 
 
 @pytest.fixture
-def place(tmp_path):
+def folder(tmp_path):
     """A folder of databases, six examples and an answer to each, the answers in another order."""
     database = tmp_path / "databases" / "pets" / "pets.sqlite"
     database.parent.mkdir(parents=True)
@@ -61,65 +61,67 @@ def rows(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def score(place, *words, **paths):
-    """Runs the command on the files of `place`, or others given as `paths`; returns its exit code."""
+def score(folder, *arguments, **paths):
+    """Runs the command on the files of `folder`, or others given as `paths`; returns its exit code."""
     names = {"databases": "databases", "examples": "examples.jsonl", "predictions": "predictions.jsonl", "output": "out.jsonl"}
-    flags = [word for name, file in (names | paths).items() for word in (f"--{name}", str(place / file))]
-    return cli.main(["score", *flags, "--timeout", "2", "--workers", "2", *words])
+    flags = [flag for name, file in (names | paths).items() for flag in (f"--{name}", str(folder / file))]
+    return cli.main(["score", *flags, "--timeout", "2", "--workers", "2", *arguments])
 
 
 def modes(*names):
-    return [word for name in names for word in ("--mode", name)]
+    return [flag for name in names for flag in ("--mode", name)]
 
 
 # --- what is refused
 
 
 @pytest.fixture
-def refused(place, capsys):
-    """Runs the command, which must end with 2, say `wanted` in one line on stderr, and write nothing."""
+def assert_refused(folder, capsys):
+    """Runs the command, which must end with 2, print one line on stderr that contains `expected`, and write nothing."""
 
-    def run(*wanted, **paths):
-        before = sorted(place.rglob("*"))
-        assert score(place, **paths) == 2
-        said = capsys.readouterr()
-        assert said.out == ""
-        assert said.err.startswith("sense score: ")
-        assert said.err.count("\n") == 1
-        for part in wanted:
-            assert part in said.err
-        assert sorted(place.rglob("*")) == before
+    def run(*expected, **paths):
+        before = sorted(folder.rglob("*"))
+        assert score(folder, **paths) == 2
+        output = capsys.readouterr()
+        assert output.out == ""
+        assert output.err.startswith("sense score: ")
+        assert output.err.count("\n") == 1
+        for part in expected:
+            assert part in output.err
+        assert sorted(folder.rglob("*")) == before
 
     return run
 
 
-def test_an_example_without_a_prediction_is_named(place, refused):
-    write(place / "predictions.jsonl", [{"id": key, "sql": ANSWERS[key]} for key in "abcd"])
-    refused("predictions.jsonl: 2 of 6 examples of", "examples.jsonl have no prediction, the first of them 'e'; add a line")
+def test_an_example_without_a_prediction_is_named(folder, assert_refused):
+    write(folder / "predictions.jsonl", [{"id": key, "sql": ANSWERS[key]} for key in "abcd"])
+    assert_refused(
+        "predictions.jsonl: 2 of 6 examples of", "examples.jsonl have no prediction, the first of them 'e'; add a line"
+    )
 
 
-def test_a_prediction_without_an_example_is_named(place, refused):
-    write(place / "predictions.jsonl", [{"id": key, "sql": "SELECT 1"} for key in "abcdefxy"])
-    refused("predictions.jsonl: 2 of 8 ids are not in", "the first of them 'x'; a prediction joins by its id")
-    write(place / "predictions.jsonl", [{"id": "a", "example_id": "z", "sql": "SELECT 1"}])
-    refused("1 of 1 ids are not in", "'z'")
+def test_a_prediction_without_an_example_is_named(folder, assert_refused):
+    write(folder / "predictions.jsonl", [{"id": key, "sql": "SELECT 1"} for key in "abcdefxy"])
+    assert_refused("predictions.jsonl: 2 of 8 ids are not in", "the first of them 'x'; a prediction joins by its id")
+    write(folder / "predictions.jsonl", [{"id": "a", "example_id": "z", "sql": "SELECT 1"}])
+    assert_refused("1 of 1 ids are not in", "'z'")
 
 
-def test_repeated_ids_are_named(place, refused):
-    write(place / "predictions.jsonl", [{"id": key, "sql": "SELECT 1"} for key in "abcdefcc"])
-    refused("predictions.jsonl: the id 'c' occurs 3 times; give several predictions", '"example_id"')
-    write(place / "examples.jsonl", [{"id": key, "db_id": "pets", "sql": "SELECT 1"} for key in "abb"])
-    refused("examples.jsonl: the id 'b' occurs 2 times; make ids unique")
+def test_repeated_ids_are_named(folder, assert_refused):
+    write(folder / "predictions.jsonl", [{"id": key, "sql": "SELECT 1"} for key in "abcdefcc"])
+    assert_refused("predictions.jsonl: the id 'c' occurs 3 times; give several predictions", '"example_id"')
+    write(folder / "examples.jsonl", [{"id": key, "db_id": "pets", "sql": "SELECT 1"} for key in "abb"])
+    assert_refused("examples.jsonl: the id 'b' occurs 2 times; make ids unique")
 
 
 @pytest.mark.parametrize("name", ["examples", "predictions"])
-def test_empty_and_missing_files_are_named(place, refused, name):
-    path = place / f"{name}.jsonl"
+def test_empty_and_missing_files_are_named(folder, assert_refused, name):
+    path = folder / f"{name}.jsonl"
     path.write_text("\n")
-    refused(f"{path}: is empty; give it")
+    assert_refused(f"{path}: is empty; give it")
     path.unlink()
-    refused(f"{path}: no such file; name a file")
-    refused(f"{place / 'databases'}: no such file", **{name: "databases"})
+    assert_refused(f"{path}: no such file; name a file")
+    assert_refused(f"{folder / 'databases'}: no such file", **{name: "databases"})
 
 
 @pytest.mark.parametrize(
@@ -145,69 +147,71 @@ def test_empty_and_missing_files_are_named(place, refused, name):
         ),
     ],
 )
-def test_a_line_that_does_not_fit_is_named(place, refused, file, line, message):
-    with (place / file).open("a") as stream:
+def test_a_line_that_does_not_fit_is_named(folder, assert_refused, file, line, message):
+    with (folder / file).open("a") as stream:
         stream.write(line + "\n")
-    refused(message, "mend or delete the line")
+    assert_refused(message, "mend or delete the line")
 
 
-def test_a_database_that_is_not_there_is_named_with_what_was_looked_for(place, refused):
-    write(place / "examples.jsonl", [{"id": key, "db_id": "zoo" if key in "ef" else "pets", "sql": ""} for key in GOLD])
-    refused(f"{place}/databases/zoo/zoo.sqlite: no such database, but", "examples.jsonl, id 'e' asks", "--databases must be")
-    refused(f"{place}/nowhere/pets/pets.sqlite: no such database", databases="nowhere")
+def test_a_database_that_is_not_there_is_named_with_what_was_looked_for(folder, assert_refused):
+    write(folder / "examples.jsonl", [{"id": key, "db_id": "zoo" if key in "ef" else "pets", "sql": ""} for key in GOLD])
+    assert_refused(
+        f"{folder}/databases/zoo/zoo.sqlite: no such database, but", "examples.jsonl, id 'e' asks", "--databases must be"
+    )
+    assert_refused(f"{folder}/nowhere/pets/pets.sqlite: no such database", databases="nowhere")
 
 
-def test_a_folder_too_high_is_told_from_the_right_one(place, refused):
-    refused(f"{place}/pets/pets.sqlite: no such database", f"give --databases {place}/databases", databases=".")
+def test_a_folder_too_high_is_told_from_the_right_one(folder, assert_refused):
+    assert_refused(f"{folder}/pets/pets.sqlite: no such database", f"give --databases {folder}/databases", databases=".")
 
 
 @pytest.mark.parametrize("db_id", ["../databases/pets", "..", ".", "", "/etc", "a\\b", "pets/pets", "pets\0"])
-def test_a_db_id_is_no_path(place, refused, db_id):
-    write(place / "examples.jsonl", [{"id": key, "db_id": db_id if key == "c" else "pets", "sql": ""} for key in GOLD])
-    refused("examples.jsonl, id 'c': db_id = ", "cannot be the name of a folder; give it a plain name")
+def test_a_db_id_is_no_path(folder, assert_refused, db_id):
+    write(folder / "examples.jsonl", [{"id": key, "db_id": db_id if key == "c" else "pets", "sql": ""} for key in GOLD])
+    assert_refused("examples.jsonl, id 'c': db_id = ", "cannot be the name of a folder; give it a plain name")
 
 
 @pytest.mark.parametrize("output", ["databases", "examples.jsonl", "databases/../predictions.jsonl"])
-def test_the_output_replaces_no_input(place, refused, output):
-    before = (place / "examples.jsonl").read_bytes()
-    refused("--output", "is a folder or an input file", output=output)
-    assert (place / "examples.jsonl").read_bytes() == before
+def test_the_output_replaces_no_input(folder, assert_refused, output):
+    before = (folder / "examples.jsonl").read_bytes()
+    assert_refused("--output", "is a folder or an input file", output=output)
+    assert (folder / "examples.jsonl").read_bytes() == before
 
 
 @pytest.mark.parametrize(
-    "words", [["--mode", "spider"], ["--timeout", "0"], ["--timeout", "inf"], ["--timeout", "1s"], ["--workers", "0"]]
+    "flags", [["--mode", "spider"], ["--timeout", "0"], ["--timeout", "inf"], ["--timeout", "1s"], ["--workers", "0"]]
 )
-def test_wrong_flags_are_refused_with_what_is_right(place, capsys, words):
+def test_wrong_flags_are_refused_with_the_right_values(folder, capsys, flags):
     with pytest.raises(SystemExit) as ended:
-        score(place, *words)
+        score(folder, *flags)
     assert ended.value.code == 2
-    said = capsys.readouterr().err
-    assert f"argument {words[0]}" in said
-    assert words[1] in said
-    assert not (place / "out.jsonl").exists()
+    stderr = capsys.readouterr().err
+    assert f"argument {flags[0]}" in stderr
+    assert flags[1] in stderr
+    assert not (folder / "out.jsonl").exists()
 
 
 def test_help_has_an_example_and_every_mode(capsys):
     with pytest.raises(SystemExit) as ended:
         cli.main(["score", "--help"])
     assert ended.value.code == 0
-    shown = capsys.readouterr().out
-    assert "example:\n  sense score \\\n" in shown
-    assert ", ".join(MODES) in shown
+    printed = capsys.readouterr().out
+    assert "example:\n  sense score \\\n" in printed
+    assert ", ".join(MODES) in printed
 
 
 # --- what is written
 
 
-def test_verdicts_come_in_the_order_of_the_predictions_and_the_modes(place, capsys):
-    assert score(place, *modes("bird-ex@1", "strict@1", "bird-ex@1")) == 0
-    written = rows(place / "out.jsonl")
+def test_verdicts_come_in_the_order_of_the_predictions_and_the_modes(folder, capsys):
+    assert score(folder, *modes("bird-ex@1", "strict@1", "bird-ex@1")) == 0
+    written = rows(folder / "out.jsonl")
     assert [(row["id"], row["mode"]) for row in written] == [
         (key, mode) for key in "fedcba" for mode in ("bird-ex@1", "strict@1")
     ]
     assert list(written[0]) == ["id", "correct", "verdict", "detail", "vacuous", "mode", "kind", "limit", "score"]
     by_mode = {mode: {row["id"]: row for row in written if row["mode"] == mode} for mode in ("strict@1", "bird-ex@1")}
-    right = {mode: {key for key, row in found.items() if row["correct"]} for mode, found in by_mode.items()}
+    right = {mode: {key for key, row in scores.items() if row["correct"]} for mode, scores in by_mode.items()}
     assert right == {"strict@1": {"c", "d"}, "bird-ex@1": {"a", "c", "d"}}
     strict = {key: (row["verdict"], row["kind"], row["vacuous"]) for key, row in by_mode["strict@1"].items()}
     assert strict == {
@@ -222,31 +226,31 @@ def test_verdicts_come_in_the_order_of_the_predictions_and_the_modes(place, caps
     assert capsys.readouterr().err == ""
 
 
-def test_the_mode_is_strict_unless_another_is_named(place):
-    assert score(place) == 0
-    assert {row["mode"] for row in rows(place / "out.jsonl")} == {"strict@1"}
+def test_the_mode_is_strict_unless_another_is_named(folder):
+    assert score(folder) == 0
+    assert {row["mode"] for row in rows(folder / "out.jsonl")} == {"strict@1"}
 
 
-def test_the_same_files_give_the_same_bytes_whatever_the_workers(place):
+def test_the_same_files_give_the_same_bytes_whatever_the_workers(folder):
     write(
-        place / "predictions.jsonl",
+        folder / "predictions.jsonl",
         [{"id": f"{key}{n}", "example_id": key, "sql": ANSWERS["abcdef"[n]]} for key in GOLD for n in range(6)],
     )
     for name, workers in (("one", "1"), ("two", "3")):
-        assert score(place, *modes(*MODES[:-1]), "--workers", workers, output=name) == 0
-    assert len(rows(place / "one")) == 36 * 4
-    assert (place / "one").read_bytes() == (place / "two").read_bytes()
+        assert score(folder, *modes(*MODES[:-1]), "--workers", workers, output=name) == 0
+    assert len(rows(folder / "one")) == 36 * 4
+    assert (folder / "one").read_bytes() == (folder / "two").read_bytes()
 
 
-def test_several_predictions_join_by_example_id(place, capsys):
+def test_several_predictions_join_by_example_id(folder, capsys):
     samples = [{"id": f"{key}#{n}", "example_id": key, "sql": GOLD[key] if n else "", "k": n} for n in (0, 1, 2) for key in GOLD]
-    write(place / "predictions.jsonl", samples)
-    assert score(place, "--json") == 0
-    found = json.loads(capsys.readouterr().out)
-    assert (found["examples"], found["predictions"]) == (6, 18)
-    assert [row["id"] for row in rows(place / "out.jsonl")] == [row["id"] for row in samples]
-    assert [row["correct"] for row in rows(place / "out.jsonl")] == [False] * 6 + [True] * 12
-    strict = found["modes"]["strict@1"]
+    write(folder / "predictions.jsonl", samples)
+    assert score(folder, "--json") == 0
+    scores = json.loads(capsys.readouterr().out)
+    assert (scores["examples"], scores["predictions"]) == (6, 18)
+    assert [row["id"] for row in rows(folder / "out.jsonl")] == [row["id"] for row in samples]
+    assert [row["correct"] for row in rows(folder / "out.jsonl")] == [False] * 6 + [True] * 12
+    strict = scores["modes"]["strict@1"]
     assert (strict["n"], strict["right"], strict["ex"], strict["vacuous"]) == (18, 12, 12 / 18, 2)
     assert strict["verdicts"] == {
         "match": {"n": 12, "share": 12 / 18, "why": {}},
@@ -257,17 +261,17 @@ def test_several_predictions_join_by_example_id(place, capsys):
 # --- the numbers
 
 
-def test_the_json_is_what_a_hand_counts(place, capsys):
-    assert score(place, *modes("strict@1", "bird-ex@1"), "--json") == 0
-    said = capsys.readouterr()
-    assert said.err == ""
-    found = json.loads(said.out)
-    assert {key: found[key] for key in ("output", "examples", "predictions")} == {
-        "output": str(place / "out.jsonl"),
+def test_the_json_is_what_a_hand_counts(folder, capsys):
+    assert score(folder, *modes("strict@1", "bird-ex@1"), "--json") == 0
+    output = capsys.readouterr()
+    assert output.err == ""
+    scores = json.loads(output.out)
+    assert {key: scores[key] for key in ("output", "examples", "predictions")} == {
+        "output": str(folder / "out.jsonl"),
         "examples": 6,
         "predictions": 6,
     }
-    strict = found["modes"]["strict@1"]
+    strict = scores["modes"]["strict@1"]
     assert strict.pop("seconds") > 0
     assert strict.pop("per_second") > 0
     assert strict == {
@@ -290,8 +294,8 @@ def test_the_json_is_what_a_hand_counts(place, capsys):
             "6": {"n": 1, "ex": 0.0},
         },
     }
-    assert found["modes"]["bird-ex@1"]["ex"] == 3 / 6
-    assert found["disagreements"] == [
+    assert scores["modes"]["bird-ex@1"]["ex"] == 3 / 6
+    assert scores["disagreements"] == [
         {
             "a": "strict@1",
             "b": "bird-ex@1",
@@ -302,30 +306,30 @@ def test_the_json_is_what_a_hand_counts(place, capsys):
     ]
 
 
-def test_a_failing_gold_is_set_apart(place, capsys):
+def test_a_failing_gold_is_set_apart(folder, capsys):
     golds = [{"id": key, "db_id": "pets", "sql": "SELECT nme FROM pet" if key in "ab" else GOLD[key]} for key in GOLD]
-    write(place / "examples.jsonl", golds)
-    assert score(place, *modes("strict@1", "bird-f1@1"), "--json") == 0
-    found = json.loads(capsys.readouterr().out)["modes"]
-    strict = found["strict@1"]
+    write(folder / "examples.jsonl", golds)
+    assert score(folder, *modes("strict@1", "bird-f1@1"), "--json") == 0
+    scores = json.loads(capsys.readouterr().out)["modes"]
+    strict = scores["strict@1"]
     assert (strict["ex"], strict["ex_gold_ok"], strict["gold_errors"]) == (2 / 6, 2 / 4, 2)
     assert strict["verdicts"]["gold_error"] == {"n": 2, "share": 2 / 6, "why": {}}
-    assert score(place) == 0
-    shown = " ".join(capsys.readouterr().out.split())
-    assert "2 of 6 predictions count as wrong because their GOLD fails" in shown
-    assert "EX on the other 4: 50.0%" in shown
+    assert score(folder) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "2 of 6 predictions count as wrong because their GOLD fails" in printed
+    assert "EX on the other 4: 50.0%" in printed
 
 
-def test_what_the_example_says_of_its_hardness_stands(place, capsys):
-    given = [{"id": key, "db_id": "pets", "sql": GOLD[key], "hardness": "extra", "question": "?", "source": 7} for key in GOLD]
-    write(place / "examples.jsonl", given)
-    assert score(place, "--json") == 0
+def test_the_hardness_in_an_example_line_is_kept(folder, capsys):
+    examples = [{"id": key, "db_id": "pets", "sql": GOLD[key], "hardness": "extra", "question": "?", "source": 7} for key in GOLD]
+    write(folder / "examples.jsonl", examples)
+    assert score(folder, "--json") == 0
     assert json.loads(capsys.readouterr().out)["modes"]["strict@1"]["hardness"] == {"extra": {"n": 6, "ex": 2 / 6}}
 
 
-def test_a_limit_is_named(place, capsys):
-    write(place / "predictions.jsonl", [{"id": key, "sql": ENDLESS if key == "b" else GOLD[key]} for key in GOLD])
-    assert score(place, "--timeout", "0.05", "--json") == 0
+def test_a_limit_is_named(folder, capsys):
+    write(folder / "predictions.jsonl", [{"id": key, "sql": ENDLESS if key == "b" else GOLD[key]} for key in GOLD])
+    assert score(folder, "--timeout", "0.05", "--json") == 0
     (reasons,) = [
         part["why"]
         for name, part in json.loads(capsys.readouterr().out)["modes"]["strict@1"]["verdicts"].items()
@@ -336,8 +340,8 @@ def test_a_limit_is_named(place, capsys):
 
 
 def test_the_limits_follow_the_timeout():
-    found = command.execution_limits(30.0, 7)
-    assert found.model_dump() == {
+    limits = command.execution_limits(30.0, 7)
+    assert limits.model_dump() == {
         "timeout_s": 30.0,
         "workers": 7,
         "max_steps": 300_000_000,
@@ -350,11 +354,11 @@ def test_the_limits_follow_the_timeout():
 # --- the tables
 
 
-def test_the_tables_say_the_same(place, capsys):
-    assert score(place, *modes("strict@1", "bird-ex@1")) == 0
-    said = capsys.readouterr()
-    assert said.err == ""
-    shown = " ".join(said.out.split())
+def test_the_tables_say_the_same(folder, capsys):
+    assert score(folder, *modes("strict@1", "bird-ex@1")) == 0
+    output = capsys.readouterr()
+    assert output.err == ""
+    printed = " ".join(output.out.split())
     for part in (
         "strict@1: EX 33.3% (2 of 6)",
         "1 of these vacuous (both results are empty)",
@@ -365,44 +369,44 @@ def test_the_tables_say_the_same(place, capsys):
         "error 1 16.7% complexity 3 1 100.0%",
         "bird-ex@1: EX 50.0% (3 of 6)",
         "bird-ex@1 strict@1 1 a (mismatch: rows)",
-        f"Verdicts: {place}/out.jsonl",
+        f"Verdicts: {folder}/out.jsonl",
     ):
-        assert part in shown
-    assert "GOLD" not in shown
-    assert max(len(line) for line in said.out.splitlines() if "Verdicts" not in line) <= 80
+        assert part in printed
+    assert "GOLD" not in printed
+    assert max(len(line) for line in output.out.splitlines() if "Verdicts" not in line) <= 80
 
 
-def test_modes_that_agree_are_said_to(place, capsys):
-    write(place / "predictions.jsonl", [{"id": key, "sql": sql} for key, sql in GOLD.items()])
-    assert score(place, *modes("strict@1", "spider-exec@1", "bird-ex@1")) == 0
-    shown = capsys.readouterr().out
-    assert "The modes agree on all 6 predictions." in shown
-    assert "right under" not in shown
+def test_modes_that_agree_are_reported_as_agreeing(folder, capsys):
+    write(folder / "predictions.jsonl", [{"id": key, "sql": sql} for key, sql in GOLD.items()])
+    assert score(folder, *modes("strict@1", "spider-exec@1", "bird-ex@1")) == 0
+    printed = capsys.readouterr().out
+    assert "The modes agree on all 6 predictions." in printed
+    assert "right under" not in printed
 
 
-def test_ids_cannot_speak_to_the_terminal(place, capsys):
+def test_control_characters_of_ids_are_escaped(folder, capsys):
     bad = "a\x1b[31m[bold]"
-    write(place / "examples.jsonl", [{"id": bad, "db_id": "pets", "sql": GOLD["a"]}])
-    write(place / "predictions.jsonl", [{"id": bad, "sql": ANSWERS["a"]}])
-    assert score(place, *modes("strict@1", "bird-ex@1")) == 0
-    shown = capsys.readouterr().out
-    assert "\x1b" not in shown
-    assert "'a\\x1b[31m[bold]' (mismatch: rows)" in shown
+    write(folder / "examples.jsonl", [{"id": bad, "db_id": "pets", "sql": GOLD["a"]}])
+    write(folder / "predictions.jsonl", [{"id": bad, "sql": ANSWERS["a"]}])
+    assert score(folder, *modes("strict@1", "bird-ex@1")) == 0
+    printed = capsys.readouterr().out
+    assert "\x1b" not in printed
+    assert "'a\\x1b[31m[bold]' (mismatch: rows)" in printed
 
 
 def verdict(score=None, name="match"):
     return Verdict(id="x", correct=name == "match", verdict=name, score=score)
 
 
-def counted(mode, found, levels=None):
-    levels = levels or [QueryLevels("easy", "1")] * len(found)
-    return scoreboard.count(levels, {mode: found}, {mode: 2.0})["modes"][mode]
+def count_mode(mode, verdicts, levels=None):
+    levels = levels or [QueryLevels("easy", "1")] * len(verdicts)
+    return scoreboard.count(levels, {mode: verdicts}, {mode: 2.0})["modes"][mode]
 
 
 def test_soft_f1_is_the_mean_of_the_scores():
-    found = [verdict(1.0), verdict(0.5, "mismatch"), verdict(0.0, "error"), verdict(None, "gold_error")]
+    verdicts = [verdict(1.0), verdict(0.5, "mismatch"), verdict(0.0, "error"), verdict(None, "gold_error")]
     levels = [QueryLevels("easy", "1"), QueryLevels("easy", "4"), QueryLevels("extra", "4"), QueryLevels("extra", "4")]
-    numbers = counted("bird-f1@1", found, levels)
+    numbers = count_mode("bird-f1@1", verdicts, levels)
     assert numbers["soft_f1"] == 1.5 / 4
     assert numbers["hardness"] == {"easy": {"n": 2, "ex": 0.5, "soft_f1": 0.75}, "extra": {"n": 2, "ex": 0.0, "soft_f1": 0.0}}
     assert numbers["complexity"]["4"] == {"n": 3, "ex": 0.0, "soft_f1": 0.5 / 3}
@@ -410,29 +414,29 @@ def test_soft_f1_is_the_mean_of_the_scores():
 
 
 def test_r_ves_is_the_mean_of_the_rewards_roots():
-    found = [verdict(1.0), verdict(0.25), verdict(1.25), verdict(0.0, "mismatch"), verdict(None, "gold_error")]
-    numbers = counted("bird-rves@1", found)
+    verdicts = [verdict(1.0), verdict(0.25), verdict(1.25), verdict(0.0, "mismatch"), verdict(None, "gold_error")]
+    numbers = count_mode("bird-rves@1", verdicts)
     assert numbers["r_ves"] == pytest.approx(100 * (1 + 0.5 + 1.25**0.5) / 5)
-    assert "r_ves" not in counted("bird-ex@1", found)
+    assert "r_ves" not in count_mode("bird-ex@1", verdicts)
     assert numbers["ex_gold_ok"] == 3 / 4
 
 
 def test_with_no_usable_gold_there_is_no_such_ex(capsys):
-    numbers = counted("strict@1", [verdict(None, "gold_error")])
+    numbers = count_mode("strict@1", [verdict(None, "gold_error")])
     assert (numbers["ex"], numbers["ex_gold_ok"]) == (0.0, None)
     scoreboard.show({"modes": {"strict@1": numbers}, "disagreements": [], "output": "o", "predictions": 1})
     assert "no other is left" in " ".join(capsys.readouterr().out.split())
 
 
-def test_f1_and_r_ves_from_end_to_end(place, capsys):
-    assert score(place, *modes("bird-f1@1", "bird-rves@1"), "--json") == 0
-    found = json.loads(capsys.readouterr().out)["modes"]
+def test_f1_and_r_ves_from_end_to_end(folder, capsys):
+    assert score(folder, *modes("bird-f1@1", "bird-rves@1"), "--json") == 0
+    scores = json.loads(capsys.readouterr().out)["modes"]
     # a: its distinct rows are the gold's; b: Ada, Tom for Tom, Rex, no cell of a row in its other; e: a cell too many in
     # each of 4 distinct rows against 2: worked out below; f fails
     # e: rows (cat, Tom) for (cat), (dog, Rex) for (dog), two rows more: 2 hits, 2 + 2 too much, none missed; F1 = 2pr/(p+r)
     precision, recall = 2 / 6, 1.0
     f1 = 2 * precision * recall / (precision + recall)
-    assert found["bird-f1@1"]["soft_f1"] == pytest.approx((1 + 0 + 1 + 1 + f1 + 0) / 6)
-    assert found["bird-f1@1"]["ex"] == 3 / 6
-    assert found["bird-rves@1"]["ex"] == 3 / 6
-    assert 100 * 3 * 0.25**0.5 / 6 <= found["bird-rves@1"]["r_ves"] <= 100 * 3 * 1.25**0.5 / 6
+    assert scores["bird-f1@1"]["soft_f1"] == pytest.approx((1 + 0 + 1 + 1 + f1 + 0) / 6)
+    assert scores["bird-f1@1"]["ex"] == 3 / 6
+    assert scores["bird-rves@1"]["ex"] == 3 / 6
+    assert 100 * 3 * 0.25**0.5 / 6 <= scores["bird-rves@1"]["r_ves"] <= 100 * 3 * 1.25**0.5 / 6

@@ -33,7 +33,7 @@ GOLDS, PREDICTIONS = 16, 30
 KILLED = "the query brought its process down (exit code -9)"
 
 
-def work(rows):
+def counting_query(rows):
     """A query of some milliseconds."""
     return f"SELECT count(*) FROM ({N.format(f' LIMIT {rows}')} SELECT i FROM n)"
 
@@ -46,21 +46,21 @@ def predictions(gold):
 
 
 def items(pets):
-    golds = [work(20_000 + number) for number in range(GOLDS)]
-    asked = [(gold, sql) for gold in golds for sql in predictions(gold)]
-    return [ScoringItem(f"q{number}", pets, sql, gold) for number, (gold, sql) in enumerate(asked)]
+    golds = [counting_query(20_000 + number) for number in range(GOLDS)]
+    pairs = [(gold, sql) for gold in golds for sql in predictions(gold)]
+    return [ScoringItem(f"q{number}", pets, sql, gold) for number, (gold, sql) in enumerate(pairs)]
 
 
 def workers(process):
     """The ids of a process's workers, and the seconds of CPU that each has had."""
-    found = {}
+    seconds_by_worker = {}
     for task in Path(f"/proc/{process}/task").glob("*"):
         with suppress(OSError):
             for child in (task / "children").read_text().split():
                 with suppress(OSError):
                     if b"sense.sql.worker" in Path(f"/proc/{child}/cmdline").read_bytes():
-                        found[int(child)] = int(Path(f"/proc/{child}/schedstat").read_text().split()[0]) / 1e9
-    return found
+                        seconds_by_worker[int(child)] = int(Path(f"/proc/{child}/schedstat").read_text().split()[0]) / 1e9
+    return seconds_by_worker
 
 
 class Killer(threading.Thread):
@@ -90,7 +90,7 @@ class Killer(threading.Thread):
         self.join()
 
 
-class Undisturbed(NamedTuple):
+class UndisturbedRun(NamedTuple):
     """A run that nobody disturbs, and seconds of CPU on this machine: until both workers have started, and of all their work."""
 
     verdicts: list[Verdict]
@@ -106,7 +106,7 @@ def undisturbed(pets):
         verdicts = score(executor, items(pets), "whole")
         working = sum(workers(os.getpid()).values()) - starting
     assert {verdict.verdict for verdict in verdicts} == {"match", "mismatch", "error", "rejected"}
-    return Undisturbed(verdicts, starting, working)
+    return UndisturbedRun(verdicts, starting, working)
 
 
 @pytest.fixture(scope="module")
@@ -147,13 +147,13 @@ def test_workers_killed_while_they_wait_are_replaced(pets, whole):
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES[:2])
 def test_a_query_that_ends_its_worker_each_time_is_an_error_and_the_others_lose_nothing(pets, mode):
-    gold, bad_gold = work(100), f"{ENDLESS} -- gold"
-    asked = [(gold, sql) for sql in predictions(gold)]
-    for number in (0, 7, 7, len(asked)):
-        asked.insert(number, (gold, f"{ENDLESS} -- {number}"))
-    asked.insert(3, (bad_gold, "SELECT 1"))
-    asked.append((bad_gold, "SELECT 2"))
-    rows = [ScoringItem(str(number), pets, sql, gold) for number, (gold, sql) in enumerate(asked)]
+    gold, bad_gold = counting_query(100), f"{ENDLESS} -- gold"
+    pairs = [(gold, sql) for sql in predictions(gold)]
+    for number in (0, 7, 7, len(pairs)):
+        pairs.insert(number, (gold, f"{ENDLESS} -- {number}"))
+    pairs.insert(3, (bad_gold, "SELECT 1"))
+    pairs.append((bad_gold, "SELECT 2"))
+    rows = [ScoringItem(str(number), pets, sql, gold) for number, (gold, sql) in enumerate(pairs)]
     harmless = [row for row in rows if ENDLESS not in row.predicted + row.gold]
     with Executor(LIMITS) as executor:
         expected = {verdict.id: verdict for verdict in score(executor, harmless, "harmless", mode)}
@@ -173,7 +173,7 @@ def test_a_query_that_has_only_just_begun_is_not_overdue(pets):
     """The parent looks too late, after many short queries that it has not heard of: the one at work is not to blame."""
     worker = WorkerProcess(Limits(timeout_s=0.3, max_rows=10, max_bytes=1000, max_steps=10**9, max_sql=1000))
     try:
-        worker.send(("select", tuple(DatabaseFile.from_path(pets)), (work(10_000),) * 1000))
+        worker.send(("select", tuple(DatabaseFile.from_path(pets)), (counting_query(10_000),) * 1000))
         while time.monotonic() < worker.deadline:
             pass
         assert not isinstance(worker.receive(ready=False), WorkerEnd)
@@ -199,11 +199,11 @@ def command(tmp_path_factory, pets):
     database = folder / "databases" / "pets" / "pets.sqlite"
     database.parent.mkdir(parents=True)
     database.write_bytes(pets.read_bytes())
-    asked = items(pets)
-    golds = list(dict.fromkeys(gold for _, _, _, gold in asked))
+    pairs = items(pets)
+    golds = list(dict.fromkeys(gold for _, _, _, gold in pairs))
     examples = [{"id": f"g{number}", "db_id": "pets", "sql": gold} for number, gold in enumerate(golds)]
-    given = [{"id": key, "example_id": f"g{golds.index(gold)}", "sql": sql} for key, _, sql, gold in asked]
-    for name, rows in (("examples", examples), ("predictions", given)):
+    lines = [{"id": key, "example_id": f"g{golds.index(gold)}", "sql": sql} for key, _, sql, gold in pairs]
+    for name, rows in (("examples", examples), ("predictions", lines)):
         (folder / f"{name}.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
 
     def start(output):
@@ -212,10 +212,10 @@ def command(tmp_path_factory, pets):
             "examples": folder / "examples.jsonl",
             "predictions": folder / "predictions.jsonl",
         }
-        flags = [word for name, path in (files | {"output": output}).items() for word in (f"--{name}", str(path))]
-        modes = [word for mode in MODES[:4] for word in ("--mode", mode)]
-        words = [sys.executable, "-m", "sense", "score", *flags, *modes, "--workers", "2", "--timeout", "60", "--json"]
-        return subprocess.Popen(words, stdout=subprocess.DEVNULL)
+        flags = [flag for name, path in (files | {"output": output}).items() for flag in (f"--{name}", str(path))]
+        modes = [flag for mode in MODES[:4] for flag in ("--mode", mode)]
+        arguments = [sys.executable, "-m", "sense", "score", *flags, *modes, "--workers", "2", "--timeout", "60", "--json"]
+        return subprocess.Popen(arguments, stdout=subprocess.DEVNULL)
 
     return start
 
@@ -230,10 +230,10 @@ def test_the_command_killed_and_run_again_writes_the_same_bytes_and_leaves_no_pr
     for seconds in (0.0, 0.2, 0.6):  # of work, of some two in all
         output.write_text("old\n")
         process = command(output)
-        found: dict[int, float] = {}
-        while process.poll() is None and not (found and sum(found.values()) >= seconds):
-            found = workers(process.pid)
-        left = [os.pidfd_open(worker) for worker in found]
+        seconds_by_worker: dict[int, float] = {}
+        while process.poll() is None and not (seconds_by_worker and sum(seconds_by_worker.values()) >= seconds):
+            seconds_by_worker = workers(process.pid)
+        left = [os.pidfd_open(worker) for worker in seconds_by_worker]
         assert left
         process.kill()
         process.wait()
@@ -257,10 +257,10 @@ def test_a_worker_in_a_query_without_end_ends_after_its_parent(pets):
     )
     uninterruptible = "SELECT instr(hex(zeroblob(4500000)), hex(zeroblob(2000000)) || '1')"
     with subprocess.Popen([sys.executable, "-c", program, str(pets), ENDLESS, uninterruptible]) as process:
-        found = {}
-        while process.poll() is None and sum(seconds > 0.2 for seconds in found.values()) < 2:
-            found = workers(process.pid)
-        left = [os.pidfd_open(worker) for worker in found]
+        seconds_by_worker = {}
+        while process.poll() is None and sum(seconds > 0.2 for seconds in seconds_by_worker.values()) < 2:
+            seconds_by_worker = workers(process.pid)
+        left = [os.pidfd_open(worker) for worker in seconds_by_worker]
         process.kill()
     assert len(left) == 2
     for descriptor in left:

@@ -508,13 +508,18 @@ FAMILIES = {
 def statements(folder: Path, size: int = 450_000) -> list[Hostile]:
     """Every attack, the placeholders filled in."""
     return [
-        Hostile(family, name, filled(sql, folder, size), *(frozenset(each.split(" or ")) for each in (outcomes[0], outcomes[-1])))
+        Hostile(
+            family,
+            name,
+            fill_placeholders(sql, folder, size),
+            *(frozenset(each.split(" or ")) for each in (outcomes[0], outcomes[-1])),
+        )
         for family, attacks in FAMILIES.items()
         for name, (sql, *outcomes) in attacks.items()
     ]
 
 
-def filled(sql: str, folder: Path, size: int) -> str:
+def fill_placeholders(sql: str, folder: Path, size: int) -> str:
     """The text with its placeholders filled in."""
     return sql.replace("{folder}", str(folder)).replace("{size}", str(size))
 
@@ -523,7 +528,7 @@ def build(folder: Path) -> Path:
     """Makes the database that is attacked, alone in a folder of its name; returns its path."""
     path = folder / "attacked" / "attacked.sqlite"
     path.parent.mkdir(parents=True)
-    words = [" ".join(f"w{row * place % 97}" for place in range(60)) for row in range(300)]
+    texts = [" ".join(f"w{row * number % 97}" for number in range(60)) for row in range(300)]
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(SCRIPT)
         connection.executescript(
@@ -531,6 +536,6 @@ def build(folder: Path) -> Path:
             "CREATE VIRTUAL TABLE box USING rtree(id, low, high); INSERT INTO box VALUES (1, 0, 5);"
         )
         for table in ("note", "old"):
-            connection.executemany(f"INSERT INTO {table} VALUES (?)", [(text,) for text in words])
+            connection.executemany(f"INSERT INTO {table} VALUES (?)", [(text,) for text in texts])
         connection.commit()
     return path

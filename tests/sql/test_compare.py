@@ -76,9 +76,9 @@ def test_noise_is_never_cut_in_two_by_close_neighbours():
 def test_many_columns_that_look_alike_are_matched_without_trying_every_order():
     draw = random.Random("columns")
     rows = [tuple(draw.randint(0, 1) for _ in range(40)) for _ in range(200)]
-    turned = [tuple(reversed(row)) for row in rows]
-    draw.shuffle(turned)
-    assert compare(result(*turned), result(*rows), ordered=False) is None
+    reversed_rows = [tuple(reversed(row)) for row in rows]
+    draw.shuffle(reversed_rows)
+    assert compare(result(*reversed_rows), result(*rows), ordered=False) is None
     same = [(1, 2) * 30 for _ in range(5)]
     assert compare(result(*same), result(*same[:-1], (2, 1) * 30), ordered=False) == "values"
 
@@ -113,11 +113,9 @@ def pairs(draw):
     return draw(results(width)), draw(results(width))
 
 
-def turned(given_result, order):
+def reorder_columns(one, order):
     """The same result with its columns in another order."""
-    return Result(
-        tuple(given_result.columns[place] for place in order), [tuple(row[place] for place in order) for row in given_result.rows]
-    )
+    return Result(tuple(one.columns[index] for index in order), [tuple(row[index] for index in order) for row in one.rows])
 
 
 quick = settings(max_examples=150, deadline=None, database=None, derandomize=True)
@@ -140,7 +138,7 @@ def test_compare_is_symmetric(both, ordered):
 @given(results(), st.randoms(use_true_random=False))
 def test_rows_may_be_shuffled_and_columns_exchanged(one, draw):
     order = draw.sample(range(len(one.columns)), len(one.columns))
-    other = turned(one, order)
+    other = reorder_columns(one, order)
     assert compare(other, one, ordered=True) is None
     shuffled = Result(other.columns, draw.sample(other.rows, len(other.rows)))
     assert compare(shuffled, one, ordered=False) is None
@@ -151,7 +149,7 @@ def test_rows_may_be_shuffled_and_columns_exchanged(one, draw):
 def test_the_verdict_does_not_depend_on_how_a_result_is_laid_out(both, draw, ordered):
     one, other = both
     order = draw.sample(range(len(one.columns)), len(one.columns))
-    assert compare(turned(one, order), other, ordered) == compare(one, other, ordered)
+    assert compare(reorder_columns(one, order), other, ordered) == compare(one, other, ordered)
     if not ordered:
         shuffled = Result(one.columns, draw.sample(one.rows, len(one.rows)))
         assert compare(shuffled, other, ordered) == compare(one, other, ordered)

@@ -18,8 +18,8 @@ from sense.sql.sandbox import DatabaseFile, Limits, Sandbox
 
 LIMITS = Limits(timeout_s=30, max_rows=1000, max_bytes=100_000, max_steps=10_000_000, max_sql=100_000)
 STRICT, SPIDER, EX, F1, _ = MODES
-JUDGED = (STRICT, SPIDER, EX, F1)  # bird-rves@1 compares as bird-ex@1 does, and then takes its time
-NEW = "in no result"
+UNTIMED_MODES = (STRICT, SPIDER, EX, F1)  # bird-rves@1 compares as bird-ex@1 does, and then takes its time
+ABSENT = "in no result"
 
 VALUES = st.one_of(
     st.none(),
@@ -54,21 +54,21 @@ def pairs(draw):
     one = draw(results(width))
     if draw(st.booleans()):
         return one, draw(results(width))
-    kept = draw(st.lists(st.sampled_from(one.rows), max_size=6)) if one.rows else []
-    return one, Result(one.columns, kept + draw(results(width)).rows[:1])
+    repeated = draw(st.lists(st.sampled_from(one.rows), max_size=6)) if one.rows else []
+    return one, Result(one.columns, repeated + draw(results(width)).rows[:1])
 
 
-def turned(result, order):
+def reorder_columns(result, order):
     """The same result with its columns in another order."""
     rows = [tuple(row[number] for number in order) for row in result.rows]
     return Result(tuple(result.columns[number] for number in order), rows)
 
 
-def shuffled(result, draw):
+def shuffle_rows(result, draw):
     return Result(result.columns, draw.sample(result.rows, len(result.rows)))
 
 
-def changed(result, draw, value=NEW):
+def change_cell(result, draw, value=ABSENT):
     """The same result but for one cell."""
     rows = [list(row) for row in result.rows]
     row = draw.choice(rows)
@@ -76,7 +76,7 @@ def changed(result, draw, value=NEW):
     return Result(result.columns, [tuple(row) for row in rows])
 
 
-def permutation(result, draw):
+def column_order(result, draw):
     return draw.sample(range(len(result.columns)), len(result.columns))
 
 
@@ -91,7 +91,7 @@ def judge_by(tmp_path_factory):
     golds = GoldCache(sandbox)
 
     def judge_one(mode, predicted, gold, ordered=False):
-        batch = Batch(mode, (DatabaseFile.from_path(path),), written(gold), ordered, None, ((written(predicted), ""),))
+        batch = Batch(mode, (DatabaseFile.from_path(path),), query_of(gold), ordered, None, ((query_of(predicted), ""),))
         (verdict,) = judge(sandbox, golds, batch, lambda *_: None)
         assert verdict.verdict in ("match", "mismatch"), verdict
         assert verdict.correct is (verdict.verdict == "match")
@@ -100,8 +100,8 @@ def judge_by(tmp_path_factory):
     return judge_one
 
 
-def written(result):
-    """A query with that result."""
+def query_of(result):
+    """A query with this result."""
     if not result.rows:
         return "SELECT " + ",".join("NULL" for _ in result.columns) + " WHERE 0"
     return "SELECT * FROM (VALUES " + ",".join(f"({','.join(map(literal, row))})" for row in result.rows) + ")"
@@ -122,16 +122,16 @@ def literal(value):
 @quick
 @given(results(least=1), draws, st.booleans())
 def test_a_changed_cell_is_never_equal(one, draw, ordered):
-    other = changed(one, draw)
+    other = change_cell(one, draw)
     assert compare(other, one, ordered) is not None
-    assert compare(turned(shuffled(other, draw), permutation(one, draw)), one, ordered) is not None
+    assert compare(reorder_columns(shuffle_rows(other, draw), column_order(one, draw)), one, ordered) is not None
 
 
 @quick
 @given(results(least=1), draws, VALUES)
 def test_equal_results_hold_equal_values(one, draw, value):
     """Whatever else is asked, each value of one result has its equal in the other."""
-    other = changed(one, draw, value)
+    other = change_cell(one, draw, value)
     cells = [Result(("c",), [(cell,) for row in result.rows for cell in row]) for result in (one, other)]
     assert compare(one, other, ordered=False) is not None or compare(*cells, ordered=False) is None
 
@@ -143,7 +143,7 @@ def test_duplicates_count(one, draw, ordered):
     assert compare(again, one, ordered) == "rows"
     twice, thrice = Result(one.columns, [*one.rows] * 2), Result(one.columns, [*one.rows] * 3)
     assert compare(twice, thrice, ordered) == "rows"
-    first, mark = one.rows[0], (NEW,) * len(one.columns)
+    first, mark = one.rows[0], (ABSENT,) * len(one.columns)
     assert compare(Result(one.columns, [first, first, mark]), Result(one.columns, [first, mark, mark]), ordered) == "values"
 
 
@@ -151,7 +151,7 @@ def test_duplicates_count(one, draw, ordered):
 @given(results(), draws)
 def test_an_order_that_counts_is_stricter_and_ties_are_between(one, draw):
     """Equal in order implies equal with ties, and that implies equal as bags."""
-    other = shuffled(one, draw)
+    other = shuffle_rows(one, draw)
     keys = tuple(number for number in range(len(one.columns)) if draw.random() < 0.5)
     in_order, with_ties, as_bags = (
         compare(other, one, ordered=True),
@@ -166,7 +166,7 @@ def test_an_order_that_counts_is_stricter_and_ties_are_between(one, draw):
 @quick
 @given(results(width=1), draws)
 def test_the_order_of_a_single_column_is_its_values(one, draw):
-    other = shuffled(one, draw)
+    other = shuffle_rows(one, draw)
     pairs_in_place = zip(one.rows, other.rows, strict=True)
     same = all(
         compare(Result(("c",), [mine]), Result(("c",), [theirs]), ordered=False) is None for mine, theirs in pairs_in_place
@@ -200,9 +200,9 @@ def test_rounding_noise_does_not_count(one, draw, ordered):
 @quick
 @given(results(least=1), draws, st.booleans(), st.sampled_from([0.3, -7.5, 1e6 + 0.5, 1e-3]))
 def test_more_than_noise_counts(one, draw, ordered, value):
-    gold = changed(one, draw, value)
-    places = [(row, column) for row, cells in enumerate(gold.rows) for column, cell in enumerate(cells) if cell == value]
-    row, column = draw.choice(places)
+    gold = change_cell(one, draw, value)
+    positions = [(row, column) for row, cells in enumerate(gold.rows) for column, cell in enumerate(cells) if cell == value]
+    row, column = draw.choice(positions)
     rows = [list(cells) for cells in gold.rows]
     rows[row][column] *= 1.00001
     assert compare(Result(gold.columns, list(map(tuple, rows))), gold, ordered) is not None
@@ -220,7 +220,7 @@ def test_every_mode_is_reflexive(judge_by, mode, one, ordered):
     assert mode != MODES[-1] or verdict.score in (0.25, 0.5, 0.75, 1.0, 1.25)
 
 
-@pytest.mark.parametrize("mode", JUDGED)
+@pytest.mark.parametrize("mode", UNTIMED_MODES)
 @quick
 @given(both=pairs(), ordered=st.booleans())
 def test_every_mode_is_symmetric(judge_by, mode, both, ordered):
@@ -230,7 +230,7 @@ def test_every_mode_is_symmetric(judge_by, mode, both, ordered):
 
 @quick
 @given(both=pairs(), ordered=st.booleans())
-def test_the_strict_judge_rules_on_streams_as_compare_does_on_results(judge_by, both, ordered):
+def test_the_strict_judge_decides_on_streams_as_compare_does_on_results(judge_by, both, ordered):
     one, other = both
     assert judge_by(STRICT, one, other, ordered).kind == (compare(one, other, ordered) or "")
 
@@ -240,8 +240,8 @@ def test_the_strict_judge_rules_on_streams_as_compare_does_on_results(judge_by, 
 @given(both=pairs(), draw=draws)
 def test_where_order_does_not_count_rows_may_be_shuffled(judge_by, mode, both, draw):
     one, other = both
-    assert judge_by(mode, shuffled(one, draw), one).correct
-    assert judge_by(mode, shuffled(one, draw), other).correct == judge_by(mode, one, other).correct
+    assert judge_by(mode, shuffle_rows(one, draw), one).correct
+    assert judge_by(mode, shuffle_rows(one, draw), other).correct == judge_by(mode, one, other).correct
 
 
 @pytest.mark.parametrize("mode", [STRICT, SPIDER])
@@ -249,7 +249,7 @@ def test_where_order_does_not_count_rows_may_be_shuffled(judge_by, mode, both, d
 @given(both=pairs(), draw=draws, ordered=st.booleans())
 def test_columns_may_change_places(judge_by, mode, both, draw, ordered):
     one, other = both
-    mine = turned(one, permutation(one, draw))
+    mine = reorder_columns(one, column_order(one, draw))
     assert judge_by(mode, mine, one, ordered).correct
     assert judge_by(mode, mine, other, ordered).correct == judge_by(mode, one, other, ordered).correct
 
@@ -258,17 +258,17 @@ def test_columns_may_change_places(judge_by, mode, both, draw, ordered):
 @given(both=pairs(), draw=draws)
 def test_cells_of_a_row_may_change_places_in_soft_f1(judge_by, both, draw):
     one, other = both
-    order = permutation(one, draw)
-    assert judge_by(F1, turned(one, order), one).score == 1.0
-    if len(set(map(repr, turned(one, order).rows))) == len(set(one.rows)):
-        assert judge_by(F1, turned(one, order), other).score == judge_by(F1, one, other).score
+    order = column_order(one, draw)
+    assert judge_by(F1, reorder_columns(one, order), one).score == 1.0
+    if len(set(map(repr, reorder_columns(one, order).rows))) == len(set(one.rows)):
+        assert judge_by(F1, reorder_columns(one, order), other).score == judge_by(F1, one, other).score
 
 
-@pytest.mark.parametrize("mode", JUDGED)
+@pytest.mark.parametrize("mode", UNTIMED_MODES)
 @quick
 @given(one=results(least=1), draw=draws, ordered=st.booleans())
 def test_in_no_mode_a_changed_cell_is_equal(judge_by, mode, one, draw, ordered):
-    other = changed(one, draw)
+    other = change_cell(one, draw)
     for predicted, gold in ((other, one), (one, other)):
         verdict = judge_by(mode, predicted, gold, ordered)
         assert not verdict.correct
@@ -284,11 +284,11 @@ def test_duplicates_count_where_results_are_bags(judge_by, mode, counts, one, dr
     assert judge_by(mode, one, again).correct is not counts
 
 
-@pytest.mark.parametrize("mode", JUDGED)
+@pytest.mark.parametrize("mode", UNTIMED_MODES)
 @quick
 @given(one=results(least=1), ordered=st.booleans())
 def test_a_row_more_or_less_is_never_equal(judge_by, mode, one, ordered):
-    more = Result(one.columns, [*one.rows, (NEW,) * len(one.columns)])
+    more = Result(one.columns, [*one.rows, (ABSENT,) * len(one.columns)])
     assert not judge_by(mode, more, one, ordered).correct
     assert not judge_by(mode, one, more, ordered).correct
 
@@ -309,16 +309,16 @@ def test_how_often_values_meet_counts_where_results_are_bags(judge_by, mode, equ
             [many[0], many[1] + 1, many[2] + 1, many[3]],
         )
     )
-    assert judge_by(mode, shuffled(one, draw), other).correct is equal
+    assert judge_by(mode, shuffle_rows(one, draw), other).correct is equal
 
 
-@pytest.mark.parametrize("mode", JUDGED)
+@pytest.mark.parametrize("mode", UNTIMED_MODES)
 @quick
 @given(rows=st.integers(2, 5), draw=draws, ordered=st.booleans())
 def test_values_that_change_partners_are_never_equal(judge_by, mode, rows, draw, ordered):
     one = Result(("n", "s"), [(number, f"s{number}") for number in range(rows)])
     other = Result(one.columns, [(number, f"s{(number + 1) % rows}") for number in range(rows)])
-    assert not judge_by(mode, shuffled(other, draw), one, ordered).correct
+    assert not judge_by(mode, shuffle_rows(other, draw), one, ordered).correct
 
 
 @pytest.mark.parametrize(("mode", "equal"), [(STRICT, False), (SPIDER, False), (EX, False), (F1, True)])

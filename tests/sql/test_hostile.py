@@ -16,7 +16,7 @@ from sense.sql.parse import MAX_LENGTH
 from sense.sql.result import Failure, Result
 from sense.sql.sandbox import DatabaseFile
 from tests.sql import hostile
-from tests.sql.hostile import LIMITS, PLAIN, TEXT, filled
+from tests.sql.hostile import LIMITS, PLAIN, TEXT, fill_placeholders
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="counts descriptors through /proc")
 LONG_DETAIL = 1000  # characters; what people read is a line
@@ -33,27 +33,27 @@ def attacks(attacked):
 
 
 @pytest.fixture(scope="module")
-def guarded():
+def hasty_executor():
     with Executor(LIMITS) as executor:
         yield executor
 
 
 @pytest.fixture(scope="module")
-def patient():
+def patient_executor():
     with Executor(LIMITS.model_copy(update={"timeout_s": 30.0})) as executor:
         yield executor
 
 
 @pytest.fixture(params=["may take long", "takes no time"])
-def ward(request, guarded, patient, attacks):
+def executor_and_attacks(request, hasty_executor, patient_executor, attacks):
     """Attacks, and who executes them: those that no clock need stop are given time, so that a busy machine changes nothing."""
     hasty = request.param == "may take long"
-    some = [attack for attack in attacks if ("timeout" in attack.select | attack.official) == hasty]
-    return guarded if hasty else patient, some
+    selected = [attack for attack in attacks if ("timeout" in attack.select | attack.official) == hasty]
+    return hasty_executor if hasty else patient_executor, selected
 
 
 @pytest.fixture(autouse=True)
-def untouched(attacked):
+def database_unchanged(attacked):
     before = digest(attacked)
     yield
     assert digest(attacked) == before
@@ -62,8 +62,10 @@ def untouched(attacked):
 
 def plain(number):
     """The plain statement, written differently for each number, so that each is executed; it asks all virtual tables."""
-    found = "(SELECT count(*) FROM {0} WHERE {0} MATCH 'w1')"
-    return f"{PLAIN} AND {number} = {number} AND {found.format('note')} = {found.format('old')} AND EXISTS (SELECT 1 FROM box)"
+    matches = "(SELECT count(*) FROM {0} WHERE {0} MATCH 'w1')"
+    return (
+        f"{PLAIN} AND {number} = {number} AND {matches.format('note')} = {matches.format('old')} AND EXISTS (SELECT 1 FROM box)"
+    )
 
 
 def right_verdicts(attack, mode):
@@ -80,20 +82,20 @@ def test_there_is_no_lack_of_attacks(attacks):
     assert len({attack.sql for attack in attacks}) == len({(attack.family, attack.name) for attack in attacks}) > 250
 
 
-def test_each_hostile_statement_has_an_outcome_and_the_next_one_its_result(ward, attacked):
-    executor, attacks = ward
+def test_each_hostile_statement_has_an_outcome_and_the_next_one_its_result(executor_and_attacks, attacked):
+    executor, attacks = executor_and_attacks
     statements = [(attacked, sql) for number, attack in enumerate(attacks) for sql in (attack.sql, plain(number))]
     outcomes = list(executor.map(statements))
     for attack, outcome in zip(attacks, outcomes[0::2], strict=True):
-        got = outcome.verdict if isinstance(outcome, Failure) else "result"
-        assert got in attack.select, (attack.family, attack.name, str(outcome)[:300])
+        outcome_name = outcome.verdict if isinstance(outcome, Failure) else "result"
+        assert outcome_name in attack.select, (attack.family, attack.name, str(outcome)[:300])
     assert outcomes[1::2] == [Result(("name",), [("Rex",)])] * len(attacks)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", [mode for mode in modes.MODES if mode != "bird-rves@1"])  # which is bird-ex@1, 100 times over
-def test_each_hostile_prediction_has_a_verdict_and_the_next_one_matches(ward, attacked, mode):
-    executor, attacks = ward
+def test_each_hostile_prediction_has_a_verdict_and_the_next_one_matches(executor_and_attacks, attacked, mode):
+    executor, attacks = executor_and_attacks
     items = []
     for number, attack in enumerate(attacks):
         items += [
@@ -110,8 +112,8 @@ def test_each_hostile_prediction_has_a_verdict_and_the_next_one_matches(ward, at
 
 
 @pytest.mark.slow
-def test_each_hostile_gold_has_a_verdict_and_the_next_one_matches(ward, attacked):
-    executor, attacks = ward
+def test_each_hostile_gold_has_a_verdict_and_the_next_one_matches(executor_and_attacks, attacked):
+    executor, attacks = executor_and_attacks
     items = []
     for number, attack in enumerate(attacks):
         items += [
@@ -137,14 +139,14 @@ def test_a_vacuum_refused_half_way_leaves_the_virtual_tables_open(attacked, atta
     assert [verdict.verdict for verdict in verdicts] == ["rejected", "match"]
 
 
-def test_a_statement_that_sqlite_cannot_interrupt_is_named_as_such(guarded, attacked, attacks):
+def test_a_statement_that_sqlite_cannot_interrupt_is_named_as_such(hasty_executor, attacked, attacks):
     (attack,) = (attack for attack in attacks if attack.name == "instr, one long C call")
-    outcome = guarded.run(attacked, attack.sql)
+    outcome = hasty_executor.run(attacked, attack.sql)
     assert outcome == Failure("timeout", "more than 0.25 s, at work that SQLite cannot interrupt", "clock")
 
 
-def test_messages_and_names_are_bounded_like_results(guarded, attacked, attacks):
-    outcomes = {attack.name: guarded.run(attacked, attack.sql) for attack in attacks if "huge" in attack.name}
+def test_messages_and_names_are_bounded_like_results(hasty_executor, attacked, attacks):
+    outcomes = {attack.name: hasty_executor.run(attacked, attack.sql) for attack in attacks if "huge" in attack.name}
     failures = {name: outcome for name, outcome in outcomes.items() if isinstance(outcome, Failure)}
     assert {"a huge error message", "a huge identifier"} <= set(failures)
     assert [name for name, failure in failures.items() if len(failure.detail) > LONG_DETAIL] == []
@@ -161,19 +163,19 @@ def test_a_text_that_is_too_long_is_not_even_sent(attacked, mode):
 
 def test_golds_of_huge_texts_do_not_add_up(attacked):
     """Each is as large as it may be; all of them together are more than a worker's memory."""
-    huge = [filled(TEXT, attacked.parent, 480_000 + number) for number in range(1000)]
+    huge = [fill_placeholders(TEXT, attacked.parent, 480_000 + number) for number in range(1000)]
     items = [ScoringItem(str(number), attacked, f"SELECT {text} AS t", f"SELECT {text}") for number, text in enumerate(huge)]
     with Executor(LIMITS.model_copy(update={"workers": 1})) as executor:
         assert {verdict.verdict for verdict in score(executor, items, "huge golds")} == {"match"}
 
 
-def test_a_damaged_database_is_named_even_if_the_damage_is_no_utf8(guarded, tmp_path):
+def test_a_damaged_database_is_named_even_if_the_damage_is_no_utf8(hasty_executor, tmp_path):
     path = tmp_path / "damaged.sqlite"
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript("CREATE TABLE t(a); PRAGMA writable_schema = ON")
         connection.execute("UPDATE sqlite_master SET sql = CAST('CREATE TABLE t(a) ' || x'ff' AS TEXT)")
         connection.commit()
-    outcome = guarded.run(path, "SELECT 1")
+    outcome = hasty_executor.run(path, "SELECT 1")
     assert outcome.verdict == "error"
     assert outcome.detail.startswith(f"{path}: not a readable SQLite database")
 
@@ -181,7 +183,7 @@ def test_a_damaged_database_is_named_even_if_the_damage_is_no_utf8(guarded, tmp_
 @LINUX
 def test_workers_that_are_killed_leave_no_descriptors_open(attacked):
     """Many statements that end their workers, each with a gold of its own, under a limit that two workers stay far below."""
-    text, half = (filled(each, attacked.parent, 450_000) for each in (TEXT, "hex(zeroblob({size} / 2))"))
+    text, half = (fill_placeholders(each, attacked.parent, 450_000) for each in (TEXT, "hex(zeroblob({size} / 2))"))
     items = [
         ScoringItem(str(number), attacked, f"SELECT instr({text}, {half} || '1')", f"SELECT {number}") for number in range(40)
     ]

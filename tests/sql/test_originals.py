@@ -10,7 +10,7 @@ from random import Random
 import pytest
 
 from benchmarks.mutations import mutations
-from benchmarks.originals import GoldError, Stopped, bird_ex, bird_f1, spider_exec
+from benchmarks.originals import GoldError, StepsExceededError, bird_ex, bird_f1, spider_exec
 from sense import ingest
 from sense.config import ExecutionConfig
 from sense.evaluation.score import ScoringItem, score
@@ -41,23 +41,23 @@ def differences(executor, mode, pairs):
     for (database, predicted, gold), verdict in zip(pairs, score(executor, items(pairs), "test", mode), strict=True):
         try:
             expected = ORIGINALS[mode](database, predicted, gold, MAX_STEPS)
-        except (GoldError, Stopped) as reason:
+        except (GoldError, StepsExceededError) as reason:
             kinds[type(reason).__name__] += 1
             continue
         if verdict.limit:
             kinds["limit"] += 1
             continue
         kinds["right" if expected else "wrong"] += 1
-        found = (verdict.score or 0.0) if mode == "bird-f1@1" else verdict.correct
-        if not math.isclose(found, expected, abs_tol=1e-12):  # the order of additions, and how sum() rounds in later Pythons
+        actual = (verdict.score or 0.0) if mode == "bird-f1@1" else verdict.correct
+        if not math.isclose(actual, expected, abs_tol=1e-12):  # the order of additions, and how sum() rounds in later Pythons
             why = f"{verdict.verdict} {verdict.kind} {verdict.detail}".strip()
             lines.append(
-                f"\n{mode}: the original says {expected}, here {found} ({why})\n  {predicted!r}\n  {gold!r}\n  {database}"
+                f"\n{mode}: the original says {expected}, here {actual} ({why})\n  {predicted!r}\n  {gold!r}\n  {database}"
             )
     return lines, kinds
 
 
-def mutated(source, folder, count, each):
+def mutate_golds(source, folder, count, each):
     """About `count` pairs: `each` mutations of the golds of a source, whose databases are laid into `folder`."""
     rows = [*source.seed, *(source.dev or ())]
     golds = {row.db_id: [other.sql for other in rows if other.db_id == row.db_id] for row in rows}
@@ -71,25 +71,25 @@ def mutated(source, folder, count, each):
     return [pair for pair in pairs if not pair[1].startswith(NOT_RUN)]
 
 
-def agree(executor, pairs):
-    found = {mode: differences(executor, mode, pairs) for mode in ORIGINALS}
-    lines = [line for lines, _ in found.values() for line in lines]
+def assert_agreement(executor, pairs):
+    results = {mode: differences(executor, mode, pairs) for mode in ORIGINALS}
+    lines = [line for lines, _ in results.values() for line in lines]
     assert not lines, f"{len(lines)} differences in {len(pairs)} pairs{''.join(lines[:20])}"
-    for _, kinds in found.values():
+    for _, kinds in results.values():
         assert kinds["right"] > 0.1 * len(pairs)
         assert kinds["wrong"] > 0.1 * len(pairs)
         assert kinds["GoldError"] < 0.02 * len(pairs)
-        assert kinds["Stopped"] + kinds["limit"] < 0.02 * len(pairs)
+        assert kinds["StepsExceededError"] + kinds["limit"] < 0.02 * len(pairs)
 
 
 def test_mutated_golds_of_the_built_in_seeds(executor, tmp_path):
-    agree(executor, mutated(ingest.read(ROOT / "sense" / "seeds"), tmp_path, 600, 2))
+    assert_agreement(executor, mutate_golds(ingest.read(ROOT / "sense" / "seeds"), tmp_path, 600, 2))
 
 
 @pytest.mark.spider
 @pytest.mark.skipif(not SPIDER.is_dir(), reason="Spider is not beside this checkout")
 def test_mutated_golds_of_spider(executor, tmp_path):
-    agree(executor, mutated(ingest.read(SPIDER), tmp_path, SPIDER_PAIRS, 2))
+    assert_agreement(executor, mutate_golds(ingest.read(SPIDER), tmp_path, SPIDER_PAIRS, 2))
 
 
 ONE_ONE_TWO = "SELECT column1 FROM (VALUES (1), (1), (2))"
@@ -270,11 +270,11 @@ def original(mode, table, predicted, gold):
         return ERROR
 
 
-def test_the_originals_told_again_say_what_they_should(table):
+def test_the_reimplemented_originals_decide_as_expected(table):
     wrong = []
     for predicted, gold, spider, bird in CASES:
-        found = original("spider-exec@1", table, predicted, gold), original("bird-ex@1", table, predicted, gold)
-        wrong += [(predicted, gold, *found)] if found != (spider, bird) else []
+        actual = original("spider-exec@1", table, predicted, gold), original("bird-ex@1", table, predicted, gold)
+        wrong += [(predicted, gold, *actual)] if actual != (spider, bird) else []
     assert wrong == []
     for predicted, gold, expected in SOFT:
         assert original("bird-f1@1", table, predicted, gold) == pytest.approx(expected), (predicted, gold)
@@ -282,10 +282,10 @@ def test_the_originals_told_again_say_what_they_should(table):
 
 def test_odd_cases_by_hand(executor, table):
     pairs = [(table, predicted, gold) for predicted, gold, *_ in (*CASES, *SOFT)]
-    found = {mode: differences(executor, mode, pairs) for mode in ORIGINALS}
-    assert not "".join(line for lines, _ in found.values() for line in lines)
-    assert all(kinds["limit"] == kinds["Stopped"] == 0 for _, kinds in found.values())
-    assert {mode: kinds["GoldError"] for mode, (_, kinds) in found.items()} == {
+    results = {mode: differences(executor, mode, pairs) for mode in ORIGINALS}
+    assert not "".join(line for lines, _ in results.values() for line in lines)
+    assert all(kinds["limit"] == kinds["StepsExceededError"] == 0 for _, kinds in results.values())
+    assert {mode: kinds["GoldError"] for mode, (_, kinds) in results.items()} == {
         "spider-exec@1": sum(case[2] is ERROR for case in CASES),
         "bird-ex@1": sum(case[3] is ERROR for case in CASES),
         "bird-f1@1": sum(case[3] is ERROR for case in CASES),
@@ -299,15 +299,15 @@ def values(rows):
     return "SELECT * FROM (VALUES " + ", ".join(f"({', '.join(row)})" for row in rows) + ")"
 
 
-def shaken(rows, random):
+def shuffle_cells(rows, random):
     """`rows` with columns and rows moved, and at times a cell, a row or a column of its own."""
-    places = random.sample(range(len(rows[0])), len(rows[0]))
-    moved = [[row[place] for place in places] for row in rows]
+    order = random.sample(range(len(rows[0])), len(rows[0]))
+    moved = [[row[index] for index in order] for row in rows]
     kind = random.randrange(6)
     if kind == 0:
         random.shuffle(moved)
     elif kind == 1:
-        random.choice(moved)[random.randrange(len(places))] = random.choice(CELLS)
+        random.choice(moved)[random.randrange(len(order))] = random.choice(CELLS)
     elif kind == 2:
         moved.append(random.choice(moved))
     elif kind == 3:
@@ -325,8 +325,8 @@ def test_small_tables_of_odd_cells(executor, table):
         cells = random.sample(CELLS, random.choice([1, 2, 3, 6]))
         width = random.randint(1, 5)
         rows = [random.choices(cells, k=width) for _ in range(random.randint(1, 5))]
-        pairs.append((table, values(shaken(rows, random)), values(rows) + random.choice(["", " ORDER BY 1"])))
-    agree(executor, pairs)
+        pairs.append((table, values(shuffle_cells(rows, random)), values(rows) + random.choice(["", " ORDER BY 1"])))
+    assert_agreement(executor, pairs)
 
 
 def test_every_database_of_the_folder_decides_for_spider_and_one_for_bird(executor, tmp_path):
