@@ -1,4 +1,4 @@
-"""The metrics of the stages, laid out as the report reads them."""
+"""The metrics of all stages in one folder, as the report reads them."""
 
 from kfp import dsl
 
@@ -21,7 +21,7 @@ def collect(
     """Puts metrics and curves into one folder."""
     from pathlib import Path
 
-    from sense.kubeflow.collect import collect
+    from sense.kubeflow.task_files import collect_metrics
 
     files = {
         "ingest": Path(ingest.path),
@@ -34,4 +34,4 @@ def collect(
         "evaluate": Path(evaluate.path),
     }
     curves = {"sft": Path(sft_curve.path), "weak": Path(weak_curve.path), "dpo": Path(dpo_curve.path)}
-    collect(files, curves, Path(metrics.path))
+    collect_metrics(files, curves, Path(metrics.path))

@@ -26,6 +26,6 @@ def dpo(
 
     inputs = {"sft": sft.path, "pairs": pairs.path, "unseen": unseen.path}
     outputs = {"model": model.path, "curve": curve.path, "metrics": metrics.path}
-    found = launch("dpo", section, inputs, outputs, processes)
-    metrics.metadata.update(finite_numbers(found))
-    Path(summary.path).write_text(markdown.summary("dpo", found))
+    stage_metrics = launch("dpo", section, inputs, outputs, processes)
+    metrics.metadata.update(finite_numbers(stage_metrics))
+    Path(summary.path).write_text(markdown.summary("dpo", stage_metrics))

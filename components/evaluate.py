@@ -25,6 +25,6 @@ def evaluate(
 
     inputs = {"sft": sft.path, "sense": sense.path, "dev": dev.path, "heldout": heldout.path}
     outputs = {"predictions": predictions.path, "metrics": metrics.path}
-    found = execute("evaluate", section, inputs, outputs)
-    metrics.metadata.update(finite_numbers(found))
-    Path(summary.path).write_text(markdown.summary("evaluate", found))
+    stage_metrics = execute("evaluate", section, inputs, outputs)
+    metrics.metadata.update(finite_numbers(stage_metrics))
+    Path(summary.path).write_text(markdown.summary("evaluate", stage_metrics))

@@ -1,4 +1,4 @@
-"""Whether the model may become champion."""
+"""The gate: whether the model may become champion."""
 
 from kfp import dsl
 

@@ -23,6 +23,6 @@ def ingest(
 
     inputs = {"seeds": seeds.path}
     outputs = {"seed": seed.path, "dev": dev.path, "metrics": metrics.path}
-    found = execute("ingest", section, inputs, outputs)
-    metrics.metadata.update(finite_numbers(found))
-    Path(summary.path).write_text(markdown.summary("ingest", found))
+    stage_metrics = execute("ingest", section, inputs, outputs)
+    metrics.metadata.update(finite_numbers(stage_metrics))
+    Path(summary.path).write_text(markdown.summary("ingest", stage_metrics))

@@ -1,4 +1,4 @@
-"""The shards of the weak data as one."""
+"""Joins the shards of the weak data."""
 
 from typing import List  # noqa: UP035  (KFP reads this spelling alone)
 
@@ -23,7 +23,7 @@ def merge(
     from sense.report import markdown
     from sense.stages.sample import merge
 
-    found = merge(section, Path(unseen.path), [Path(part.path) for part in parts], Path(samples.path))
-    write_json(Path(metrics.path), found)
-    metrics.metadata.update(finite_numbers(found))
-    Path(summary.path).write_text(markdown.summary("sample", found))
+    stage_metrics = merge(section, Path(unseen.path), [Path(part.path) for part in parts], Path(samples.path))
+    write_json(Path(metrics.path), stage_metrics)
+    metrics.metadata.update(finite_numbers(stage_metrics))
+    Path(summary.path).write_text(markdown.summary("sample", stage_metrics))

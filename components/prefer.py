@@ -23,6 +23,6 @@ def prefer(
 
     inputs = {"samples": samples.path, "unseen": unseen.path}
     outputs = {"pairs": pairs.path, "metrics": metrics.path}
-    found = execute("prefer", section, inputs, outputs)
-    metrics.metadata.update(finite_numbers(found))
-    Path(summary.path).write_text(markdown.summary("prefer", found))
+    stage_metrics = execute("prefer", section, inputs, outputs)
+    metrics.metadata.update(finite_numbers(stage_metrics))
+    Path(summary.path).write_text(markdown.summary("prefer", stage_metrics))

@@ -39,6 +39,6 @@ def publish(
         "pairs": pairs.path,
     }
     outputs = {"record": record.path, "metrics": metrics.path}
-    found = execute("publish", section | {"promote": promote}, inputs, outputs)
-    metrics.metadata.update(finite_numbers(found))
-    Path(summary.path).write_text(markdown.summary("publish", found))
+    stage_metrics = execute("publish", section | {"promote": promote}, inputs, outputs)
+    metrics.metadata.update(finite_numbers(stage_metrics))
+    Path(summary.path).write_text(markdown.summary("publish", stage_metrics))

@@ -25,6 +25,6 @@ def sample(
 
     inputs = {"model": model.path, "unseen": unseen.path}
     outputs = {"samples": samples.path, "metrics": metrics.path}
-    found = execute("sample", section | {"shard": {"number": shard, "of": shards}}, inputs, outputs)
-    metrics.metadata.update(finite_numbers(found))
-    Path(summary.path).write_text(markdown.summary("sample", found))
+    stage_metrics = execute("sample", section | {"shard": {"number": shard, "of": shards}}, inputs, outputs)
+    metrics.metadata.update(finite_numbers(stage_metrics))
+    Path(summary.path).write_text(markdown.summary("sample", stage_metrics))

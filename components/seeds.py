@@ -14,6 +14,6 @@ def seeds(
     """Fetches `revision` from the DVC remote; without one, takes `folder`."""
     from pathlib import Path
 
-    from sense.kubeflow.seeds import fetch
+    from sense.kubeflow.task_files import fetch_seeds
 
-    fetch(remote, revision, folder, Path(seeds.path))
+    fetch_seeds(remote, revision, folder, Path(seeds.path))

@@ -25,6 +25,6 @@ def sft(
 
     inputs = {"strong": strong.path, "seed": seed.path}
     outputs = {"model": model.path, "curve": curve.path, "metrics": metrics.path}
-    found = launch("sft", section, inputs, outputs, processes)
-    metrics.metadata.update(finite_numbers(found))
-    Path(summary.path).write_text(markdown.summary("sft", found))
+    stage_metrics = launch("sft", section, inputs, outputs, processes)
+    metrics.metadata.update(finite_numbers(stage_metrics))
+    Path(summary.path).write_text(markdown.summary("sft", stage_metrics))

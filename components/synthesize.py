@@ -24,6 +24,6 @@ def synthesize(
 
     inputs = {"seed": seed.path}
     outputs = {"strong": strong.path, "unseen": unseen.path, "heldout": heldout.path, "metrics": metrics.path}
-    found = execute("synthesize", section, inputs, outputs)
-    metrics.metadata.update(finite_numbers(found))
-    Path(summary.path).write_text(markdown.summary("synthesize", found))
+    stage_metrics = execute("synthesize", section, inputs, outputs)
+    metrics.metadata.update(finite_numbers(stage_metrics))
+    Path(summary.path).write_text(markdown.summary("synthesize", stage_metrics))

@@ -30,18 +30,18 @@ _EXAMPLES = {
 def add_arguments(parser: argparse.ArgumentParser, _name: str) -> None:
     """Adds the actions and their flags."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    for name, about in ACTIONS.items():
-        sub = actions.add_parser(
+    for name, help_line in ACTIONS.items():
+        subparser = actions.add_parser(
             name,
-            help=about,
-            description=about[0].upper() + about[1:] + ".",
+            help=help_line,
+            description=help_line[0].upper() + help_line[1:] + ".",
             epilog=f"example:\n  {_EXAMPLES[name]}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        source = sub.add_mutually_exclusive_group()
+        source = subparser.add_mutually_exclusive_group()
         source.add_argument("--params", type=Path, default=Path("params.yaml"), metavar="FILE", help="default: params.yaml")
         source.add_argument("--profile", metavar="NAME", help="instead of --params: configs/NAME.yaml")
-        _FLAGS.get(name, lambda _: None)(sub)
+        _FLAGS.get(name, lambda _: None)(subparser)
 
 
 def _compile_flags(parser: argparse.ArgumentParser) -> None:
@@ -69,24 +69,25 @@ _FLAGS = {"compile": _compile_flags, "describe": _describe_flags, "run": _run_fl
 
 def main(options: argparse.Namespace) -> int:
     """Carries out one action; returns the exit code."""
-    file = Path("configs") / f"{options.profile}.yaml" if options.profile else options.params
-    given = Given(config.load(file), file.read_text(encoding="utf-8"))
-    _ACTIONS[options.action](given, options)
+    path = Path("configs") / f"{options.profile}.yaml" if options.profile else options.params
+    params_file = ParamsFile(config.load(path), path.read_text(encoding="utf-8"))
+    _ACTIONS[options.action](params_file, options)
     return 0
 
 
-class Given(NamedTuple):
-    """params.yaml, read, and its text."""
+class ParamsFile(NamedTuple):
+    """A params.yaml: its values and its text."""
 
     params: Params
     text: str
 
 
-def _built(given: Given, project: str = "/opt/sense") -> Callable[..., Any]:
+def _build(params_file: ParamsFile, project: str = "/opt/sense") -> Callable[..., Any]:
     from pipelines.sense import build
     from sense.stages import code_digest
 
-    pipeline: Callable[..., Any] = build(given.params, given.text, code_digest(), _data_rev(given.params), project)
+    params, text = params_file
+    pipeline: Callable[..., Any] = build(params, text, code_digest(), _data_rev(params), project)
     return pipeline
 
 
@@ -98,59 +99,58 @@ def _data_rev(params: Params) -> str:
     return records.digest(folder) if folder.is_dir() else params.data.seeds
 
 
-def _check(given: Given, _options: argparse.Namespace) -> None:
+def _check(params_file: ParamsFile, _options: argparse.Namespace) -> None:
     from sense.kubeflow import preflight
 
-    cluster = given.params.cluster
-    value = config.parse(given.text, "params.yaml")
-    findings = preflight.check(value, given.params.resources.of("check").gpus, cluster.disk_gb, cluster.remote)
-    for found in findings:
-        console.say(f"{'ok  ' if found.ok else 'FAIL'} {found.what}: {found.detail}")
-    preflight.insist(findings)
+    cluster = params_file.params.cluster
+    value = config.parse(params_file.text, "params.yaml")
+    results = preflight.run_checks(value, params_file.params.resources.of("check").gpus, cluster.disk_gb, cluster.remote)
+    for result in results:
+        console.say(f"{'ok  ' if result.ok else 'FAIL'} {result.name}: {result.detail}")
+    preflight.require_all(results)
 
 
-def _compile(given: Given, options: argparse.Namespace) -> None:
-    from sense.kubeflow.pipeline_spec import compiled
+def _compile(params_file: ParamsFile, options: argparse.Namespace) -> None:
+    from sense.kubeflow.pipeline_spec import compile_pipeline
 
-    records.write_text(options.output, compiled(_built(given)))
+    records.write_text(options.output, compile_pipeline(_build(params_file)))
     console.say(f"pipeline: {options.output}")
 
 
-def _describe(given: Given, options: argparse.Namespace) -> None:
-    from sense.kubeflow.describing import describe, show
-    from sense.kubeflow.pipeline_spec import compiled
+def _describe(params_file: ParamsFile, options: argparse.Namespace) -> None:
+    from sense.kubeflow.pipeline_spec import compile_pipeline, describe_tasks, print_tasks
 
-    rows = describe(compiled(_built(given)))
+    rows = describe_tasks(compile_pipeline(_build(params_file)))
     if options.json:
         print(json.dumps(rows, indent=2))
     else:
-        show(rows)
+        print_tasks(rows)
 
 
-def _run(given: Given, options: argparse.Namespace) -> None:
+def _run(params_file: ParamsFile, options: argparse.Namespace) -> None:
     from sense.kubeflow import local
-    from sense.kubeflow.pipeline_spec import compiled
+    from sense.kubeflow.pipeline_spec import compile_pipeline
 
     project = str(Path.cwd())
     if options.runner == "docker":
         project = "/opt/sense"
-        local.insist_on_image(given.params.cluster.image)
-    pipeline = _built(given._replace(params=local.at_home(given.params)), project)
-    environment = {**config.container_variables(), **given.params.cluster.env}
-    user = f"{os.getuid() or given.params.cluster.run_as_user}:{given.params.cluster.run_as_group}"  # never root
+        local.require_image(params_file.params.cluster.image)
+    pipeline = _build(params_file._replace(params=local.without_cluster(params_file.params)), project)
+    environment = {**config.container_variables(), **params_file.params.cluster.env}
+    user = f"{os.getuid() or params_file.params.cluster.run_as_user}:{params_file.params.cluster.run_as_group}"  # never root
     folder = local.run(pipeline, options.runner, options.root, environment, user)
-    local.verify(folder, compiled(pipeline))
+    local.verify(folder, compile_pipeline(pipeline))
     console.say(f"outputs: {folder}\nreport:  {folder / 'report' / 'report'}")
 
 
-def _submit(given: Given, options: argparse.Namespace) -> None:
+def _submit(params_file: ParamsFile, options: argparse.Namespace) -> None:
     import hashlib
     import tempfile
 
     from sense.kubeflow import submit
-    from sense.kubeflow.pipeline_spec import compiled
+    from sense.kubeflow.pipeline_spec import compile_pipeline
 
-    text = compiled(_built(given))
+    text = compile_pipeline(_build(params_file))
     version = hashlib.sha256(text.encode()).hexdigest()[:12]
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "pipeline.yaml"

@@ -1,8 +1,8 @@
-"""A training stage in one process or, on several GPUs, in several that accelerate starts together.
+"""A training stage in one process or, on several GPUs, in several processes that accelerate starts together.
 
-Launcher and processes hold on to each other by a socket, which the processes have as their standard input: what ends the
-launcher, be it `kill -9`, ends them too, and the launcher does not return before the last of them has ended. Through it they
-tell the metrics, or what went wrong.
+Launcher and processes are connected by a socket, which is the standard input of the processes: if the launcher ends, even by
+`kill -9`, they end too, and the launcher does not return before the last of them has ended. They send the metrics, or the error,
+through it as JSON, one message a line.
 """
 
 import json
@@ -21,7 +21,7 @@ from sense.errors import SenseError, UserError
 from sense.stages import execute, module
 
 TRAINING = ("sft", "dpo")
-_LAUNCHER = 0  # the descriptor of a process's end of the socket
+_SOCKET = 0  # file descriptor of a process's end of the socket
 
 
 def launch(
@@ -33,7 +33,7 @@ def launch(
 ) -> dict[str, Any]:
     """Runs one stage, as sense.stages.execute does, in `processes` processes, one for each GPU; returns its metrics.
 
-    UserError for what the user can mend, SenseError for anything else that ends the processes; their output stands above it.
+    UserError for what the user can mend, SenseError for anything else that ends the processes; their output is above it.
     """
     if processes <= 1:
         return execute(stage, section, _paths(inputs), _paths(outputs))
@@ -48,14 +48,14 @@ def launch(
         "inputs": {name: str(path) for name, path in inputs.items()},
         "outputs": {name: str(path) for name, path in outputs.items()},
     }
-    code, told = _started(_command(processes, json.dumps(order)))
-    failures = [message for message in told if "error" in message]
-    finished = [message["metrics"] for message in told if "metrics" in message]
+    code, messages = _run_processes(_command(processes, json.dumps(order)))
+    failures = [message for message in messages if "error" in message]
+    finished = [message["metrics"] for message in messages if "metrics" in message]
     if finished:
-        metrics: dict[str, Any] = finished[0]  # the outputs are in place: what ended the others after that does no harm
+        metrics: dict[str, Any] = finished[0]  # the outputs are in place; a process that failed after that does no harm
         return metrics
     if not failures:
-        raise SenseError(f"{stage}: {processes} processes under accelerate ended with exit code {code}; what it was stands above")
+        raise SenseError(f"{stage}: {processes} processes under accelerate ended with exit code {code}; the reason is above")
     kind = UserError if failures[0]["exit_code"] == UserError.exit_code else SenseError
     raise kind(failures[0]["error"])
 
@@ -65,7 +65,7 @@ def _paths(ports: Mapping[str, Path | str]) -> dict[str, Path]:
 
 
 def _command(processes: int, order: str) -> list[str]:
-    """accelerate's command for `processes` processes that carry out `order`."""
+    """accelerate's command for `processes` processes that run the stage which `order` describes."""
     options = {
         "num_processes": processes,
         "num_machines": 1,
@@ -78,8 +78,8 @@ def _command(processes: int, order: str) -> list[str]:
     return [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", *flags, "-m", "sense.kubeflow.launch", order]
 
 
-def _started(command: list[str]) -> tuple[int, list[dict[str, Any]]]:
-    """Runs `command` to the end of all that it starts; returns its exit code and what the processes told."""
+def _run_processes(command: list[str]) -> tuple[int, list[dict[str, Any]]]:
+    """Runs `command` until all processes that it starts have ended; returns its exit code and their messages."""
     ours, theirs = socket.socketpair()
     with ours:
         with theirs:
@@ -87,38 +87,38 @@ def _started(command: list[str]) -> tuple[int, list[dict[str, Any]]]:
         try:
             code = running.wait()
         finally:
-            ours.shutdown(socket.SHUT_WR)  # the end of those that outlive accelerate
+            ours.shutdown(socket.SHUT_WR)  # ends the processes that outlive accelerate
             with ours.makefile("rb") as lines:
-                told = [json.loads(line) for line in lines]  # up to the end of the last of them
+                messages = [json.loads(line) for line in lines]  # until the last of them has ended
             running.wait()
-    return code, told
+    return code, messages
 
 
 def main(text: str) -> int:
-    """One of the processes: carries out the order in `text`; returns the exit code."""
+    """One of the processes: runs the stage that `text` describes; returns the exit code."""
     threading.Thread(target=_end_with_launcher, daemon=True).start()
     console.quiet(not config.is_main_process())
     order = json.loads(text)
     try:
         metrics = execute(order["stage"], order["section"], _paths(order["inputs"]), _paths(order["outputs"]))
     except SenseError as error:
-        _tell({"error": str(error), "exit_code": error.exit_code})
+        _send({"error": str(error), "exit_code": error.exit_code})
         return error.exit_code
     if config.is_main_process():
-        _tell({"metrics": metrics})
+        _send({"metrics": metrics})
     return 0
 
 
 def _end_with_launcher() -> None:
-    while os.read(_LAUNCHER, 1):  # it never sends anything: this returns when its end is closed
+    while os.read(_SOCKET, 1):  # the launcher sends nothing: this returns when its end is closed
         pass
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _tell(message: Mapping[str, Any]) -> None:
+def _send(message: Mapping[str, Any]) -> None:
     line = json.dumps(message).encode() + b"\n"
     while line:
-        line = line[os.write(_LAUNCHER, line) :]
+        line = line[os.write(_SOCKET, line) :]
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""A pipeline as KFP's intermediate representation."""
+"""The pipeline as KFP's pipeline spec (IR YAML): compiled, and read back as a table of what each task asks of the cluster."""
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +9,16 @@ import yaml
 from google.protobuf import json_format
 from kfp import compiler
 from kfp.pipeline_spec import pipeline_spec_pb2
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+COLUMNS = ("stage", "image", "GPU", "cpu", "memory", "nodes", "tolerations", "volumes", "retries", "timeout", "cache")
+_MIN_WIDTH = 170  # characters
 
 
-def compiled(pipeline: Callable[..., Any]) -> str:
-    """The YAML of `pipeline`: the same pipeline gives the same text, and what KFP's protobuf does not know raises ParseError."""
+def compile_pipeline(pipeline: Callable[..., Any]) -> str:
+    """The YAML of `pipeline`. The same pipeline gives the same text; ParseError if KFP's protobuf does not know a part of it."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "pipeline.yaml"
         compiler.Compiler().compile(pipeline, str(file))
@@ -20,3 +26,80 @@ def compiled(pipeline: Callable[..., Any]) -> str:
     spec = next(yaml.safe_load_all(text))
     json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec())
     return text
+
+
+def describe_tasks(text: str) -> list[dict[str, str]]:
+    """A row for each task of the compiled pipeline `text`, with COLUMNS as keys, in the order in which the tasks can start."""
+    spec, *rest = yaml.safe_load_all(text)
+    platform = rest[0]["platforms"]["kubernetes"]["deploymentSpec"]["executors"] if rest else {}
+    executors = spec["deploymentSpec"]["executors"]
+    rows = []
+    for task in _tasks(spec, spec["root"]["dag"]["tasks"]):
+        label = spec["components"][task["componentRef"]["name"]]["executorLabel"]
+        rows.append(_row(task, executors[label]["container"], platform.get(label, {})))
+    return rows
+
+
+def print_tasks(rows: list[dict[str, str]]) -> None:
+    """Prints the rows as a table of at least 170 characters: narrower columns could not be read."""
+    console = Console()
+    Console(width=max(console.width, _MIN_WIDTH)).print(_table(rows))
+
+
+def _table(rows: list[dict[str, str]]) -> Table:
+    table = Table(box=SIMPLE_HEAD)
+    for column in COLUMNS:
+        table.add_column(column, overflow="fold", no_wrap=column in ("stage", "cpu", "memory"))
+    for row in rows:
+        table.add_row(*(row[column] for column in COLUMNS))
+    return table
+
+
+def _tasks(spec: Mapping[str, Any], tasks: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The tasks, each after those it depends on; loops and conditions are replaced by the tasks inside them."""
+    remaining = dict(tasks)
+    while remaining:
+        name = next(name for name, task in remaining.items() if not set(task.get("dependentTasks", ())) & set(remaining))
+        task = remaining.pop(name)
+        component = spec["components"][task["componentRef"]["name"]]
+        if "dag" in component:
+            yield from _tasks(spec, component["dag"]["tasks"])
+        else:
+            yield task
+
+
+def _row(task: Mapping[str, Any], container: Mapping[str, Any], pod: Mapping[str, Any]) -> dict[str, str]:
+    resources = container.get("resources", {})
+    accelerator = resources.get("accelerator", {})
+    retry = task.get("retryPolicy", {})
+    values = (
+        task["taskInfo"]["name"],
+        container["image"],
+        f"{accelerator['resourceCount']} x {accelerator['resourceType']}" if accelerator else "",
+        resources.get("resourceCpuLimit", ""),
+        resources.get("resourceMemoryLimit", ""),
+        ", ".join(f"{key}={value}" for key, value in pod.get("nodeSelector", {}).get("labels", {}).items()),
+        ", ".join(map(_toleration, pod.get("tolerations", ()))),
+        ", ".join([*_claims(pod), *_folders(pod)]),
+        f"{retry['maxRetryCount']}, after {retry['backoffDuration']} x {retry['backoffFactor']:g}" if retry else "",
+        f"{pod['activeDeadlineSeconds']} s" if "activeDeadlineSeconds" in pod else "",
+        "yes" if task.get("cachingOptions", {}).get("enableCache") else "no",
+    )
+    return dict(zip(COLUMNS, values, strict=True))
+
+
+def _toleration(toleration: Mapping[str, Any]) -> str:
+    value = f"={toleration['value']}" if "value" in toleration else ""
+    effect = f":{toleration['effect']}" if "effect" in toleration else ""
+    return f"{toleration.get('key', '*')}{value}{effect}"
+
+
+def _claims(pod: Mapping[str, Any]) -> Iterator[str]:
+    for mount in pod.get("pvcMount", ()):
+        name = mount.get("constant") or mount.get("pvcNameParameter", {}).get("runtimeValue", {}).get("constant", "?")
+        yield f"{name} at {mount['mountPath']}"
+
+
+def _folders(pod: Mapping[str, Any]) -> Iterator[str]:
+    for mount in pod.get("emptyDirMounts", ()):
+        yield f"{mount.get('sizeLimit', '')} {mount.get('medium', 'disk').lower()} at {mount['mountPath']}".strip()

@@ -1,4 +1,4 @@
-"""A look before GPU hours are spent: parameters, MLflow, data remote, GPUs, disk, the teacher's key. It takes seconds."""
+"""Checks that take seconds, before GPU hours are spent: parameters, MLflow, data remote, GPUs, disk, the teacher's key."""
 
 import ipaddress
 import shutil
@@ -13,60 +13,60 @@ from urllib.parse import urlsplit
 from sense import config
 from sense.errors import SenseError, UserError
 
-_PATIENCE_S = 60.0  # for one look, imports included; what has not answered by then would not
+_CHECK_TIMEOUT_S = 60.0  # of one check, imports included
 _GB = 1_000_000_000
 
 
-class Finding(NamedTuple):
-    """What was looked at, whether it is as it must be, and for people: what was found, or what is wrong and the fix."""
+class CheckResult(NamedTuple):
+    """A check by its name, whether it passed, and for people: what it saw, or what is wrong and the fix."""
 
-    what: str
+    name: str
     ok: bool
     detail: str
 
 
-def check(params: Mapping[str, Any], gpus: int, disk_gb: float, remote: str) -> list[Finding]:
-    """Looks at everything, whatever fails. `params` is params.yaml, `remote` the DVC remote (empty: there is none).
+def run_checks(params: Mapping[str, Any], gpus: int, disk_gb: float, remote: str) -> list[CheckResult]:
+    """Runs all checks, whichever fail. `params` is params.yaml, `remote` the DVC remote (empty: there is none).
 
     `gpus` must be visible to this process, and `disk_gb` (10^9 bytes) free in the work folder and in the temporary one.
     """
     return [
-        _look("parameters", lambda: _parameters(params)),
-        _look("MLflow", _mlflow),
-        _look("data remote", lambda: _remote(remote)),
-        _look("GPUs", lambda: _gpus(gpus)),
-        _look("disk", lambda: _disk(disk_gb)),
-        _look("teacher's key", lambda: _key(params)),
+        _run_check("parameters", lambda: _parameters(params)),
+        _run_check("MLflow", _mlflow),
+        _run_check("data remote", lambda: _remote(remote)),
+        _run_check("GPUs", lambda: _gpus(gpus)),
+        _run_check("disk", lambda: _disk(disk_gb)),
+        _run_check("teacher's key", lambda: _key(params)),
     ]
 
 
-def insist(findings: Sequence[Finding]) -> None:
-    """Raises a UserError that lists all findings that are not ok."""
-    wrong = [found for found in findings if not found.ok]
-    if wrong:
-        lines = [f"{found.what}: {found.detail}".replace("\n", "\n  ") for found in wrong]
-        raise UserError("\n".join([f"{len(wrong)} of {len(findings)} checks failed; nothing has been run", *lines]))
+def require_all(results: Sequence[CheckResult]) -> None:
+    """UserError that lists all checks that failed, if any did."""
+    failed = [result for result in results if not result.ok]
+    if failed:
+        lines = [f"{result.name}: {result.detail}".replace("\n", "\n  ") for result in failed]
+        raise UserError("\n".join([f"{len(failed)} of {len(results)} checks failed; nothing has been run", *lines]))
 
 
-def _look(what: str, look: Callable[[], str]) -> Finding:
-    """What `look` finds, or why it fails. It is waited for only so long: nothing can stop a call that hangs in a driver."""
-    found: Future[str] = Future()
+def _run_check(name: str, check: Callable[[], str]) -> CheckResult:
+    """The result of one check. Its thread is abandoned after a while: a call that hangs in a driver cannot be ended."""
+    detail: Future[str] = Future()
 
     def work() -> None:
         try:
-            found.set_result(look())
-        except BaseException as error:  # carried over to whoever waits
-            found.set_exception(error)
+            detail.set_result(check())
+        except BaseException as error:  # raised again where the result is read
+            detail.set_exception(error)
 
     threading.Thread(target=work, daemon=True).start()
     try:
-        return Finding(what, True, found.result(_PATIENCE_S))
+        return CheckResult(name, True, detail.result(_CHECK_TIMEOUT_S))
     except (SenseError, OSError, ImportError) as error:
-        if isinstance(error, TimeoutError) and not found.done():
-            return Finding(
-                what, False, f"no answer within {_PATIENCE_S:g} s; check that its server runs and its address is right"
+        if isinstance(error, TimeoutError) and not detail.done():
+            return CheckResult(
+                name, False, f"no answer within {_CHECK_TIMEOUT_S:g} s; check that its server runs and its address is right"
             )
-        return Finding(what, False, str(error))
+        return CheckResult(name, False, str(error))
 
 
 def _parameters(params: Mapping[str, Any]) -> str:
@@ -85,29 +85,29 @@ def _remote(remote: str) -> str:
         return "none given (cluster.remote): nothing to look at"
     from sense import data_versions
 
-    place = data_versions.parse_remote(remote)
-    data_versions.check_writable(place)
-    return f"{place.url} can be read and written"
+    parsed = data_versions.parse_remote(remote)
+    data_versions.check_writable(parsed)
+    return f"{parsed.url} can be read and written"
 
 
-def _gpus(wanted: int) -> str:
-    if wanted == 0:
+def _gpus(required: int) -> str:
+    if required == 0:
         return "none asked for: not looked at"
     from sense.training import devices
 
-    seen = devices.gpu_count()
-    if seen < wanted:
+    visible = devices.gpu_count()
+    if visible < required:
         raise UserError(
-            f"{seen} visible, {wanted} asked for; check gpus and accelerator in resources, the node's driver and device plugin, "
-            "CUDA_VISIBLE_DEVICES, and that PyTorch is a build for GPUs"
+            f"{visible} visible, {required} asked for; check gpus and accelerator in resources, the node's driver and device "
+            "plugin, CUDA_VISIBLE_DEVICES, and that PyTorch is a build for GPUs"
         )
-    return f"{seen} visible, {wanted} asked for"
+    return f"{visible} visible, {required} asked for"
 
 
-def _disk(wanted_gb: float) -> str:
-    places = {"the work folder (SENSE_WORK)": config.work_root(), "the temporary folder (TMPDIR)": Path(tempfile.gettempdir())}
+def _disk(required_gb: float) -> str:
+    folders = {"the work folder (SENSE_WORK)": config.work_root(), "the temporary folder (TMPDIR)": Path(tempfile.gettempdir())}
     free = {}
-    for name, folder in places.items():
+    for name, folder in folders.items():
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=folder):
@@ -116,10 +116,10 @@ def _disk(wanted_gb: float) -> str:
             raise UserError(
                 f"{folder.absolute()}, {name}: cannot be written ({error.strerror or error}); mend that or name another"
             ) from None
-    short = [f"{place}: {gigabytes:.1f} GB free" for place, gigabytes in free.items() if gigabytes < wanted_gb]
+    short = [f"{folder}: {gigabytes:.1f} GB free" for folder, gigabytes in free.items() if gigabytes < required_gb]
     if short:
-        raise UserError(f"{wanted_gb:g} GB must be free: {'; '.join(short)}; free space or name another folder")
-    return "; ".join(f"{gigabytes:.1f} GB free in {place}" for place, gigabytes in free.items())
+        raise UserError(f"{required_gb:g} GB must be free: {'; '.join(short)}; free space or name another folder")
+    return "; ".join(f"{gigabytes:.1f} GB free in {folder}" for folder, gigabytes in free.items())
 
 
 def _key(params: Mapping[str, Any]) -> str:
@@ -134,12 +134,12 @@ def _key(params: Mapping[str, Any]) -> str:
         raise UserError("synthesize.llm.base_url is no address; write it like https://host/v1") from None
     if config.api_key():
         return f"set, for {host}"
-    if _is_near(host):
+    if _is_local(host):
         return f"not set, and {host} is near: it may need none"
     raise UserError(f"none set for {host} (synthesize.llm.base_url); set SENSE_API_KEY")
 
 
-def _is_near(host: str) -> bool:
+def _is_local(host: str) -> bool:
     """Whether a host is this machine, or of the cluster or network around it."""
     try:
         return ipaddress.ip_address(host).is_private

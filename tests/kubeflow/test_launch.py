@@ -145,25 +145,25 @@ def test_only_training_is_shared_among_processes(stage):
 
 
 # What accelerate and its processes do, without PyTorch: one more generation, each in a session of its own.
-PROCESS = "from sense.kubeflow import launch; launch._tell({'rank': 1}); print(flush=True); launch._end_with_launcher()"
+PROCESS = "from sense.kubeflow import launch; launch._send({'rank': 1}); print(flush=True); launch._end_with_launcher()"
 STARTER = f"""
 import os, signal, subprocess, sys
 process = subprocess.Popen([sys.executable, "-c", {PROCESS!r}], start_new_session=True, stdout=subprocess.PIPE)
 process.stdout.readline()
 
 from sense.kubeflow import launch
-launch._tell({{"pid": process.pid, "text": "x" * 100_000}})
+launch._send({{"pid": process.pid, "text": "x" * 100_000}})
 """
 
 
 @pytest.mark.parametrize(("last", "code"), [("os.kill(os.getpid(), signal.SIGKILL)", -9), ("os._exit(7)", 7)])
 def test_those_that_outlive_accelerate_end_with_the_launch(last, code):
-    found, told = launching._started([sys.executable, "-c", STARTER + last])
-    assert found == code
-    assert told[0] == {"rank": 1}
-    assert len(told[1]["text"]) == 100_000
+    code_of_launcher, messages = launching._run_processes([sys.executable, "-c", STARTER + last])
+    assert code_of_launcher == code
+    assert messages[0] == {"rank": 1}
+    assert len(messages[1]["text"]) == 100_000
     try:
-        late = os.pidfd_open(told[1]["pid"])
+        late = os.pidfd_open(messages[1]["pid"])
     except ProcessLookupError:
         return
     assert ended(late)

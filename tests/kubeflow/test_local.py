@@ -14,7 +14,7 @@ from pipelines.sense import publish_if_better
 from sense import cli, config, records
 from sense.errors import SenseError, UserError
 from sense.kubeflow import local
-from sense.kubeflow.pipeline_spec import compiled
+from sense.kubeflow.pipeline_spec import compile_pipeline
 from sense.stages import shards
 from tests.docker import container
 from tests.mlflow_store import fresh, opened
@@ -93,10 +93,10 @@ def test_metrics_of_a_task_are_numbers_that_the_page_shows(run):
 
 def test_outputs_that_are_missing_are_noticed_whatever_the_runner_said(place, run, tmp_path):
     file = place / "params.yaml"
-    params = local.at_home(config.load(file))
+    params = local.without_cluster(config.load(file))
     from pipelines.sense import build
 
-    text = compiled(build(params, file.read_text(), "code", "data"))
+    text = compile_pipeline(build(params, file.read_text(), "code", "data"))
     local.verify(run, text)
     shutil.copytree(run, tmp_path / "run", ignore=shutil.ignore_patterns("prefer", "publish", "model"))
     with pytest.raises(SenseError, match=r"no output of (prefer, condition-branches-3|condition-branches-3, prefer)"):
@@ -122,7 +122,7 @@ def _judging(model, params):
 def test_a_worse_model_is_registered_and_the_champion_stays(tmp_path, monkeypatch):
     """The run ends green in both branches."""
     client = fresh(tmp_path, monkeypatch)
-    params = local.at_home(config.load(ROOT / "configs" / "tiny.yaml"))
+    params = local.without_cluster(config.load(ROOT / "configs" / "tiny.yaml"))
     params = params.model_copy(update={"publish": config.PublishConfig(gate="dev")})
     for number, ex in enumerate((0.6, 0.4)):
         model = publish_inputs(tmp_path / str(number), ex=ex, weights=str(number).encode())
@@ -135,7 +135,7 @@ def test_a_worse_model_is_registered_and_the_champion_stays(tmp_path, monkeypatc
 
 def test_a_failing_task_is_told_with_exit_code_2(tmp_path, monkeypatch):
     fresh(tmp_path, monkeypatch)
-    params = local.at_home(config.load(ROOT / "configs" / "tiny.yaml"))
+    params = local.without_cluster(config.load(ROOT / "configs" / "tiny.yaml"))
     model = publish_inputs(tmp_path / "model")
     records.write_json(model.evaluation, {"sets": {}})
     with pytest.raises(UserError, match=r"Inner task failed: 'gate'; its log is above"):

@@ -10,8 +10,7 @@ from kfp.kubernetes.kubernetes_executor_config_pb2 import KubernetesExecutorConf
 
 from pipelines.sense import build
 from sense import cli, config
-from sense.kubeflow.describing import describe
-from sense.kubeflow.pipeline_spec import compiled
+from sense.kubeflow.pipeline_spec import compile_pipeline, describe_tasks
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 PROFILES = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
@@ -24,7 +23,7 @@ def built(profile, code_rev="code"):
 
 def build_now(profile, code_rev="code"):
     file = CONFIGS / f"{profile}.yaml"
-    return compiled(build(config.load(file), file.read_text(), code_rev, "data"))
+    return compile_pipeline(build(config.load(file), file.read_text(), code_rev, "data"))
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +57,7 @@ def test_what_tasks_ask_of_kubernetes_is_valid_for_its_protobuf(large):
 
 
 def test_the_table_of_the_large_profile(large):
-    rows = {row["stage"]: row for row in describe(large)}
+    rows = {row["stage"]: row for row in describe_tasks(large)}
     assert list(rows) == [
         "check", "seeds", "ingest", "synthesize", "sft", "weak", "sample", "merge", "prefer", "dpo", "evaluate", "collect",
         "gate", "publish", "register", "report", "version",

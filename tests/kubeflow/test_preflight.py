@@ -38,16 +38,16 @@ def place(tmp_path, monkeypatch):
 def found(params, place, gpus=0, disk_gb=0.001, remote="remote"):
     """The findings by name; no look leaves a file in the remote or the work folder."""
     url = str(place / remote) if "://" not in remote else remote
-    findings = preflight.check(params, gpus, disk_gb, url)
-    assert [finding.what for finding in findings] == NAMES
+    findings = preflight.run_checks(params, gpus, disk_gb, url)
+    assert [finding.name for finding in findings] == NAMES
     for folder in (place / "remote", place / "new" / "work"):
         assert not folder.is_dir() or list(folder.iterdir()) == []
-    return {finding.what: finding for finding in findings}
+    return {finding.name: finding for finding in findings}
 
 
 def refusal(findings):
     with pytest.raises(UserError) as caught:
-        preflight.insist(list(findings.values()))
+        preflight.require_all(list(findings.values()))
     return str(caught.value)
 
 
@@ -59,7 +59,7 @@ def test_all_is_well(params, place):
     assert findings["GPUs"].detail == "none asked for: not looked at"
     assert f"GB free in {place}/new/work" in findings["disk"].detail
     assert f"GB free in {Path(tempfile.gettempdir()).absolute()}" in findings["disk"].detail
-    preflight.insist(list(findings.values()))
+    preflight.require_all(list(findings.values()))
 
 
 def test_everything_that_fails_is_listed_with_its_fix(params, place, monkeypatch):
@@ -132,7 +132,7 @@ def test_a_bucket_is_written_and_left_as_it_was(params, place, monkeypatch):
 
 
 def test_no_remote_is_no_failure(params, place):
-    findings = {finding.what: finding for finding in preflight.check(params, 0, 0.001, "")}
+    findings = {finding.name: finding for finding in preflight.run_checks(params, 0, 0.001, "")}
     assert findings["data remote"].ok
     assert "none given" in findings["data remote"].detail
 

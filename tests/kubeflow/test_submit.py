@@ -19,7 +19,7 @@ SPEC = {
     "schemaVersion": "2.1.0",
     "sdkVersion": "kfp-2.17.0",
 }
-RUN = submit.Run("7c0e", "http://kubeflow.test/#/runs/details/7c0e")
+RUN = submit.SubmittedRun("7c0e", "http://kubeflow.test/#/runs/details/7c0e")
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,7 @@ import pytest
 
 from sense.config import ReportConfig
 from sense.errors import InputError
-from sense.kubeflow.collect import collect
+from sense.kubeflow.task_files import collect_metrics
 from sense.report import material
 from sense.stages import report
 from tests.stages.test_report import given, visible  # noqa: F401  (a fixture)
@@ -21,7 +21,7 @@ def test_the_folder_is_laid_out_as_a_working_copys(tmp_path):
     folder = tmp_path / "out" / "metrics"
     for _ in range(2):  # over an older one
         files = {"ingest": tmp_path / "a", "weak": tmp_path / "b"}
-        collect(files, {"weak": tmp_path / "curve"}, folder)
+        collect_metrics(files, {"weak": tmp_path / "curve"}, folder)
         found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
         assert found == {"ingest.json", "weak.json", "curves/weak.csv"}
         assert json.loads((folder / "weak.json").read_text()) == {"of": "b"}
@@ -33,11 +33,11 @@ def test_the_folder_is_laid_out_as_a_working_copys(tmp_path):
 def test_what_is_missing_is_named_and_the_folder_left(tmp_path):
     (tmp_path / "a").write_text("{}")
     folder = tmp_path / "metrics"
-    collect({"ingest": tmp_path / "a"}, {}, folder)
+    collect_metrics({"ingest": tmp_path / "a"}, {}, folder)
     with pytest.raises(InputError, match="gone: no such file"):
-        collect({"ingest": tmp_path / "a", "sft": tmp_path / "gone"}, {}, folder)
+        collect_metrics({"ingest": tmp_path / "a", "sft": tmp_path / "gone"}, {}, folder)
     with pytest.raises(InputError, match="gone: no such file; sft writes its training curve there"):
-        collect({"ingest": tmp_path / "a"}, {"sft": tmp_path / "gone"}, folder)
+        collect_metrics({"ingest": tmp_path / "a"}, {"sft": tmp_path / "gone"}, folder)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "metrics"]
     assert [path.name for path in folder.iterdir()] == ["ingest.json"]
 
@@ -46,7 +46,7 @@ def test_the_report_of_what_is_not_published_yet_says_so(given, tmp_path):  # no
     files = {name: given.metrics / f"{name}.json" for name in BEFORE_PUBLISHING}
     curves = {name: given.metrics / "curves" / f"{name}.csv" for name in ("sft", "dpo")}
     folder = tmp_path / "collected"
-    collect(files, curves, folder)
+    collect_metrics(files, curves, folder)
     target = tmp_path / "report.html"
     inputs = report.Inputs(**vars(given) | {"metrics": folder})
     assert report.run(ReportConfig(), inputs, report.Outputs(target))["sections_missing"] == ["publish"]
