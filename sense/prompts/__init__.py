@@ -4,26 +4,13 @@ Training, sampling, evaluation and serving put a question to a model through `qu
 never meets a form in use that it did not see in training.
 """
 
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from sense import schema as schemas
+from sense import templates
 
-
-@cache
-def _environment() -> Environment:
-    return Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        undefined=StrictUndefined,
-        autoescape=False,  # noqa: S701  (plain text for a model, not HTML)
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=False,
-        auto_reload=False,  # else each prompt asks the file system for the file's time
-    )
+_ENVIRONMENT = templates.environment(Path(__file__).parent, autoescape=False)  # plain text for a model, not HTML
 
 
 def render(name: str, **values: Any) -> str:
@@ -31,7 +18,7 @@ def render(name: str, **values: Any) -> str:
 
     A value that the file asks for and `values` lacks raises jinja2.UndefinedError: a defect of the caller.
     """
-    return _environment().get_template(f"{name}.j2").render(values)
+    return _ENVIRONMENT.get_template(f"{name}.j2").render(values)
 
 
 def question_prompt(schema: schemas.Schema, question: str, evidence: str, style: Literal["compact", "ddl"]) -> str:

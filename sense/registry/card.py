@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
+from sense import templates
 from sense.records import flatten
 from sense.registry.comparison import HardnessScore
 from sense.report import results, text
@@ -33,13 +32,8 @@ class CardFacts:
 
 def render(facts: CardFacts) -> str:
     """The card."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=False,  # noqa: S701  (Markdown; what people wrote goes through `code`)
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    # Markdown, so nothing is escaped as HTML; what people wrote goes through `code`.
+    environment = templates.environment(Path(__file__).parent, autoescape=False)
     environment.filters |= {"percent": text.percent, "chance": text.chance, "code": code}
     variables = {
         "name": facts.name,

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
+from sense import templates
 from sense.records import HARDNESS
 from sense.report import cases, making, results, text
 from sense.report.material import MODELS, SECTIONS, Material
@@ -18,7 +19,8 @@ def render(material: Material, seed: int, examples: int) -> str:
     metrics = material.metrics
     sets = results.results(metrics.get("evaluate", {}))
     css = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
-    return _environment().get_template("page.html.j2").render(
+    template = _environment().get_template("page.html.j2")
+    html = template.render(
         css=Markup(css),  # noqa: S704  (our own file)
         sets=sets,
         lead=_lead(sets, metrics.get("publish", {}).get("gate")),
@@ -30,7 +32,8 @@ def render(material: Material, seed: int, examples: int) -> str:
         cases=cases.choose(material, seed, examples),
         publish=metrics.get("publish"),
         missing=[name for name in SECTIONS if name not in metrics],
-    )  # fmt: skip
+    )
+    return f"{html}\n"
 
 
 def _lead(sets: list[results.SetResult], gate: str | None) -> results.SetResult | None:
@@ -88,15 +91,8 @@ def _pairs(material: Material, seed: int) -> dict[str, Any]:
 
 def _environment() -> Environment:
     """Jinja with everything escaped: SQL, questions and domains are other people's text."""
-    made = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    made.filters |= {
+    environment = templates.environment(Path(__file__).parent, autoescape=True)
+    environment.filters |= {
         "percent": text.percent,
         "points": text.points,
         "count": text.count,
@@ -105,5 +101,5 @@ def _environment() -> Environment:
         "shown": text.shown,
         "dropped": text.dropped,
     }
-    made.globals |= {"HARDNESS": HARDNESS, "NAMES": results.NAMES}
-    return made
+    environment.globals |= {"HARDNESS": HARDNESS, "NAMES": results.NAMES}
+    return environment
