@@ -5,20 +5,20 @@ from pathlib import Path
 import pytest
 
 from sense.errors import InputError
-from sense.schema import Column, ForeignKey, Schema, Table, identifier, introspect, render
+from sense.schema import Column, ForeignKey, Schema, Table, introspect, quote_identifier, schema_text
 
 SPIDER = Path("../shared/spider/database")
 
 
 @pytest.fixture
-def make(tmp_path):
-    def build(script: str) -> Path:
+def make_database(tmp_path):
+    def make(script: str) -> Path:
         path = tmp_path / "it.sqlite"
         with closing(sqlite3.connect(path)) as connection:
             connection.executescript(script)
         return path
 
-    return build
+    return make
 
 
 PETS = """
@@ -31,8 +31,8 @@ CREATE VIEW heavy AS SELECT * FROM pet WHERE weight > 10;
 """
 
 
-def test_introspect_reads_tables_columns_keys_and_samples(make):
-    assert introspect(make(PETS), samples=2) == Schema(
+def test_introspect_reads_tables_columns_keys_and_samples(make_database):
+    assert introspect(make_database(PETS), samples=2) == Schema(
         (
             Table(
                 "pet",
@@ -49,17 +49,17 @@ def test_introspect_reads_tables_columns_keys_and_samples(make):
     )
 
 
-def test_compact(make):
-    schema = introspect(make(PETS), samples=2)
-    assert render(schema, "compact") == (
+def test_compact(make_database):
+    schema = introspect(make_database(PETS), samples=2)
+    assert schema_text(schema, "compact") == (
         'pet(id: 1, 2, name: Rex, Tom the cat, weight: 30.5, 4.0, photo)\nvisit(pet_id, day, "order")\nvisit.pet_id = pet.id'
     )
-    assert render(schema, "compact", values=False).splitlines()[0] == "pet(id, name, weight, photo)"
+    assert schema_text(schema, "compact", values=False).splitlines()[0] == "pet(id, name, weight, photo)"
 
 
-def test_ddl_can_be_executed(make, tmp_path):
-    schema = introspect(make(PETS), samples=2)
-    text = render(schema, "ddl")
+def test_ddl_can_be_executed(make_database, tmp_path):
+    schema = introspect(make_database(PETS), samples=2)
+    text = schema_text(schema, "ddl")
     assert text == (
         "CREATE TABLE pet (\n"
         "  id INTEGER PRIMARY KEY, -- 1, 2\n"
@@ -81,26 +81,26 @@ def test_ddl_can_be_executed(make, tmp_path):
     assert introspect(copy) == introspect(tmp_path / "it.sqlite")
 
 
-def test_foreign_keys_resolve_to_names_as_declared_and_in_order(make):
+def test_foreign_keys_resolve_to_names_as_declared_and_in_order(make_database):
     script = """
     CREATE TABLE Parent(A INT, B INT, C INT UNIQUE, PRIMARY KEY (B, A));
     CREATE TABLE child(x INT, y INT, z INT, w INT REFERENCES nowhere(q), v INT REFERENCES parent(missing),
       FOREIGN KEY (x, y) REFERENCES PARENT, FOREIGN KEY (Z) REFERENCES parent(c));
     """
-    assert introspect(make(script)).foreign_keys == (
+    assert introspect(make_database(script)).foreign_keys == (
         ForeignKey("child", "x", "Parent", "B"),
         ForeignKey("child", "y", "Parent", "A"),
         ForeignKey("child", "z", "Parent", "C"),
     )
 
 
-def test_inner_tables_and_hidden_columns_are_left_out(make):
+def test_internal_tables_and_hidden_columns_are_left_out(make_database):
     script = """
     CREATE TABLE t(id INTEGER PRIMARY KEY AUTOINCREMENT, a INT, twice INT GENERATED ALWAYS AS (a * 2));
     INSERT INTO t(a) VALUES (5);
     CREATE VIRTUAL TABLE d USING fts5(body);
     """
-    schema = introspect(make(script), samples=1)
+    schema = introspect(make_database(script), samples=1)
     assert [table.name for table in schema.tables] == ["t", "d"]
     assert [column.name for column in schema.tables[0].columns] == ["id", "a", "twice"]
     assert [column.name for column in schema.tables[1].columns] == ["body"]
@@ -122,14 +122,14 @@ def test_inner_tables_and_hidden_columns_are_left_out(make):
     ],
 )
 def test_identifiers_are_quoted_where_they_must_be(name, text):
-    assert identifier(name) == text
+    assert quote_identifier(name) == text
     if name:
         with closing(sqlite3.connect(":memory:")) as connection:
             connection.execute(f"CREATE TABLE {text}({text} INT)")
             connection.execute(f"SELECT {text}.{text} FROM {text} WHERE {text} = 1 ORDER BY {text}")
 
 
-def test_what_is_no_database_is_an_error_that_names_it(tmp_path):
+def test_a_file_that_is_no_database_is_an_error_that_names_it(tmp_path):
     text = tmp_path / "text.sqlite"
     text.write_text("no database " * 100)
     for path in (text, tmp_path / "missing.sqlite", tmp_path):
@@ -148,8 +148,8 @@ def test_a_database_in_wal_mode_is_read_without_a_file_beside_it(tmp_path):
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_text_that_is_no_utf8_is_shown_with_replacements(make):
-    path = make("CREATE TABLE t(a); INSERT INTO t VALUES (CAST(x'43e9' AS TEXT))")
+def test_text_that_is_no_utf8_is_shown_with_replacements(make_database):
+    path = make_database("CREATE TABLE t(a); INSERT INTO t VALUES (CAST(x'43e9' AS TEXT))")
     assert introspect(path, samples=3).tables[0].columns[0].samples == ("C\ufffd",)
 
 
@@ -160,10 +160,10 @@ def test_spider_schemas_survive_being_written_and_read(tmp_path):
         schema = introspect(folder / f"{folder.name}.sqlite")
         copy = tmp_path / f"{number}.sqlite"
         with closing(sqlite3.connect(copy)) as connection:
-            connection.executescript(render(schema, "ddl"))
+            connection.executescript(schema_text(schema, "ddl"))
         assert introspect(copy) == schema
 
 
-def test_a_huge_value_is_not_looked_at(make):
+def test_a_huge_value_is_no_sample(make_database):
     script = "CREATE TABLE t(a); INSERT INTO t VALUES (printf('%5000sx', '')), (char(0) || printf('%5000sx', '')), (' y ')"
-    assert introspect(make(script), samples=3).tables[0].columns[0].samples == ("y",)
+    assert introspect(make_database(script), samples=3).tables[0].columns[0].samples == ("y",)

@@ -1,35 +1,39 @@
-"""Every prompt of SENSE, as Jinja files beside this one, and the only renderer.
+"""All prompts of SENSE, as Jinja templates beside this file, and the functions that render them.
 
-Training, sampling, evaluation and serving put a question to a model through `question_prompt`, so that a model
-never meets a form in use that it did not see in training.
+Training, sampling, evaluation and serving all write the prompt for a question with `question_prompt`, so that a model is
+asked in the very form that it was trained on.
 """
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from sense import schema as schemas
 from sense import templates
+from sense.schema import Schema, SchemaStyle, schema_text
 
 _ENVIRONMENT = templates.environment(Path(__file__).parent, autoescape=False)  # plain text for a model, not HTML
 
 
-def render(name: str, **values: Any) -> str:
-    """The prompt file `<name>.j2` filled with `values`, no newline at its end.
+def render_prompt(template: str, **values: Any) -> str:
+    """Renders `<template>.j2` with `values`; the text has no newline at its end.
 
-    A value that the file asks for and `values` lacks raises jinja2.UndefinedError: a defect of the caller.
+    Raises jinja2.UndefinedError if the template uses a variable that `values` lacks, which is an error of the caller.
     """
-    return _ENVIRONMENT.get_template(f"{name}.j2").render(values)
+    return _ENVIRONMENT.get_template(f"{template}.j2").render(values)
 
 
-def question_prompt(schema: schemas.Schema, question: str, evidence: str, style: Literal["compact", "ddl"]) -> str:
-    """What a trained model sees; what it writes next is `completion` of its SQL.
+def question_prompt(schema: Schema, question: str, evidence: str, style: SchemaStyle) -> str:
+    """The prompt that a trained model completes with its SQL, in the form of `completion`.
 
-    Question and evidence are put on one line each: a line break in them would forge the lines that come after.
+    Question and evidence are put on one line each, so that a line break in them cannot forge the lines that follow.
     """
-    shown = schemas.render(schema, style)
-    return render("question", schema=shown, question=" ".join(question.split()), evidence=" ".join(evidence.split()))
+    return render_prompt(
+        "question",
+        schema=schema_text(schema, style),
+        question=" ".join(question.split()),
+        evidence=" ".join(evidence.split()),
+    )
 
 
 def completion(sql: str) -> str:
-    """The text a model is trained to write after a question prompt: a space, then the SQL alone."""
+    """The text that a model is trained to write after a question prompt: a space, then the SQL and nothing else."""
     return f" {sql.strip()}"

@@ -1,4 +1,4 @@
-"""The question prompts of a dataset folder's examples, each database introspected once."""
+"""The question prompts of the examples in a dataset folder; the schema of each database is read once."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,13 +10,15 @@ from sense.records import Example
 from sense.schema import Schema, introspect
 
 
-def schemas(dataset: Path, examples: Sequence[Example], prompt: PromptConfig) -> dict[str, Schema]:
-    """db_id -> schema, with the sample values the prompt shows; InputError names a broken database."""
-    names = sorted({example.db_id for example in examples})
-    return {name: introspect(records.database_path(dataset, name), prompt.sample_values) for name in names}
+def read_schemas(dataset: Path, examples: Sequence[Example], prompt: PromptConfig) -> dict[str, Schema]:
+    """db_id -> schema, with the sample values that the prompt shows; InputError names a database that cannot be read."""
+    db_ids = sorted({example.db_id for example in examples})
+    return {db_id: introspect(records.database_path(dataset, db_id), prompt.sample_values) for db_id in db_ids}
 
 
 def question_prompts(dataset: Path, examples: Sequence[Example], prompt: PromptConfig) -> list[str]:
-    """One prompt an example, in order, as the model with this prompt config was trained on."""
-    known = schemas(dataset, examples, prompt)
-    return [question_prompt(known[e.db_id], e.question, e.evidence, prompt.schema_style) for e in examples]
+    """One prompt for each example, in order, in the form that a model with this prompt config was trained on."""
+    schemas = read_schemas(dataset, examples, prompt)
+    return [
+        question_prompt(schemas[example.db_id], example.question, example.evidence, prompt.schema_style) for example in examples
+    ]

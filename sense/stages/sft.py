@@ -10,7 +10,7 @@ from typing import Any
 from sense import prompts, records
 from sense.config import SftConfig, is_main_process
 from sense.errors import InputError
-from sense.prompts.dataset import schemas
+from sense.prompts.dataset import read_schemas
 from sense.records import Example
 from sense.schema import Schema
 from sense.training import renaming
@@ -83,7 +83,7 @@ def run(config: SftConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any]:
 def _rows(folder: Path, config: SftConfig) -> Iterator[dict[str, str]]:
     """Prompt and completion of each example of a dataset folder, then of its renamed copies."""
     examples = records.read_dataset(folder)
-    schema_of = schemas(folder, examples, config.prompt)
+    schema_of = read_schemas(folder, examples, config.prompt)
     for example in examples:
         schema = schema_of[example.db_id]
         if config.rename.keep_original:

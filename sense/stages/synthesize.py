@@ -1,4 +1,4 @@
-"""Strong data: a teacher writes database, question and SQL; all of it is built and executed; what fails is counted by reason."""
+"""Strong data: a teacher writes databases, questions and SQL; what cannot be built and executed is dropped and counted."""
 
 import random
 from collections import Counter, deque
@@ -8,20 +8,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sense import console, records, schema
+from sense import console, records
 from sense.config import SplitConfig, SynthesizeConfig, api_key
 from sense.errors import UserError
 from sense.records import HARDNESS, Example, Hardness
+from sense.schema import introspect, schema_text
 from sense.sql.execute import Executor
 from sense.sql.hardness import BANDS, complexity, hardness
-from sense.teacher import Draft, Refusal, Teacher
-from sense.teacher.drafts import Drafts, Shelf, domain_key, over_represented
+from sense.teacher import Draft, RejectedDraft, Teacher
+from sense.teacher.drafts import DraftChecker, LoggedTeacher, normalize_domain, over_represented_domains
 from sense.teacher.grammar.teacher import GrammarTeacher
 from sense.teacher.llm import LlmTeacher
 
 Config = SynthesizeConfig
 
-SPLITS = ("strong", "unseen", "heldout")
+SPLITS = ("strong", "unseen", "heldout")  # also the names of the outputs
 
 
 @dataclass(frozen=True)
@@ -42,109 +43,122 @@ class Outputs:
 
 
 def run(config: SynthesizeConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any]:
-    """Writes the three datasets; EndpointError if the teacher's endpoint fails, UserError if nothing was kept."""
-    return make(config, _teacher(config, inputs.seed), outputs)
+    """Writes the three datasets; EndpointError if the teacher's endpoint fails, UserError if no draft is kept."""
+    return write_datasets(config, _make_teacher(config, inputs.seed), outputs)
 
 
-def make(config: SynthesizeConfig, teacher: Teacher, outputs: Outputs) -> dict[str, Any]:
-    """Writes what `teacher` drafts, checked and split; resumes from the answers that a killed try has logged."""
+def write_datasets(config: SynthesizeConfig, teacher: Teacher, outputs: Outputs) -> dict[str, Any]:
+    """Writes the drafts of `teacher` that pass the checks as three datasets; returns the metrics.
+
+    Drafts that an earlier, killed run of the stage has logged are not asked for again.
+    """
     work = outputs.metrics.parent
-    for leftover in (work / "built", outputs.strong, outputs.unseen, outputs.heldout):  # of a killed try
+    built = work / "built"
+    for leftover in (built, outputs.strong, outputs.unseen, outputs.heldout):  # of a killed run
         records.remove(leftover)
     workers = config.llm.concurrency if config.teacher == "llm" and config.llm else 1
-    with Drafts(teacher, work / "drafts.jsonl", workers) as drafts, Executor(config.execution) as executor:
-        tally = collect(config, drafts, Shelf(work / "built", executor), 2 * workers)
-    if not tally.kept:
-        raise UserError(_nothing(config, tally))
-    if len(tally.kept) < config.count:
-        console.say(f"kept {len(tally.kept)} of the {config.count} wanted: {tally.asked} asked, synthesize.max_attempts used up")
-    sides = by_database(Counter(example.db_id for example in tally.kept), config.split, config.seed)
-    folders = {name: getattr(outputs, name) for name in SPLITS}
-    for name, folder in folders.items():
-        _write([example for example in tally.kept if sides[example.db_id] == name], work / "built", folder)
-    return _metrics(config, tally, sides)
+    with LoggedTeacher(teacher, work / "drafts.jsonl", workers) as logged_teacher, Executor(config.execution) as executor:
+        collection = collect_examples(config, logged_teacher, DraftChecker(built, executor), 2 * workers)
+    examples = collection.examples
+    if not examples:
+        raise UserError(_nothing_kept_message(config, collection))
+    if len(examples) < config.count:
+        console.say(
+            f"kept {len(examples)} of the {config.count} wanted: {collection.requested} asked, synthesize.max_attempts used up"
+        )
+    splits = split_databases(Counter(example.db_id for example in examples), config.split, config.seed)
+    for split in SPLITS:
+        _write_dataset([example for example in examples if splits[example.db_id] == split], built, getattr(outputs, split))
+    return _metrics(config, collection, splits)
 
 
 @dataclass
-class Tally:
-    """What became of the drafts so far; `first` is the first detail of each reason to drop one."""
+class Collection:
+    """The examples kept so far, and what became of the other drafts that were requested.
 
-    asked: int = 0
-    kept: list[Example] = field(default_factory=list)
-    dropped: Counter[str] = field(default_factory=Counter)
-    domains: Counter[str] = field(default_factory=Counter)
-    first: dict[str, str] = field(default_factory=dict)
-
-
-def collect(config: SynthesizeConfig, drafts: Drafts, shelf: Shelf, window: int) -> Tally:
-    """Asks until `config.count` examples are kept or the attempts are used up.
-
-    At most `window` answers are awaited, and never more than are wanted. What is asked next depends on the answers taken
-    in order of their index, so the result does not depend on which of them arrives first.
+    `dropped` counts the drafts not kept by reason, `first_details` has the detail of the first draft of each reason, and
+    `domains` counts the examples by domain.
     """
-    tally = Tally()
-    awaited: deque[Future[Draft | Refusal]] = deque()
+
+    requested: int = 0
+    examples: list[Example] = field(default_factory=list)
+    dropped: Counter[str] = field(default_factory=Counter)
+    first_details: dict[str, str] = field(default_factory=dict)
+    domains: Counter[str] = field(default_factory=Counter)
+
+
+def collect_examples(config: SynthesizeConfig, teacher: LoggedTeacher, checker: DraftChecker, window: int) -> Collection:
+    """Requests drafts until `config.count` examples are kept or the attempts are used up.
+
+    At most `window` drafts are pending, and never more than there are examples missing. What is requested next depends on the
+    drafts before it in order of their index, so the result does not depend on which of them arrives first.
+    """
+    collection = Collection()
+    pending: deque[Future[Draft | RejectedDraft]] = deque()
     attempts = config.count * config.max_attempts
     with console.bar("strong data", config.count) as bar:
         while True:
-            while tally.asked < attempts and len(awaited) < min(window, config.count - len(tally.kept)):
-                awaited.append(drafts.ask(tally.asked, _level(config, tally.asked), over_represented(tally.domains)))
-                tally.asked += 1
-            if not awaited:
-                return tally
-            index = tally.asked - len(awaited)
-            answer = awaited.popleft().result()
-            checked = shelf.check(answer) if isinstance(answer, Draft) else answer
-            if isinstance(checked, Refusal):
-                tally.dropped[checked.reason] += 1
-                tally.first.setdefault(checked.reason, checked.detail)
+            while collection.requested < attempts and len(pending) < min(window, config.count - len(collection.examples)):
+                index = collection.requested
+                avoid = over_represented_domains(collection.domains)
+                pending.append(teacher.request_draft(index, _draw_level(config, index), avoid))
+                collection.requested += 1
+            if not pending:
+                return collection
+            index = collection.requested - len(pending)
+            draft = pending.popleft().result()
+            checked = checker.check(draft) if isinstance(draft, Draft) else draft
+            if isinstance(checked, RejectedDraft):
+                collection.dropped[checked.reason] += 1
+                collection.first_details.setdefault(checked.reason, checked.detail)
             else:
-                tally.kept.append(_example(config.teacher, index, checked))
-                tally.domains[domain_key(checked.domain)] += 1
+                collection.examples.append(_example(config.teacher, index, checked))
+                collection.domains[normalize_domain(checked.domain)] += 1
                 bar.advance()
 
 
-def by_database(sizes: Mapping[str, int], split: SplitConfig, seed: int) -> dict[str, str]:
-    """The split of each database: drawn with `seed` until a split's share of the examples is reached.
+def split_databases(example_counts: Mapping[str, int], config: SplitConfig, seed: int) -> dict[str, str]:
+    """db_id -> split: databases are drawn with `seed` until each split has its share of the examples.
 
-    `sizes` is the number of examples on each. Every split with a share above 0 gets a database; UserError if there are
-    too few for that.
+    `example_counts` is the number of examples on each database. Every split with a share above 0 gets a database; UserError
+    if there are too few for that.
     """
-    names = sorted(sizes)
-    random.Random(f"{seed}-split").shuffle(names)
-    shares = [(name, share) for name, share in (("unseen", split.unseen), ("heldout", split.heldout)) if share > 0]
-    if len(names) <= len(shares):
+    db_ids = sorted(example_counts)
+    random.Random(f"{seed}-split").shuffle(db_ids)
+    shares = [(split, share) for split, share in (("unseen", config.unseen), ("heldout", config.heldout)) if share > 0]
+    if len(db_ids) <= len(shares):
         raise UserError(
-            f"{len(names)} database(s) cannot be split into {len(shares) + 1} sets; raise synthesize.count, lower "
+            f"{len(db_ids)} database(s) cannot be split into {len(shares) + 1} sets; raise synthesize.count, lower "
             "synthesize.grammar.per_database, or set a share of synthesize.split to 0"
         )
-    sides = {}
-    for later, (side, share) in zip(range(len(shares), 0, -1), shares, strict=True):
-        taken = 0
-        while len(names) > later and (taken == 0 or taken < share * sum(sizes.values())):
-            sides[names[-1]] = side
-            taken += sizes[names.pop()]
-    return sides | dict.fromkeys(names, "strong")
+    total = sum(example_counts.values())
+    splits = {}
+    for reserved, (split, share) in zip(range(len(shares), 0, -1), shares, strict=True):  # a database for each split to come
+        examples = 0
+        while len(db_ids) > reserved and (examples == 0 or examples < share * total):
+            splits[db_ids[-1]] = split
+            examples += example_counts[db_ids.pop()]
+    return splits | dict.fromkeys(db_ids, "strong")
 
 
-def _level(config: SynthesizeConfig, index: int) -> Hardness:
-    """The hardness to ask for, drawn by the weights of `levels`."""
+def _draw_level(config: SynthesizeConfig, index: int) -> Hardness:
+    """The hardness to ask draft number `index` for, drawn by the weights of `config.levels`."""
     weights = [config.levels.get(level, 0.0) for level in HARDNESS]
     return random.Random(f"{config.seed}-level-{index}").choices(HARDNESS, weights)[0]
 
 
-def _teacher(config: SynthesizeConfig, seed: Path) -> Teacher:
+def _make_teacher(config: SynthesizeConfig, seed: Path) -> Teacher:
     if config.teacher == "grammar" or config.llm is None:
         return GrammarTeacher(config.grammar, config.seed)
     examples = records.read_dataset(seed)
-    shown = {}
+    schemas = {}
     for db_id in sorted({example.db_id for example in examples}):
-        shown[db_id] = schema.render(schema.introspect(records.database_path(seed, db_id), samples=3), "ddl")
-    return LlmTeacher(config.llm, config.seed, [(example, shown[example.db_id]) for example in examples], api_key())
+        schemas[db_id] = schema_text(introspect(records.database_path(seed, db_id), samples=3), "ddl")
+    return LlmTeacher(config.llm, config.seed, [(example, schemas[example.db_id]) for example in examples], api_key())
 
 
 def _example(teacher: str, index: int, draft: Draft) -> Example:
-    """The kept example: `hardness` is measured on the SQL, `level` is what was asked for."""
+    """The draft as an example: `hardness` is measured on the SQL, `level` is what the teacher was asked for."""
     return Example.model_validate(
         {
             "id": f"{teacher}-{index:06d}",
@@ -159,39 +173,50 @@ def _example(teacher: str, index: int, draft: Draft) -> Example:
     )
 
 
-def _write(examples: Sequence[Example], built: Path, dataset: Path) -> None:
+def _write_dataset(examples: Sequence[Example], built: Path, dataset: Path) -> None:
+    """Writes one dataset folder, moving its databases there from `built`."""
     (dataset / "databases").mkdir(parents=True)
     for db_id in sorted({example.db_id for example in examples}):
         (built / db_id).replace(dataset / "databases" / db_id)
     records.write_jsonl(dataset / "examples.jsonl", examples)
 
 
-def _nothing(config: SynthesizeConfig, tally: Tally) -> str:
-    top = [f"  {count} {reason}, first: {tally.first[reason][:200]}" for reason, count in tally.dropped.most_common(5)]
+def _nothing_kept_message(config: SynthesizeConfig, collection: Collection) -> str:
+    reasons = [
+        f"  {count} {reason}, first: {collection.first_details[reason][:200]}"
+        for reason, count in collection.dropped.most_common(5)
+    ]
     fix = "try another synthesize.llm.model" if config.teacher == "llm" else "raise synthesize.grammar.rows"
-    return "\n".join([f"none of the {tally.asked} drafts of the {config.teacher} teacher could be kept; {fix}", *top])
+    return "\n".join(
+        [f"none of the {collection.requested} drafts of the {config.teacher} teacher could be kept; {fix}", *reasons]
+    )
 
 
-def _metrics(config: SynthesizeConfig, tally: Tally, sides: Mapping[str, str]) -> dict[str, Any]:
-    measured = Counter(example.hardness for example in tally.kept)
-    bands = Counter(complexity(example.sql).band for example in tally.kept)
-    asked = Counter(str(getattr(example, "level")) for example in tally.kept)  # noqa: B009  (a field of these rows alone)
-    splits = Counter(sides[example.db_id] for example in tally.kept)
+def _metrics(config: SynthesizeConfig, collection: Collection, splits: Mapping[str, str]) -> dict[str, Any]:
+    examples = collection.examples
+    hardness_counts = Counter(example.hardness for example in examples)
+    level_counts = Counter(str(getattr(example, "level")) for example in examples)  # noqa: B009  (only strong data has the field)
+    band_counts = Counter(complexity(example.sql).band for example in examples)
+    split_counts = Counter(splits[example.db_id] for example in examples)
     return {
         "teacher": config.teacher,
         "wanted": config.count,
-        "funnel": {"asked": tally.asked, "kept": len(tally.kept), "dropped": dict(sorted(tally.dropped.items()))},
-        "hardness": {level: measured[level] for level in HARDNESS},
-        "asked_hardness": {level: asked[level] for level in HARDNESS},
-        "complexity": {band: bands[band] for band in BANDS},
-        "domains": _commonest(tally.domains),
-        "databases": len(sides),
-        "splits": {name: splits[name] for name in SPLITS},
+        "funnel": {
+            "asked": collection.requested,
+            "kept": len(examples),
+            "dropped": dict(sorted(collection.dropped.items())),
+        },
+        "hardness": {level: hardness_counts[level] for level in HARDNESS},
+        "asked_hardness": {level: level_counts[level] for level in HARDNESS},
+        "complexity": {band: band_counts[band] for band in BANDS},
+        "domains": _most_common_domains(collection.domains),
+        "databases": len(splits),
+        "splits": {split: split_counts[split] for split in SPLITS},
     }
 
 
-def _commonest(domains: Mapping[str, int], limit: int = 50) -> dict[str, int]:
-    """The `limit` commonest domains with their counts, the rest of them summed up: a model names thousands."""
-    ranked = sorted(domains.items(), key=lambda item: (-item[1], item[0]))
+def _most_common_domains(counts: Mapping[str, int], limit: int = 50) -> dict[str, int]:
+    """The `limit` most common domains with their counts, and the sum of the others: an LLM invents thousands of domains."""
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     rest = sum(count for _, count in ranked[limit:])
     return dict(ranked[:limit]) | ({"(others)": rest} if rest else {})

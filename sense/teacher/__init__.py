@@ -1,7 +1,7 @@
 """Teachers write strong data: a database, a question on it and the SQL that answers it (paper section 3.1).
 
 `GrammarTeacher` (sense.teacher.grammar.teacher) needs no model at all; `LlmTeacher` (sense.teacher.llm) asks an endpoint.
-A draft is only a claim until it has been built and its SQL has been executed.
+What a teacher writes is a draft: nothing is known to be right until its database has been built and its SQL executed.
 """
 
 import sqlite3
@@ -15,16 +15,18 @@ from sense import records
 from sense.errors import InputError
 from sense.records import Hardness
 
-Value = str | int | float | None
-Rows = tuple[tuple[str, tuple[tuple[Value, ...], ...]], ...]
+CellValue = str | int | float | None
+"""A value in a draft's database; teachers write no blobs."""
+TableRows = tuple[tuple[str, tuple[tuple[CellValue, ...], ...]], ...]
+"""The rows of a draft's database: (name of the table, its rows) for each table."""
 
-MAX_BYTES = 10_000_000
-"""The longest text or blob that a draft's database may hold, so that a hostile DDL cannot eat the memory."""
+MAX_VALUE_BYTES = 10_000_000
+"""The longest text or blob that a draft's database may hold, so that a hostile CREATE TABLE cannot exhaust the memory."""
 
-_FUNCTIONS = frozenset(
+_ALLOWED_FUNCTIONS = frozenset(
     ["current_date", "current_time", "current_timestamp", "date", "datetime", "length", "like", "glob", "lower", "upper"]
 )
-_ACTIONS = frozenset(
+_ALLOWED_ACTIONS = frozenset(
     [
         sqlite3.SQLITE_CREATE_TABLE,
         sqlite3.SQLITE_CREATE_INDEX,  # the automatic index of UNIQUE and PRIMARY KEY
@@ -41,21 +43,25 @@ _ACTIONS = frozenset(
 class Draft:
     """One strong example before it is checked; drafts with the same `db_id` carry the same `ddl` and `rows`.
 
-    `ddl` holds CREATE TABLE statements, `rows` the rows of each table in its column order, `level` the hardness asked for.
+    `ddl` holds CREATE TABLE statements, `rows` the rows of each table in its column order. `level` is the hardness that the
+    teacher was asked for; the SQL may have another one.
     """
 
     db_id: str
     domain: str
     ddl: tuple[str, ...]
-    rows: Rows
+    rows: TableRows
     question: str
     sql: str
     level: Hardness
 
 
 @dataclass(frozen=True)
-class Refusal:
-    """The teacher could not make a draft: `reason` is a short key to count by, `detail` is for people."""
+class RejectedDraft:
+    """A draft that is not kept, by the teacher itself or by a later check.
+
+    `reason` is a short text to count by, `detail` is for people, `level` is the hardness that was asked for.
+    """
 
     reason: str
     detail: str
@@ -63,58 +69,61 @@ class Refusal:
 
 
 class Teacher(Protocol):
-    """A source of drafts: a pure function of its configuration, its seed and the arguments; safe to call from threads."""
+    """A source of drafts. Its drafts depend on its configuration, its seed and the arguments alone; it is thread-safe."""
 
-    def draft(self, index: int, level: Hardness, avoid: Sequence[str]) -> Draft | Refusal:
-        """The draft number `index` at hardness `level`; `avoid` names over-represented domains, as advice."""
+    def draft(self, index: int, level: Hardness, avoid: Sequence[str]) -> Draft | RejectedDraft:
+        """Writes draft number `index` at hardness `level`; `avoid` names over-represented domains, as advice."""
         ...
 
 
-def build(draft: Draft, database: Path) -> None:
-    """Makes the draft's SQLite file at `database`, whole or not at all.
+def build_database(draft: Draft, database: Path) -> None:
+    """Writes the draft's SQLite file to `database`, whole or not at all.
 
-    Raises InputError when the DDL or the rows are wrong or do more than create and fill tables; StorageError when
+    Raises InputError when the DDL or the rows are wrong or do more than create and fill tables, StorageError when
     the file cannot be written.
     """
-    content = image(draft.db_id, draft.ddl, draft.rows)
+    content = database_bytes(draft.db_id, draft.ddl, draft.rows)
     with records.atomic(database) as stream:
         stream.write(content)
 
 
-def image(db_id: str, ddl: Sequence[str], rows: Rows) -> bytes:
+def database_bytes(db_id: str, ddl: Sequence[str], rows: TableRows) -> bytes:
     """The bytes of a SQLite file with these tables and rows; the same arguments give the same bytes.
 
     The statements may come from a model: they run in memory, under an authorizer that allows nothing but creating and
     filling tables (no ATTACH, no PRAGMA, no CREATE TABLE AS SELECT).
     """
     with closing(sqlite3.connect(":memory:")) as connection:
-        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_BYTES)
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)
         connection.set_authorizer(_authorize)
         statement = ""
         try:
             for statement in ddl:
                 connection.execute(statement)
-            for table, values in rows:
+            for table, table_rows in rows:
                 statement = f"the rows of {table}"
-                if values:
-                    connection.executemany(_insert(table, len(values[0])), values)
+                if table_rows:
+                    connection.executemany(_insert_statement(table, len(table_rows[0])), table_rows)
             connection.commit()
         except (sqlite3.Error, sqlite3.Warning, OverflowError) as error:
-            shown = " ".join(statement.split())[:200]
-            raise InputError(f"database {db_id}: {error}: {shown}; only CREATE TABLE and rows that fit are allowed") from None
+            excerpt = " ".join(statement.split())[:200]
+            raise InputError(f"database {db_id}: {error}: {excerpt}; only CREATE TABLE and rows that fit are allowed") from None
         connection.set_authorizer(None)
         return connection.serialize()
 
 
-def _insert(table: str, width: int) -> str:
+def _insert_statement(table: str, columns: int) -> str:
     name = table.replace('"', '""')
-    return f'INSERT INTO "{name}" VALUES ({", ".join("?" * width)})'  # noqa: S608  (the name is quoted)
+    return f'INSERT INTO "{name}" VALUES ({", ".join("?" * columns)})'  # noqa: S608  (the name is quoted)
 
 
 def _authorize(action: int, first: str | None, second: str | None, _database: str | None, _source: str | None) -> int:
-    """Allows what CREATE TABLE and INSERT need, and denies the rest; `first`, `second` as SQLite's documentation has them."""
+    """SQLite's authorizer callback: allows what CREATE TABLE and INSERT need, and denies everything else.
+
+    What `first` and `second` hold depends on `action`; SQLite documents it as the third and fourth argument of the callback.
+    """
     if action == sqlite3.SQLITE_FUNCTION:
-        return sqlite3.SQLITE_OK if (second or "").lower() in _FUNCTIONS else sqlite3.SQLITE_DENY
+        return sqlite3.SQLITE_OK if (second or "").lower() in _ALLOWED_FUNCTIONS else sqlite3.SQLITE_DENY
     if action == sqlite3.SQLITE_UPDATE and first != "sqlite_master":
         return sqlite3.SQLITE_DENY
-    return sqlite3.SQLITE_OK if action in _ACTIONS else sqlite3.SQLITE_DENY
+    return sqlite3.SQLITE_OK if action in _ALLOWED_ACTIONS else sqlite3.SQLITE_DENY

@@ -1,9 +1,9 @@
-"""What models are shown, to the letter where a trained model depends on it."""
+"""The prompts, compared to the letter where a trained model depends on them."""
 
 import pytest
 from jinja2 import UndefinedError
 
-from sense.prompts import completion, question_prompt, render
+from sense.prompts import completion, question_prompt, render_prompt
 from sense.schema import Column, ForeignKey, Schema, Table
 
 SCHEMA = Schema(
@@ -53,11 +53,11 @@ def test_prompt_and_completion_are_one_text():
 
 def test_a_missing_value_is_an_error():
     with pytest.raises(UndefinedError, match="question"):
-        render("question", schema="", evidence="")
+        render_prompt("question", schema="", evidence="")
 
 
 @pytest.mark.parametrize(
-    ("level", "words"),
+    ("level", "phrase"),
     [
         ("easy", "on one table"),
         ("medium", "join of several tables"),
@@ -65,10 +65,10 @@ def test_a_missing_value_is_an_error():
         ("extra", "nests and combines"),
     ],
 )
-def test_the_strong_prompt_explains_the_level_and_names_the_parts(level, words):
-    prompt = render("strong", **(STRONG | {"level": level}))
+def test_the_strong_prompt_explains_the_level_and_names_the_parts(level, phrase):
+    prompt = render_prompt("strong", **(STRONG | {"level": level}))
     assert prompt.startswith(f"Write one data point of a text-to-SQL collection at the {level} level.\n\n1. Domain:")
-    assert words in prompt
+    assert phrase in prompt
     assert "over-represented: travel, sport." in prompt
     assert "INSERT INTO" in prompt
     assert prompt.endswith(
@@ -78,17 +78,17 @@ def test_the_strong_prompt_explains_the_level_and_names_the_parts(level, words):
 
 
 def test_the_strong_prompt_shows_its_demonstrations():
-    shown = [{"domain": f"d{n}", "schema": f"t{n}(a)", "question": f"q{n}?", "sql": f"SELECT {n}"} for n in (1, 2)]
-    prompt = render("strong", **(STRONG | {"demonstrations": shown}))
+    demonstrations = [{"domain": f"d{n}", "schema": f"t{n}(a)", "question": f"q{n}?", "sql": f"SELECT {n}"} for n in (1, 2)]
+    prompt = render_prompt("strong", **(STRONG | {"demonstrations": demonstrations}))
     assert prompt.startswith(
         "Here are 2 data points of a text-to-SQL collection.\n\n"
         "### Data point 1\nDomain: d1\nSchema:\nt1(a)\nQuestion: q1?\nSQL: SELECT 1\n\n"
         "### Data point 2\nDomain: d2\nSchema:\nt2(a)\nQuestion: q2?\nSQL: SELECT 2\n\n"
         "Write one more data point at the easy level.\n\n1. Domain:"
     )
-    one = render("strong", **(STRONG | {"demonstrations": shown[:1]}))
+    one = render_prompt("strong", **(STRONG | {"demonstrations": demonstrations[:1]}))
     assert one.startswith("Here is one data point of a text-to-SQL collection.\n\n### Data point 1\n")
 
 
 def test_the_system_prompt_asks_for_json():  # OpenAI's JSON mode refuses messages that do not say JSON
-    assert "JSON" in render("strong_system")
+    assert "JSON" in render_prompt("strong_system")

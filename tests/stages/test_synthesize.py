@@ -1,4 +1,4 @@
-"""Strong data from teachers written by hand: what is kept, what is dropped and why, the splits, and every way to be killed."""
+"""Strong data from hand-written teachers: which drafts are kept or dropped and why, the splits, and runs that are killed."""
 
 import sqlite3
 from collections import Counter
@@ -15,8 +15,8 @@ from sense.config import SplitConfig, SynthesizeConfig
 from sense.errors import EndpointError, UserError
 from sense.records import Example, Hardness
 from sense.stages import synthesize
-from sense.teacher import Draft, Refusal, Teacher
-from sense.teacher.drafts import over_represented
+from sense.teacher import Draft, RejectedDraft, Teacher
+from sense.teacher.drafts import over_represented_domains
 from tests.endpoint import Answerer, Endpoint, Reply, good_teacher
 
 SPLITS = ("strong", "unseen", "heldout")
@@ -25,34 +25,38 @@ ROWS = (("animal", ((1, "ant", 6), (2, "cow", 4), (3, "eel", None))),)
 
 
 class Zoo:
-    """A good teacher: three drafts on each database, every second database in domain farms; `bad` overrides single answers."""
+    """A good teacher: three drafts on each database, every second database in domain farms.
 
-    def __init__(self, bad: dict[int, Draft | Refusal] | None = None, fails_at: int | None = None) -> None:
+    `bad` replaces single drafts by index, and draft number `fails_at` fails as an endpoint does. `requests` records the level
+    and the domains to avoid of each draft.
+    """
+
+    def __init__(self, bad: dict[int, Draft | RejectedDraft] | None = None, fails_at: int | None = None) -> None:
         self.bad, self.fails_at = bad or {}, fails_at
-        self.asked: dict[int, tuple[Hardness, tuple[str, ...]]] = {}
+        self.requests: dict[int, tuple[Hardness, tuple[str, ...]]] = {}
 
-    def draft(self, index: int, level: Hardness, avoid: Sequence[str]) -> Draft | Refusal:
+    def draft(self, index: int, level: Hardness, avoid: Sequence[str]) -> Draft | RejectedDraft:
         if index == self.fails_at:
             raise EndpointError("http://localhost: 503; try later")
-        self.asked[index] = (level, tuple(avoid))
-        return self.bad.get(index) or good(index, level)
+        self.requests[index] = (level, tuple(avoid))
+        return self.bad.get(index) or good_draft(index, level)
 
 
 class Backwards(Zoo):
-    """Answers each even question only when the odd one after it, asked at the same time, has been answered."""
+    """Writes each draft of even number only after the odd one that follows, which is requested at the same time."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.answered = [Event() for _ in range(200)]
+        self.written = [Event() for _ in range(200)]
 
-    def draft(self, index: int, level: Hardness, avoid: Sequence[str]) -> Draft | Refusal:
+    def draft(self, index: int, level: Hardness, avoid: Sequence[str]) -> Draft | RejectedDraft:
         if index < 16 and index % 2 == 0:
-            assert self.answered[index + 1].wait(5)
-        self.answered[index].set()
+            assert self.written[index + 1].wait(5)
+        self.written[index].set()
         return super().draft(index, level, avoid)
 
 
-def good(index: int, level: Hardness = "easy") -> Draft:
+def good_draft(index: int, level: Hardness = "easy") -> Draft:
     database = index // 3
     return Draft(
         db_id=f"zoo{database}",
@@ -65,20 +69,20 @@ def good(index: int, level: Hardness = "easy") -> Draft:
     )
 
 
-def settings(count: int = 24, workers: int = 1, **more: object) -> SynthesizeConfig:
-    """With more than one worker the section is the LLM teacher's: it alone is asked several things at once."""
+def synthesize_config(count: int = 24, workers: int = 1, **options: object) -> SynthesizeConfig:
+    """With more than one worker the section is the LLM teacher's: only that teacher is asked for several drafts at once."""
     llm = {"teacher": "llm", "llm": {"model": "m", "concurrency": workers}} if workers > 1 else {}
-    return SynthesizeConfig.model_validate({"count": count, "execution": {"workers": 1}} | llm | more)
+    return SynthesizeConfig.model_validate({"count": count, "execution": {"workers": 1}} | llm | options)
 
 
-def places(work: Path) -> synthesize.Outputs:
+def output_paths(work: Path) -> synthesize.Outputs:
     work.mkdir(parents=True, exist_ok=True)
     return synthesize.Outputs(**{name: work / name for name in (*SPLITS, "metrics")})
 
 
-def made(config: SynthesizeConfig, teacher: Teacher, work: Path) -> tuple[list[Example], dict]:
+def run_stage(config: SynthesizeConfig, teacher: Teacher, work: Path) -> tuple[list[Example], dict]:
     """The examples of all splits, in the order of their ids, and the metrics."""
-    metrics = synthesize.make(config, teacher, places(work))
+    metrics = synthesize.write_datasets(config, teacher, output_paths(work))
     rows = [row for name in SPLITS for row in records.read_dataset(work / name)]
     return sorted(rows, key=lambda row: row.id), metrics
 
@@ -88,7 +92,7 @@ def digests(work: Path) -> list[str]:
 
 
 def test_kept_examples_carry_measured_and_asked_hardness_and_their_domain(tmp_path: Path):
-    rows, metrics = made(settings(levels={"hard": 1}), Zoo(), tmp_path)
+    rows, metrics = run_stage(synthesize_config(levels={"hard": 1}), Zoo(), tmp_path)
     assert len(rows) == 24
     assert rows[4].model_dump() == {
         "id": "grammar-000004",
@@ -110,8 +114,10 @@ def test_kept_examples_carry_measured_and_asked_hardness_and_their_domain(tmp_pa
 
 
 def test_metrics_name_the_commonest_domains_and_sum_up_the_rest(tmp_path: Path):
-    bad: dict[int, Draft | Refusal] = {index: replace(good(index), domain=f"domain {index}") for index in range(2, 60)}
-    _, metrics = made(settings(count=60), Zoo(bad), tmp_path)
+    bad: dict[int, Draft | RejectedDraft] = {
+        index: replace(good_draft(index), domain=f"domain {index}") for index in range(2, 60)
+    }
+    _, metrics = run_stage(synthesize_config(count=60), Zoo(bad), tmp_path)
     assert len(metrics["domains"]) == 51
     assert next(iter(metrics["domains"])) == "farms"
     assert sum(metrics["domains"].values()) == 60
@@ -122,54 +128,54 @@ def test_levels_are_asked_by_their_weights_whatever_their_order_in_the_file(tmp_
     weights = {"easy": 0.5, "medium": 0.5}
     teachers = [Zoo(), Zoo()]
     for teacher, levels in zip(teachers, (weights, dict(reversed(weights.items()))), strict=True):
-        made(settings(count=200, levels=levels), teacher, tmp_path / str(id(teacher)))
-    assert teachers[0].asked == teachers[1].asked
-    counts = Counter(level for level, _ in teachers[0].asked.values())
+        run_stage(synthesize_config(count=200, levels=levels), teacher, tmp_path / str(id(teacher)))
+    assert teachers[0].requests == teachers[1].requests
+    counts = Counter(level for level, _ in teachers[0].requests.values())
     assert set(counts) == {"easy", "medium"}
     assert 70 < counts["easy"] < 130  # 4 standard deviations of 7 around 100
 
 
 def test_splits_share_no_database_and_hold_their_shares(tmp_path: Path):
-    _, metrics = made(settings(count=60, split={"unseen": 0.2, "heldout": 0.1}), Zoo(), tmp_path)
-    sides = {name: {row.db_id for row in records.read_dataset(tmp_path / name)} for name in SPLITS}
-    assert {name: len(ids) for name, ids in sides.items()} == {"strong": 14, "unseen": 4, "heldout": 2}
-    assert len(set.union(*sides.values())) == 20
+    _, metrics = run_stage(synthesize_config(count=60, split={"unseen": 0.2, "heldout": 0.1}), Zoo(), tmp_path)
+    db_ids = {name: {row.db_id for row in records.read_dataset(tmp_path / name)} for name in SPLITS}
+    assert {name: len(ids) for name, ids in db_ids.items()} == {"strong": 14, "unseen": 4, "heldout": 2}
+    assert len(set.union(*db_ids.values())) == 20
     assert metrics["splits"] == {"strong": 42, "unseen": 12, "heldout": 6}  # three questions on each database
-    for name, ids in sides.items():
+    for name, ids in db_ids.items():
         assert {folder.name for folder in (tmp_path / name / "databases").iterdir()} == ids
 
 
 def test_every_split_gets_a_database_however_few_there_are():
-    sizes = {"a": 100, "b": 1, "c": 1}
+    counts = {"a": 100, "b": 1, "c": 1}
     for seed in range(5):
-        assert sorted(synthesize.by_database(sizes, SplitConfig(unseen=0.8, heldout=0.1), seed).values()) == sorted(SPLITS)
-    assert set(synthesize.by_database(sizes, SplitConfig(unseen=0, heldout=0), 0).values()) == {"strong"}
+        assert sorted(synthesize.split_databases(counts, SplitConfig(unseen=0.8, heldout=0.1), seed).values()) == sorted(SPLITS)
+    assert set(synthesize.split_databases(counts, SplitConfig(unseen=0, heldout=0), 0).values()) == {"strong"}
     with pytest.raises(UserError, match=r"2 database\(s\) cannot be split into 3 sets; raise synthesize.count"):
-        synthesize.by_database({"a": 5, "b": 5}, SplitConfig(), 0)
+        synthesize.split_databases({"a": 5, "b": 5}, SplitConfig(), 0)
 
 
 def test_an_empty_share_is_an_empty_dataset(tmp_path: Path):
-    made(settings(split={"unseen": 0.2, "heldout": 0}), Zoo(), tmp_path)
+    run_stage(synthesize_config(split={"unseen": 0.2, "heldout": 0}), Zoo(), tmp_path)
     assert records.read_dataset(tmp_path / "heldout") == []
     assert list((tmp_path / "heldout" / "databases").iterdir()) == []
 
 
-def test_what_fails_is_dropped_by_reason_and_made_up_for(tmp_path: Path):
-    bad: dict[int, Draft | Refusal] = {
-        0: replace(good(0), sql="DROP TABLE animal"),
-        1: replace(good(1), sql="SELECT nam FROM animal"),
-        2: replace(good(2), sql="SELECT name FROM animal WHERE legs > 6"),
-        3: replace(good(3), sql="SELECT max(legs) FROM animal WHERE id = 3"),
-        4: Refusal("not json", "Sure, here is", "easy"),
-        6: replace(good(6), db_id="ruin", ddl=("CREATE TABLE animal (id",)),
-        7: replace(good(7), db_id="ruin", ddl=("CREATE TABLE animal (id",)),
-        9: replace(good(9), sql="WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"),
-        10: replace(good(10), sql="SELECT hex(zeroblob(900)) FROM animal"),
-        13: replace(good(13), sql=good(12).sql.lower()),
-        15: replace(good(15), question=good(12).question.upper() + "?", sql=good(12).sql),
+def test_failing_drafts_are_dropped_by_reason_and_replaced(tmp_path: Path):
+    bad: dict[int, Draft | RejectedDraft] = {
+        0: replace(good_draft(0), sql="DROP TABLE animal"),
+        1: replace(good_draft(1), sql="SELECT nam FROM animal"),
+        2: replace(good_draft(2), sql="SELECT name FROM animal WHERE legs > 6"),
+        3: replace(good_draft(3), sql="SELECT max(legs) FROM animal WHERE id = 3"),
+        4: RejectedDraft("not json", "Sure, here is", "easy"),
+        6: replace(good_draft(6), db_id="ruin", ddl=("CREATE TABLE animal (id",)),
+        7: replace(good_draft(7), db_id="ruin", ddl=("CREATE TABLE animal (id",)),
+        9: replace(good_draft(9), sql="WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"),
+        10: replace(good_draft(10), sql="SELECT hex(zeroblob(900)) FROM animal"),
+        13: replace(good_draft(13), sql=good_draft(12).sql.lower()),
+        15: replace(good_draft(15), question=good_draft(12).question.upper() + "?", sql=good_draft(12).sql),
     }
     limits = {"timeout_s": 20, "max_steps": 200_000, "max_bytes": 1000, "workers": 1}
-    rows, metrics = made(settings(execution=limits), Zoo(bad), tmp_path)
+    rows, metrics = run_stage(synthesize_config(execution=limits), Zoo(bad), tmp_path)
     assert len(rows) == 24
     assert metrics["funnel"] == {
         "asked": 35,
@@ -191,64 +197,67 @@ def test_what_fails_is_dropped_by_reason_and_made_up_for(tmp_path: Path):
 
 
 def test_attempts_used_up_keep_what_there_is_and_say_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    bad: dict[int, Draft | Refusal] = {index: Refusal("not json", "Sure", "easy") for index in range(24) if index % 2}
-    rows, metrics = made(settings(count=12, max_attempts=2), Zoo(bad), tmp_path)
+    bad: dict[int, Draft | RejectedDraft] = {index: RejectedDraft("not json", "Sure", "easy") for index in range(24) if index % 2}
+    rows, metrics = run_stage(synthesize_config(count=12, max_attempts=2), Zoo(bad), tmp_path)
     assert len(rows) == 12
     assert metrics["funnel"]["asked"] == 23
-    rows, metrics = made(settings(count=20, max_attempts=1), Zoo(bad), tmp_path / "short")
+    rows, metrics = run_stage(synthesize_config(count=20, max_attempts=1), Zoo(bad), tmp_path / "short")
     assert len(rows) == metrics["funnel"]["kept"] == 10
     assert metrics["wanted"] == 20
     assert "kept 10 of the 20 wanted: 20 asked, synthesize.max_attempts used up" in capsys.readouterr().err
 
 
-def test_nothing_kept_is_the_users_to_mend(tmp_path: Path):
-    bad: dict[int, Draft | Refusal] = {index: Refusal("not json", "Sure, here is", "easy") for index in range(8)}
+def test_no_draft_kept_is_an_error_with_the_reasons(tmp_path: Path):
+    bad: dict[int, Draft | RejectedDraft] = {index: RejectedDraft("not json", "Sure, here is", "easy") for index in range(8)}
     with pytest.raises(UserError, match=r"none of the 8 drafts .* could be kept; (.|\n)* 8 not json, first: Sure, here is"):
-        made(settings(count=2), Zoo(bad), tmp_path)
+        run_stage(synthesize_config(count=2), Zoo(bad), tmp_path)
 
 
 def test_domains_above_their_fair_share_are_to_be_avoided(tmp_path: Path):
-    assert over_represented({}) == []
-    assert over_represented({"a": 1, "b": 1}) == []
-    assert over_represented({"a": 5, "b": 1, "c": 7}) == ["c", "a"]  # the fair share is 13 / 3
+    assert over_represented_domains({}) == []
+    assert over_represented_domains({"a": 1, "b": 1}) == []
+    assert over_represented_domains({"a": 5, "b": 1, "c": 7}) == ["c", "a"]  # the fair share is 13 / 3
     teacher = Zoo()
-    made(settings(), teacher, tmp_path)
-    assert teacher.asked[0][1] == ()
-    assert teacher.asked[23][1] == ("farms",)
+    run_stage(synthesize_config(), teacher, tmp_path)
+    assert teacher.requests[0][1] == ()
+    assert teacher.requests[23][1] == ("farms",)
 
 
 def test_threads_change_neither_questions_nor_outcome(tmp_path: Path):
     runs = {"plain": Zoo(), "backwards": Backwards()}
     for name, teacher in runs.items():
-        made(settings(count=60, workers=4), teacher, tmp_path / name)
-    assert runs["plain"].asked == runs["backwards"].asked
+        run_stage(synthesize_config(count=60, workers=4), teacher, tmp_path / name)
+    assert runs["plain"].requests == runs["backwards"].requests
     assert digests(tmp_path / "plain") == digests(tmp_path / "backwards")
 
 
-def test_never_asks_for_more_than_it_wants(tmp_path: Path):
+def test_no_more_drafts_are_requested_than_needed(tmp_path: Path):
     teacher = Zoo()
-    made(settings(count=9, workers=8), teacher, tmp_path)
-    assert sorted(teacher.asked) == list(range(9))
+    run_stage(synthesize_config(count=9, workers=8), teacher, tmp_path)
+    assert sorted(teacher.requests) == list(range(9))
 
 
 @pytest.mark.parametrize("workers", [1, 4])
 def test_after_a_failing_endpoint_nothing_is_asked_again(tmp_path: Path, workers: int):
-    config = settings(workers=workers)
-    undisturbed = made(config, Zoo(), tmp_path / "undisturbed")
+    config = synthesize_config(workers=workers)
+    undisturbed = run_stage(config, Zoo(), tmp_path / "undisturbed")
     broken, mended = Zoo(fails_at=13), Zoo()
     with pytest.raises(EndpointError, match="503"):
-        made(config, broken, tmp_path / "broken")
-    assert made(config, mended, tmp_path / "broken") == undisturbed
+        run_stage(config, broken, tmp_path / "broken")
+    assert run_stage(config, mended, tmp_path / "broken") == undisturbed
     assert digests(tmp_path / "broken") == digests(tmp_path / "undisturbed")
-    assert not set(broken.asked) & set(mended.asked)
-    assert sorted([*broken.asked, *mended.asked]) == list(range(24))
+    assert not set(broken.requests) & set(mended.requests)
+    assert sorted([*broken.requests, *mended.requests]) == list(range(24))
 
 
 @pytest.mark.parametrize("kept", [0.0, 0.3, 0.77, 1.0])
 def test_a_killed_run_goes_on_where_its_log_ends(tmp_path: Path, kept: float):
-    config = settings(workers=4)
-    bad: dict[int, Draft | Refusal] = {5: Refusal("not json", "Sure", "easy"), 6: replace(good(6), sql="SELECT nam FROM animal")}
-    undisturbed = made(config, Zoo(bad), tmp_path / "undisturbed")
+    config = synthesize_config(workers=4)
+    bad: dict[int, Draft | RejectedDraft] = {
+        5: RejectedDraft("not json", "Sure", "easy"),
+        6: replace(good_draft(6), sql="SELECT nam FROM animal"),
+    }
+    undisturbed = run_stage(config, Zoo(bad), tmp_path / "undisturbed")
     log = (tmp_path / "undisturbed" / "drafts.jsonl").read_bytes()
     torn = log[: int(len(log) * kept)]
     rest = tmp_path / "killed" / "built" / "zoo0" / "zoo0.sqlite"
@@ -257,28 +266,28 @@ def test_a_killed_run_goes_on_where_its_log_ends(tmp_path: Path, kept: float):
     (tmp_path / "killed" / "strong" / "databases" / "zoo0").mkdir(parents=True)
     (tmp_path / "killed" / "drafts.jsonl").write_bytes(torn)
     teacher = Zoo(bad)
-    assert made(config, teacher, tmp_path / "killed") == undisturbed
+    assert run_stage(config, teacher, tmp_path / "killed") == undisturbed
     assert digests(tmp_path / "killed") == digests(tmp_path / "undisturbed")
-    assert len(teacher.asked) == 26 - torn.count(b"\n")
+    assert len(teacher.requests) == 26 - torn.count(b"\n")
 
 
 def test_the_log_holds_a_database_once(tmp_path: Path):
-    made(settings(), Zoo(), tmp_path)
+    run_stage(synthesize_config(), Zoo(), tmp_path)
     log = (tmp_path / "drafts.jsonl").read_text()
     assert log.count("CREATE TABLE") == 8
     assert log.count("\n") == 24
 
 
 def test_databases_are_those_the_teacher_wrote(tmp_path: Path):
-    rows, _ = made(settings(split={"unseen": 0, "heldout": 0}), Zoo(), tmp_path)
+    rows, _ = run_stage(synthesize_config(split={"unseen": 0, "heldout": 0}), Zoo(), tmp_path)
     with closing(sqlite3.connect(records.database_path(tmp_path / "strong", rows[0].db_id))) as connection:
         assert connection.execute("SELECT * FROM animal").fetchall() == [(1, "ant", 6), (2, "cow", 4), (3, "eel", None)]
 
 
 def test_the_grammar_teacher_writes_the_same_bytes_each_time(tmp_path: Path):
-    config = settings(count=30, grammar={"per_database": 5, "rows": 12})
+    config = synthesize_config(count=30, grammar={"per_database": 5, "rows": 12})
     seed = seed_dataset(tmp_path / "seed")
-    metrics = [synthesize.run(config, synthesize.Inputs(seed=seed), places(tmp_path / name)) for name in ("one", "two")]
+    metrics = [synthesize.run(config, synthesize.Inputs(seed=seed), output_paths(tmp_path / name)) for name in ("one", "two")]
     assert metrics[0] == metrics[1]
     assert metrics[0]["funnel"]["kept"] == 30
     assert digests(tmp_path / "one") == digests(tmp_path / "two")
@@ -299,35 +308,35 @@ def seed_dataset(folder: Path) -> Path:
     return folder
 
 
-def asked_over_http(answer: Answerer, seed: Path, work: Path) -> tuple[dict, list[str]]:
+def run_over_http(answer: Answerer, seed: Path, work: Path) -> tuple[dict, list[str]]:
     """Runs the stage against an endpoint; the metrics and the prompts as they arrived."""
     with Endpoint(answer) as endpoint:
         llm = {"model": "m", "base_url": endpoint.base_url, "concurrency": 4, "retries": 0, "timeout_s": 20}
-        config = settings(count=20, teacher="llm", llm=llm)
+        config = synthesize_config(count=20, teacher="llm", llm=llm)
         try:
-            metrics = synthesize.run(config, synthesize.Inputs(seed=seed), places(work))
+            metrics = synthesize.run(config, synthesize.Inputs(seed=seed), output_paths(work))
         except EndpointError:
             metrics = {}
         return metrics, [request.body["messages"][-1]["content"] for request in endpoint.requests]
 
 
-def test_an_llm_over_http_is_shown_demonstrations_and_asked_until_there_is_enough(tmp_path: Path):
+def test_an_llm_over_http_gets_demonstrations_and_is_asked_until_there_are_enough_examples(tmp_path: Path):
     seed = seed_dataset(tmp_path / "seed")
-    metrics, prompts = asked_over_http(good_teacher(nonsense=0.3), seed, tmp_path / "one")
+    metrics, prompts = run_over_http(good_teacher(nonsense=0.3), seed, tmp_path / "one")
     funnel = metrics["funnel"]
     assert funnel["kept"] == sum(metrics["splits"].values()) == 20
     assert funnel["asked"] == 20 + sum(funnel["dropped"].values()) == len(prompts)
     assert len(funnel["dropped"]) >= 2
     assert all("How many of 0?" in prompt and "Rex" in prompt for prompt in prompts)
     assert metrics["hardness"] == metrics["asked_hardness"]
-    again, _ = asked_over_http(good_teacher(nonsense=0.3), seed, tmp_path / "two")
+    again, _ = run_over_http(good_teacher(nonsense=0.3), seed, tmp_path / "two")
     assert again == metrics
     assert digests(tmp_path / "one") == digests(tmp_path / "two")
 
 
 def test_an_endpoint_that_breaks_off_loses_no_answer(tmp_path: Path):
     seed = seed_dataset(tmp_path / "seed")
-    undisturbed, prompts = asked_over_http(good_teacher(), seed, tmp_path / "undisturbed")
+    undisturbed, prompts = run_over_http(good_teacher(), seed, tmp_path / "undisturbed")
     answered: list[str] = []
 
     def breaks_off(request: dict) -> Reply:
@@ -336,8 +345,8 @@ def test_an_endpoint_that_breaks_off_loses_no_answer(tmp_path: Path):
         answered.append(request["messages"][-1]["content"])
         return good_teacher()(request)
 
-    assert asked_over_http(breaks_off, seed, tmp_path / "broken")[0] == {}
-    resumed, rest = asked_over_http(good_teacher(), seed, tmp_path / "broken")
+    assert run_over_http(breaks_off, seed, tmp_path / "broken")[0] == {}
+    resumed, rest = run_over_http(good_teacher(), seed, tmp_path / "broken")
     assert sorted([*answered, *rest]) == sorted(prompts)
     assert resumed == undisturbed
     assert digests(tmp_path / "broken") == digests(tmp_path / "undisturbed")

@@ -1,4 +1,4 @@
-"""The LLM teacher against the fake endpoint: good answers become drafts that build and run, bad ones refusals."""
+"""The LLM teacher against the fake endpoint: good answers become drafts that build and run, others are rejected."""
 
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +11,7 @@ from sense.config import LlmConfig
 from sense.errors import EndpointError
 from sense.records import HARDNESS, Example
 from sense.sql.hardness import hardness
-from sense.teacher import Draft, Refusal, build
+from sense.teacher import Draft, RejectedDraft, build_database
 from sense.teacher.llm import LlmTeacher
 from tests.endpoint import Answerer, Endpoint, Reply, chat_reply, good_teacher
 
@@ -27,43 +27,43 @@ SEEDS = [
 ]  # fmt: skip
 
 
-def teacher(endpoint: Endpoint, seed: int = 0, **options: Any) -> LlmTeacher:
+def llm_teacher(endpoint: Endpoint, seed: int = 0, **options: Any) -> LlmTeacher:
     config = LlmConfig.model_validate({"model": "m", "base_url": endpoint.base_url} | options)
     return LlmTeacher(config, seed, SEEDS, "key", lambda _: None)
 
 
-def drafts(script: list[Reply] | Answerer, count: int = 1, **options: Any) -> list[Draft | Refusal]:
+def write_drafts(script: list[Reply] | Answerer, count: int = 1, **options: Any) -> list[Draft | RejectedDraft]:
     with Endpoint(script) as endpoint:
-        asked = teacher(endpoint, **options)
-        return [asked.draft(index, HARDNESS[index % 4], []) for index in range(count)]
+        teacher = llm_teacher(endpoint, **options)
+        return [teacher.draft(index, HARDNESS[index % 4], []) for index in range(count)]
 
 
 def prompt_of(index: int, level: str, avoid: list[str], seed: int = 0, **options: Any) -> str:
     with Endpoint([chat_reply("")]) as endpoint:
-        teacher(endpoint, seed, **options).draft(index, level, avoid)
+        llm_teacher(endpoint, seed, **options).draft(index, level, avoid)
     return str(endpoint.requests[0].body["messages"][1]["content"])
 
 
 @pytest.mark.parametrize("level", HARDNESS)
 def test_good_answers_build_and_run_at_the_level_asked_for(level, tmp_path):
     with Endpoint(good_teacher()) as endpoint:
-        asked = teacher(endpoint)
-        made = [asked.draft(index, level, []) for index in range(4)]
-    for draft in made:
+        teacher = llm_teacher(endpoint)
+        drafts = [teacher.draft(index, level, []) for index in range(4)]
+    for draft in drafts:
         assert isinstance(draft, Draft)
         assert (draft.level, hardness(draft.sql)) == (level, level)
-        build(draft, tmp_path / f"{draft.db_id}.sqlite")
+        build_database(draft, tmp_path / f"{draft.db_id}.sqlite")
         with closing(sqlite3.connect(tmp_path / f"{draft.db_id}.sqlite")) as connection:
             assert connection.execute(draft.sql).fetchall()
-    assert len({draft.db_id for draft in made}) == len({draft.question for draft in made}) == 4
+    assert len({draft.db_id for draft in drafts}) == len({draft.question for draft in drafts}) == 4
 
 
 def test_drafts_depend_on_seed_and_index_alone_not_on_order_or_threads():
     with Endpoint(good_teacher(nonsense=0.3)) as endpoint, ThreadPoolExecutor(2) as pool:
-        asked = teacher(endpoint)
-        threaded = list(pool.map(lambda index: asked.draft(index, "easy", ["x"]), range(12)))
-        again = [teacher(endpoint).draft(index, "easy", ["x"]) for index in reversed(range(12))][::-1]
-        other = [teacher(endpoint, seed=1).draft(index, "easy", ["x"]) for index in range(12)]
+        teacher = llm_teacher(endpoint)
+        threaded = list(pool.map(lambda index: teacher.draft(index, "easy", ["x"]), range(12)))
+        again = [llm_teacher(endpoint).draft(index, "easy", ["x"]) for index in reversed(range(12))][::-1]
+        other = [llm_teacher(endpoint, seed=1).draft(index, "easy", ["x"]) for index in range(12)]
     assert threaded == again != other
     seeds = [request.body["seed"] for request in endpoint.requests]
     assert len(set(seeds[:12])) == 12
@@ -75,12 +75,12 @@ def test_the_prompt_carries_level_domains_and_random_demonstrations():
     assert "Write one more data point at the hard level." in prompt
     assert "over-represented: education, healthcare, travel, entertainment, sport." in prompt
     prompts = [prompt_of(index, "hard", []) for index in range(8)]
-    shown = [
+    demonstrations = [
         tuple(n for n in range(5) if f"Schema:\ntable_{n}(a)\nQuestion: question {n}?\nSQL: SELECT {n}\n" in text)
         for text in prompts
     ]
-    assert all(len(numbers) == 2 for numbers in shown)
-    assert len(set(shown)) > 1
+    assert all(len(numbers) == 2 for numbers in demonstrations)
+    assert len(set(demonstrations)) > 1
     assert any("Domain: base 0\n" in text for text in prompts)  # no domain given: the database's name
     assert prompts[0] != prompt_of(0, "hard", [], seed=1)
 
@@ -90,9 +90,9 @@ def test_demonstrations_may_be_none_or_all():
     assert prompt_of(0, "easy", [], demonstrations=99).count("### Data point") == 5
 
 
-def test_nonsense_is_refused_by_reason_or_left_to_the_execution():
-    results = drafts(good_teacher(nonsense=1.0), count=40)
-    reasons = {result.reason for result in results if isinstance(result, Refusal)}
+def test_nonsense_is_rejected_by_reason_or_left_to_the_execution():
+    results = write_drafts(good_teacher(nonsense=1.0), count=40)
+    reasons = {result.reason for result in results if isinstance(result, RejectedDraft)}
     assert reasons == {"not json", "missing field", "bad schema", "bad rows", "not a select"}
     assert any(isinstance(result, Draft) for result in results)  # SQL that fails or returns nothing: only running it tells
 
@@ -106,12 +106,12 @@ def test_nonsense_is_refused_by_reason_or_left_to_the_execution():
         ("", "length", "cut off"),
     ],
 )
-def test_an_unusable_answer_is_a_refusal(text, finish, reason):
-    (result,) = drafts([chat_reply(text, finish)])
-    assert isinstance(result, Refusal)
+def test_an_unusable_answer_is_a_rejected_draft(text, finish, reason):
+    (result,) = write_drafts([chat_reply(text, finish)])
+    assert isinstance(result, RejectedDraft)
     assert (result.reason, result.level) == (reason, "easy")
 
 
 def test_a_failing_endpoint_is_an_error():
     with pytest.raises(EndpointError, match="set SENSE_API_KEY"):
-        drafts([(401, {}, "who are you?")])
+        write_drafts([(401, {}, "who are you?")])

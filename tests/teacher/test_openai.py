@@ -8,7 +8,7 @@ import pytest
 
 from sense.config import LlmConfig
 from sense.errors import EndpointError
-from sense.teacher.openai import MAX_BODY_BYTES, Answer, ChatClient
+from sense.teacher.openai import MAX_BODY_BYTES, ChatClient, ChatCompletion
 from tests.endpoint import HANG, Endpoint, Reply, chat_reply
 
 KEY = "sk-secret-4711"
@@ -29,7 +29,7 @@ def failure(script: list[Reply], **options: Any) -> tuple[str, int]:
 
 def test_asks_in_json_mode_with_seed_and_key():
     with Endpoint([chat_reply("hello")]) as endpoint:
-        assert client(endpoint).chat("be brief", "hi", seed=7) == Answer("hello", cut=False)
+        assert client(endpoint).chat("be brief", "hi", seed=7) == ChatCompletion("hello", truncated=False)
     (request,) = endpoint.requests
     assert request.path == "/v1/chat/completions"
     assert request.headers["authorization"] == f"Bearer {KEY}"
@@ -51,15 +51,15 @@ def test_sends_no_key_where_there_is_none_and_strips_a_line_break():
     assert endpoint.requests[1].headers["authorization"] == f"Bearer {KEY}"
 
 
-def test_tells_a_cut_and_a_filtered_answer():
+def test_truncated_and_filtered_completions_are_told_apart():
     with Endpoint([chat_reply("{", finish="length"), chat_reply(None, finish="content_filter")]) as endpoint:
         chat = client(endpoint)
-        assert chat.chat("s", "u", seed=1) == Answer("{", cut=True)
-        assert chat.chat("s", "u", seed=1) == Answer("", cut=False)
+        assert chat.chat("s", "u", seed=1) == ChatCompletion("{", truncated=True)
+        assert chat.chat("s", "u", seed=1) == ChatCompletion("", truncated=False)
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503])
-def test_retries_what_may_pass_with_growing_pauses(status):
+def test_retries_transient_failures_with_growing_pauses(status):
     pauses: list[float] = []
     with Endpoint([(status, {}, "busy"), (status, {}, "busy"), (status, {}, "busy"), OK]) as endpoint:
         assert client(endpoint, pauses).chat("s", "u", seed=1).text == "{}"
@@ -111,7 +111,7 @@ def test_gives_up_where_the_server_asks_for_hours(value):
         (301, "check"),
     ],
 )
-def test_does_not_retry_what_stays_wrong(status, fix):
+def test_does_not_retry_what_a_retry_cannot_mend(status, fix):
     message, tries = failure([(status, {}, f'{{"error": "wrong key {KEY}\u001b[31m,\n sorry"}}'), OK])
     assert tries == 1
     assert f"/v1/chat/completions: HTTP {status}: " in message
@@ -131,7 +131,7 @@ def test_a_long_error_is_cut_after_the_key_has_been_taken_out():
     assert "sk-" not in message
 
 
-def test_gives_up_when_the_tries_are_spent():
+def test_gives_up_after_the_last_try():
     message, tries = failure([(500, {}, "oops")] * 9)
     assert tries == 4
     assert "HTTP 500: oops (4 tries); it fails by itself: run again later, finished drafts are kept" in message
@@ -190,7 +190,7 @@ def test_a_silent_server():
     ],
 )
 @pytest.mark.parametrize("status", [400, 422])
-def test_leaves_out_a_parameter_that_the_endpoint_does_not_take_from_then_on(status, error, name):
+def test_later_calls_leave_out_a_parameter_that_the_endpoint_does_not_support(status, error, name):
     pauses: list[float] = []
     with Endpoint([(status, {}, {"error": {"message": error}}), OK, OK]) as endpoint:
         chat = client(endpoint, pauses)
@@ -220,7 +220,7 @@ def test_a_key_that_no_header_can_carry(key):
 
 
 @pytest.mark.parametrize("url", ["localhost:8000/v1", "ftp://host/v1", "http://", "http://u:secret@host:port/v1", "/v1", ""])
-def test_a_base_url_that_is_none(url):
+def test_a_base_url_that_is_no_http_address(url):
     with pytest.raises(EndpointError, match=r"llm.base_url.*write it like https://host/v1") as caught:
         ChatClient(LlmConfig(model="m", base_url=url), "")
     assert "secret" not in str(caught.value)

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sense.teacher import Value
+from sense.teacher import CellValue
 from sense.teacher.grammar.domains import GROUPS, NAMES, NUMBERS
 from sense.teacher.grammar.draw import ORDERED, Draw, NoFit
 from sense.teacher.grammar.pieces import Bound, Column, Condition, Operator, Table
@@ -73,7 +73,7 @@ def _compared(draw: Draw, table: Table, column: Column) -> Condition:
     return Condition(table, column, "between", (values[low], values[high]))
 
 
-def _threshold(draw: Draw, column: Column, values: Sequence[Value]) -> Value:
+def _threshold(draw: Draw, column: Column, values: Sequence[CellValue]) -> CellValue:
     """A value that splits `values` (sorted) in two uneven but real parts; a quantity may be rounded."""
     if len(values) < 3:
         raise NoFit
@@ -83,7 +83,7 @@ def _threshold(draw: Draw, column: Column, values: Sequence[Value]) -> Value:
     return value
 
 
-def _sortable(value: Value) -> tuple[bool, Any]:
+def _sortable(value: CellValue) -> tuple[bool, Any]:
     return (isinstance(value, str), value)
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
-from sense.teacher import Rows, Value
+from sense.teacher import CellValue, TableRows
 from sense.teacher.grammar.domains import ColumnSpec
 
 Function = Literal["AVG", "SUM", "MIN", "MAX"]
@@ -23,7 +23,7 @@ class Column:
     words: str
     others: tuple[str, ...]
     spec: ColumnSpec | None
-    values: tuple[Value, ...] = ()
+    values: tuple[CellValue, ...] = ()
 
     @property
     def kind(self) -> str:
@@ -31,12 +31,12 @@ class Column:
         return self.spec.kind if self.spec else "key"
 
     @cached_property
-    def known(self) -> list[Value]:
+    def known(self) -> list[CellValue]:
         """Its values without NULL, in row order."""
         return [value for value in self.values if value is not None]
 
     @cached_property
-    def distinct(self) -> list[Value]:
+    def distinct(self) -> list[CellValue]:
         """Its different values without NULL, in the order they first occur."""
         return list(dict.fromkeys(self.known))
 
@@ -96,7 +96,7 @@ class Database:
     tables: dict[str, Table]
     links: tuple[Link, ...]
     ddl: tuple[str, ...]
-    rows: Rows
+    rows: TableRows
     image: bytes = field(repr=False)
 
 
@@ -107,7 +107,7 @@ class Condition:
     table: Table
     column: Column
     operator: Operator
-    values: tuple[Value, ...]
+    values: tuple[CellValue, ...]
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ class Bound:
     """What a count or an average of a group is compared with."""
 
     operator: Comparison
-    value: Value
+    value: CellValue
 
 
 @dataclass(frozen=True)

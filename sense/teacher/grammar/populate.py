@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from random import Random
 
-from sense.teacher import Rows, Value, image
+from sense.teacher import CellValue, TableRows, database_bytes
 from sense.teacher.grammar.domains import GROUPS, NAMES, ColumnSpec, Domain, shared
 from sense.teacher.grammar.layout import sketch
 from sense.teacher.grammar.pieces import Column, Database, Layout, Table
@@ -42,8 +42,10 @@ def invent(db_id: str, domain: Domain, tables: int, rows: int, rng: Random) -> D
         leaf = all(link.parent != table.name for link in layout.links)
         filled[table.name] = _fill(table, _count(table, leaf, rows, rng), first_id, parents, chance)
     ddl = tuple(_create(table, layout) for table in filled.values())
-    content: Rows = tuple((table.name, tuple(zip(*(c.values for c in table.columns), strict=True))) for table in filled.values())
-    return Database(db_id, domain.name, filled, layout.links, ddl, content, image(db_id, ddl, content))
+    content: TableRows = tuple(
+        (table.name, tuple(zip(*(c.values for c in table.columns), strict=True))) for table in filled.values()
+    )
+    return Database(db_id, domain.name, filled, layout.links, ddl, content, database_bytes(db_id, ddl, content))
 
 
 def _count(table: Table, leaf: bool, rows: int, rng: Random) -> int:
@@ -53,12 +55,12 @@ def _count(table: Table, leaf: bool, rows: int, rng: Random) -> int:
     return max(1, min([wanted, *names]))
 
 
-def _fill(table: Table, count: int, first_id: int, parents: dict[str, tuple[Value, ...]], chance: Chance) -> Table:
+def _fill(table: Table, count: int, first_id: int, parents: dict[str, tuple[CellValue, ...]], chance: Chance) -> Table:
     """`table` with `count` rows; `parents` maps each foreign key's column to the keys it may hold."""
     columns: list[Column] = []
     for column in table.columns:
         if column is table.key:
-            values: list[Value] = list(range(first_id, first_id + count))
+            values: list[CellValue] = list(range(first_id, first_id + count))
         elif column.spec is None:
             values = _references(parents[column.name], count, chance.rng)
         else:
@@ -69,15 +71,15 @@ def _fill(table: Table, count: int, first_id: int, parents: dict[str, tuple[Valu
     return replace(table, columns=tuple(columns), key=key, label=label)
 
 
-def _references(keys: tuple[Value, ...], count: int, rng: Random) -> list[Value]:
+def _references(keys: tuple[CellValue, ...], count: int, rng: Random) -> list[CellValue]:
     """`count` foreign keys: some parents often, some never."""
     used = rng.sample(keys, max(1, round(len(keys) * rng.uniform(0.65, 0.9))))
     return list(rng.choices(used, _skew(len(used)), k=count))
 
 
-def _values(spec: ColumnSpec, count: int, label: bool, chance: Chance) -> list[Value]:
+def _values(spec: ColumnSpec, count: int, label: bool, chance: Chance) -> list[CellValue]:
     rng = chance.rng
-    values: list[Value]
+    values: list[CellValue]
     if spec.kind in NAMES:
         space, name = _names(spec)
         few = count if label or spec.kind == "code" else max(2, count // 2)
@@ -94,10 +96,10 @@ def _values(spec: ColumnSpec, count: int, label: bool, chance: Chance) -> list[V
     return values
 
 
-def _spread(spec: ColumnSpec, count: int, rng: Random) -> list[Value]:
+def _spread(spec: ColumnSpec, count: int, rng: Random) -> list[CellValue]:
     """Values without many repeats: one is drawn anew, three times at most, while it has occurred already."""
-    values: dict[Value, int] = {}
-    drawn: list[Value] = []
+    values: dict[CellValue, int] = {}
+    drawn: list[CellValue] = []
     for _ in range(count):
         value = _scalar(spec, rng)
         for _again in range(3):
@@ -109,7 +111,7 @@ def _spread(spec: ColumnSpec, count: int, rng: Random) -> list[Value]:
     return drawn
 
 
-def _scalar(spec: ColumnSpec, rng: Random) -> Value:
+def _scalar(spec: ColumnSpec, rng: Random) -> CellValue:
     low, high = spec.low or 0, spec.high or 0
     match spec.kind:
         case "phone":

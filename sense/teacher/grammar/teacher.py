@@ -12,7 +12,7 @@ from random import Random
 
 from sense.config import GrammarConfig
 from sense.records import Hardness
-from sense.teacher import Draft, Refusal
+from sense.teacher import Draft, RejectedDraft
 from sense.teacher.grammar import domains
 from sense.teacher.grammar.check import answers
 from sense.teacher.grammar.draw import Draw, NoFit
@@ -37,7 +37,7 @@ class GrammarTeacher:
         Random(f"{seed}-domains").shuffle(self._domains)
         self._database = lru_cache(maxsize=CACHED)(self._invent)
 
-    def draft(self, index: int, level: Hardness, avoid: Sequence[str] = ()) -> Draft | Refusal:  # noqa: ARG002
+    def draft(self, index: int, level: Hardness, avoid: Sequence[str] = ()) -> Draft | RejectedDraft:  # noqa: ARG002
         """The draft number `index` at hardness `level`; `avoid` is not needed here, the domains are even by design."""
         number, place = divmod(index, self._config.per_database)
         database = self._database(number)
@@ -53,7 +53,7 @@ class GrammarTeacher:
                 if found is not None:
                     return Draft(database.db_id, database.domain, database.ddl, database.rows, *found, level)
         detail = f"none of the {len(productions)} {level} productions fits database {database.db_id}; give it more rows or tables"
-        return Refusal("no production fits", detail, level)
+        return RejectedDraft("no production fits", detail, level)
 
     def _invent(self, number: int) -> Database:
         name = self._domains[number % len(self._domains)]

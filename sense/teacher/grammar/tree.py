@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from sqlglot import exp
 from sqlglot.generators.sqlite import SQLiteGenerator
 
-from sense.teacher import Value
+from sense.teacher import CellValue
 from sense.teacher.grammar.pieces import Aggregate, Column, Comparison, Condition, Function, Link, Table
 
 _FUNCTIONS: dict[Function, type[exp.AggFunc]] = {"AVG": exp.Avg, "SUM": exp.Sum, "MIN": exp.Min, "MAX": exp.Max}
@@ -58,7 +58,7 @@ def aggregate(made: Aggregate, table: Table | None = None) -> exp.Expr:
     return _FUNCTIONS[made.function](this=col(made.column, table))
 
 
-def literal(value: Value) -> exp.Expr:
+def literal(value: CellValue) -> exp.Expr:
     """A literal as it is written in SQL."""
     return exp.Literal.string(value) if isinstance(value, str) else exp.Literal.number(value)
 

@@ -11,7 +11,7 @@ from random import Random
 from typing import Any
 
 from sense import config
-from sense.teacher import Value
+from sense.teacher import CellValue
 from sense.teacher.grammar.domains import NUMBERS as QUANTITIES
 from sense.teacher.grammar.pieces import Aggregate, Bound, Column, Condition, Hops, Link, Order, Rank, Side, Table
 from sense.teacher.grammar.words import (
@@ -74,7 +74,7 @@ class Voice:
         pairs = [(table.one, table.many)] if not self.loose else [(table.one, table.many), *table.others]
         return self.tables.setdefault(table.name, self.rng.choice(pairs))
 
-    def value(self, value: Value) -> str:
+    def value(self, value: CellValue) -> str:
         """A literal as it is written in the SQL, a text perhaps in quotes."""
         return self.quotes.format(value) if isinstance(value, str) else str(value)
 

@@ -11,7 +11,7 @@ from sense.config import GrammarConfig
 from sense.records import HARDNESS
 from sense.sql.hardness import hardness
 from sense.sql.parse import check_select
-from sense.teacher import Draft, Refusal, build
+from sense.teacher import Draft, RejectedDraft, build_database
 from sense.teacher.grammar import domains
 from sense.teacher.grammar.teacher import GrammarTeacher
 
@@ -31,8 +31,8 @@ def drafts():
 def literals(sql):
     """The literals of a query as a person reads them: no wildcards, and no LIMIT 1."""
     tree = sqlglot.parse_one(sql, dialect="sqlite")
-    found = [node for node in tree.find_all(exp.Literal) if not (isinstance(node.parent, exp.Limit) and node.name == "1")]
-    return [node.name.strip("%") for node in found]
+    nodes = [node for node in tree.find_all(exp.Literal) if not (isinstance(node.parent, exp.Limit) and node.name == "1")]
+    return [node.name.strip("%") for node in nodes]
 
 
 def words(identifier):
@@ -40,8 +40,8 @@ def words(identifier):
     return " ".join(re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", identifier)).lower()
 
 
-def test_every_draft_is_made_and_is_one_select(drafts):
-    assert [draft for draft in drafts if isinstance(draft, Refusal)] == []
+def test_every_draft_is_written_and_is_one_select(drafts):
+    assert [draft for draft in drafts if isinstance(draft, RejectedDraft)] == []
     assert [draft.sql for draft in drafts if check_select(draft.sql) is not None] == []
 
 
@@ -92,9 +92,9 @@ def test_sql_is_plain(drafts):
 
 def test_drafts_of_a_database_are_different():
     teacher = GrammarTeacher(GrammarConfig(per_database=20), seed=1)
-    made = [teacher.draft(index, "easy", []) for index in range(200)]
-    assert len({draft.db_id for draft in made}) == 10
-    assert len({(draft.db_id, draft.sql) for draft in made}) >= 0.8 * len(made)
+    drafts = [teacher.draft(index, "easy", []) for index in range(200)]
+    assert len({draft.db_id for draft in drafts}) == 10
+    assert len({(draft.db_id, draft.sql) for draft in drafts}) >= 0.8 * len(drafts)
 
 
 def test_a_draft_depends_on_nothing_but_its_arguments(drafts):
@@ -116,7 +116,7 @@ def test_drafts_with_one_db_id_carry_one_database(drafts, tmp_path):
     for draft in drafts:
         assert by_id.setdefault(draft.db_id, (draft.ddl, draft.rows)) == (draft.ddl, draft.rows)
     assert len(by_id) == COUNT // 20
-    build(drafts[0], tmp_path / "a.sqlite")
+    build_database(drafts[0], tmp_path / "a.sqlite")
     with closing(sqlite3.connect(tmp_path / "a.sqlite")) as connection:
         assert connection.execute(drafts[0].sql).fetchall()
 
@@ -124,22 +124,22 @@ def test_drafts_with_one_db_id_carry_one_database(drafts, tmp_path):
 def test_domains_take_turns():
     teacher = GrammarTeacher(GrammarConfig(per_database=1), seed=3)
     count = len(domains.names())
-    made = [teacher.draft(index, "easy", []).domain for index in range(2 * count)]
-    assert sorted(made[:count]) == sorted(set(made))
-    assert made[:count] == made[count:]
+    names = [teacher.draft(index, "easy", []).domain for index in range(2 * count)]
+    assert sorted(names[:count]) == sorted(set(names))
+    assert names[:count] == names[count:]
 
 
 def test_limits_of_the_configuration():
     teacher = GrammarTeacher(GrammarConfig(per_database=5, tables=2, rows=8), seed=0)
-    made = [teacher.draft(index, "medium", []) for index in range(25)]
-    assert {len(draft.ddl) for draft in made} == {2}
-    assert max(len(rows) for draft in made for _, rows in draft.rows) <= 8
+    drafts = [teacher.draft(index, "medium", []) for index in range(25)]
+    assert {len(draft.ddl) for draft in drafts} == {2}
+    assert max(len(rows) for draft in drafts for _, rows in draft.rows) <= 8
 
 
 def test_a_database_too_poor_for_a_question_is_refused():
     teacher = GrammarTeacher(GrammarConfig(rows=1), seed=0)
     assert isinstance(teacher.draft(0, "easy", []), Draft)
-    refusal = teacher.draft(0, "extra", [])
-    assert isinstance(refusal, Refusal)
-    assert (refusal.reason, refusal.level) == ("no production fits", "extra")
-    assert "more rows" in refusal.detail
+    rejected = teacher.draft(0, "extra", [])
+    assert isinstance(rejected, RejectedDraft)
+    assert (rejected.reason, rejected.level) == ("no production fits", "extra")
+    assert "more rows" in rejected.detail

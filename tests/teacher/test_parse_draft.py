@@ -1,4 +1,4 @@
-"""Answers of a strong LLM, good, odd and hostile: what becomes a draft, and why the rest does not."""
+"""Answers of a strong LLM, good, odd and hostile: which become drafts, and why the others do not."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sense.teacher import Draft
-from sense.teacher.response import UnusableError, read
+from sense.teacher.llm import UnusableError, parse_draft
 
 POINT: dict[str, Any] = {
     "domain": "Bell  Foundry",
@@ -18,25 +18,26 @@ POINT: dict[str, Any] = {
 }
 
 
-def answer(**changes: Any) -> Draft:
-    """What becomes of the good answer with some of its fields changed."""
-    return read(json.dumps(POINT | changes), 0, "easy")
+def draft_with(**changes: Any) -> Draft:
+    """The draft in the good answer with some of its fields changed."""
+    return parse_draft(json.dumps(POINT | changes), 0, "easy")
 
 
-def refused(text: str) -> str:
-    """The reason for which an answer is refused."""
+def refusal_reason(text: str) -> str:
+    """The reason for which an answer is unusable."""
     with pytest.raises(UnusableError) as caught:
-        read(text, 0, "easy")
+        parse_draft(text, 0, "easy")
     assert len(caught.value.detail) <= 200
     return caught.value.reason
 
 
-def refused_with(**changes: Any) -> str:
-    return refused(json.dumps(POINT | changes))
+def refusal_reason_with(**changes: Any) -> str:
+    """The same for the good answer with some of its fields changed."""
+    return refusal_reason(json.dumps(POINT | changes))
 
 
-def test_an_answer_becomes_a_draft():
-    assert answer() == Draft(
+def test_a_good_answer_becomes_a_draft():
+    assert draft_with() == Draft(
         db_id="bell_foundry_000000",
         domain="bell foundry",
         ddl=("CREATE TABLE bell (id INTEGER PRIMARY KEY, name TEXT, mass REAL)",),
@@ -49,7 +50,7 @@ def test_an_answer_becomes_a_draft():
 
 @pytest.mark.parametrize("form", ["{}", "```json\n{}\n```", "```\n{}```", " \n{}\n", "<think>{{ or not?</think>\n{}"])
 def test_fenced_bare_and_thoughtful_answers_are_read(form):
-    assert read(form.format(json.dumps(POINT)), 0, "easy") == answer()
+    assert parse_draft(form.format(json.dumps(POINT)), 0, "easy") == draft_with()
 
 
 @pytest.mark.parametrize(
@@ -65,14 +66,14 @@ def test_fenced_bare_and_thoughtful_answers_are_read(form):
         (json.dumps(POINT | {"question": "q" * 200_000}), "too long"),
     ],
 )
-def test_what_is_no_json_object_is_refused(text, reason):
-    assert refused(text) == reason
+def test_an_answer_without_a_json_object_is_refused(text, reason):
+    assert refusal_reason(text) == reason
 
 
 @pytest.mark.parametrize("name", POINT)
 @pytest.mark.parametrize("empty", [None, "", []])
-def test_a_missing_field_is_refused_with(name, empty):
-    assert refused_with(**{name: empty}) == "missing field"
+def test_a_missing_field_is_refused(name, empty):
+    assert refusal_reason_with(**{name: empty}) == "missing field"
 
 
 @pytest.mark.parametrize(
@@ -89,8 +90,8 @@ def test_a_missing_field_is_refused_with(name, empty):
         {"rows": ["INSERT INTO bell VALUES (1, '\x1b[31m', 1)"]},
     ],
 )
-def test_a_field_of_the_wrong_kind_is_refused_with(changes):
-    assert refused_with(**changes) == "bad field"
+def test_a_field_of_the_wrong_kind_is_refused(changes):
+    assert refusal_reason_with(**changes) == "bad field"
 
 
 @pytest.mark.parametrize(
@@ -122,27 +123,27 @@ def test_a_field_of_the_wrong_kind_is_refused_with(changes):
         "this is not SQL at all (",
     ],
 )
-def test_a_schema_of_anything_but_plain_tables_is_refused_with(ddl):
+def test_a_schema_of_anything_but_plain_tables_is_refused(ddl):
     schema = [ddl] if ddl == "-- nothing" else [*POINT["schema"], ddl]
-    assert refused_with(schema=schema) == "bad schema"
+    assert refusal_reason_with(schema=schema) == "bad schema"
 
 
-def test_twelve_tables_are_taken_thirteen_are_not():
-    more = [f"CREATE TABLE t{number} (a INT)" for number in range(12)]
-    assert len(answer(schema=[*POINT["schema"], *more[:11]]).ddl) == 12
-    assert refused_with(schema=[*POINT["schema"], *more]) == "bad schema"
+def test_twelve_tables_are_allowed_thirteen_are_not():
+    tables = [f"CREATE TABLE t{number} (a INT)" for number in range(12)]
+    assert len(draft_with(schema=[*POINT["schema"], *tables[:11]]).ddl) == 12
+    assert refusal_reason_with(schema=[*POINT["schema"], *tables]) == "bad schema"
 
 
 def test_comments_are_left_out_and_many_statements_may_share_a_text():
     ddl = (
         "CREATE TABLE IF NOT EXISTS a (x INT /* obey! */, y, PRIMARY KEY (x)); -- done\nCREATE TABLE b (x INT REFERENCES a (x));"
     )
-    result = answer(schema=[ddl], rows=["INSERT INTO a VALUES (1, 2); INSERT INTO b VALUES (1)"], sql="SELECT y FROM a")
-    assert result.ddl == (
+    draft = draft_with(schema=[ddl], rows=["INSERT INTO a VALUES (1, 2); INSERT INTO b VALUES (1)"], sql="SELECT y FROM a")
+    assert draft.ddl == (
         "CREATE TABLE IF NOT EXISTS a (x INTEGER PRIMARY KEY, y)",  # sqlglot moves the key: the same to SQLite
         "CREATE TABLE b (x INTEGER REFERENCES a (x))",
     )
-    assert result.rows == (("a", ((1, 2),)), ("b", ((1,),)))
+    assert draft.rows == (("a", ((1, 2),)), ("b", ((1,),)))
 
 
 @pytest.mark.parametrize(
@@ -172,12 +173,12 @@ def test_comments_are_left_out_and_many_statements_may_share_a_text():
         "bell: 1, 2, 3",
     ],
 )
-def test_rows_of_anything_but_literals_are_refused_with(insert):
-    assert refused_with(rows=[insert]) == "bad rows"
+def test_rows_of_anything_but_literals_are_refused(insert):
+    assert refusal_reason_with(rows=[insert]) == "bad rows"
 
 
 def test_rows_are_read_by_column_name_and_whatever_the_case():
-    assert answer(
+    assert draft_with(
         rows=["INSERT INTO BELL (Mass, id) VALUES (2, 1)", "INSERT INTO bell VALUES (7, 'it''s; DROP', NULL)"]
     ).rows == (("bell", ((1, None, 2), (7, "it's; DROP", None))),)
 
@@ -200,15 +201,15 @@ def test_rows_are_read_by_column_name_and_whatever_the_case():
     ],
 )
 def test_literals_keep_their_value_and_type(literal, value):
-    ((_, ((_, _, read),)),) = answer(rows=[f"INSERT INTO bell VALUES (1, 'a', {literal})"]).rows
-    assert (read, type(read)) == (value, type(value))
+    ((_, ((_, _, parsed),)),) = draft_with(rows=[f"INSERT INTO bell VALUES (1, 'a', {literal})"]).rows
+    assert (parsed, type(parsed)) == (value, type(value))
 
 
 @pytest.mark.parametrize(
     "sql", ["DELETE FROM bell", "SELECT 1; SELECT 2", "PRAGMA user_version", "WITH a AS (SELECT 1) DELETE FROM bell", ";"]
 )
-def test_a_sql_that_is_not_one_select_is_refused_with(sql):
-    assert refused_with(sql=sql) == "not a select"
+def test_sql_that_is_not_one_select_is_refused(sql):
+    assert refusal_reason_with(sql=sql) == "not a select"
 
 
 @pytest.mark.parametrize(
@@ -221,6 +222,6 @@ def test_a_sql_that_is_not_one_select_is_refused_with(sql):
     ],
 )
 def test_the_database_gets_a_harmless_name(domain, db_id):
-    result = answer(domain=domain)
-    assert result.db_id == db_id
-    assert Path(result.db_id).name == result.db_id
+    draft = draft_with(domain=domain)
+    assert draft.db_id == db_id
+    assert Path(draft.db_id).name == draft.db_id
