@@ -44,7 +44,7 @@ COMMANDS = {
     "models": Command("the registry: versions listed, compared, measured, promoted, rolled back", "sense.registry.command"),
     "profile": Command("set keys of params.yaml, keeping its comments", "sense.config.profile"),
     "params": Command("every key of params.yaml and of the gateway's file, with its default and its effect", "sense.config.keys"),
-    "results": Command("print the results table of the last run, and the path of its report", "sense.report.terminal"),
+    "results": Command("print the results table of the last run, and the path of its report", "sense.report.command"),
 }
 
 

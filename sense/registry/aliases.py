@@ -25,7 +25,7 @@ from sense.errors import InputError, UserError
 from sense.registry import comparison, gate, versions
 from sense.registry.comparison import SetComparison
 from sense.registry.versions import RegisteredVersion
-from sense.report.text import shown
+from sense.report.text import printable
 from sense.tracking import store
 
 _LONGEST_REASON = 1000  # characters
@@ -162,7 +162,7 @@ def check_request(request: PromotionRequest) -> None:
     if len(request.reason) > _LONGEST_REASON:
         raise UserError(f"--reason: {len(request.reason):,} characters; say it in {_LONGEST_REASON:,}")
     for flag, text in (("--reason", request.reason), ("--by", request.by)):
-        if shown(text) != text:  # control characters, and what was no UTF-8
+        if printable(text) != text:  # control characters, and what was no UTF-8
             raise UserError(f"{flag}: holds characters that cannot be shown; write plain text in UTF-8")
 
 
@@ -187,7 +187,7 @@ def promote(
 ) -> PromotionRecord:
     """Makes `new` the champion; UserError, and nothing moved, if the review has objections and the request does not force it."""
     if review.objections and not request.force:
-        objections = "\n".join(f"  {shown(line)}" for line in review.objections)
+        objections = "\n".join(f"  {printable(line)}" for line in review.objections)
         raise UserError(
             f"version {new.version} is not promoted, nothing was moved:\n{objections}\nTo overrule: --force --reason WHY"
         )

@@ -34,10 +34,10 @@ def render(facts: CardFacts) -> str:
     """The card."""
     # Markdown, so nothing is escaped as HTML; what people wrote goes through `code`.
     environment = templates.environment(Path(__file__).parent, autoescape=False)
-    environment.filters |= {"percent": text.percent, "chance": text.chance, "code": code}
+    environment.filters |= {"percent": text.percent, "p_value": text.p_value, "code": code}
     variables = {
         "name": facts.name,
-        "sets": results.results({"sets": facts.sets}),
+        "sets": results.set_results({"sets": facts.sets}),
         "levels": {results.SET_NAMES.get(name, name): rows for name, rows in facts.levels.items()},
         "recipe": {key: value for key, value in flatten(facts.recipe).items() if value is not None},
         "data": facts.data,
@@ -49,5 +49,5 @@ def render(facts: CardFacts) -> str:
 
 def code(value: Any) -> str:
     """A value as inline code that cannot end the code, the cell or the line it stands in, nor go on for ever."""
-    line = " ".join(text.shown(str(value)).split()).replace("`", "'").replace("|", "¦")
+    line = " ".join(text.printable(str(value)).split()).replace("`", "'").replace("|", "¦")
     return f"`{line if len(line) <= _LONGEST else line[:_LONGEST] + '…'}`" if line else "–"

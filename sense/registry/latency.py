@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sense import config, console
 from sense.errors import EndpointError, InputError
-from sense.report.text import shown
+from sense.report.text import printable
 
 _TIMEOUT_S = 120.0
 _EXCERPT = 300  # characters of an endpoint's response in a message
@@ -81,7 +81,7 @@ def measure_endpoint(endpoint: ModelEndpoint, prompts: Sequence[str], max_tokens
         except (ValueError, LookupError, TypeError):
             is_completion = False
         if not is_completion:
-            text = shown(response.text[:_EXCERPT])
+            text = printable(response.text[:_EXCERPT])
             raise EndpointError(
                 f"{address}: HTTP {response.status_code}, no completion ({text}); {_fix(response.status_code, endpoint)}"
             )

@@ -146,11 +146,11 @@ def format_time(seconds: float) -> str:
 def describe_promotion(record: PromotionRecord) -> str:
     """A promotion or rollback in one line."""
     before = f", which was version {record.before} and is previous now" if record.before else ""
-    return f"version {record.version} is champion{before} ({text.shown(record.reason)})"
+    return f"version {record.version} is champion{before} ({text.printable(record.reason)})"
 
 
 def _change(old: float | None, new: float | None) -> str:
-    return "" if old is None or new is None else text.points(new - old)
+    return "" if old is None or new is None else text.percentage_points(new - old)
 
 
 def _seconds(milliseconds: float | None) -> str:
@@ -159,7 +159,7 @@ def _seconds(milliseconds: float | None) -> str:
 
 def _plain(value: str, max_length: int | None = 300) -> Text:
     """Text that somebody else wrote, safe to print: no markup, no control characters."""
-    plain = text.shown(value) if max_length else "\n".join(map(text.shown, value.splitlines()))
+    plain = text.printable(value) if max_length else "\n".join(map(text.printable, value.splitlines()))
     return Text(plain if max_length is None or len(plain) <= max_length else plain[:max_length] + "…")
 
 

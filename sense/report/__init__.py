@@ -1,5 +1,5 @@
-"""What people read about a run: one HTML file with everything it made, and the card of a published model.
+"""What a person reads about a run: the HTML report, the Markdown beside a Kubeflow task, and the table of `sense results`.
 
-`material` reads the files, `results`, `making` and `cases` turn them into what the page shows, `figures` computes the
-geometry of charts, `page` fills the Jinja files beside them. Nothing here depends on the clock or the network.
+`run_data` reads the files of a run. `results` and `contents` turn them into what the page shows, `charts` computes the geometry
+of its charts, `page` fills the Jinja templates in this folder. Nothing here depends on the clock or the network.
 """

@@ -9,20 +9,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from sense.records import HARDNESS, flatten, is_number
-from sense.report import making, text
-from sense.report import results as tables
+from sense.report import contents, results, text
 
-_LONGEST = 600  # characters of somebody else's text
-_SHOWN = 12  # rows of a table of counts
+_MAX_LENGTH = 600  # characters of text that somebody else wrote
+_MAX_ROWS = 12  # of a table of counts; the others are summed up in one more row
 _HTML = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 
 class Decision(Protocol):
-    """What the gate said (sense.registry.gate), as far as it is shown here; that module is slow to import."""
+    """The fields of sense.registry.gate.GateDecision that are printed here; this package may not import the registry."""
 
     @property
     def version(self) -> str:
-        """The version that stood at the gate."""
+        """The version that was compared with the champion."""
 
     @property
     def promoted(self) -> bool:
@@ -34,169 +33,155 @@ class Decision(Protocol):
 
 
 def summary(stage: str, metrics: Mapping[str, Any]) -> str:
-    """The metrics of a stage (`weak` and `merge` are sft and sample; `version`: digests by name) as Markdown."""
-    shown = {
-        "ingest": funnel,
-        "synthesize": funnel,
-        "sft": training,
-        "weak": training,
-        "sample": verdicts,
-        "merge": verdicts,
-        "prefer": funnel,
-        "dpo": training,
-        "evaluate": results,
-        "publish": published,
-    }.get(stage, everything)
-    return shown(metrics)
+    """The metrics of a task as Markdown; `weak` and `merge` have those of sft and sample, `version` has digests by name."""
+    render = {
+        "ingest": _ingest,
+        "synthesize": _synthesize,
+        "sft": _training,
+        "weak": _training,
+        "sample": _sample,
+        "merge": _sample,
+        "prefer": _prefer,
+        "dpo": _training,
+        "evaluate": _evaluate,
+        "publish": _publish,
+    }.get(stage, _any_metrics)
+    return render(metrics)
 
 
-def funnel(metrics: Mapping[str, Any]) -> str:
-    """What went in, what was dropped and why, what remains: of ingest, synthesize or prefer; with it hardness and domains."""
-    if "funnel" in metrics:
-        return _strong(metrics)
-    if "pairs" in metrics:
-        return _pairs(metrics)
-    return _seeds(metrics)
+def decision(gate: Decision) -> str:
+    """The gate's decision before a model is registered."""
+    outcome = "may become champion" if gate.promoted else "does not become champion"
+    return _page(f"**{escape(gate.version[:1].upper() + gate.version[1:])} {outcome}**: {escape(gate.reason)}.")
 
 
-def verdicts(metrics: Mapping[str, Any]) -> str:
-    """What became of the weak model's samples when they were executed."""
-    samples = metrics["samples"]
-    lead = (
-        f"{samples:,} samples for {metrics['questions']:,} questions, {metrics['distinct']:,} of them distinct. "
-        f"**{text.percent(metrics['right'])}** are right; {text.percent(metrics['pass_at_k'])} of the questions have a right one."
-    )
-    return _page(lead, _counts("verdict", "samples", metrics["verdicts"], samples))
+def findings(checks: Iterable[tuple[str, bool, str]]) -> str:
+    """The checks before a pipeline run (sense.kubeflow.preflight) as a table; a check is (name, whether it passed, details)."""
+    return _page(_table(("what", "", "found"), [(name, "ok" if ok else "FAILED", details) for name, ok, details in checks]))
 
 
-def training(metrics: Mapping[str, Any]) -> str:
-    """What was trained on what, and where the loss ended."""
-    lead = f"Last loss: **{text.count(metrics['loss'])}**, at step {text.count(metrics['steps'])}."
-    return _page(lead, _values(metrics))
+def escape(untrusted: str) -> str:
+    """The text on one line, cut after 600 characters, with nothing left in it that is Markdown, HTML or a link."""
+    line = " ".join(text.printable(untrusted).split())
+    line = line if len(line) <= _MAX_LENGTH else f"{line[:_MAX_LENGTH]} …"
+    without_markdown = re.sub(r"([\\`*_\[\]|~@]|:(?=//)|=(?==))", r"\\\1", line)
+    return re.sub(r"[&<>]", lambda match: _HTML[match[0]], without_markdown)
 
 
-def results(metrics: Mapping[str, Any]) -> str:
-    """EX of every model on every set, with its interval, the change to the model before it, and EX by hardness."""
-    parts = []
-    for found in tables.results(dict(metrics)):
-        rows = [
-            (
-                row.name,
-                text.percent(row.ex),
-                f"{text.percent(row.low)} to {text.percent(row.high)}",
-                text.percent(row.executable),
-                text.points(row.change),
-                text.count(row.wins),
-                text.count(row.losses),
-                text.chance(row.p),
-            )
-            for row in found.rows
-        ]
-        head = ("model", "EX", "95% interval", "executable", "change (points)", "won", "lost", "McNemar p")
-        levels = [(level, text.count(n), *(text.percent(ex) for ex in shares)) for level, n, shares in found.hardness]
-        parts += [
-            f"### {found.name}: {found.n:,} {found.note}",
-            _table(head, rows),
-            _table(("hardness", "questions", *(row.name for row in found.rows)), levels),
-            found.verdict,
-        ]
-    return _page(*parts) if parts else "No model has been evaluated.\n"
-
-
-def published(metrics: Mapping[str, Any]) -> str:
-    """Which version the model became, and what the gate said."""
-    named = f"**{escaped(metrics['model'])}** version **{escaped(metrics['version'])}** is **{escaped(metrics['alias'])}**"
-    told = ("model", "version", "alias", "reason")
-    rest = {name: value for name, value in metrics.items() if name not in told}
-    return _page(f"{named}: {escaped(metrics['reason'])}.", _values(rest))
-
-
-def decision(found: Decision) -> str:
-    """What the gate says before a model is registered."""
-    said = "may become champion" if found.promoted else "does not become champion"
-    return _page(f"**{escaped(found.version[:1].upper() + found.version[1:])} {said}**: {escaped(found.reason)}.")
-
-
-def findings(found: Iterable[tuple[str, bool, str]]) -> str:
-    """The preflight checks of a pipeline run (sense.kubeflow.preflight) as a table: the check, ok or FAILED, the details."""
-    return _page(_table(("what", "", "found"), [(what, "ok" if ok else "FAILED", detail) for what, ok, detail in found]))
-
-
-def everything(metrics: Mapping[str, Any]) -> str:
-    """Any metrics as one table."""
-    return _page(_values(metrics))
-
-
-def escaped(somebodys: str) -> str:
-    """Text on one line, not too long, of which nothing is Markdown, HTML or a link."""
-    line = " ".join(text.shown(somebodys).split())
-    line = line if len(line) <= _LONGEST else f"{line[:_LONGEST]} …"
-    return re.sub(r"[&<>]", lambda found: _HTML[found[0]], re.sub(r"([\\`*_\[\]|~@]|:(?=//)|=(?==))", r"\\\1", line))
-
-
-def _seeds(metrics: Mapping[str, Any]) -> str:
-    sides = [(name, metrics[name]) for name in ("seed", "dev")]
-    rows = [(name, text.count(side["examples"]), text.count(side["databases"])) for name, side in sides]
-    levels = [(level, *(text.count(side["hardness"].get(level, 0)) for _, side in sides)) for level in HARDNESS]
+def _ingest(metrics: Mapping[str, Any]) -> str:
+    sets = [(name, metrics[name]) for name in ("seed", "dev")]
+    rows = [(name, text.number(counts["examples"]), text.number(counts["databases"])) for name, counts in sets]
+    levels = [(level, *(text.number(counts["hardness"].get(level, 0)) for _, counts in sets)) for level in HARDNESS]
     dropped = metrics["dropped"]
     return _page(
-        f"Human-written seeds ({escaped(metrics['source'])}), every gold executed.",
+        f"Human-written seeds ({escape(metrics['source'])}), every gold executed.",
         _table(("set", "examples", "databases"), rows),
-        _counts("dropped", "examples", dropped, None) if dropped else "Nothing was dropped.",
+        _count_table("dropped", "examples", dropped, None) if dropped else "Nothing was dropped.",
         _table(("hardness", "seed", "dev"), levels),
     )
 
 
-def _strong(metrics: Mapping[str, Any]) -> str:
-    bars = making.funnel(metrics["funnel"])
-    levels = making.levels(metrics["asked_hardness"], metrics["hardness"])
+def _synthesize(metrics: Mapping[str, Any]) -> str:
+    bars = contents.funnel(metrics["funnel"])
+    levels = [
+        (level, text.number(asked), text.percent(asked_share), text.number(kept), text.percent(kept_share))
+        for level, asked, kept, asked_share, kept_share in contents.hardness_rows(metrics["asked_hardness"], metrics["hardness"])
+    ]
     return _page(
-        f"Teacher: {escaped(metrics['teacher'])}. Every SQL was executed on its database.",
-        _table(("funnel", "examples", "of asked"), [(bar.name, text.count(bar.n), bar.of) for bar in bars]),
-        _table(
-            ("hardness", "asked", "share", "kept", "share"),
-            [(name, text.count(n), text.percent(a), text.count(m), text.percent(b)) for name, n, m, a, b in levels],
-        ),
-        _counts("domain", "examples", metrics["domains"], sum(metrics["domains"].values())),
-        _counts("split", "examples", metrics["splits"], sum(metrics["splits"].values())),
+        f"Teacher: {escape(metrics['teacher'])}. Every SQL was executed on its database.",
+        _table(("funnel", "examples", "of asked"), [(bar.name, text.number(bar.n), bar.percentage) for bar in bars]),
+        _table(("hardness", "asked", "share", "kept", "share"), levels),
+        _count_table("domain", "examples", metrics["domains"], sum(metrics["domains"].values())),
+        _count_table("split", "examples", metrics["splits"], sum(metrics["splits"].values())),
     )
 
 
-def _pairs(metrics: Mapping[str, Any]) -> str:
+def _training(metrics: Mapping[str, Any]) -> str:
+    sentence = f"Last loss: **{text.number(metrics['loss'])}**, at step {text.number(metrics['steps'])}."
+    return _page(sentence, _value_table(metrics))
+
+
+def _sample(metrics: Mapping[str, Any]) -> str:
+    samples = metrics["samples"]
+    sentences = (
+        f"{samples:,} samples for {metrics['questions']:,} questions, {metrics['distinct']:,} of them distinct. "
+        f"**{text.percent(metrics['right'])}** are right; {text.percent(metrics['pass_at_k'])} of the questions have a right one."
+    )
+    return _page(sentences, _count_table("verdict", "samples", metrics["verdicts"], samples))
+
+
+def _prefer(metrics: Mapping[str, Any]) -> str:
     pairs, questions = metrics["pairs"], metrics["questions"]
-    rows = [("questions", text.count(questions), text.percent(1.0))]
-    rows += [(f"no pair: {bar.name}", text.count(bar.n), bar.of) for bar in making.bars(metrics["no_pair"], questions)]
+    rows = [("questions", text.number(questions), text.percent(1.0))]
+    rows += [(f"no pair: {bar.name}", text.number(bar.n), bar.percentage) for bar in contents.bars(metrics["no_pair"], questions)]
     return _page(
-        f"**{pairs:,}** pairs, strategy {escaped(metrics['strategy'])}.",
+        f"**{pairs:,}** pairs, strategy {escape(metrics['strategy'])}.",
         _table(("funnel", "questions", "of all"), rows),
-        _counts("what is wrong with the rejected answer", "pairs", metrics["rejected_errors"], pairs),
-        _counts("samples left out", "samples", metrics["dropped"], None) if metrics.get("dropped") else "",
+        _count_table("what is wrong with the rejected answer", "pairs", metrics["rejected_errors"], pairs),
+        _count_table("samples left out", "samples", metrics["dropped"], None) if metrics.get("dropped") else "",
     )
 
 
-def _counts(what: str, unit: str, counts: Mapping[str, int], whole: int | None) -> str:
-    """Counts as a table, the largest first, each with its share of `whole`; what is too many is one row."""
-    bars = making.bars(counts, whole)
-    rest = bars[_SHOWN:]
-    rows = [(bar.name, text.count(bar.n), bar.of) for bar in bars[:_SHOWN]]
-    if rest:
+def _evaluate(metrics: Mapping[str, Any]) -> str:
+    """EX of every model on every set, with its interval, the change to the model before it, and EX by hardness."""
+    parts = []
+    for on_set in results.set_results(metrics):
+        rows = [
+            (
+                model.name,
+                text.percent(model.ex),
+                f"{text.percent(model.low)} to {text.percent(model.high)}",
+                text.percent(model.executable),
+                text.percentage_points(model.change),
+                text.number(model.wins),
+                text.number(model.losses),
+                text.p_value(model.p_value),
+            )
+            for model in on_set.models
+        ]
+        head = ("model", "EX", "95% interval", "executable", "change (points)", "won", "lost", "McNemar p")
+        levels = [(level, text.number(n), *(text.percent(share) for share in ex)) for level, n, ex in on_set.hardness]
+        parts += [
+            f"### {on_set.name}: {on_set.n:,} {on_set.description}",
+            _table(head, rows),
+            _table(("hardness", "questions", *(model.name for model in on_set.models)), levels),
+            on_set.conclusion,
+        ]
+    return _page(*parts) if parts else "No model has been evaluated.\n"
+
+
+def _publish(metrics: Mapping[str, Any]) -> str:
+    name, version, alias = (escape(metrics[key]) for key in ("model", "version", "alias"))
+    rest = {key: value for key, value in metrics.items() if key not in ("model", "version", "alias", "reason")}
+    return _page(f"**{name}** version **{version}** is **{alias}**: {escape(metrics['reason'])}.", _value_table(rest))
+
+
+def _any_metrics(metrics: Mapping[str, Any]) -> str:
+    return _page(_value_table(metrics))
+
+
+def _count_table(name: str, unit: str, counts: Mapping[str, int], total: int | None) -> str:
+    """Counts as a table, the largest first, each with its share of `total` if there is one."""
+    bars = contents.bars(counts, total)
+    rows = [(bar.name, text.number(bar.n), bar.percentage) for bar in bars[:_MAX_ROWS]]
+    if rest := bars[_MAX_ROWS:]:
         n = sum(bar.n for bar in rest)
-        rows.append((f"{len(rest)} more", text.count(n), text.percent(n / whole) if whole else ""))
-    return _table((what, unit, "share"), rows) if whole else _table((what, unit), [row[:2] for row in rows])
+        rows.append((f"{len(rest)} more", text.number(n), text.percent(n / total) if total else ""))
+    return _table((name, unit, "share"), rows) if total else _table((name, unit), [row[:2] for row in rows])
 
 
-def _values(metrics: Mapping[str, Any]) -> str:
+def _value_table(metrics: Mapping[str, Any]) -> str:
     rows = [
-        (name, text.count(value) if is_number(value) or value is None else str(value)) for name, value in flatten(metrics).items()
+        (name, text.number(value) if is_number(value) or value is None else str(value))
+        for name, value in flatten(metrics).items()
     ]
     return _table(("metric", "value"), rows)
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table, its first column to the left, the others to the right; every cell is escaped here."""
-    lines = [head, *rows]
-    shown = [f"| {' | '.join(escaped(cell) for cell in line)} |" for line in lines]
-    return "\n".join([shown[0], f"|---{'|---:' * (len(head) - 1)}|", *shown[1:]])
+    """A table with its first column aligned to the left, the others to the right; this escapes every cell."""
+    lines = [f"| {' | '.join(escape(cell) for cell in cells)} |" for cells in (head, *rows)]
+    return "\n".join([lines[0], f"|---{'|---:' * (len(head) - 1)}|", *lines[1:]])
 
 
 def _page(*parts: str) -> str:

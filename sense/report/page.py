@@ -1,4 +1,4 @@
-"""The report's page, filled: one HTML string that needs nothing beside it."""
+"""The report's page: one HTML string that loads nothing from elsewhere."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -9,97 +9,95 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 from sense import templates
-from sense.records import HARDNESS
-from sense.report import cases, making, results, text
-from sense.report.material import MODELS, SECTIONS, Material
+from sense.report import charts, contents, results, text
+from sense.report.run_data import METRICS, MODELS, TRAININGS, RunData
 
 
-def render(material: Material, seed: int, examples: int) -> str:
-    """The whole page; the same material, seed and number of examples give the same bytes."""
-    metrics = material.metrics
-    sets = results.results(metrics.get("evaluate", {}))
+def render(run: RunData, seed: int, examples: int) -> str:
+    """The page with at most `examples` questions that compare the models.
+
+    The same data, seed and number of examples give the same bytes.
+    """
+    metrics = run.metrics
+    sets = results.set_results(metrics.get("evaluate", {}))
     css = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
     template = _environment().get_template("page.html.j2")
     html = template.render(
         css=Markup(css),  # noqa: S704  (our own file)
         sets=sets,
-        lead=_lead(sets, metrics.get("publish", {}).get("gate")),
-        data=_data(material, seed),
-        weak=_weak(material),
-        pairs=_pairs(material, seed),
-        curves=making.curves(material.curves),
-        trainings=[(name, metrics[name]) for name in ("sft", "weak", "dpo") if name in metrics],
-        cases=cases.choose(material, seed, examples),
+        headline=_headline_set(sets, metrics.get("publish", {}).get("gate")),
+        data=_data_section(run, seed),
+        verdicts=_verdicts_section(run),
+        pairs=_pairs_section(run, seed),
+        curves=charts.training_charts(run.curves),
+        trainings=[(name, metrics[name]) for name in TRAININGS if name in metrics],
+        comparisons=contents.compare_models(run, seed, examples),
         publish=metrics.get("publish"),
-        missing=[name for name in SECTIONS if name not in metrics],
+        missing=[name for name in METRICS if name not in metrics],
     )
     return f"{html}\n"
 
 
-def _lead(sets: list[results.SetResult], gate: str | None) -> results.SetResult | None:
-    """The set of the headline: the one that decided about the champion, else the first."""
-    return next((found for found in sets if gate and found.name == results.SET_NAMES[gate]), sets[0] if sets else None)
+def _headline_set(sets: Sequence[results.SetResults], gate: str | None) -> results.SetResults | None:
+    """The set that decided about the champion, else the first."""
+    return next((on_set for on_set in sets if gate and on_set.name == results.SET_NAMES[gate]), sets[0] if sets else None)
 
 
-def _data(material: Material, seed: int) -> dict[str, Any]:
-    found = material.metrics.get("synthesize", {})
+def _data_section(run: RunData, seed: int) -> dict[str, Any]:
+    metrics = run.metrics.get("synthesize", {})
+    has_hardness = "hardness" in metrics
     return {
-        "metrics": found,
-        "ingest": material.metrics.get("ingest", {}),
-        "funnel": making.funnel(found["funnel"]) if "funnel" in found else [],
-        "domains": making.domains(found.get("domains", {})),
-        "levels": making.levels(found.get("asked_hardness", {}), found.get("hardness", {})) if "hardness" in found else [],
-        "bands": making.bands(found["complexity"]) if "complexity" in found else [],
-        "shown": making.strong(material, seed),
+        "metrics": metrics,
+        "ingest": run.metrics.get("ingest", {}),
+        "funnel": contents.funnel(metrics["funnel"]) if "funnel" in metrics else [],
+        "domains": contents.domains(metrics.get("domains", {})),
+        "hardness": contents.hardness_rows(metrics.get("asked_hardness", {}), metrics["hardness"]) if has_hardness else [],
+        "complexity": contents.complexity_bands(metrics["complexity"]) if "complexity" in metrics else [],
+        "examples": contents.strong_examples(run, seed),
     }
 
 
-def _weak(material: Material) -> dict[str, Any]:
-    """Verdicts and kinds of errors of the weak samples and of every model, side by side."""
-    verdicts = {"weak samples": [(row.verdict, row.detail) for row in material.samples]}
+def _verdicts_section(run: RunData) -> dict[str, Any]:
+    """Verdicts and kinds of SQLite errors of the weak samples and of every model, side by side."""
+    verdicts = {"weak samples": [(sample.verdict, sample.detail) for sample in run.samples]}
     for model in MODELS:
-        answers = [answer.verdict for by_model in material.answers.values() for answer in by_model[model].values()]
-        verdicts[results.NAMES[model]] = [(verdict.verdict, verdict.detail) for verdict in answers]
-    counts: list[Counter[str]] = [Counter(name for name, _ in rows) for rows in verdicts.values()]
-    kinds = [making.errors(detail for name, detail in rows if name == "error") for rows in verdicts.values()]
+        rows = [prediction.verdict for by_model in run.predictions.values() for prediction in by_model[model].values()]
+        verdicts[results.MODEL_NAMES[model]] = [(row.verdict, row.detail) for row in rows]
+    verdict_counts: list[Counter[str]] = [Counter(name for name, _ in rows) for rows in verdicts.values()]
+    error_counts = [
+        contents.count_error_classes(detail for name, detail in rows if name == "error") for rows in verdicts.values()
+    ]
+    verdict_names = [name for name in results.VERDICTS if any(counts[name] for counts in verdict_counts)]
+    error_names = sorted({name for counts in error_counts for name in counts}, key=lambda name: (name == "other", name))
     return {
-        "metrics": material.metrics.get("sample"),
+        "metrics": run.metrics.get("sample"),
         "columns": list(verdicts),
-        "verdicts": {name: results.slices(found) for name, found in zip(verdicts, counts, strict=True)},
+        "shares": {name: results.verdict_shares(counts) for name, counts in zip(verdicts, verdict_counts, strict=True)},
         "tables": {
-            "all answers": _side_by_side([name for name in results.VERDICTS if any(found[name] for found in counts)], counts),
-            "errors": _side_by_side(
-                sorted({kind for found in kinds for kind in found}, key=lambda kind: (kind == "other", kind)), kinds
-            ),
+            "all answers": _side_by_side(verdict_names, verdict_counts),
+            "errors": _side_by_side(error_names, error_counts),
         },
     }
 
 
 def _side_by_side(names: Sequence[str], columns: Sequence[Counter[str]]) -> list[tuple[str, list[int]]]:
-    return [(text.spoken(name), [column[name] for column in columns]) for name in names]
+    return [(text.humanize(name), [counts[name] for counts in columns]) for name in names]
 
 
-def _pairs(material: Material, seed: int) -> dict[str, Any]:
-    found = material.metrics.get("prefer", {})
+def _pairs_section(run: RunData, seed: int) -> dict[str, Any]:
+    metrics = run.metrics.get("prefer", {})
     return {
-        "metrics": found,
-        "errors": making.bars(found.get("rejected_errors", {}), whole=found.get("pairs")),
-        "without": making.bars(found.get("no_pair", {}), whole=found.get("questions")),
-        "shown": making.pairs(material, seed),
+        "metrics": metrics,
+        "errors": contents.bars(metrics.get("rejected_errors", {}), metrics.get("pairs")),
+        "no_pair": contents.bars(metrics.get("no_pair", {}), metrics.get("questions")),
+        "examples": contents.pair_differences(run, seed),
     }
 
 
 def _environment() -> Environment:
-    """Jinja with everything escaped: SQL, questions and domains are other people's text."""
+    """Jinja with everything escaped, because SQL, questions and domains are text that somebody else wrote."""
     environment = templates.environment(Path(__file__).parent, autoescape=True)
-    environment.filters |= {
-        "percent": text.percent,
-        "points": text.points,
-        "count": text.count,
-        "chance": text.chance,
-        "spoken": text.spoken,
-        "shown": text.shown,
-        "dropped": text.dropped,
-    }
-    environment.globals |= {"HARDNESS": HARDNESS, "NAMES": results.NAMES}
+    formats = (text.percent, text.percentage_points, text.number, text.p_value, text.humanize, text.printable, text.drop_counts)
+    environment.filters |= {function.__name__: function for function in formats}
+    environment.globals |= {"MODEL_NAMES": results.MODEL_NAMES}
     return environment

@@ -1,22 +1,27 @@
-"""What came out: the headline, the table of results, accuracy by hardness and complexity, verdicts."""
+"""The results of evaluate: EX of every model on every set, by hardness and complexity too, and shares of verdicts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sense.records import HARDNESS
-from sense.report import figures, text
-from sense.report.material import MODELS, SETS
+from sense.report import charts, text
+from sense.report.run_data import MODELS, SETS
 from sense.sql.hardness import BANDS
 
-NAMES = {"base": "base", "sft": "SFT", "sense": "SENSE"}
+MODEL_NAMES = {"base": "base", "sft": "SFT", "sense": "SENSE"}
 SET_NAMES = {"dev": "dev", "heldout": "held out"}
-SET_NOTES = {"dev": "human-written questions", "heldout": "synthetic questions on databases that no training saw"}
+SET_DESCRIPTIONS = {"dev": "human-written questions", "heldout": "synthetic questions on databases that no training saw"}
+VERDICTS = ("match", "mismatch", "error", "rejected", "timeout", "too_large", "gold_error")  # in the order of the page
 
 
 @dataclass(frozen=True)
-class Row:
-    """One model on one set; `change` and what follows compare it with the model before it."""
+class ModelResult:
+    """EX (0..1) of one model on the `n` questions of a set, with its 95% interval `low`..`high`.
+
+    `executable` is the share of answers that ran. `change` (of EX), `wins`, `losses` and `p_value` (McNemar's) compare the model
+    with the one before it, and are None for the first.
+    """
 
     model: str
     name: str
@@ -28,107 +33,125 @@ class Row:
     change: float | None
     wins: int | None
     losses: int | None
-    p: float | None
+    p_value: float | None
+
+
+class LevelResult(NamedTuple):
+    """EX of each model of a set, in their order, on the `n` questions of one level of hardness or band of complexity."""
+
+    level: str
+    n: int
+    ex: list[float | None]
 
 
 @dataclass(frozen=True)
-class SetResult:
-    """Everything about one set."""
+class SetResults:
+    """The results of all models on one set; `conclusion` is a sentence on the last model and the one before it."""
 
     name: str
-    note: str
+    description: str
     n: int
     digest: str
-    rows: list[Row]
-    chart: figures.Chart
-    by_hardness: figures.Chart | None
-    hardness: "Levels"
-    complexity: "Levels"
-    verdict: str
+    models: list[ModelResult]
+    chart: charts.Chart
+    hardness_chart: charts.Chart | None
+    hardness: list[LevelResult]
+    complexity: list[LevelResult]
+    conclusion: str
 
 
-def results(evaluate: dict[str, Any]) -> list[SetResult]:
-    """The sets of evaluate's metrics, in order."""
+def set_results(evaluate: Mapping[str, Any]) -> list[SetResults]:
+    """The results on each set in evaluate's metrics, in the order of `SETS`."""
     sets = evaluate.get("sets", {})
-    most = max([m.get("ex_high", m["ex"]) for found in sets.values() for m in found["models"].values()], default=1.0)
-    return [_set(name, sets[name], most) for name in SETS if name in sets]
+    highest = max(
+        [metrics.get("ex_high", metrics["ex"]) for on_set in sets.values() for metrics in on_set["models"].values()], default=1.0
+    )
+    return [_set_results(name, sets[name], highest) for name in SETS if name in sets]
 
 
-def _set(name: str, found: dict[str, Any], most: float) -> SetResult:
-    """One set; `most` is the highest share of all sets, so that their charts have one scale."""
-    rows: list[Row] = []
-    for model in (model for model in MODELS if model in found["models"]):
-        m = found["models"][model]
-        change = m["ex"] - rows[-1].ex if rows else None
-        low, high = m.get("ex_low", m["ex"]), m.get("ex_high", m["ex"])
-        paired = (m.get("wins"), m.get("losses"), m.get("mcnemar_p"))
-        rows.append(Row(model, NAMES[model], m["n"], m["ex"], low, high, m.get("executable"), change, *paired))
-    table, bands = (_levels(found["models"], rows, *part) for part in (("hardness", HARDNESS), ("complexity", BANDS)))
-    shown = SET_NAMES[name]
-    return SetResult(
-        name=shown,
-        note=SET_NOTES[name],
-        n=found["n"],
-        digest=str(found.get("digest", "")),
-        rows=rows,
-        chart=figures.intervals(f"EX on {shown}", [(r.model, r.name, r.ex, r.low, r.high) for r in rows], most),
-        by_hardness=_columns(f"EX by hardness, {shown}", rows, table) if table else None,
-        hardness=table,
-        complexity=bands,
-        verdict=_sentence(rows[-1], rows[-2]) if len(rows) > 1 else "",
+def _set_results(name: str, on_set: Mapping[str, Any], highest: float) -> SetResults:
+    """The results on one set; `highest` is the highest share in all sets, so that their charts have one scale."""
+    models: list[ModelResult] = []
+    for model in (model for model in MODELS if model in on_set["models"]):
+        metrics = on_set["models"][model]
+        models.append(
+            ModelResult(
+                model=model,
+                name=MODEL_NAMES[model],
+                n=metrics["n"],
+                ex=metrics["ex"],
+                low=metrics.get("ex_low", metrics["ex"]),
+                high=metrics.get("ex_high", metrics["ex"]),
+                executable=metrics.get("executable"),
+                change=metrics["ex"] - models[-1].ex if models else None,
+                wins=metrics.get("wins"),
+                losses=metrics.get("losses"),
+                p_value=metrics.get("mcnemar_p"),
+            )
+        )
+    hardness = _level_results(on_set["models"], models, "hardness", HARDNESS)
+    set_name = SET_NAMES[name]
+    return SetResults(
+        name=set_name,
+        description=SET_DESCRIPTIONS[name],
+        n=on_set["n"],
+        digest=str(on_set.get("digest", "")),
+        models=models,
+        chart=charts.interval_chart(f"EX on {set_name}", [(m.model, m.name, m.ex, m.low, m.high) for m in models], highest),
+        hardness_chart=_level_chart(f"EX by hardness, {set_name}", models, hardness) if hardness else None,
+        hardness=hardness,
+        complexity=_level_results(on_set["models"], models, "complexity", BANDS),
+        conclusion=_conclusion(models[-1], models[-2]) if len(models) > 1 else "",
     )
 
 
-Levels = list[tuple[str, int, list[float | None]]]  # (level, questions, EX of each model)
-
-
-def _levels(models: dict[str, Any], rows: list[Row], part: str, order: Sequence[str]) -> Levels:
-    """The levels of `part` that occur, and EX of each row's model on each of them."""
-    by_level = {level: [models[row.model].get(part, {}).get(level, {}) for row in rows] for level in order}
+def _level_results(
+    metrics: Mapping[str, Any], models: Sequence[ModelResult], measure: str, levels: Sequence[str]
+) -> list[LevelResult]:
+    """EX on each of the levels that occur; `measure` is "hardness" or "complexity", the key in each model's metrics."""
+    by_level = {level: [metrics[result.model].get(measure, {}).get(level, {}) for result in models] for level in levels}
     return [
-        (level, max(cell.get("n", 0) for cell in cells), [cell.get("ex") for cell in cells])
+        LevelResult(level, max(cell.get("n", 0) for cell in cells), [cell.get("ex") for cell in cells])
         for level, cells in by_level.items()
         if any(cells)
     ]
 
 
-def _columns(title: str, rows: list[Row], table: Levels) -> figures.Chart:
-    columns = [(row.model, row.name, [values[place] for *_, values in table]) for place, row in enumerate(rows)]
-    return figures.columns(title, [level for level, *_ in table], columns)
+def _level_chart(title: str, models: Sequence[ModelResult], levels: Sequence[LevelResult]) -> charts.Chart:
+    rows = [(result.model, result.name, [level.ex[index] for level in levels]) for index, result in enumerate(models)]
+    return charts.column_chart(title, [level.level for level in levels], rows)
 
 
-def _sentence(last: Row, before: Row) -> str:
-    """What may be said of the last step, and no more."""
-    away = text.points(last.change).lstrip("+−")
-    if away == "0.0":
-        moved = f"{last.name} and {before.name} are level"
+def _conclusion(last: ModelResult, before: ModelResult) -> str:
+    """How the last model compares with the one before it, and whether chance explains the difference."""
+    distance = text.percentage_points(last.change).lstrip("+−")
+    if distance == "0.0":
+        comparison = f"{last.name} and {before.name} are level"
     else:
-        moved = f"{last.name} is {away} points {'above' if (last.change or 0) > 0 else 'below'} {before.name}"
-    if last.p is None:
-        return f"{moved}."
-    sure = "more than chance explains" if last.p < 0.05 else "no more than chance explains"
-    return f"{moved}: {last.wins} questions won and {last.losses} lost (McNemar p {_p(last.p)}), {sure}."
-
-
-def _p(p: float) -> str:
-    shown = text.chance(p)
-    return shown if shown.startswith("<") else f"= {shown}"
+        comparison = f"{last.name} is {distance} points {'above' if (last.change or 0) > 0 else 'below'} {before.name}"
+    if last.p_value is None:
+        return f"{comparison}."
+    p = text.p_value(last.p_value)
+    p = p if p.startswith("<") else f"= {p}"
+    significance = "more than chance explains" if last.p_value < 0.05 else "no more than chance explains"
+    return f"{comparison}: {last.wins} questions won and {last.losses} lost (McNemar p {p}), {significance}."
 
 
 @dataclass(frozen=True)
-class Slice:
-    """A part of a whole: `share` of 0..1."""
+class VerdictShare:
+    """How many answers have a verdict; `share` (0..1) of all. `color` is the verdict, `name` the same in words."""
 
-    kind: str
+    color: str
     name: str
     n: int
     share: float
 
 
-VERDICTS = ("match", "mismatch", "error", "rejected", "timeout", "too_large", "gold_error")
-
-
-def slices(verdicts: Mapping[str, int]) -> list[Slice]:
-    """Verdict counts as parts of their sum, in a fixed order; none that is zero."""
-    total = sum(verdicts.values()) or 1
-    return [Slice(name, text.spoken(name), verdicts[name], verdicts[name] / total) for name in VERDICTS if verdicts.get(name)]
+def verdict_shares(counts: Mapping[str, int]) -> list[VerdictShare]:
+    """Counts of verdicts as shares of their sum, in the order of `VERDICTS`; those that do not occur are left out."""
+    total = sum(counts.values()) or 1
+    return [
+        VerdictShare(verdict, text.humanize(verdict), counts[verdict], counts[verdict] / total)
+        for verdict in VERDICTS
+        if counts.get(verdict)
+    ]

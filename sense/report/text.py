@@ -1,52 +1,56 @@
-"""How numbers and model-written text are shown."""
+"""How numbers, identifiers and text that somebody else wrote are printed."""
 
 import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
-_LONGEST = 2000  # characters of model-written text; a runaway completion must not fill the page
+_MAX_LENGTH = 2000  # characters of model-written text; a runaway completion must not fill the page
 
 
-def percent(share: Any, digits: int = 1) -> str:
+def percent(share: float | None, digits: int = 1) -> str:
     """A share of 0..1 as per cent; a dash for None."""
     return "–" if share is None else f"{100 * share:.{digits}f}%"
 
 
-def points(difference: float | None) -> str:
+def percentage_points(difference: float | None) -> str:
     """A difference of shares in percentage points, signed; a dash for None."""
     if difference is None:
         return "–"
-    shown = f"{abs(100 * difference):.1f}"
-    return "0.0" if float(shown) == 0 else f"{'+' if difference > 0 else '−'}{shown}"
+    points = f"{abs(100 * difference):.1f}"
+    return "0.0" if float(points) == 0 else f"{'+' if difference > 0 else '−'}{points}"
 
 
-def count(number: Any) -> str:
+def number(value: Any) -> str:
     """A whole number with commas; other numbers with three digits; a dash for None."""
-    if number is None:
+    if value is None:
         return "–"
-    return f"{number:,}" if isinstance(number, int) else f"{number:.3g}"
+    return f"{value:,}" if isinstance(value, int) else f"{value:.3g}"
 
 
-def dropped(reasons: Mapping[str, int]) -> str:
-    """Counts by reason on one line; a dash if nothing was dropped."""
-    return ", ".join(f"{n:,} {spoken(name)}" for name, n in reasons.items() if n) or "–"
+def drop_counts(counts: Mapping[str, int]) -> str:
+    """How many rows were dropped for each reason, on one line; a dash if none was."""
+    return ", ".join(f"{n:,} {humanize(reason)}" for reason, n in counts.items() if n) or "–"
 
 
-def chance(p: float | None) -> str:
+def p_value(p: float | None) -> str:
     """A p value; a dash for None."""
     if p is None:
         return "–"
     return "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
 
 
-def spoken(name: str) -> str:
-    """An identifier such as `all_wrong` or `too_large` in words."""
+def humanize(name: str) -> str:
+    """An identifier such as `all_wrong` or `heldout` as words."""
     return name.replace("_", " ").replace("heldout", "held out")
 
 
-def shown(text: str) -> str:
-    """Text that somebody else wrote, safe to look at: no control or direction-changing characters, not endlessly long."""
-    kept = "".join(
-        "\ufffd" if unicodedata.category(char) in ("Cc", "Cf", "Cs") and char not in "\n\t" else char for char in text[:_LONGEST]
+def printable(untrusted: str) -> str:
+    """Text that somebody else wrote, safe to print: cut after 2,000 characters, control characters replaced by U+FFFD.
+
+    Characters that change the direction of text count as control characters; line breaks and tabs stay.
+    """
+    printed = "".join(
+        "\ufffd" if unicodedata.category(char) in ("Cc", "Cf", "Cs") and char not in "\n\t" else char
+        for char in untrusted[:_MAX_LENGTH]
     )
-    return kept if len(text) <= _LONGEST else f"{kept} … ({len(text):,} characters)"
+    return printed if len(untrusted) <= _MAX_LENGTH else f"{printed} … ({len(untrusted):,} characters)"

@@ -26,16 +26,16 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Outputs:
-    """The page."""
+    """The HTML page."""
 
     report: Path
 
 
 def run(config: ReportConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any]:
-    """Writes the page; a missing section of metrics is named in it, InputError tells of anything else missing."""
-    from sense.report import material, page
+    """Writes the page and returns its size and the missing sections of metrics; InputError names any other missing file."""
+    from sense.report import page, run_data
 
-    found = material.read(
+    data = run_data.read(
         metrics=inputs.metrics,
         strong=inputs.strong,
         unseen=inputs.unseen,
@@ -44,7 +44,7 @@ def run(config: ReportConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any
         sets={"dev": inputs.dev, "heldout": inputs.heldout},
         predictions=inputs.predictions,
     )
-    html = page.render(found, config.seed, config.examples)
+    html = page.render(data, config.seed, config.examples)
     records.write_text(outputs.report, html)
-    missing = [name for name in material.SECTIONS if name not in found.metrics]
+    missing = [name for name in run_data.METRICS if name not in data.metrics]
     return {"bytes": len(html.encode()), "sections_missing": missing}

@@ -7,11 +7,11 @@ import pytest
 from sense.config import ReportConfig
 from sense.errors import InputError
 from sense.kubeflow.task_files import collect_metrics
-from sense.report import material
+from sense.report import run_data
 from sense.stages import report
 from tests.stages.test_report import given, visible  # noqa: F401  (a fixture)
 
-BEFORE_PUBLISHING = [name for name in material.SECTIONS if name != "publish"]
+BEFORE_PUBLISHING = [name for name in run_data.METRICS if name != "publish"]
 
 
 def test_the_folder_is_laid_out_as_a_working_copys(tmp_path):

@@ -110,7 +110,7 @@ def test_seeds():
         ["hard", "0", "0"],
         ["extra", "0", "1"],
     ]
-    assert "Nothing was dropped." in markdown.funnel(INGEST | {"dropped": {}})
+    assert "Nothing was dropped." in markdown.summary("ingest", INGEST | {"dropped": {}})
 
 
 def test_strong_data():
@@ -136,7 +136,7 @@ def test_strong_data():
 
 def test_of_many_domains_the_commonest_are_shown():
     many = {f"d{n:02}": 100 - n for n in range(40)}
-    rows = cells(markdown.funnel(SYNTHESIZE | {"domains": many}))
+    rows = cells(markdown.summary("synthesize", SYNTHESIZE | {"domains": many}))
     shown = [line for line in rows if line[0].startswith("d") and line[0][1:].isdigit()]
     assert [line[0] for line in shown] == [f"d{n:02}" for n in range(12)]
     assert ["28 more", "2,086", "64.8%"] in rows  # the sum of 61 to 88; of 3,220
@@ -199,7 +199,7 @@ def test_results():
         ["extra", "1", "0.0%", "0.0%", "0.0%"],
     ]
     assert "SENSE is 25.0 points above SFT: 1 questions won and 0 lost (McNemar p < 0.001), more than chance explains." in page
-    assert markdown.results({"sets": {}}) == "No model has been evaluated.\n"
+    assert markdown.summary("evaluate", {"sets": {}}) == "No model has been evaluated.\n"
 
 
 def test_what_was_published():
@@ -288,9 +288,9 @@ def test_escaped_text_means_what_it_was():
 
     for hostile in HOSTILE:
         if hostile.isprintable():
-            assert meant(markdown.escaped(hostile)) == hostile
+            assert meant(markdown.escape(hostile)) == hostile
     long = "x" * 5000
-    assert markdown.escaped(long) == "x" * 600 + " …"
+    assert markdown.escape(long) == "x" * 600 + " …"
 
 
 def test_numbers_are_the_finite_ones():

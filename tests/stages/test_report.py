@@ -15,7 +15,7 @@ from sense.config import ReportConfig
 from sense.errors import InputError
 from sense.records import Example, Pair, Prediction, Sample, Verdict
 from sense.registry import card
-from sense.report import cases, figures, making, material, results, text
+from sense.report import charts, contents, results, run_data, text
 from sense.stages import report
 
 HOSTILE = "SELECT '<script>alert(1)</script>' AS \"<img src=x onerror=alert(2)>\" -- </pre></style>"
@@ -324,14 +324,14 @@ def test_missing_predictions_are_named(given):
 # --- which examples are shown
 
 
-def read(given: report.Inputs) -> material.Material:
+def read(given: report.Inputs) -> run_data.RunData:
     paths = {name: getattr(given, name) for name in ("metrics", "strong", "unseen", "samples", "pairs", "predictions")}
-    return material.read(**paths, sets={"dev": given.dev})
+    return run_data.read(**paths, sets={"dev": given.dev})
 
 
 def test_examples_take_turns_and_disagreement_comes_first(given):
     found = read(given)
-    assert [case.kind for case in cases.choose(found, 0, 10)] == [
+    assert [comparison.outcome for comparison in contents.compare_models(found, 0, 10)] == [
         "gained",
         "lost",
         "taught",
@@ -340,9 +340,9 @@ def test_examples_take_turns_and_disagreement_comes_first(given):
         "none",
         "all",
     ]
-    assert [case.kind for case in cases.choose(found, 0, 3)] == ["gained", "lost", "taught"]
-    assert {case.id for case in cases.choose(found, 0, 10)} == {f"dev{i}" for i in range(7)}
-    assert cases.choose(found, 5, 3) == cases.choose(found, 5, 3)
+    assert [comparison.outcome for comparison in contents.compare_models(found, 0, 3)] == ["gained", "lost", "taught"]
+    assert {comparison.example.id for comparison in contents.compare_models(found, 0, 10)} == {f"dev{i}" for i in range(7)}
+    assert contents.compare_models(found, 5, 3) == contents.compare_models(found, 5, 3)
 
 
 # --- numbers and geometry
@@ -361,46 +361,46 @@ def test_examples_take_turns_and_disagreement_comes_first(given):
     ],
 )
 def test_ticks_are_round_and_cover(low, high, most, ticks):
-    found = figures.nice(low, high, most)
+    found = charts.round_ticks(low, high, most)
     assert found == ticks
     assert found[0] <= low
     assert found[-1] >= high
 
 
 def test_a_dot_lies_where_its_value_is():
-    chart = figures.intervals("t", [("sense", "SENSE", 0.5, 0.25, 1.0)], 1.0)
+    chart = charts.interval_chart("t", [("sense", "SENSE", 0.5, 0.25, 1.0)], 1.0)
     (dot,) = chart.dots
     span = chart.right - chart.left
     assert (dot.x, dot.low, dot.high) == (chart.left + span / 2, chart.left + span / 4, chart.right)
-    assert chart.described == "SENSE 50.0%, interval 25.0 to 100.0%"
+    assert chart.description == "SENSE 50.0%, interval 25.0 to 100.0%"
 
 
 def test_columns_grow_from_the_axis_and_none_has_none():
-    chart = figures.columns("t", ["easy", "hard"], [("base", "base", [0.5, None]), ("sft", "SFT", [1.0, 0.0])])
-    assert [(c.name, c.text) for c in chart.columns] == [("base, easy", "50"), ("SFT, easy", "100"), ("SFT, hard", "0")]
+    chart = charts.column_chart("t", ["easy", "hard"], [("base", "base", [0.5, None]), ("sft", "SFT", [1.0, 0.0])])
+    assert [(c.name, c.label) for c in chart.columns] == [("base, easy", "50"), ("SFT, easy", "100"), ("SFT, hard", "0")]
     assert [c.top for c in chart.columns] == [(chart.top + chart.bottom) / 2, chart.top, chart.bottom]
     assert chart.columns[0].x + chart.columns[0].width <= chart.columns[1].x
 
 
 def test_a_long_curve_is_thinned_but_keeps_its_ends():
     points = [(float(step), 10_000.0 - step) for step in range(10_001)]
-    chart = figures.curves("t", "loss", [("sft", "loss", points)])
-    places = chart.lines[0].points.split()
+    chart = charts.step_chart("t", "loss", [("sft", "loss", points)])
+    places = chart.curves[0].points.split()
     assert len(places) <= 402
     assert places[0] == f"{chart.left:.1f},{chart.top:.1f}"
     assert places[-1] == f"{chart.right:.1f},{chart.bottom:.1f}"
-    assert chart.lines[0].text == "0"
+    assert chart.curves[0].label == "0"
 
 
 def test_curves_leave_out_what_is_no_number(given):
-    charts = making.curves(read(given).curves)
-    assert [chart.title for chart in charts] == ["SFT, the student: loss", "DPO: loss", "DPO: log-probability of the answers"]
-    assert charts[2].described == "chosen from -3 at step 1 to -4 at step 2; rejected from -5 at step 1 to -5 at step 1"
+    drawn = charts.training_charts(read(given).curves)
+    assert [chart.title for chart in drawn] == ["SFT, the student: loss", "DPO: loss", "DPO: log-probability of the answers"]
+    assert drawn[2].description == "chosen from -3 at step 1 to -4 at step 2; rejected from -5 at step 1 to -5 at step 1"
 
 
 def test_many_domains_end_in_a_rest():
-    rows = making.domains({f"d{n:02}": 1 + (n == 3) for n in range(20)})
-    assert (rows[0].name, rows[0].n, rows[0].of) == ("d03", 2, "9.5%")
+    rows = contents.domains({f"d{n:02}": 1 + (n == 3) for n in range(20)})
+    assert (rows[0].name, rows[0].n, rows[0].percentage) == ("d03", 2, "9.5%")
     assert (rows[-1].name, rows[-1].n) == ("8 more", 8)
     assert len(rows) == 13
 
@@ -418,28 +418,28 @@ def test_many_domains_end_in_a_rest():
     ],
 )
 def test_error_classes(detail, name):
-    assert making.error_class(detail) == name
+    assert contents.error_class(detail) == name
 
 
 def test_numbers_as_text():
     assert [text.percent(x) for x in (0, 0.12345, 1, None)] == ["0.0%", "12.3%", "100.0%", "–"]
-    assert [text.points(x) for x in (0.0432, -0.005, 0.0001, None)] == ["+4.3", "−0.5", "0.0", "–"]
-    assert [text.count(x) for x in (1234567, 0.03125, None)] == ["1,234,567", "0.0312", "–"]
-    assert [text.chance(x) for x in (0.0001, 0.035, 0.5512, None)] == ["< 0.001", "0.035", "0.55", "–"]
-    assert text.dropped({"too_long": 3, "none": 0}) == "3 too long"
+    assert [text.percentage_points(x) for x in (0.0432, -0.005, 0.0001, None)] == ["+4.3", "−0.5", "0.0", "–"]
+    assert [text.number(x) for x in (1234567, 0.03125, None)] == ["1,234,567", "0.0312", "–"]
+    assert [text.p_value(x) for x in (0.0001, 0.035, 0.5512, None)] == ["< 0.001", "0.035", "0.55", "–"]
+    assert text.drop_counts({"too_long": 3, "none": 0}) == "3 too long"
 
 
 def test_text_of_others_is_disarmed_and_cut():
-    assert text.shown("a\u202eb\x00c\nd") == "a\ufffdb\ufffdc\nd"
-    assert text.shown("x" * 3000) == "x" * 2000 + " … (3,000 characters)"
+    assert text.printable("a\u202eb\x00c\nd") == "a\ufffdb\ufffdc\nd"
+    assert text.printable("x" * 3000) == "x" * 2000 + " … (3,000 characters)"
 
 
 def test_below_is_told_as_below(given):
     evaluate = json.loads((given.metrics / "evaluate.json").read_text())
     evaluate["sets"]["dev"]["models"]["sense"] |= {"ex": 0.5, "wins": 0, "losses": 1, "mcnemar_p": 1.0}
-    (dev, _) = results.results(evaluate)
+    (dev, _) = results.set_results(evaluate)
     assert (
-        dev.verdict
+        dev.conclusion
         == "SENSE is 7.1 points below SFT: 0 questions won and 1 lost (McNemar p = 1.00), no more than chance explains."
     )
 

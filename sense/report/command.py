@@ -23,34 +23,30 @@ def add_arguments(parser: argparse.ArgumentParser, _name: str) -> None:
 
 
 def main(options: argparse.Namespace) -> int:
-    """Prints the results; returns the exit code."""
-    show(options.metrics, options.report)
-    return 0
-
-
-def show(metrics: Path, report: Path) -> None:
-    """Prints the table of metrics/evaluate.json; InputError if no run has got that far."""
+    """Prints the results and returns the exit code; InputError if there is no evaluate.json in the folder of metrics."""
     out = Console()
-    for name, found in records.read_json(metrics / "evaluate.json")["sets"].items():
-        table = Table(box=SIMPLE_HEAD, title=f"Execution accuracy on {name} ({found['n']} questions)", title_justify="left")
+    for set_name, on_set in records.read_json(options.metrics / "evaluate.json")["sets"].items():
+        title = f"Execution accuracy on {set_name} ({on_set['n']} questions)"
+        table = Table(box=SIMPLE_HEAD, title=title, title_justify="left")
         for column in ("model", "EX", "95% CI", "runs", "easy", "medium", "hard", "extra", "McNemar p"):
             table.add_column(column, justify="left" if column == "model" else "right", no_wrap=True)
-        for model, row in found["models"].items():
-            levels = [row["hardness"].get(level) for level in records.HARDNESS]
+        for model, metrics in on_set["models"].items():
+            levels = [metrics["hardness"].get(level) for level in records.HARDNESS]
             table.add_row(
                 model,
-                f"{row['ex']:.1%}",
-                f"{row['ex_low']:.1%}–{row['ex_high']:.1%}",
-                f"{row['executable']:.1%}",
+                f"{metrics['ex']:.1%}",
+                f"{metrics['ex_low']:.1%}–{metrics['ex_high']:.1%}",
+                f"{metrics['executable']:.1%}",
                 *(f"{level['ex']:.1%}" if level else "-" for level in levels),
-                "-" if row["mcnemar_p"] is None else f"{row['mcnemar_p']:.3g}",
+                "-" if metrics["mcnemar_p"] is None else f"{metrics['mcnemar_p']:.3g}",
             )
         out.print(table)
-    if (metrics / "publish.json").is_file():
-        published = records.read_json(metrics / "publish.json")
+    if (options.metrics / "publish.json").is_file():
+        published = records.read_json(options.metrics / "publish.json")
         out.print(
             f"MLflow: {published['model']} version {published['version']} is {published['alias']}: {published['reason']}",
             soft_wrap=True,
         )
-    if report.is_file():
-        out.print(f"Report: {report.resolve()}", soft_wrap=True, highlight=False)
+    if options.report.is_file():
+        out.print(f"Report: {options.report.resolve()}", soft_wrap=True, highlight=False)
+    return 0

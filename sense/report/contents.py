@@ -1,0 +1,179 @@
+"""What the page shows of data and predictions: counts as bars, hardness, kinds of SQLite errors, and examples to read.
+
+Examples are drawn with a seed, so that the same run gives the same page.
+"""
+
+import random
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sense.records import HARDNESS, Example
+from sense.report import text
+from sense.report.results import MODEL_NAMES, SET_NAMES
+from sense.report.run_data import MODELS, RunData, ScoredPrediction
+from sense.sql.difference import Piece, exact_pieces
+from sense.sql.hardness import BANDS
+
+_MAX_DOMAINS = 12
+
+
+@dataclass(frozen=True)
+class CountBar:
+    """A count as a row of a bar chart.
+
+    `length` is the bar's, as a share (0..1) of the longest one's. `percentage` is the count as a share of all, as text; it may
+    be empty. `color` is the name of a colour in style.css.
+    """
+
+    name: str
+    n: int
+    length: float
+    percentage: str
+    color: str
+
+
+def bars(counts: Mapping[str, int], total: int | None) -> list[CountBar]:
+    """Counts as bars, the largest first, each with its share of `total`, if there is one."""
+    rows = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    largest = max([*counts.values(), 1])
+    return [CountBar(text.humanize(name), n, n / largest, text.percent(n / total) if total else "", "data") for name, n in rows]
+
+
+def funnel(counts: Mapping[str, Any]) -> list[CountBar]:
+    """How many examples were asked for, dropped for each reason, and kept: all as shares of those asked for."""
+    asked = counts.get("asked", 0) or 1
+    reasons = sorted(counts.get("dropped", {}).items(), key=lambda item: (-item[1], item[0]))
+    dropped = [(text.humanize(name), n, "dropped") for name, n in reasons]
+    rows = [("asked", asked, "asked"), *dropped, ("kept", counts.get("kept", 0), "kept")]
+    return [CountBar(name, n, min(1.0, n / asked), text.percent(n / asked), color) for name, n, color in rows]
+
+
+def domains(counts: Mapping[str, int]) -> list[CountBar]:
+    """The commonest domains, and the rest as one bar."""
+    rows = bars(counts, sum(counts.values()))
+    if len(rows) <= _MAX_DOMAINS:
+        return rows
+    rest = sum(row.n for row in rows[_MAX_DOMAINS:])
+    percentage = text.percent(rest / sum(counts.values()))
+    return [
+        *rows[:_MAX_DOMAINS],
+        CountBar(f"{len(rows) - _MAX_DOMAINS} more", rest, min(1.0, rest / rows[0].n), percentage, "rest"),
+    ]
+
+
+def hardness_rows(asked: Mapping[str, int], kept: Mapping[str, int]) -> list[tuple[str, int, int, float, float]]:
+    """(level, asked, kept, share of all asked, share of all kept) for each level of hardness."""
+    all_asked, all_kept = sum(asked.values()) or 1, sum(kept.values()) or 1
+    counts = [(level, asked.get(level, 0), kept.get(level, 0)) for level in HARDNESS]
+    return [(level, before, after, before / all_asked, after / all_kept) for level, before, after in counts]
+
+
+def complexity_bands(counts: Mapping[str, int]) -> list[CountBar]:
+    """How many examples are in each band of complexity, the simplest first."""
+    total, largest = sum(counts.values()) or 1, max([*counts.values(), 1])
+    rows = [(band, counts.get(band, 0)) for band in BANDS]
+    return [CountBar(band, n, n / largest, text.percent(n / total), "data") for band, n in rows]
+
+
+_ERROR_CLASSES = (
+    ("no such column", r"no such column|ambiguous column"),
+    ("no such table", r"no such table"),
+    ("syntax", r"syntax error|unrecognized token|incomplete input"),
+    ("no such function", r"no such function|wrong number of arguments"),
+    ("aggregate in the wrong place", r"misuse of (aggregate|window)"),
+    ("set operation of unlike width", r"do not have the same number of result columns"),
+)
+
+
+def error_class(detail: str) -> str:
+    """The kind of SQLite error that the `detail` of a verdict describes."""
+    return next((name for name, pattern in _ERROR_CLASSES if re.search(pattern, detail)), "other")
+
+
+def count_error_classes(details: Iterable[str]) -> Counter[str]:
+    """How many errors there are of each kind."""
+    return Counter(error_class(detail) for detail in details)
+
+
+def strong_examples(run: RunData, seed: int, n: int = 3) -> list[Example]:
+    """`n` strong examples, drawn with `seed`."""
+    return _draw(run.strong, f"{seed}-strong", n)
+
+
+@dataclass(frozen=True)
+class PairDifference:
+    """A preference pair whose two SQL texts are cut where they differ; `error` says what is wrong with the rejected one."""
+
+    question: str
+    chosen: list[Piece]
+    rejected: list[Piece]
+    error: str
+
+
+def pair_differences(run: RunData, seed: int, n: int = 3) -> list[PairDifference]:
+    """`n` pairs, drawn with `seed`, in the order of the file."""
+    differences = []
+    for pair in _draw(run.pairs, f"{seed}-pairs", n):
+        chosen, rejected = exact_pieces(text.printable(pair.chosen), text.printable(pair.rejected))
+        question = run.unseen[pair.example_id].question
+        differences.append(PairDifference(question, chosen, rejected, text.humanize(pair.error)))
+    return differences
+
+
+def _draw(rows: Sequence[Any], seed: str, n: int) -> list[Any]:
+    """At most `n` of the rows, drawn with `seed`, in their order."""
+    indices = sorted(random.Random(seed).sample(range(len(rows)), min(n, len(rows))))
+    return [rows[index] for index in indices]
+
+
+# Which models are right, the most interesting outcome first. The keys name colours in style.css.
+OUTCOMES = {
+    "gained": "SENSE right, SFT wrong",
+    "lost": "SENSE wrong, SFT right",
+    "taught": "SFT and SENSE right, base wrong",
+    "forgotten": "base right, SFT and SENSE wrong",
+    "none": "all wrong",
+    "all": "all right",
+}
+
+
+@dataclass(frozen=True)
+class ModelComparison:
+    """A question with every model's prediction; `predictions` are (model, the model's name as shown, prediction)."""
+
+    outcome: str
+    title: str
+    set_name: str
+    example: Example
+    predictions: list[tuple[str, str, ScoredPrediction]]
+
+
+def compare_models(run: RunData, seed: int, n: int) -> list[ModelComparison]:
+    """At most `n` questions that every model answered, grouped by outcome.
+
+    They are taken in turns, one of each outcome, as long as there are any; within an outcome `seed` shuffles them.
+    """
+    by_outcome: dict[str, list[ModelComparison]] = {outcome: [] for outcome in OUTCOMES}
+    for name, questions in run.questions.items():
+        for key, example in questions.items():
+            if all(key in run.predictions[name][model] for model in MODELS):
+                predictions = [(model, MODEL_NAMES[model], run.predictions[name][model][key]) for model in MODELS]
+                outcome = _outcome(*(prediction.verdict.correct for *_, prediction in predictions))
+                by_outcome[outcome].append(ModelComparison(outcome, OUTCOMES[outcome], SET_NAMES[name], example, predictions))
+    for outcome, comparisons in by_outcome.items():
+        random.Random(f"{seed}-cases-{outcome}").shuffle(comparisons)
+    turns = [(turn, outcome) for turn in range(n) for outcome in OUTCOMES if turn < len(by_outcome[outcome])]
+    n_of = Counter(outcome for _, outcome in turns[:n])
+    return [comparison for outcome in OUTCOMES for comparison in by_outcome[outcome][: n_of[outcome]]]
+
+
+def _outcome(base: bool, sft: bool, sense: bool) -> str:
+    """The key in `OUTCOMES` for which models are right."""
+    if sft != sense:
+        return "gained" if sense else "lost"
+    if base != sft:
+        return "taught" if sft else "forgotten"
+    return "all" if base else "none"
