@@ -1,4 +1,4 @@
-"""The pipeline on Kubeflow: how the components are wired, what each task asks of the cluster, and what is cached."""
+"""The pipeline on Kubeflow: how the components are connected, what each task requests of the cluster, and what is cached."""
 
 from collections.abc import Callable
 from typing import Any
@@ -25,182 +25,189 @@ from components import (
 from sense.config import Params
 
 _LOADS_MODELS = {"sft", "weak", "sample", "dpo", "evaluate", "publish"}
-_RESUMES = {"check", "ingest", "synthesize", "prefer", "report", *_LOADS_MODELS}  # and the check, which looks for space
+# Tasks that keep unfinished work on the volume of checkpoints; the check is here because it looks for space on that volume.
+_RESUMES = {"check", "ingest", "synthesize", "prefer", "report", *_LOADS_MODELS}
 _NEVER_CACHED = {"check", "gate", "publish", "version"}  # they look at, or change, what lies outside the pipeline
 
 
 def build(params: Params, text: str, code_rev: str, data_rev: str, project: str = "/opt/sense") -> Callable[..., Any]:
-    """The pipeline for `params`, whose file holds `text`; the revisions make its cache keys honest: these hold no file contents.
+    """The pipeline for `params`; `text` is the content of the file they come from.
 
-    `project` is where tasks find dvc.yaml: in the image, or the working copy for a run on this machine.
+    `code_rev` and `data_rev` are inputs of every task that is cached, because Kubeflow's cache keys hold no file contents: a
+    change in the code or the seeds changes the keys. `project` is the folder with dvc.yaml: in the image, or the working copy
+    for a run on this machine.
     """
-    section = {
-        name: value
-        for name, value in params.model_dump(mode="json", exclude_none=True).items()
+    sections = {
+        name: section
+        for name, section in params.model_dump(mode="json", exclude_none=True).items()
         if name not in ("cluster", "resources")
     }
     revisions = {"code_rev": code_rev, "data_rev": data_rev}
     cluster = params.cluster
 
-    def placed(name: str, task: dsl.PipelineTask) -> dsl.PipelineTask:
-        return _place(params, name, task)
+    def configure(name: str, task: dsl.PipelineTask) -> dsl.PipelineTask:
+        return _configure(params, name, task)
 
-    def gpus(name: str) -> int:
+    def processes(name: str) -> int:
         return max(1, params.resources.of(name).gpus)
 
     @dsl.pipeline(
         name="sense", description="SENSE (arXiv 2408.03256): synthetic data, SFT, weak samples, cDPO, evaluation, registry"
     )
     def sense() -> None:
-        """Every task of the run; arrows are the artifacts that tasks pass on."""
-        checked = placed(
+        """Every task of the run, connected by the artifacts that they pass on."""
+        check_task = configure(
             "check",
             check.check(params=text, gpus=params.resources.of("check").gpus, disk_gb=cluster.disk_gb, remote=cluster.remote),
         )
-        fetched = placed(
+        seeds_task = configure(
             "seeds", seeds.seeds(remote=cluster.remote, revision=cluster.seeds, folder=params.data.seeds, data_rev=data_rev)
         )
-        fetched.after(checked)
-        start = placed("ingest", ingest.ingest(section=section["ingest"], seeds=fetched.outputs["seeds"], **revisions)).outputs
-        strong = placed(
-            "synthesize", synthesize.synthesize(section=section["synthesize"], seed=start["seed"], **revisions)
+        seeds_task.after(check_task)
+        ingested = configure(
+            "ingest", ingest.ingest(section=sections["ingest"], seeds=seeds_task.outputs["seeds"], **revisions)
         ).outputs
-        data = {"strong": strong["strong"], "seed": start["seed"]}
-        student = placed("sft", sft.sft(section=section["sft"], processes=gpus("sft"), **data, **revisions)).outputs
-        weak_task = sft.sft(section=section["weak"], processes=gpus("weak"), **data, **revisions)
-        weak = placed("weak", weak_task.set_display_name("weak")).outputs
+        synthesized = configure(
+            "synthesize", synthesize.synthesize(section=sections["synthesize"], seed=ingested["seed"], **revisions)
+        ).outputs
+        training_data = {"strong": synthesized["strong"], "seed": ingested["seed"]}
+        student = configure(
+            "sft", sft.sft(section=sections["sft"], processes=processes("sft"), **training_data, **revisions)
+        ).outputs
+        weak_task = sft.sft(section=sections["weak"], processes=processes("weak"), **training_data, **revisions)
+        weak = configure("weak", weak_task.set_display_name("weak")).outputs
         with dsl.ParallelFor(list(range(cluster.shards)), name="shards") as shard:
-            part = placed(
+            sample_task = configure(
                 "sample",
                 sample.sample(
-                    section=section["sample"],
+                    section=sections["sample"],
                     shard=shard,
                     shards=cluster.shards,
                     model=weak["model"],
-                    unseen=strong["unseen"],
+                    unseen=synthesized["unseen"],
                     **revisions,
                 ),
             )
-        drawn = placed(
+        merged = configure(
             "merge",
             merge.merge(
-                section=section["sample"],
-                unseen=strong["unseen"],
-                parts=dsl.Collected(part.outputs["samples"]),
+                section=sections["sample"],
+                unseen=synthesized["unseen"],
+                parts=dsl.Collected(sample_task.outputs["samples"]),
                 **revisions,
             ),
         ).outputs
-        pairs = placed(
+        preferred = configure(
             "prefer",
-            prefer.prefer(section=section["prefer"], samples=drawn["samples"], unseen=strong["unseen"], **revisions),
+            prefer.prefer(section=sections["prefer"], samples=merged["samples"], unseen=synthesized["unseen"], **revisions),
         ).outputs
         if cluster.remote:
-            placed(
+            configure(
                 "version",
                 version.version(
                     params=text,
                     remote=cluster.remote,
                     project=project,
-                    seeds=fetched.outputs["seeds"],
-                    seed=start["seed"],
-                    dev=start["dev"],
-                    strong=strong["strong"],
-                    unseen=strong["unseen"],
-                    heldout=strong["heldout"],
+                    seeds=seeds_task.outputs["seeds"],
+                    seed=ingested["seed"],
+                    dev=ingested["dev"],
+                    strong=synthesized["strong"],
+                    unseen=synthesized["unseen"],
+                    heldout=synthesized["heldout"],
                     weak=weak["model"],
-                    samples=drawn["samples"],
-                    pairs=pairs["pairs"],
-                    ingest_metrics=start["metrics"],
-                    synthesize_metrics=strong["metrics"],
-                    sample_metrics=drawn["metrics"],
-                    prefer_metrics=pairs["metrics"],
+                    samples=merged["samples"],
+                    pairs=preferred["pairs"],
+                    ingest_metrics=ingested["metrics"],
+                    synthesize_metrics=synthesized["metrics"],
+                    sample_metrics=merged["metrics"],
+                    prefer_metrics=preferred["metrics"],
                     **revisions,
                 ),
             )
-        tuned = placed(
+        tuned = configure(
             "dpo",
             dpo.dpo(
-                section=section["dpo"],
-                processes=gpus("dpo"),
+                section=sections["dpo"],
+                processes=processes("dpo"),
                 sft=student["model"],
-                pairs=pairs["pairs"],
-                unseen=strong["unseen"],
+                pairs=preferred["pairs"],
+                unseen=synthesized["unseen"],
                 **revisions,
             ),
         ).outputs
-        sets = {"dev": start["dev"], "heldout": strong["heldout"]}
-        judged = placed(
+        sets = {"dev": ingested["dev"], "heldout": synthesized["heldout"]}
+        evaluated = configure(
             "evaluate",
-            evaluate.evaluate(section=section["evaluate"], sft=student["model"], sense=tuned["model"], **sets, **revisions),
+            evaluate.evaluate(section=sections["evaluate"], sft=student["model"], sense=tuned["model"], **sets, **revisions),
         ).outputs
-        measured = placed(
+        collected = configure(
             "collect",
             collect.collect(
-                ingest=start["metrics"],
-                synthesize=strong["metrics"],
+                ingest=ingested["metrics"],
+                synthesize=synthesized["metrics"],
                 sft=student["metrics"],
                 weak=weak["metrics"],
-                sample=drawn["metrics"],
-                prefer=pairs["metrics"],
+                sample=merged["metrics"],
+                prefer=preferred["metrics"],
                 dpo=tuned["metrics"],
-                evaluate=judged["metrics"],
+                evaluate=evaluated["metrics"],
                 sft_curve=student["curve"],
                 weak_curve=weak["curve"],
                 dpo_curve=tuned["curve"],
             ),
-        ).outputs["metrics"]
-        shown = {"samples": drawn["samples"], "pairs": pairs["pairs"], "strong": strong["strong"]}
-        shown |= {"predictions": judged["predictions"], **sets}
-        placed(
+        ).outputs
+        results = {"samples": merged["samples"], "pairs": preferred["pairs"], "strong": synthesized["strong"]}
+        results |= {"predictions": evaluated["predictions"], **sets}
+        configure(
             "report",
             report.report(
-                section=section["report"],
-                metrics=measured,
-                unseen=strong["unseen"],
-                **shown,
+                section=sections["report"],
+                metrics=collected["metrics"],
+                unseen=synthesized["unseen"],
+                **results,
                 **revisions,
             ),
         )
-        publish_if_better(params, revisions, sense=tuned["model"], evaluation=judged["metrics"], **shown)
+        publish_if_better(params, revisions, sense=tuned["model"], evaluation=evaluated["metrics"], **results)
 
     return sense
 
 
-def publish_if_better(params: Params, revisions: dict[str, str], **model: Any) -> None:
+def publish_if_better(params: Params, revisions: dict[str, str], **inputs: Any) -> None:
     """The gate and its two branches: the model is registered in both, and may become champion in one.
 
-    `model` are the inputs of the stage publish.
+    `inputs` are those of the stage publish.
     """
     section = params.publish.model_dump(mode="json", exclude_none=True)
-    passed = _place(params, "gate", gate.gate(section=section, evaluation=model["evaluation"], **revisions))
-    with dsl.If(passed.outputs["Output"] == True, name="better"):  # noqa: E712  (KFP overloads the comparison)
-        better = publish.publish(section=section, promote=True, **model, **revisions)
-        _place(params, "publish", better.set_display_name("publish"))
+    gate_task = _configure(params, "gate", gate.gate(section=section, evaluation=inputs["evaluation"], **revisions))
+    with dsl.If(gate_task.outputs["Output"] == True, name="better"):  # noqa: E712  (KFP overloads the comparison)
+        task = publish.publish(section=section, promote=True, **inputs, **revisions)
+        _configure(params, "publish", task.set_display_name("publish"))
     with dsl.Else(name="not-better"):
-        worse = publish.publish(section=section, promote=False, **model, **revisions)
-        _place(params, "publish", worse.set_display_name("register"))
+        task = publish.publish(section=section, promote=False, **inputs, **revisions)
+        _configure(params, "publish", task.set_display_name("register"))
 
 
-def _place(params: Params, name: str, task: dsl.PipelineTask) -> dsl.PipelineTask:
-    """Asks for what the task needs: image, cpu, memory, GPUs, nodes, volumes, secrets, time and retries."""
-    asked, cluster = params.resources.of(name), params.cluster
+def _configure(params: Params, name: str, task: dsl.PipelineTask) -> dsl.PipelineTask:
+    """Sets the task's image, CPU, memory, GPUs, nodes, volumes, secrets, timeout, retries and caching; returns the task."""
+    resources, cluster = params.resources.of(name), params.cluster
     task.set_container_image(cluster.image)
-    task.set_cpu_request(asked.cpu).set_cpu_limit(asked.cpu)
-    task.set_memory_request(asked.memory).set_memory_limit(asked.memory)
+    task.set_cpu_request(resources.cpu).set_cpu_limit(resources.cpu)
+    task.set_memory_request(resources.memory).set_memory_limit(resources.memory)
     task.set_caching_options(name not in _NEVER_CACHED)
-    if asked.gpus:
-        task.set_accelerator_type(asked.accelerator).set_accelerator_limit(asked.gpus)
-    for label, value in sorted(asked.node_selector.items()):
+    if resources.gpus:
+        task.set_accelerator_type(resources.accelerator).set_accelerator_limit(resources.gpus)
+    for label, value in sorted(resources.node_selector.items()):
         kubernetes.add_node_selector(task, label, value)
-    for toleration in asked.tolerations:
+    for toleration in resources.tolerations:
         kubernetes.add_toleration(task, toleration.key, toleration.operator, toleration.value, toleration.effect)
-    if asked.shm:
-        kubernetes.empty_dir_mount(task, "shm", "/dev/shm", medium="Memory", size_limit=asked.shm)  # noqa: S108
-    if asked.timeout_s:
-        kubernetes.set_timeout(task, asked.timeout_s)
-    if asked.retries:
-        backoff = {"backoff_duration": f"{asked.backoff_s}s", "backoff_max_duration": f"{asked.backoff_max_s}s"}
-        task.set_retry(asked.retries, backoff_factor=asked.backoff_factor, **backoff)
+    if resources.shm:
+        kubernetes.empty_dir_mount(task, "shm", "/dev/shm", medium="Memory", size_limit=resources.shm)  # noqa: S108
+    if resources.timeout_s:
+        kubernetes.set_timeout(task, resources.timeout_s)
+    if resources.retries:
+        backoff = {"backoff_duration": f"{resources.backoff_s}s", "backoff_max_duration": f"{resources.backoff_max_s}s"}
+        task.set_retry(resources.retries, backoff_factor=resources.backoff_factor, **backoff)
     if cluster.weights and name in _LOADS_MODELS:
         kubernetes.mount_pvc(task, cluster.weights.claim, cluster.weights.path)
         task.set_env_variable("HF_HUB_CACHE", cluster.weights.path)
