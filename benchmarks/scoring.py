@@ -77,10 +77,10 @@ class Timing(NamedTuple):
 
 def builtin_questions(folder: Path) -> list[Question]:
     """The questions of Spider or of the built-in seeds, their databases laid into `folder`."""
-    source = ingest.read(SPIDER if SPIDER.is_dir() else ROOT / "sense" / "seeds")
+    source = ingest.read_seeds(SPIDER if SPIDER.is_dir() else ROOT / "sense" / "seeds")
     rows = [*source.seed, *(source.dev or ())]
     for name in {row.db_id for row in rows}:
-        source.place(name, folder / name)
+        source.write_database(name, folder / name)
     return [Question(folder / row.db_id / f"{row.db_id}.sqlite", row.sql) for row in rows]
 
 

@@ -1,4 +1,4 @@
-"""Seeds in: checked, executed, split by database."""
+"""Human-written questions: checked, executed, split by database."""
 
 from kfp import dsl
 

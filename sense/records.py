@@ -106,6 +106,7 @@ class Pair(Record):
 
 
 R = TypeVar("R", bound=Record)
+T = TypeVar("T")
 
 
 def read_jsonl(path: Path, kind: type[R]) -> Iterator[R]:
@@ -246,11 +247,11 @@ def read_dataset(dataset: Path) -> list[Example]:
     return rows
 
 
-def draw(examples: list[Example], limit: int | None, seed: int) -> list[Example]:
-    """At most `limit` of the examples, drawn with `seed`, in their own order; all of them if `limit` is None."""
-    if limit is None or limit >= len(examples):
-        return examples
-    return [examples[index] for index in sorted(random.Random(seed).sample(range(len(examples)), limit))]
+def draw(rows: list[T], limit: int | None, seed: int | str) -> list[T]:
+    """At most `limit` of the rows, drawn with `seed`, in their own order; all of them if `limit` is None."""
+    if limit is None or limit >= len(rows):
+        return rows
+    return [rows[index] for index in sorted(random.Random(seed).sample(range(len(rows)), limit))]
 
 
 def verdict_counts(verdicts: Iterable[VerdictName]) -> dict[str, int]:

@@ -20,7 +20,7 @@ from sense.errors import InputError
 from sense.evaluation import scoreboard
 from sense.evaluation.score import ScoringItem, score
 from sense.evaluation.scoreboard import QueryLevels
-from sense.ingest.source import safe_db_id
+from sense.ingest.source import check_db_id
 from sense.records import Hardness, Record, Verdict
 from sense.sql.execute import Executor
 from sense.sql.hardness import complexity, hardness
@@ -178,7 +178,7 @@ def _databases(files: ScoringFiles, examples: Iterable[ScoringExample]) -> dict[
         origins.setdefault(example.db_id, f"{files.examples}, id {example.id!r}")
     paths = {}
     for db_id, origin in origins.items():
-        inside = Path(safe_db_id(db_id, origin)) / f"{db_id}.sqlite"
+        inside = Path(check_db_id(db_id, origin)) / f"{db_id}.sqlite"
         paths[db_id] = files.databases / inside
         if not paths[db_id].is_file():
             better = sorted(folder for folder in files.databases.glob("*") if (folder / inside).is_file())

@@ -1,27 +1,27 @@
-"""Readers of human-written questions: the built-in seeds, Spider and BIRD, told apart by the files they bring."""
+"""Readers of human-written questions: the built-in seeds, Spider and BIRD. The files in the folder tell which one it is."""
 
 from pathlib import Path
 
 from sense.errors import InputError
 from sense.ingest import benchmark, builtin
-from sense.ingest.source import Row, Source
+from sense.ingest.source import SeedQuestion, SeedSource
 
-__all__ = ["Row", "Source", "read"]
+__all__ = ["SeedQuestion", "SeedSource", "read_seeds"]
 
 
-def read(seeds: Path) -> Source:
-    """The rows of a seeds folder, whatever its layout; InputError lists what was looked for if none fits."""
+def read_seeds(seeds: Path) -> SeedSource:
+    """The questions in a seeds folder of any supported layout; if it has none, InputError lists the files that were expected."""
     if (seeds / builtin.MANIFEST).is_file():
         return builtin.read(seeds)
-    layout = benchmark.detect(seeds)
+    layout = benchmark.detect_layout(seeds)
     if layout is not None:
         return benchmark.read(seeds, layout)
-    looked = [f"  built-in: {builtin.MANIFEST}"]
-    for known in (benchmark.SPIDER, benchmark.BIRD):
-        splits = {f"{'/'.join(split.files)} with {split.databases}/" for split in (known.train, known.dev)}
-        looked.append(f"  {known.name}: {', or '.join(sorted(splits, reverse=True))}")
-    found = ", ".join(sorted(file.name for file in seeds.iterdir())[:10]) if seeds.is_dir() else "not a folder"
+    expected = [f"  built-in: {builtin.MANIFEST}"]
+    for layout in (benchmark.SPIDER, benchmark.BIRD):
+        splits = {f"{'/'.join(split.question_files)} with {split.database_folder}/" for split in (layout.train, layout.dev)}
+        expected.append(f"  {layout.name}: {', or '.join(sorted(splits, reverse=True))}")
+    content = ", ".join(sorted(file.name for file in seeds.iterdir())[:10]) if seeds.is_dir() else "not a folder"
     raise InputError(
-        "\n".join([f"{seeds}: no layout that SENSE knows; it looked for", *looked, f"and found: {found or 'nothing'}"])
+        "\n".join([f"{seeds}: no layout that SENSE knows; it looked for", *expected, f"and found: {content or 'nothing'}"])
         + "\nset data.seeds to the folder that holds these files, unpacked"
     )

@@ -1,4 +1,4 @@
-"""Reads Spider's and BIRD's official layouts, which differ only in names: JSON lists beside folders of databases."""
+"""Reads Spider's and BIRD's official layouts: JSON lists of questions beside folders of databases. They differ in names only."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -7,96 +7,109 @@ from typing import Any
 
 from sense import records
 from sense.errors import InputError
-from sense.ingest.source import Row, Source, copy, safe_db_id, tidy
+from sense.ingest.source import SeedQuestion, SeedSource, check_db_id, copy_databases, strip_sql
 
 
 @dataclass(frozen=True)
-class Split:
-    """The question files of a split, those of them that are there are read in this order, and its databases' folder."""
+class BenchmarkSplit:
+    """The names of a split's question files and of its folder of databases.
 
-    files: tuple[str, ...]
-    databases: str
+    Not all of the question files must exist; those that do are read in this order.
+    """
+
+    question_files: tuple[str, ...]
+    database_folder: str
 
 
 @dataclass(frozen=True)
-class Layout:
-    """A benchmark's names; `sql` is the key of the gold in its rows."""
+class BenchmarkLayout:
+    """A benchmark's name, the names of its files, and the key of the gold query in its rows."""
 
     name: str
-    sql: str
-    train: Split
-    dev: Split
+    sql_key: str
+    train: BenchmarkSplit
+    dev: BenchmarkSplit
 
 
-SPIDER = Layout(
-    "spider", "query", Split(("train_spider.json", "train_others.json"), "database"), Split(("dev.json",), "database")
+SPIDER = BenchmarkLayout(
+    name="spider",
+    sql_key="query",
+    train=BenchmarkSplit(("train_spider.json", "train_others.json"), "database"),
+    dev=BenchmarkSplit(("dev.json",), "database"),
 )
-BIRD = Layout("bird", "SQL", Split(("train.json",), "train_databases"), Split(("dev.json",), "dev_databases"))
+BIRD = BenchmarkLayout(
+    name="bird",
+    sql_key="SQL",
+    train=BenchmarkSplit(("train.json",), "train_databases"),
+    dev=BenchmarkSplit(("dev.json",), "dev_databases"),
+)
 
 
-def detect(seeds: Path) -> Layout | None:
-    """The layout that `seeds` has: a folder of databases and a file of questions on them; None if neither fits."""
+def detect_layout(seeds: Path) -> BenchmarkLayout | None:
+    """The layout of `seeds`: that of which a folder of databases and a file of questions on them exist; None if neither."""
     for layout in (SPIDER, BIRD):
-        if any((seeds / split.databases).is_dir() and present(seeds, split) for split in (layout.train, layout.dev)):
-            return layout
+        for split in (layout.train, layout.dev):
+            if (seeds / split.database_folder).is_dir() and existing_question_files(seeds, split):
+                return layout
     return None
 
 
-def present(seeds: Path, split: Split) -> list[Path]:
-    """The question files of `split` that are there."""
-    return [seeds / name for name in split.files if (seeds / name).is_file()]
+def existing_question_files(seeds: Path, split: BenchmarkSplit) -> list[Path]:
+    """The question files of `split` that exist."""
+    return [seeds / name for name in split.question_files if (seeds / name).is_file()]
 
 
-def read(seeds: Path, layout: Layout) -> Source:
-    """All rows of a benchmark; a lone split is returned as `seed`, its dev to be held out of it.
+def read(seeds: Path, layout: BenchmarkLayout) -> SeedSource:
+    """All questions of a benchmark. If only one split exists it becomes `seed`, and the stage holds a dev split out of it.
 
-    Raises InputError naming file, row and key of what is malformed, and a question file without its databases.
+    Raises InputError that names file, row and key of a malformed row, or a question file whose databases are missing.
     """
-    train, dev = (_rows(seeds, split, layout.sql) for split in (layout.train, layout.dev))
-    folders = sorted({layout.train.databases, layout.dev.databases}, reverse=True)
-    place = partial(_place, [seeds / folder for folder in folders])
+    train, dev = (_read_split(seeds, split, layout.sql_key) for split in (layout.train, layout.dev))
+    folders = sorted({layout.train.database_folder, layout.dev.database_folder}, reverse=True)
+    write_database = partial(_write_database, [seeds / folder for folder in folders])
     if train and dev:
-        return Source(layout.name, tuple(train), tuple(dev), place)
-    return Source(layout.name, tuple(train or dev), None, place)
+        return SeedSource(layout.name, tuple(train), tuple(dev), write_database)
+    return SeedSource(layout.name, tuple(train or dev), None, write_database)
 
 
-def _place(origins: list[Path], db_id: str, folder: Path) -> bool:
+def _write_database(origins: list[Path], db_id: str, folder: Path) -> bool:
+    """Copies the database from the first of the folders `origins` that has it."""
     for origin in origins:
         if (origin / db_id / f"{db_id}.sqlite").is_file():
-            copy(origin / db_id, folder)
+            copy_databases(origin / db_id, folder)
             return True
     return False
 
 
-def _rows(seeds: Path, split: Split, sql: str) -> list[Row]:
-    rows: list[Row] = []
-    for file in present(seeds, split):
-        if not (seeds / split.databases).is_dir():
+def _read_split(seeds: Path, split: BenchmarkSplit, sql_key: str) -> list[SeedQuestion]:
+    questions: list[SeedQuestion] = []
+    for file in existing_question_files(seeds, split):
+        if not (seeds / split.database_folder).is_dir():
             raise InputError(
-                f"{file} is there, its databases are not: unpack {split.databases} into {seeds}, or move the file away"
+                f"{file} is there, its databases are not: unpack {split.database_folder} into {seeds}, or move the file away"
             )
-        values = records.read_json(file)
-        if not isinstance(values, list):
-            raise InputError(f"{file}: must hold a list of rows, holds {type(values).__name__}")
-        rows += [_row(value, f"{file}, row {number}", len(rows) + number, sql) for number, value in enumerate(values)]
-    return rows
+        rows = records.read_json(file)
+        if not isinstance(rows, list):
+            raise InputError(f"{file}: must hold a list of rows, holds {type(rows).__name__}")
+        first = len(questions)
+        questions += [_parse_row(row, f"{file}, row {number}", first + number, sql_key) for number, row in enumerate(rows)]
+    return questions
 
 
-def _row(value: Any, where: str, index: int, sql: str) -> Row:
-    if not isinstance(value, dict):
-        raise InputError(f"{where} (counted from 0): must be an object, is {type(value).__name__}")
-    text = {key: _text(value, key, where) for key in ("db_id", "question", sql)}
-    evidence = value.get("evidence") or ""
+def _parse_row(row: Any, origin: str, index: int, sql_key: str) -> SeedQuestion:
+    if not isinstance(row, dict):
+        raise InputError(f"{origin} (counted from 0): must be an object, is {type(row).__name__}")
+    db_id, question, sql = (_required_text(row, key, origin) for key in ("db_id", "question", sql_key))
+    evidence = row.get("evidence") or ""
     if not isinstance(evidence, str):
-        raise InputError(f"{where} (counted from 0): 'evidence' must be a string, is {type(evidence).__name__}")
-    db_id = safe_db_id(text["db_id"], where)
-    return Row(index, db_id, text["question"].strip(), tidy(text[sql]), evidence.strip())
+        raise InputError(f"{origin} (counted from 0): 'evidence' must be a string, is {type(evidence).__name__}")
+    return SeedQuestion(index, check_db_id(db_id, origin), question.strip(), strip_sql(sql), evidence.strip())
 
 
-def _text(value: dict[str, Any], key: str, where: str) -> str:
-    if key not in value:
-        raise InputError(f"{where} (counted from 0): the key {key!r} is missing; there are: {', '.join(value) or 'none'}")
-    found = value[key]
-    if not isinstance(found, str) or not found.strip():
-        raise InputError(f"{where} (counted from 0): {key!r} must be a string that is not empty, is {found!r}")
-    return found
+def _required_text(row: dict[str, Any], key: str, origin: str) -> str:
+    if key not in row:
+        raise InputError(f"{origin} (counted from 0): the key {key!r} is missing; there are: {', '.join(row) or 'none'}")
+    value = row[key]
+    if not isinstance(value, str) or not value.strip():
+        raise InputError(f"{origin} (counted from 0): {key!r} must be a string that is not empty, is {value!r}")
+    return value

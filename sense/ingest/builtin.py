@@ -1,4 +1,4 @@
-"""Reads the built-in layout: databases as SQL text, questions as JSONL, and seeds.yaml saying which is seed and which dev.
+"""Reads the built-in layout: databases as SQL text, questions as JSONL, and seeds.yaml, which lists those of seed and of dev.
 
 seeds.yaml                   seed: [db_id, ...]   dev: [db_id, ...]   domains: {db_id: name}
 <db_id>/schema.sql           CREATE TABLE statements
@@ -15,13 +15,13 @@ from pydantic import Field
 
 from sense import config, records
 from sense.errors import InputError
-from sense.ingest.source import Row, Source, safe_db_id, tidy
+from sense.ingest.source import SeedQuestion, SeedSource, check_db_id, strip_sql
 
 MANIFEST = "seeds.yaml"
 
 
-class Manifest(config.Section):
-    """seeds.yaml."""
+class SeedsManifest(config.Section):
+    """The content of seeds.yaml: the databases of each split, and the domain of each database."""
 
     seed: list[str]
     dev: list[str]
@@ -36,35 +36,42 @@ class Question(records.Record):
     evidence: str = ""
 
 
-def read(seeds: Path) -> Source:
-    """The rows that seeds.yaml lists, in its order; InputError or ConfigError names the file that is wrong."""
+def read(seeds: Path) -> SeedSource:
+    """The questions on the databases that seeds.yaml lists, in its order; InputError or ConfigError names a malformed file."""
     file = seeds / MANIFEST
-    manifest: Manifest = config.validate(Manifest, config.parse(file.read_text(encoding="utf-8"), str(file)), str(file))
-    names = [safe_db_id(db_id, str(file)) for db_id in (*manifest.seed, *manifest.dev)]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise InputError(f"{file}: listed more than once: {', '.join(twice)}; a database is either seed or dev")
-    seed, dev = (_rows(seeds, manifest, db_ids) for db_ids in (manifest.seed, manifest.dev))
-    return Source("builtin", seed, dev, partial(_place, seeds))
+    manifest: SeedsManifest = config.validate(SeedsManifest, config.parse(file.read_text(encoding="utf-8"), str(file)), str(file))
+    db_ids = [check_db_id(db_id, str(file)) for db_id in (*manifest.seed, *manifest.dev)]
+    repeated = sorted({db_id for db_id in db_ids if db_ids.count(db_id) > 1})
+    if repeated:
+        raise InputError(f"{file}: listed more than once: {', '.join(repeated)}; a database is either seed or dev")
+    seed, dev = (_read_split(seeds, split, manifest.domains) for split in (manifest.seed, manifest.dev))
+    return SeedSource("builtin", seed, dev, partial(_write_database, seeds))
 
 
-def _rows(seeds: Path, manifest: Manifest, db_ids: list[str]) -> tuple[Row, ...]:
-    rows: list[Row] = []
+def _read_split(seeds: Path, db_ids: list[str], domains: dict[str, str]) -> tuple[SeedQuestion, ...]:
+    questions: list[SeedQuestion] = []
     for db_id in db_ids:
-        for question in records.read_jsonl(_present(seeds / db_id / "questions.jsonl"), Question):
-            domain = manifest.domains.get(db_id, "")
-            rows.append(Row(len(rows), db_id, question.question.strip(), tidy(question.sql), question.evidence, domain))
-    return tuple(rows)
+        for line in records.read_jsonl(_require(seeds / db_id / "questions.jsonl"), Question):
+            question = SeedQuestion(
+                index=len(questions),
+                db_id=db_id,
+                question=line.question.strip(),
+                sql=strip_sql(line.sql),
+                evidence=line.evidence,
+                domain=domains.get(db_id, ""),
+            )
+            questions.append(question)
+    return tuple(questions)
 
 
-def _place(seeds: Path, db_id: str, folder: Path) -> bool:
+def _write_database(seeds: Path, db_id: str, folder: Path) -> bool:
     """Builds the database from its two SQL files; the same text gives the same bytes."""
     folder.mkdir(parents=True, exist_ok=True)
     with closing(sqlite3.connect(folder / f"{db_id}.sqlite", isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode = OFF")
-        connection.set_authorizer(_no_other_files)
+        connection.set_authorizer(_deny_attach)
         for name in ("schema.sql", "rows.sql"):
-            file = _present(seeds / db_id / name)
+            file = _require(seeds / db_id / name)
             try:
                 connection.executescript(f"BEGIN;\n{file.read_text(encoding='utf-8')}\n;COMMIT;")
             except (sqlite3.Error, UnicodeDecodeError) as error:
@@ -72,12 +79,13 @@ def _place(seeds: Path, db_id: str, folder: Path) -> bool:
     return True
 
 
-def _no_other_files(action: int, *_: str | None) -> int:
-    """An authorizer: seeds may come from a stranger, and ATTACH would write anywhere."""
+def _deny_attach(action: int, *_: str | None) -> int:
+    """SQLite's authorizer callback: seeds may come from a stranger, and with ATTACH they could write any file."""
     return sqlite3.SQLITE_DENY if action == sqlite3.SQLITE_ATTACH else sqlite3.SQLITE_OK
 
 
-def _present(file: Path) -> Path:
+def _require(file: Path) -> Path:
+    """Returns `file` if it exists; otherwise raises InputError."""
     if not file.is_file():
         raise InputError(
             f"{file}: no such file, but {MANIFEST} lists {file.parent.name!r}; add the file or take the name off the list"

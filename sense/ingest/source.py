@@ -1,4 +1,4 @@
-"""What every reader of human-written questions gives: rows, and a way to lay a database down."""
+"""What every reader of human-written questions returns: the questions, and a way to write their databases."""
 
 import shutil
 from collections.abc import Callable
@@ -9,8 +9,8 @@ from sense.errors import InputError
 
 
 @dataclass(frozen=True)
-class Row:
-    """A question as its author wrote it; `index` is its place among the rows of its split."""
+class SeedQuestion:
+    """A question as its author wrote it; `index` is its position among the questions of its split, counted from 0."""
 
     index: int
     db_id: str
@@ -21,33 +21,36 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Source:
-    """The rows of a seeds folder; `dev` is None where the source brings no dev split.
+class SeedSource:
+    """The questions of a seeds folder; `dev` is None if the source has no dev split.
 
-    `place(db_id, folder)` lays `<db_id>.sqlite`, and the test suite beside it if there is one, into `folder`, and says
-    whether there is such a database.
+    `write_database(db_id, folder)` writes `<db_id>.sqlite` into `folder`, with the databases of its test suite beside it if
+    there are any, and returns whether the source has that database.
     """
 
     name: str
-    seed: tuple[Row, ...]
-    dev: tuple[Row, ...] | None
-    place: Callable[[str, Path], bool]
+    seed: tuple[SeedQuestion, ...]
+    dev: tuple[SeedQuestion, ...] | None
+    write_database: Callable[[str, Path], bool]
 
 
-def safe_db_id(value: str, where: str) -> str:
-    """`value` if it can be the name of a folder; else InputError (a db_id comes from a file and ends in a path)."""
-    if value in ("", ".", "..") or any(mark in value for mark in "/\\\0"):
-        raise InputError(f"{where}: db_id = {value!r} cannot be the name of a folder; give it a plain name")
-    return value
+def check_db_id(db_id: str, origin: str) -> str:
+    """Returns `db_id` if it can be the name of a folder, because paths are made of it; otherwise raises InputError.
+
+    `origin` says in the message where the db_id comes from: a file, or a row of one.
+    """
+    if db_id in ("", ".", "..") or any(char in db_id for char in "/\\\0"):
+        raise InputError(f"{origin}: db_id = {db_id!r} cannot be the name of a folder; give it a plain name")
+    return db_id
 
 
-def tidy(sql: str) -> str:
-    """A gold as a model should learn to write it: no space around it, no semicolon after it."""
+def strip_sql(sql: str) -> str:
+    """A gold query as a model should learn to write it: without blanks around it and without a semicolon at its end."""
     return sql.strip().rstrip(";").rstrip()
 
 
-def copy(origin: Path, folder: Path) -> None:
-    """Copies every *.sqlite file of a folder byte for byte; modes and times stay behind."""
+def copy_databases(origin: Path, folder: Path) -> None:
+    """Copies every *.sqlite file in `origin` to `folder` byte for byte; file modes and times are not copied."""
     folder.mkdir(parents=True, exist_ok=True)
     for file in sorted(origin.glob("*.sqlite")):
         shutil.copyfile(file, folder / file.name)

@@ -1,4 +1,4 @@
-"""Seeds in: reads human-written questions, executes every gold, drops what fails (by reason), splits by database."""
+"""Ingest: reads human-written questions, executes each gold query, drops what fails, and splits the rest by database."""
 
 import random
 import sqlite3
@@ -12,7 +12,7 @@ from typing import Any
 from sense import console, ingest, records
 from sense.config import IngestConfig
 from sense.errors import InputError
-from sense.ingest import Row, Source
+from sense.ingest import SeedQuestion, SeedSource
 from sense.records import HARDNESS, Example
 from sense.sql.execute import Executor
 from sense.sql.hardness import BANDS, complexity, hardness
@@ -20,12 +20,13 @@ from sense.sql.result import Result
 
 Config = IngestConfig
 
-FAILURES = {"rejected": "gold rejected", "error": "gold fails", "timeout": "gold times out", "too_large": "gold too large"}
+REASONS = {"rejected": "gold rejected", "error": "gold fails", "timeout": "gold times out", "too_large": "gold too large"}
+"""The verdict on a gold query -> the reason for which its question is dropped."""
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """The seeds folder: built-in, Spider's or BIRD's layout."""
+    """The seeds folder, in the built-in layout, Spider's or BIRD's."""
 
     seeds: Path
 
@@ -39,77 +40,75 @@ class Outputs:
     metrics: Path
 
 
-class Funnel:
-    """Counts the dropped rows by reason and keeps the first of each to show."""
+class DroppedQuestions:
+    """The questions dropped so far: `counts` by reason, and a description of the first one of each reason."""
 
     def __init__(self) -> None:
-        self.dropped: Counter[str] = Counter()
-        self.first: dict[str, str] = {}
+        self.counts: Counter[str] = Counter()
+        self._first: dict[str, str] = {}
 
-    def drop(self, reason: str, row: Row, detail: str = "") -> None:
-        """Counts `row`; `detail` is for people."""
-        self.dropped[reason] += 1
-        self.first.setdefault(reason, f"{row.db_id}, {row.question!r}" + (f" ({detail})" if detail else ""))
+    def add(self, reason: str, question: SeedQuestion, detail: str = "") -> None:
+        """Counts `question`; `detail` is for people."""
+        self.counts[reason] += 1
+        self._first.setdefault(reason, f"{question.db_id}, {question.question!r}" + (f" ({detail})" if detail else ""))
 
-    def say(self) -> None:
-        """One line per reason."""
-        for reason, count in sorted(self.dropped.items()):
-            console.say(f"dropped {count}: {reason}, first: {self.first[reason]}")
+    def print_summary(self) -> None:
+        """Prints one line for each reason."""
+        for reason, count in sorted(self.counts.items()):
+            console.say(f"dropped {count}: {reason}, first: {self._first[reason]}")
 
 
 def run(config: IngestConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any]:
-    """Writes both datasets; InputError if the seeds are malformed or nothing remains of one side."""
-    source = ingest.read(inputs.seeds)
+    """Writes both datasets; InputError if the seeds are malformed or no question remains for one of the datasets."""
+    source = ingest.read_seeds(inputs.seeds)
     staging = outputs.metrics.parent / "databases"
-    for leftover in (staging, outputs.seed, outputs.dev):  # of a killed try
+    for leftover in (staging, outputs.seed, outputs.dev):  # of a killed run
         records.remove(leftover)
-    funnel = Funnel()
-    faults = _place(source, staging)
-    usable = [_usable(rows, faults, funnel) for rows in (_not_in_dev(source, funnel), source.dev or ())]
+    dropped = DroppedQuestions()
+    unusable = _write_databases(source, staging)
+    splits = [_drop_unusable(questions, unusable, dropped) for questions in (_drop_in_dev(source, dropped), source.dev or ())]
     with Executor(config.execution) as executor:
-        seed, dev = (list(_executed(rows, staging, executor, funnel)) for rows in usable)
+        seed, dev = (list(_drop_failing(questions, staging, executor, dropped)) for questions in splits)
     if source.dev is None:
-        seed, dev = hold_out(seed, config.holdout, config.seed)
-    dev = thin(dev, config.dev_limit, config.seed)
-    funnel.say()
+        seed, dev = hold_out_databases(seed, config.holdout, config.seed)
+    dev = records.draw(dev, config.dev_limit, f"{config.seed}-dev-limit")
+    dropped.print_summary()
     if not seed or not dev:
-        raise InputError(_nothing(inputs.seeds, config, source, "seed" if not seed else "dev", funnel))
-    sides = {
-        "seed": _write(seed, source.name, "seed", staging, outputs.seed),
-        "dev": _write(dev, source.name, "dev", staging, outputs.dev),
+        raise InputError(_nothing_left_message(inputs.seeds, config, source, "seed" if not seed else "dev", dropped))
+    metrics = {
+        "seed": _write_dataset(seed, source.name, "seed", staging, outputs.seed),
+        "dev": _write_dataset(dev, source.name, "dev", staging, outputs.dev),
     }
-    return {"source": source.name, **sides, "dropped": dict(sorted(funnel.dropped.items()))}
+    return {"source": source.name, **metrics, "dropped": dict(sorted(dropped.counts.items()))}
 
 
-def hold_out(rows: Sequence[Row], databases: int, seed: int) -> tuple[list[Row], list[Row]]:
-    """Splits `rows` in two, the second those on `databases` databases drawn with `seed`; orders are kept."""
-    names = sorted({row.db_id for row in rows})
-    random.Random(f"{seed}-holdout").shuffle(names)
-    held = set(names[:databases])
-    return [row for row in rows if row.db_id not in held], [row for row in rows if row.db_id in held]
+def hold_out_databases(
+    questions: Sequence[SeedQuestion], databases: int, seed: int
+) -> tuple[list[SeedQuestion], list[SeedQuestion]]:
+    """Splits `questions` in two: the others, and those on `databases` databases drawn with `seed`. Both keep their order."""
+    db_ids = sorted({question.db_id for question in questions})
+    random.Random(f"{seed}-holdout").shuffle(db_ids)
+    held_out = set(db_ids[:databases])
+    return (
+        [question for question in questions if question.db_id not in held_out],
+        [question for question in questions if question.db_id in held_out],
+    )
 
 
-def thin(rows: list[Row], limit: int | None, seed: int) -> list[Row]:
-    """`limit` of the rows drawn with `seed`, in their order; all of them if there are no more or no limit."""
-    if limit is None or len(rows) <= limit:
-        return rows
-    return [rows[place] for place in sorted(random.Random(f"{seed}-dev-limit").sample(range(len(rows)), limit))]
+def _write_databases(source: SeedSource, staging: Path) -> dict[str, str]:
+    """Writes every database that a question names into `staging`; returns db_id -> reason for those that cannot be used."""
+    unusable: dict[str, str] = {}
+    db_ids = sorted({question.db_id for question in (*source.seed, *(source.dev or ()))})
+    for db_id in console.track(db_ids, "databases", len(db_ids)):
+        if not source.write_database(db_id, staging / db_id):
+            unusable[db_id] = "missing database"
+        elif not _has_table(staging / db_id / f"{db_id}.sqlite"):
+            unusable[db_id] = "broken database"
+    return unusable
 
 
-def _place(source: Source, staging: Path) -> dict[str, str]:
-    """Lays every database that a row names into `staging`; returns the reason for each that cannot be used."""
-    faults: dict[str, str] = {}
-    names = sorted({row.db_id for row in (*source.seed, *(source.dev or ()))})
-    for db_id in console.track(names, "databases", len(names)):
-        if not source.place(db_id, staging / db_id):
-            faults[db_id] = "missing database"
-        elif not _opens(staging / db_id / f"{db_id}.sqlite"):
-            faults[db_id] = "broken database"
-    return faults
-
-
-def _opens(database: Path) -> bool:
-    """Whether SQLite reads the file's schema and finds a table in it."""
+def _has_table(database: Path) -> bool:
+    """Whether SQLite can read the file's schema and there is a table in it."""
     with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
         try:
             (tables,) = connection.execute("SELECT count(*) FROM sqlite_master WHERE type = 'table'").fetchone()
@@ -118,80 +117,83 @@ def _opens(database: Path) -> bool:
     return bool(tables)
 
 
-def _not_in_dev(source: Source, funnel: Funnel) -> Iterator[Row]:
-    """The seed rows without those on dev's databases: nothing may leak into what dev measures."""
-    in_dev = {row.db_id for row in source.dev or ()}
-    for row in source.seed:
-        if row.db_id in in_dev:
-            funnel.drop("database is in dev", row)
+def _drop_in_dev(source: SeedSource, dropped: DroppedQuestions) -> Iterator[SeedQuestion]:
+    """The seed questions without those on databases of dev, so that dev measures databases that no training has seen."""
+    in_dev = {question.db_id for question in source.dev or ()}
+    for question in source.seed:
+        if question.db_id in in_dev:
+            dropped.add("database is in dev", question)
         else:
-            yield row
+            yield question
 
 
-def _usable(rows: Iterable[Row], faults: Mapping[str, str], funnel: Funnel) -> list[Row]:
-    """The rows whose database can be read, each of them once."""
+def _drop_unusable(
+    questions: Iterable[SeedQuestion], unusable: Mapping[str, str], dropped: DroppedQuestions
+) -> list[SeedQuestion]:
+    """The questions whose database can be used, each of them once."""
     seen: set[tuple[str, str, str]] = set()
-    kept: list[Row] = []
-    for row in rows:
-        key = (row.db_id, row.question, row.sql)
-        if row.db_id in faults:
-            funnel.drop(faults[row.db_id], row)
+    remaining: list[SeedQuestion] = []
+    for question in questions:
+        key = (question.db_id, question.question, question.sql)
+        if question.db_id in unusable:
+            dropped.add(unusable[question.db_id], question)
         elif key in seen:
-            funnel.drop("duplicate", row)
+            dropped.add("duplicate", question)
         else:
-            kept.append(row)
+            remaining.append(question)
         seen.add(key)
-    return kept
+    return remaining
 
 
-def _executed(rows: Sequence[Row], staging: Path, executor: Executor, funnel: Funnel) -> Iterator[Row]:
-    """The rows whose gold is a SELECT that returns at least one row."""
-    outcomes = executor.map((staging / row.db_id / f"{row.db_id}.sqlite", row.sql) for row in rows)
-    for row, outcome in console.track(zip(rows, outcomes, strict=True), "golds", len(rows)):
+def _drop_failing(
+    questions: Sequence[SeedQuestion], staging: Path, executor: Executor, dropped: DroppedQuestions
+) -> Iterator[SeedQuestion]:
+    """The questions whose gold query is a SELECT that returns at least one row."""
+    outcomes = executor.map((staging / question.db_id / f"{question.db_id}.sqlite", question.sql) for question in questions)
+    for question, outcome in console.track(zip(questions, outcomes, strict=True), "golds", len(questions)):
         if not isinstance(outcome, Result):
-            funnel.drop(FAILURES[outcome.verdict], row, outcome.detail)
+            dropped.add(REASONS[outcome.verdict], question, outcome.detail)
         elif not outcome.rows:
-            funnel.drop("gold returns nothing", row)
+            dropped.add("gold returns nothing", question)
         else:
-            yield row
+            yield question
 
 
-def _nothing(seeds: Path, config: IngestConfig, source: Source, side: str, funnel: Funnel) -> str:
-    """Why one side is empty, for a person."""
-    reasons = ", ".join(f"{count} {reason}" for reason, count in funnel.dropped.most_common()) or "none"
+def _nothing_left_message(seeds: Path, config: IngestConfig, source: SeedSource, split: str, dropped: DroppedQuestions) -> str:
+    reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.counts.most_common()) or "none"
     fix = "mend the seeds"
     if source.dev is None:
         fix = f"lower ingest.holdout (now {config.holdout}) or bring questions on more databases"
-    return f"{seeds}: no question remains for {side} (dropped: {reasons}); {fix}"
+    return f"{seeds}: no question remains for {split} (dropped: {reasons}); {fix}"
 
 
-def _write(rows: Sequence[Row], source: str, split: str, staging: Path, dataset: Path) -> dict[str, Any]:
-    """Writes one dataset, moving its databases out of `staging`; returns its metrics."""
+def _write_dataset(questions: Sequence[SeedQuestion], source: str, split: str, staging: Path, dataset: Path) -> dict[str, Any]:
+    """Writes one dataset folder, moving its databases there from `staging`; returns the metrics of the dataset."""
     examples = [
         Example(
-            id=f"{source}-{split}-{row.index:05d}",
-            db_id=row.db_id,
-            question=row.question,
-            sql=row.sql,
+            id=f"{source}-{split}-{question.index:05d}",
+            db_id=question.db_id,
+            question=question.question,
+            sql=question.sql,
             source=source,
-            hardness=hardness(row.sql),
-            evidence=row.evidence,
-            domain=row.domain,
+            hardness=hardness(question.sql),
+            evidence=question.evidence,
+            domain=question.domain,
         )
-        for row in console.track(rows, split, len(rows))
+        for question in console.track(questions, split, len(questions))
     ]
-    databases = sorted({row.db_id for row in rows})
-    for db_id in databases:
+    db_ids = sorted({question.db_id for question in questions})
+    for db_id in db_ids:
         target = records.database_path(dataset, db_id).parent
         target.mkdir(parents=True)
         for file in sorted((staging / db_id).glob("*.sqlite")):
             file.replace(target / file.name)
     records.write_jsonl(dataset / "examples.jsonl", examples)
-    levels = Counter(example.hardness for example in examples)
-    bands = Counter(complexity(example.sql).band for example in examples)
+    hardness_counts = Counter(example.hardness for example in examples)
+    band_counts = Counter(complexity(example.sql).band for example in examples)
     return {
         "examples": len(examples),
-        "databases": len(databases),
-        "hardness": {level: levels[level] for level in HARDNESS},
-        "complexity": {band: bands[band] for band in BANDS},
+        "databases": len(db_ids),
+        "hardness": {level: hardness_counts[level] for level in HARDNESS},
+        "complexity": {band: band_counts[band] for band in BANDS},
     }

@@ -66,7 +66,7 @@ def mutate_golds(source, folder, count, each):
     for row in random.sample(rows, min(len(rows), count // each)):
         database = folder / row.db_id / f"{row.db_id}.sqlite"
         if not database.is_file():
-            source.place(row.db_id, database.parent)
+            source.write_database(row.db_id, database.parent)
         pairs += [(database, text, row.sql) for text in mutations(row.sql, random, each, golds[row.db_id])]
     return [pair for pair in pairs if not pair[1].startswith(NOT_RUN)]
 
@@ -83,13 +83,13 @@ def assert_agreement(executor, pairs):
 
 
 def test_mutated_golds_of_the_built_in_seeds(executor, tmp_path):
-    assert_agreement(executor, mutate_golds(ingest.read(ROOT / "sense" / "seeds"), tmp_path, 600, 2))
+    assert_agreement(executor, mutate_golds(ingest.read_seeds(ROOT / "sense" / "seeds"), tmp_path, 600, 2))
 
 
 @pytest.mark.spider
 @pytest.mark.skipif(not SPIDER.is_dir(), reason="Spider is not beside this checkout")
 def test_mutated_golds_of_spider(executor, tmp_path):
-    assert_agreement(executor, mutate_golds(ingest.read(SPIDER), tmp_path, SPIDER_PAIRS, 2))
+    assert_agreement(executor, mutate_golds(ingest.read_seeds(SPIDER), tmp_path, SPIDER_PAIRS, 2))
 
 
 ONE_ONE_TWO = "SELECT column1 FROM (VALUES (1), (1), (2))"
