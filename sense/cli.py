@@ -7,6 +7,7 @@ The module of a subcommand is imported only when that subcommand is used, so tha
 import argparse
 import errno
 import importlib
+import os
 import sys
 from typing import Any, NamedTuple
 
@@ -62,6 +63,9 @@ def main(arguments: list[str] | None = None) -> int:
     except SenseError as error:
         print(f"sense {name}: {error}", file=sys.stderr)
         return error.exit_code
+    except BrokenPipeError:  # the reader of stdout, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python flushes into the pipe once more at its end
+        return 0
     except OSError as error:
         if error.errno not in _USERS_TO_MEND:
             raise

@@ -49,11 +49,11 @@ class Copy:
     def command(self, *words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(words, cwd=self.root, env=self.environment, capture_output=True, text=True, check=False)
 
-    def done(self, *words: str) -> str:
-        """What a command printed that has succeeded."""
-        done = self.command(*words)
-        assert done.returncode == 0, (words, done.stdout[-2000:], done.stderr[-4000:])
-        return done.stdout
+    def stdout(self, *words: str) -> str:
+        """The output of a command, which must succeed."""
+        process = self.command(*words)
+        assert process.returncode == 0, (words, process.stdout[-2000:], process.stderr[-4000:])
+        return process.stdout
 
     def metrics(self, section: str) -> dict:
         return json.loads((self.root / "metrics" / f"{section}.json").read_text())
@@ -68,13 +68,13 @@ def copy(tmp_path_factory):
         (root / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, root / name)
     shutil.copy(TINY, root / "params.yaml")
-    made = Copy(root, _environment(root), "")
+    checkout = Copy(root, _environment(root), "")
     author = ("-c", "user.name=test", "-c", "user.email=test@example.invalid")
     for words in (("init", "-q"), ("add", "."), (*author, "commit", "-q", "-m", "copy")):
-        made.done("git", *words)
-    done = made.command("dvc", "repro")
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
-    return Copy(root, made.environment, done.stdout + done.stderr)
+        checkout.stdout("git", *words)
+    repro = checkout.command("dvc", "repro")
+    assert repro.returncode == 0, repro.stdout[-2000:] + repro.stderr[-4000:]
+    return Copy(root, checkout.environment, repro.stdout + repro.stderr)
 
 
 def _environment(root):
@@ -123,19 +123,19 @@ def test_a_commit_without_git_gives_the_lock_that_dvc_has_written_and_a_clone_is
 
     clone = tmp_path / "there" / "sense"
     clone.parent.mkdir()
-    there = Copy(clone, _environment(clone), "")
-    copy.done("git", "clone", "-q", ".", str(clone))
+    other_checkout = Copy(clone, _environment(clone), "")
+    copy.stdout("git", "clone", "-q", ".", str(clone))
     shutil.copy(tmp_path / "dvc.lock", clone / "dvc.lock")
-    there.done("dvc", "remote", "add", "--default", "store", str(tmp_path / "store"))
-    there.done("dvc", "pull", "--allow-missing")  # the models of stages that never ran
+    other_checkout.stdout("dvc", "remote", "add", "--default", "store", str(tmp_path / "store"))
+    other_checkout.stdout("dvc", "pull", "--allow-missing")  # the models of stages that never ran
     for name, path in lock.PATHS.items():
         if name != "weak":
             assert records.digest(clone / path) == records.digest(copy.root / path)
-    missing = json.loads(there.done("dvc", "status", "--json", *lock.STAGES))
+    missing = json.loads(other_checkout.stdout("dvc", "status", "--json", *lock.STAGES))
     assert missing == {"sample": [{"changed deps": {"models/weak": "deleted"}}]}
     shutil.copytree(copy.root / "models/weak", clone / "models/weak")
-    assert json.loads(there.done("dvc", "status", "--json", *lock.STAGES)) == {}
-    assert "Running stage" not in there.done("dvc", "repro", "--single-item", *lock.STAGES)
+    assert json.loads(other_checkout.stdout("dvc", "status", "--json", *lock.STAGES)) == {}
+    assert "Running stage" not in other_checkout.stdout("dvc", "repro", "--single-item", *lock.STAGES)
 
 
 @pytest.mark.slow
@@ -148,6 +148,28 @@ def test_a_changed_section_runs_its_stage_and_what_comes_after(copy, section):
     (copy.root / "params.yaml").write_text(before)
     assert list(changed) == [section]
     assert re.findall(r"^Running stage '(\w+)'", planned, re.MULTILINE) == DOWNSTREAM[section]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("file", "affected"),
+    [
+        ("sense/teacher/drafts.py", {"synthesize"}),
+        ("sense/teacher/openai.py", {"synthesize"}),
+        ("sense/stages/shards.py", {"sample"}),
+        ("sense/training/words.txt", {"sft", "weak"}),
+        ("sense/schema.py", {"synthesize", "sft", "weak", "sample", "dpo", "evaluate"}),
+        ("sense/console.py", set()),
+    ],
+)
+def test_changed_code_affects_the_stages_that_rest_on_it(copy, file, affected):
+    content = (copy.root / file).read_bytes()
+    (copy.root / file).write_bytes(content + b"\n# changed\n")
+    try:
+        changed = json.loads(copy.stdout("dvc", "status", "--json"))
+    finally:
+        (copy.root / file).write_bytes(content)
+    assert set(changed) == affected
 
 
 @pytest.mark.slow
