@@ -57,7 +57,7 @@ OVERLOAD = 4
 PLACES = 8  # of the gateway that is overloaded
 READY_S = 300.0
 
-Ask = Callable[[], Awaitable[int]]
+AskRequest = Callable[[], Awaitable[int]]
 
 
 class Shot(NamedTuple):
@@ -92,7 +92,7 @@ def wait_for(url: str, process: subprocess.Popen[bytes] | None) -> None:
     raise SystemExit(f"{url} did not answer within {READY_S:g} s")
 
 
-class Model:
+class ModelMessage:
     """The model server."""
 
     def __init__(self, options: argparse.Namespace) -> None:
@@ -124,7 +124,7 @@ class Model:
 
 
 @contextmanager
-def gateway(folder: Path, model: Model, served: str, limits: dict[str, Any]) -> Iterator[str]:
+def gateway(folder: Path, model: ModelMessage, served: str, limits: dict[str, Any]) -> Iterator[str]:
     """The URL of a gateway before `model`."""
     name, _, version = served.rpartition("-")
     port = free_port()
@@ -189,18 +189,18 @@ class Client:
         return int(status.split()[1])
 
 
-def asking(http: Client, path: str, body: dict[str, Any]) -> Ask:
+def sql_admission(http: Client, path: str, body: dict[str, Any]) -> AskRequest:
     content = json.dumps(body).encode()
     return lambda: http.post(path, content)
 
 
-async def shot(ask: Ask) -> Shot:
+async def shot(ask: AskRequest) -> Shot:
     began = time.perf_counter()
     status = await ask()
     return Shot(began, time.perf_counter() - began, status)
 
 
-async def closed(ask: Ask, in_flight: int, seconds: float) -> list[Shot]:
+async def closed(ask: AskRequest, in_flight: int, seconds: float) -> list[Shot]:
     """What `in_flight` clients see that ask without a pause."""
     end = time.perf_counter() + seconds
 
@@ -213,7 +213,7 @@ async def closed(ask: Ask, in_flight: int, seconds: float) -> list[Shot]:
     return [row for rows in await asyncio.gather(*(one() for _ in range(in_flight))) for row in rows]
 
 
-async def opened(ask: Ask, rate: float, seconds: float) -> list[Shot]:
+async def opened(ask: AskRequest, rate: float, seconds: float) -> list[Shot]:
     """What clients see that arrive `rate` a second, whether others have been answered or not."""
     began, tasks = time.perf_counter(), []
     for number in range(int(rate * seconds)):
@@ -245,11 +245,11 @@ def completion(folder: Path, served: str) -> dict[str, Any]:
     }
 
 
-async def added(folder: Path, model: Model, url: str, options: argparse.Namespace) -> list[dict[str, Any]]:
+async def added(folder: Path, model: ModelMessage, url: str, options: argparse.Namespace) -> list[dict[str, Any]]:
     rows = []
     async with Client(model.url) as direct, Client(url) as through:
-        straight = asking(direct, "/v1/completions", completion(folder, options.served))
-        way = asking(through, "/v1/sql", {"question": QUESTION, "database": "shop"})
+        straight = sql_admission(direct, "/v1/completions", completion(folder, options.served))
+        way = sql_admission(through, "/v1/sql", {"question": QUESTION, "database": "shop"})
         for in_flight in IN_FLIGHT:
             found = []
             for ask in (straight, way):
@@ -261,7 +261,7 @@ async def added(folder: Path, model: Model, url: str, options: argparse.Namespac
 
 async def overload(url: str, options: argparse.Namespace) -> dict[str, Any]:
     async with Client(url) as http:
-        ask = asking(http, "/v1/sql", {"question": QUESTION, "database": "shop"})
+        ask = sql_admission(http, "/v1/sql", {"question": QUESTION, "database": "shop"})
         idle = rates(await closed(ask, 1, options.seconds / 2))
         capacity = rates(await closed(ask, PLACES, options.seconds))
         shots = await opened(ask, OVERLOAD * capacity["per_s"], options.seconds)
@@ -282,11 +282,11 @@ async def overload(url: str, options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-async def outage(folder: Path, model: Model, url: str, options: argparse.Namespace) -> dict[str, Any]:
+async def outage(folder: Path, model: ModelMessage, url: str, options: argparse.Namespace) -> dict[str, Any]:
     over, asked, told, numbers = asyncio.Event(), [], {}, count()
 
     async with Client(url) as http:
-        ask = asking(http, "/v1/sql", {"question": QUESTION, "database": "shop"})
+        ask = sql_admission(http, "/v1/sql", {"question": QUESTION, "database": "shop"})
 
         async def askers() -> None:
             while not over.is_set():
@@ -301,7 +301,7 @@ async def outage(folder: Path, model: Model, url: str, options: argparse.Namespa
                     "sql": "SELECT 1",
                     "correct": True,
                 }
-                told[said["id"]] = await asking(http, "/v1/feedback", said)()
+                told[said["id"]] = await sql_admission(http, "/v1/feedback", said)()
 
         running = [asyncio.create_task(work()) for work in [askers] * 4 + [tellers] * 2]
         await asyncio.sleep(options.seconds / 2)
@@ -375,7 +375,7 @@ def main() -> int:
         (folder / "databases").mkdir()
         with closing(sqlite3.connect(folder / "databases" / "shop.sqlite")) as connection:
             connection.executescript(SHOP)
-        model = Model(options)
+        model = ModelMessage(options)
         try:
             found: dict[str, Any] = {}
             with gateway(folder, model, options.served, {"concurrency": max(IN_FLIGHT), "queue": 0}) as url:

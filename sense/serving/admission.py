@@ -1,4 +1,4 @@
-"""Who may work now, who waits, who is told to come back: bounds on requests, and work that ends when its client has gone."""
+"""Admission limits: how many requests are at work, how many wait, when 429 is answered; and work that ends with its client."""
 
 import asyncio
 import math
@@ -8,77 +8,77 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
-from sense.serving.problems import Refusal
+from sense.serving.problems import ApiError
 
 T = TypeVar("T")
-_WEIGHT = 0.1  # of the newest request in the mean time that one takes
-_LONGEST_S = 60.0  # that a client is told to stay away
+_MEAN_WEIGHT = 0.1  # of the newest request in the moving average of the time that a request takes
+_MAX_RETRY_AFTER_S = 60.0
 
 
-class Place:
-    """What one request holds while it is at work; it has waited `queued_ms` milliseconds for it."""
+class Slot:
+    """What a request holds while it is at work. It has waited `queued_ms` milliseconds for it."""
 
     def __init__(self, threads: ThreadPoolExecutor, queued_ms: float) -> None:
         self._threads = threads
         self.queued_ms = queued_ms
-        self.job: asyncio.Future[Any] | None = None  # the newest; one at a time
+        self.job: asyncio.Future[Any] | None = None  # the last one; there is one at a time
 
-    async def thread(self, work: Callable[..., T], *given: Any) -> T:
-        """What `work` gives in a thread. Who gives up waiting for it leaves it at work, and the place is taken until it ends."""
-        self.job = job = asyncio.get_running_loop().run_in_executor(self._threads, work, *given)
+    async def run_in_thread(self, work: Callable[..., T], *arguments: Any) -> T:
+        """The result of `work` in a thread. If the caller is cancelled, it goes on and keeps the slot."""
+        self.job = job = asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
         await asyncio.wait((job,))
         return job.result()
 
 
 class Admission:
-    """`places` requests at work and `queue` waiting for at most `wait_s` seconds, first come, first served.
+    """`slots` requests at work and `queue` waiting for at most `wait_s` seconds, first come, first served.
 
-    A request is at work until its thread is, even if nobody waits for its answer any more: what goes on costs as much.
+    A request is at work until its thread has ended, even if its client has left: the work costs as much.
     """
 
-    def __init__(self, places: int, queue: int, wait_s: float) -> None:
-        self._places, self._queue, self._wait_s = places, queue, wait_s
-        self._free = asyncio.Semaphore(places)
-        self._threads = ThreadPoolExecutor(places, "sense-place")  # one for each place: work never waits for a thread
+    def __init__(self, slots: int, queue: int, wait_s: float) -> None:
+        self._slots, self._queue, self._wait_s = slots, queue, wait_s
+        self._free = asyncio.Semaphore(slots)
+        self._threads = ThreadPoolExecutor(slots, "sense-slot")  # one for each slot: work never waits for a thread
         self._mean_s = 1.0
         self.working = 0
         self.waiting = 0
 
     @asynccontextmanager
-    async def place(self) -> AsyncIterator[Place]:
-        """A place until the block and its thread end. Refusal (429) if there is none in time."""
-        place = Place(self._threads, await self._enter() * 1000)
+    async def slot(self) -> AsyncIterator[Slot]:
+        """A slot until the block and its thread end. ApiError (429) if there is none in time."""
+        slot = Slot(self._threads, await self._enter() * 1000)
         self.working += 1
         started = time.monotonic()
         try:
-            yield place
+            yield slot
         finally:
-            if place.job is None or place.job.done():
-                self._leave(started, place.job)
+            if slot.job is None or slot.job.done():
+                self._leave(started, slot.job)
             else:
-                place.job.add_done_callback(lambda job: self._leave(started, job))
+                slot.job.add_done_callback(lambda job: self._leave(started, job))
 
     def _leave(self, started: float, job: asyncio.Future[Any] | None) -> None:
         if job is not None and not job.cancelled():
-            job.exception()  # where nobody waits for it any more: asyncio is not to report it as forgotten
+            job.exception()  # read, so that asyncio does not report it as never retrieved where the client has left
         self.working -= 1
-        self._mean_s += _WEIGHT * (time.monotonic() - started - self._mean_s)
+        self._mean_s += _MEAN_WEIGHT * (time.monotonic() - started - self._mean_s)
         self._free.release()
 
     async def close(self) -> None:
-        """Waits for what threads have begun."""
+        """Waits for the work that threads have begun."""
         await asyncio.to_thread(self._threads.shutdown)
 
-    def insist(self) -> None:
-        """Refusal (429) if there is no place now, not even to wait; cheap, for before a request is read."""
+    def check_capacity(self) -> None:
+        """ApiError (429) if all slots are taken and the queue is full. Cheap: called before a request is read."""
         if self._free.locked() and self.waiting >= self._queue:
             raise self._full()
 
     async def _enter(self) -> float:
         if not self._free.locked():
-            await self._free.acquire()  # there is one: returns without giving way to others
+            await self._free.acquire()  # one is free: this returns without switching to another task
             return 0.0
-        self.insist()
+        self.check_capacity()
         started = time.monotonic()
         self.waiting += 1
         try:
@@ -91,29 +91,29 @@ class Admission:
         return time.monotonic() - started
 
     def retry_after_s(self) -> int:
-        """When a place is likely: the time that those before would take, whole seconds, at least 1."""
-        return max(1, math.ceil(min(_LONGEST_S, self._mean_s * (self.waiting + 1) / self._places)))
+        """Whole seconds, at least 1, after which a slot is likely: the time that the requests before it would take."""
+        return max(1, math.ceil(min(_MAX_RETRY_AFTER_S, self._mean_s * (self.waiting + 1) / self._slots)))
 
-    def _full(self) -> Refusal:
-        message = f"{self._places} requests are at work and {self.waiting} wait"
+    def _full(self) -> ApiError:
+        message = f"{self._slots} requests are at work and {self.waiting} wait"
         fix = "send it again after Retry-After seconds"
-        return Refusal(429, "overloaded", message, fix, retry_after_s=self.retry_after_s())
+        return ApiError(429, "overloaded", message, fix, retry_after_s=self.retry_after_s())
 
 
-class GoneAwayError(Exception):
-    """The client closed its connection: there is nobody to answer."""
+class ClientGoneError(Exception):
+    """The client closed its connection: no response can be sent."""
 
 
-async def unless_gone(receive: Callable[[], Awaitable[Any]], work: Coroutine[Any, Any, T]) -> T:
-    """What `work` gives; cancels it and raises GoneAwayError once the client closes its connection.
+async def cancel_if_client_leaves(receive: Callable[[], Awaitable[Any]], work: Coroutine[Any, Any, T]) -> T:
+    """The result of `work`; cancels it and raises ClientGoneError when the client closes its connection.
 
     `receive` is the ASGI channel of a request whose body has been read.
     """
-    job, watch = asyncio.create_task(work), asyncio.create_task(_closed(receive))
+    job, watch = asyncio.create_task(work), asyncio.create_task(_wait_until_closed(receive))
     try:
         await asyncio.wait((job, watch), return_when=asyncio.FIRST_COMPLETED)
         if not job.done():
-            raise GoneAwayError
+            raise ClientGoneError
         return job.result()
     finally:
         job.cancel()
@@ -121,6 +121,6 @@ async def unless_gone(receive: Callable[[], Awaitable[Any]], work: Coroutine[Any
         await asyncio.gather(job, watch, return_exceptions=True)
 
 
-async def _closed(receive: Callable[[], Awaitable[Any]]) -> None:
+async def _wait_until_closed(receive: Callable[[], Awaitable[Any]]) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass

@@ -7,108 +7,111 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from sense.config import ServeConfig
+from sense.config import LimitsConfig, ServeConfig
 from sense.errors import SenseError
 from sense.prompts import question_prompt
-from sense.serving.backend import Backend, BackendError, GoneError, Served, Version
+from sense.serving.backend import Backend, BackendError, ServedModel, ServedVersion, VersionGoneError
 from sense.serving.databases import Catalog, Database
-from sense.serving.judgement import judged
-from sense.serving.messages import Answer, Ask, Latency
-from sense.serving.values import replace_surrogates
+from sense.serving.messages import AnswerResponse, AskRequest, CandidateMessage, LatencyMessage, ModelMessage
+from sense.serving.values import json_value, replace_surrogates
+from sense.serving.vote import Vote, explanation, reason, vote
+from sense.sql.parse import check_select, extract
+from sense.sql.result import Failure, Outcome, Result
 
 T = TypeVar("T")
-_STARTS = 3  # times that a request takes a version which then goes away
+_MAX_STARTS = 3  # of a request whose version is replaced meanwhile
 
 
 class DeadlineError(SenseError):
-    """The answer did not come in time; the gateway answers 504. The message says which limit it was."""
+    """The answer took too long; the gateway answers 504. The message names the limit."""
 
 
-class Thread(Protocol):
-    """Runs what blocks in a thread, and waits for it."""
+class RunInThread(Protocol):
+    """Runs a blocking function in a thread, and waits for it."""
 
-    async def __call__(self, work: Callable[..., T], /, *given: object) -> T:
-        """What `work` gives."""
+    async def __call__(self, work: Callable[..., T], /, *arguments: object) -> T:
+        """The result of `work`."""
         ...
 
 
 @dataclass(frozen=True)
-class _Written:
-    """What the model wrote, and which version of it."""
+class _Completions:
+    """The texts that the model wrote, its version, and the seconds it took."""
 
     texts: Sequence[str]
-    version: Version
+    version: ServedVersion
     seconds: float
 
 
 async def answer(
-    ask: Ask,
+    ask: AskRequest,
     request_id: str,
     catalog: Catalog,
     backend: Backend,
     config: ServeConfig,
     queued_ms: float,
-    thread: Thread = asyncio.to_thread,
-) -> Answer:
-    """The answer to `ask`, which has waited `queued_ms` milliseconds for its place; what blocks is done in `thread`.
+    thread: RunInThread = asyncio.to_thread,
+) -> AnswerResponse:
+    """The answer to `ask`, which has waited `queued_ms` milliseconds for its slot; blocking work is done in `thread`.
 
-    Raises UnknownDatabaseError, BackendError (the model or the database can't be asked now), DeadlineError, and what the
-    backend says of a question that is too long (UserError). Work in threads that a deadline leaves behind ends at its own
-    limits.
+    Raises UnknownDatabaseError, BackendError (model or database cannot be used now), DeadlineError, and UserError for a question
+    that is too long for the model. Work in threads that outlives a deadline ends at its own limits.
     """
     limits = config.limits
     started = time.monotonic() - queued_ms / 1000
     async with _within(limits.request_s - queued_ms / 1000, f"the request took more than {limits.request_s:g} s"):
         database = catalog.get(ask.database)
-        written = await _write(ask, database, backend, config, thread)
+        completions = await _write(ask, database, backend, config, thread)
         executing = time.monotonic()
-        found = await thread(judged, ask, request_id, database, config.limits, written.version, written.texts)
+        response = await thread(
+            answer_from_candidates, ask, request_id, database, config.limits, completions.version, completions.texts
+        )
         done = time.monotonic()
-    latency = Latency(
+    latency = LatencyMessage(
         queue=_milliseconds(queued_ms / 1000),
-        model=_milliseconds(written.seconds),
+        model=_milliseconds(completions.seconds),
         execution=_milliseconds(done - executing),
         total=_milliseconds(done - started),
     )
-    return found.model_copy(update={"latency_ms": latency})
+    return response.model_copy(update={"latency_ms": latency})
 
 
 @asynccontextmanager
-async def _within(seconds: float, late: str) -> AsyncIterator[None]:
+async def _within(seconds: float, message: str) -> AsyncIterator[None]:
     scope = asyncio.timeout(max(seconds, 0))
     try:
         async with scope:
             yield
     except TimeoutError:
         if scope.expired():
-            raise DeadlineError(f"{late}; ask for fewer candidates, or ask again later") from None
+            raise DeadlineError(f"{message}; ask for fewer candidates, or ask again later") from None
         raise
 
 
-async def _write(ask: Ask, database: Database, backend: Backend, config: ServeConfig, thread: Thread) -> _Written:
-    """All candidates from one version; from the start again if it goes away meanwhile."""
+async def _write(ask: AskRequest, database: Database, backend: Backend, config: ServeConfig, thread: RunInThread) -> _Completions:
+    """All candidates, from one version; starts over if that version is replaced meanwhile."""
     seconds = 0.0
-    for _ in range(_STARTS):
+    for _ in range(_MAX_STARTS):
         served = await backend.current()
         prompt = await thread(_prompt, ask, database, served)
-        began = time.monotonic()
+        call_started = time.monotonic()
         try:
-            texts = await _completions(served, prompt, ask.k, config)
-        except GoneError:
+            texts = await _complete(served, prompt, ask.k, config)
+        except VersionGoneError:
             continue
         finally:
-            seconds += time.monotonic() - began
-        return _Written(texts, served.version, seconds)
-    raise BackendError(f"the model's version changed {_STARTS} times while it was asked")
+            seconds += time.monotonic() - call_started
+        return _Completions(texts, served.version, seconds)
+    raise BackendError(f"the model's version changed {_MAX_STARTS} times while it was asked")
 
 
-def _prompt(ask: Ask, database: Database, served: Served) -> str:
+def _prompt(ask: AskRequest, database: Database, served: ServedModel) -> str:
     schema = database.schema(served.prompt.sample_values)
     return question_prompt(schema, replace_surrogates(ask.question), replace_surrogates(ask.evidence), served.prompt.schema_style)
 
 
-async def _completions(served: Served, prompt: str, k: int, config: ServeConfig) -> list[str]:
-    """The greedy candidate and k - 1 sampled ones, asked for at once; what goes wrong with one call ends the other."""
+async def _complete(served: ServedModel, prompt: str, k: int, config: ServeConfig) -> list[str]:
+    """The greedy candidate and k - 1 sampled ones, from two calls at the same time; if one fails, the other is cancelled."""
     limit = config.limits.model_s
 
     async def call(n: int, temperature: float) -> Sequence[str]:
@@ -122,7 +125,7 @@ async def _completions(served: Served, prompt: str, k: int, config: ServeConfig)
                 calls.append(group.create_task(call(k - 1, config.generation.temperature)))
     except BaseExceptionGroup as errors:
         raise errors.exceptions[0] from None
-    texts = [text for done in calls for text in done.result()]
+    texts = [text for task in calls for text in task.result()]
     if len(texts) != k:
         raise BackendError(f"the model server sent {len(texts)} completions where {k} were asked for")
     return texts
@@ -130,3 +133,92 @@ async def _completions(served: Served, prompt: str, k: int, config: ServeConfig)
 
 def _milliseconds(seconds: float) -> float:
     return round(seconds * 1000, 3)
+
+
+@dataclass(frozen=True)
+class _ExecutedCandidates:
+    """The candidates with their outcomes and votes; `native` is the winner in the dialect of its database."""
+
+    sqls: Sequence[str]
+    outcomes: Sequence[Outcome]
+    votes: Vote
+    native: str | None
+
+
+def answer_from_candidates(
+    ask: AskRequest, request_id: str, database: Database, limits: LimitsConfig, version: ServedVersion, texts: Sequence[str]
+) -> AnswerResponse:
+    """The answer from the candidates `texts` that `version` wrote, without its latency. Blocks while SQL is executed."""
+    executed = _execute(database, texts)
+    answer = _answer_without_rows(ask, request_id, database, limits, version, executed)
+    winner = executed.outcomes[executed.votes.winner] if executed.votes.winner is not None else None
+    if not ask.rows or not isinstance(winner, Result):
+        return answer
+    rows = [[json_value(value) for value in row] for row in winner.rows[: limits.rows]]
+    return answer.model_copy(
+        update={"rows": rows}
+    )  # not validated: validating all of them at once would block every other thread
+
+
+def _execute(database: Database, texts: Sequence[str]) -> _ExecutedCandidates:
+    """Extracts the SQL from the texts, executes each different SELECT once, and counts the votes."""
+    sqls = [extract(replace_surrogates(text)) for text in texts]
+    outcome_of: dict[str, Outcome] = {}
+    for sql in sqls:
+        reason = check_select(sql) if sql else "what the model wrote holds no SELECT"
+        if reason is not None:
+            outcome_of[sql] = Failure("rejected", reason)
+    selects = [sql for sql in dict.fromkeys(sqls) if sql not in outcome_of]
+    if selects:
+        outcome_of |= zip(selects, database.run(selects), strict=True)
+    outcomes = [outcome_of[sql] for sql in sqls]
+    votes = vote(outcomes)
+    return _ExecutedCandidates(sqls, outcomes, votes, database.native(sqls[votes.winner]) if votes.winner is not None else None)
+
+
+def _answer_without_rows(
+    ask: AskRequest,
+    request_id: str,
+    database: Database,
+    limits: LimitsConfig,
+    version: ServedVersion,
+    executed: _ExecutedCandidates,
+) -> AnswerResponse:
+    """The answer without rows and latency."""
+    winner = executed.votes.winner
+    outcome = executed.outcomes[winner] if winner is not None else None
+    result = outcome if isinstance(outcome, Result) else None
+    requested = result if ask.rows else None
+    return AnswerResponse(
+        id=request_id,
+        sql=executed.native,
+        abstained=result is None,
+        reason=reason(executed.outcomes) if result is None else "",
+        explanation=explanation(
+            database.name, database.dialect, limits.execution, executed.sqls, executed.outcomes, executed.votes
+        ),
+        database=database.name,
+        dialect=database.dialect,
+        candidates=_candidates(executed),
+        columns=list(requested.columns) if requested is not None else None,
+        row_count=len(result.rows) if result is not None else None,
+        truncated=requested is not None and len(requested.rows) > limits.rows,
+        model=ModelMessage(name=version.name, version=version.version, digest=version.digest),
+        latency_ms=LatencyMessage(queue=0, model=0, execution=0, total=0),
+    )
+
+
+def _candidates(executed: _ExecutedCandidates) -> list[CandidateMessage]:
+    rows = zip(executed.sqls, executed.outcomes, executed.votes.votes, strict=True)
+    return [
+        CandidateMessage(
+            sql=sql,
+            outcome=outcome.verdict if isinstance(outcome, Failure) else "ran",
+            detail=outcome.detail if isinstance(outcome, Failure) else "",
+            row_count=len(outcome.rows) if isinstance(outcome, Result) else None,
+            votes=votes,
+            agrees=number in executed.votes.agreeing,
+            chosen=number == executed.votes.winner,
+        )
+        for number, (sql, outcome, votes) in enumerate(rows)
+    ]

@@ -1,4 +1,4 @@
-"""What writes the candidates. A request takes one `Served` and uses it to its end, so that no answer mixes two versions."""
+"""The model behind the gateway. A request takes one `ServedModel` and uses it to its end, so that no answer mixes versions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,32 +9,32 @@ from sense.errors import SenseError
 
 
 class BackendError(SenseError):
-    """The model server cannot be used just now: the gateway answers 503. `reason` is safe to show: no address, no secret."""
+    """The model cannot be used now; the gateway answers 503. `reason` is for callers: it holds no address and no secret."""
 
     def __init__(self, reason: str, retry_after_s: float = 1.0) -> None:
         super().__init__(reason)
         self.reason, self.retry_after_s = reason, retry_after_s
 
 
-class GoneError(BackendError):
-    """The version that the request took is no longer served: the request starts over with the one that is."""
+class VersionGoneError(BackendError):
+    """The version that a request took is no longer served: the request starts over with the current one."""
 
 
 @dataclass(frozen=True)
-class Version:
-    """A registered model's version. `digest` is the SHA-256 of its folder, '' where nobody recorded it."""
+class ServedVersion:
+    """A version of a registered model. `digest` is the SHA-256 of its folder, '' if unknown."""
 
     name: str
     version: str
     digest: str
 
 
-class Served(Protocol):
+class ServedModel(Protocol):
     """One version of the model, as a request uses it."""
 
     @property
-    def version(self) -> Version:
-        """Which one."""
+    def version(self) -> ServedVersion:
+        """The version."""
         ...
 
     @property
@@ -43,21 +43,21 @@ class Served(Protocol):
         ...
 
     async def complete(self, prompt: str, *, n: int, temperature: float) -> Sequence[str]:
-        """`n` completions of `prompt`; temperature 0 is greedy (n is 1). GoneError, or BackendError where it cannot."""
+        """`n` completions of `prompt`; temperature 0 is greedy (n is 1). VersionGoneError or BackendError if there are none."""
         ...
 
 
 class Backend(Protocol):
-    """Where versions come from."""
+    """A source of served models: this process, or a vLLM server."""
 
     async def start(self) -> None:
-        """Makes ready in the background; returns at once where it can."""
+        """Begins to get ready, in the background where that takes time."""
         ...
 
-    async def current(self) -> Served:
-        """The version to use now; BackendError if none is ready."""
+    async def current(self) -> ServedModel:
+        """The model to use now; BackendError if none is ready."""
         ...
 
     async def close(self) -> None:
-        """Ends what runs in the background."""
+        """Ends background work and closes connections."""
         ...

@@ -39,110 +39,110 @@ def add_arguments(parser: argparse.ArgumentParser, _name: str) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Serves until it is told to stop; returns the exit code."""
-    chosen = configured(options)
+    settings = read_settings(options)
     try:
-        from sense.serving import access, app, databases, feedback_storage, logs, wire
+        from sense.serving import app, databases, feedback_storage, http_server, middleware, observability
     except ModuleNotFoundError as error:
         raise UserError(f"the package {error.name} is not installed; install the gateway's: pip install 'sense[serve]'") from None
-    if not access.keys(config.environment(chosen.keys)) and not access.loopback(chosen.host):
+    if not middleware.parse_keys(config.environment(settings.keys)) and not middleware.is_loopback(settings.host):
         raise UserError(
-            f"host {chosen.host} is open to other machines, and there are no API keys: put them, comma-separated, into the "
+            f"host {settings.host} is open to other machines, and there are no API keys: put them, comma-separated, into the "
             "environment variable that `keys` in the configuration names (SENSE_GATEWAY_KEYS by default), or listen on 127.0.0.1"
         )
-    with closing(bound(chosen.host, chosen.port)) as listening:
-        if chosen.feedback is not None:
-            with feedback_storage.Journal(Path(chosen.feedback)).locked():
+    with closing(bind_socket(settings.host, settings.port)) as listening:
+        if settings.feedback is not None:
+            with feedback_storage.Journal(Path(settings.feedback)).locked():
                 pass  # so that a folder that cannot be written is an error now, not at the first feedback
-        catalog = databases.Catalog(chosen.databases, chosen.limits)
+        catalog = databases.Catalog(settings.databases, settings.limits)
         try:
-            gateway = app.create_app(chosen, backend(chosen), catalog)
+            gateway = app.create_app(settings, create_backend(settings), catalog)
         except BaseException:
             catalog.close()
             raise
-        logs.configure(chosen.log_level)
+        observability.configure_logging(settings.log_level)
         for reason in catalog.unreachable:
-            logs.event(logging.WARNING, "database_away", reason=reason)
-        announce = partial(_announce, chosen, listening, catalog)
-        return _run(wire.server(gateway, chosen.limits.request_s, announce), listening, gateway)
+            observability.log_event(logging.WARNING, "database_away", reason=reason)
+        announce = partial(_announce, settings, listening, catalog)
+        return _run(http_server.create_server(gateway, settings.limits.request_s, announce), listening, gateway)
 
 
-def configured(options: argparse.Namespace) -> ServeConfig:
-    """The file, and over it the flags; ConfigError lists all errors at once."""
-    where, value = "sense serve", None
+def read_settings(options: argparse.Namespace) -> ServeConfig:
+    """The configuration file, changed by the flags; ConfigError lists all errors at once."""
+    source, value = "sense serve", None
     if options.config is not None:
-        where = str(options.config)
+        source = str(options.config)
         try:
             text = options.config.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{where}: cannot be read ({error}); name a YAML file") from None
-        value = config.parse(text, where)
-    found: ServeConfig = config.validate(ServeConfig, {} if value is None else value, where)
+            raise ConfigError(f"{source}: cannot be read ({error}); name a YAML file") from None
+        value = config.parse(text, source)
+    settings: ServeConfig = config.validate(ServeConfig, {} if value is None else value, source)
     changes: dict[str, Any] = {name: getattr(options, name) for name in ("host", "port") if getattr(options, name) is not None}
     if options.model is not None:
-        if found.backend.local is None:
+        if settings.backend.local is None:
             raise UserError(
-                f"--model {options.model}: it is for a model in this process, and {where} has backend.vllm; leave one out"
+                f"--model {options.model}: it is for a model in this process, and {source} has backend.vllm; leave one out"
             )
-        changes["backend"] = {"local": found.backend.local.model_dump() | {"model": _uri(options.model)}}
+        changes["backend"] = {"local": settings.backend.local.model_dump() | {"model": _uri(options.model)}}
     if options.databases is not None:
-        changes["databases"] = found.databases.model_dump() | {"folders": options.databases}
-    changed: ServeConfig = config.validate(ServeConfig, found.model_dump() | changes, "the flags of sense serve")
+        changes["databases"] = settings.databases.model_dump() | {"folders": options.databases}
+    changed: ServeConfig = config.validate(ServeConfig, settings.model_dump() | changes, "the flags of sense serve")
     return changed
 
 
 def _uri(model: str) -> str:
-    """`NAME@ALIAS`, as `sense models` takes it too, written out; all else as it is."""
-    short = "@" in model and ":" not in model and not Path(model).exists()
-    return f"models:/{model}" if short else model
+    """`NAME@ALIAS`, as `sense models` takes it too, as a models:/ URI; anything else unchanged."""
+    is_alias = "@" in model and ":" not in model and not Path(model).exists()
+    return f"models:/{model}" if is_alias else model
 
 
-def bound(host: str, port: int) -> socket.socket:
-    """A socket bound to the address, which does not listen yet; UserError if it cannot be had."""
+def bind_socket(host: str, port: int) -> socket.socket:
+    """A socket bound to the address, which does not listen yet; UserError if that fails."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        found = socket.socket(family, kind, protocol)
+        bound = socket.socket(family, kind, protocol)
         try:
-            found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            found.bind(address)
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            bound.bind(address)
         except OSError:
-            found.close()
+            bound.close()
             raise
     except (OSError, OverflowError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"cannot listen on {host}:{port}: {reason}; choose another with --host and --port") from None
-    return found
+    return bound
 
 
-def backend(chosen: ServeConfig) -> "Backend":
-    """What writes SQL; UserError where the model does not exist."""
-    if chosen.backend.vllm is not None:
+def create_backend(settings: ServeConfig) -> "Backend":
+    """The backend that is configured; UserError if the model does not exist."""
+    if settings.backend.vllm is not None:
         from sense.serving.vllm import VllmBackend
 
-        return VllmBackend(chosen.backend.vllm, chosen.generation, chosen.limits.model_s)
+        return VllmBackend(settings.backend.vllm, settings.generation, settings.limits.model_s)
     from sense.serving.local import LocalBackend
 
-    return LocalBackend(chosen.backend.local or LocalConfig(), chosen.generation)
+    return LocalBackend(settings.backend.local or LocalConfig(), settings.generation)
 
 
-def _announce(chosen: ServeConfig, listening: socket.socket, catalog: "Catalog") -> None:
-    """Says where it listens and with what: to a person in words, to a log as one more line of it."""
-    from sense.serving import logs
+def _announce(settings: ServeConfig, listening: socket.socket, catalog: "Catalog") -> None:
+    """Reports address, model and databases: in words on a terminal, else as a line of the log."""
+    from sense.serving import observability
 
     host, port = listening.getsockname()[:2]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     names = catalog.names()
-    vllm = chosen.backend.vllm
-    model = ", ".join(vllm.models) if vllm is not None else (chosen.backend.local or LocalConfig()).model
+    vllm = settings.backend.vllm
+    model = ", ".join(vllm.models) if vllm is not None else (settings.backend.local or LocalConfig()).model
     if not sys.stderr.isatty():
-        logs.event(logging.INFO, "listening", url=url, model=model, databases=len(names), feedback=chosen.feedback)
+        observability.log_event(logging.INFO, "listening", url=url, model=model, databases=len(names), feedback=settings.feedback)
         return
-    key = "-H 'Authorization: Bearer KEY' " if config.environment(chosen.keys) else ""
+    key = "-H 'Authorization: Bearer KEY' " if config.environment(settings.keys) else ""
     question = json.dumps({"question": "How many are there?", "database": names[0]})
     console.say(
         f"The page        {url}/\n"
         f"Model           {model}{'' if vllm is not None else ' (takes some seconds to load)'}\n"
         f"Databases       {len(names)}\n"
-        f"Feedback        {chosen.feedback or 'is not kept'}\n"
+        f"Feedback        {settings.feedback or 'is not kept'}\n"
         f"To ask          curl {url}/v1/sql -H 'Content-Type: application/json' {key}-d {shlex.quote(question)}\n"
         "To stop         Ctrl-C"
     )
@@ -150,7 +150,7 @@ def _announce(chosen: ServeConfig, listening: socket.socket, catalog: "Catalog")
 
 def _run(server: "uvicorn.Server", listening: socket.socket, gateway: "FastAPI") -> int:
     """Serves until a signal; requests at work are finished."""
-    # uvicorn raises a signal again when it has ended in good order: that is no reason to die of it
+    # uvicorn raises the signal again after an orderly shutdown; the process is to end with exit code 0
     signal.signal(signal.SIGTERM, lambda *_: None)
     try:
         server.run(sockets=[listening])

@@ -47,7 +47,7 @@ class Unlabelled(Record):
     sql: str
     correct: bool
     corrected: str
-    model: messages.Model | None
+    model: messages.ModelMessage | None
 
 
 class FeedbackStore:
@@ -58,7 +58,7 @@ class FeedbackStore:
         self._journal = Journal(folder)
         self._copies = DatabaseCopies(folder)
 
-    def keep(self, feedback: messages.Feedback) -> messages.Kept:
+    def keep(self, feedback: messages.FeedbackRequest) -> messages.FeedbackResponse:
         """Keeps it, on disk when it returns; the same feedback is kept once, whichever process kept it.
 
         Raises ConflictError; UserError where a gold is no SELECT that runs; UnknownDatabaseError; BackendError if the database
@@ -77,10 +77,10 @@ class FeedbackStore:
             return self._add(feedback, _unlabelled(feedback, database), {"unlabelled.jsonl": records.dump(row)})
         db_id, verdicts = self._judge(feedback, gold, file)
         detail = _remark(feedback, verdicts[0])
-        response = messages.Kept(id=feedback.id, labelled=True, verdict=verdicts[0].verdict, detail=detail)
+        response = messages.FeedbackResponse(id=feedback.id, labelled=True, verdict=verdicts[0].verdict, detail=detail)
         return self._add(feedback, response, _lines(feedback, db_id, gold, verdicts))
 
-    def _find(self, feedback: messages.Feedback) -> messages.Kept | None:
+    def _find(self, feedback: messages.FeedbackRequest) -> messages.FeedbackResponse | None:
         """The response that this feedback got, if it is kept; call it under the journal's lock."""
         content = self._journal.find(feedback.id)
         if content is None:
@@ -89,9 +89,11 @@ class FeedbackStore:
             raise ConflictError(
                 f"feedback {feedback.id!r} is kept already and says something else; give this one an id of its own"
             )
-        return messages.Kept(**content["kept"])
+        return messages.FeedbackResponse(**content["kept"])
 
-    def _add(self, feedback: messages.Feedback, response: messages.Kept, lines: dict[str, str]) -> messages.Kept:
+    def _add(
+        self, feedback: messages.FeedbackRequest, response: messages.FeedbackResponse, lines: dict[str, str]
+    ) -> messages.FeedbackResponse:
         with self._journal.locked():
             earlier_response = self._find(feedback)  # another thread or process may have kept it since
             if earlier_response is not None:
@@ -99,7 +101,7 @@ class FeedbackStore:
             self._journal.add(feedback.id, {"said": feedback.model_dump(), "kept": response.model_dump()}, lines)
         return response
 
-    def _judge(self, feedback: messages.Feedback, gold: str, source: Path) -> tuple[str, list[VerdictFields]]:
+    def _judge(self, feedback: messages.FeedbackRequest, gold: str, source: Path) -> tuple[str, list[VerdictFields]]:
         """The db_id of the database's copy, and the verdicts of SQL and gold on it; only a valid gold makes a new copy stay."""
         reason = check_select(gold)
         if reason is not None:
@@ -122,7 +124,7 @@ class FeedbackStore:
             copy.unlink(missing_ok=True)
 
 
-def _normalize(feedback: messages.Feedback) -> messages.Feedback:
+def _normalize(feedback: messages.FeedbackRequest) -> messages.FeedbackRequest:
     """The feedback with SQL as it is kept, and texts that UTF-8 can hold; UserError if it contradicts itself."""
     texts = {name: replace_surrogates(getattr(feedback, name)) for name in ("question", "evidence", "sql", "corrected")}
     for name in ("sql", "corrected"):
@@ -135,7 +137,7 @@ def _normalize(feedback: messages.Feedback) -> messages.Feedback:
 
 
 def _judge_on_copy(
-    borrowed: AbstractContextManager[Executor], copy: Path, feedback: messages.Feedback, gold: str
+    borrowed: AbstractContextManager[Executor], copy: Path, feedback: messages.FeedbackRequest, gold: str
 ) -> list[VerdictFields]:
     """The verdicts of scoring (strict@1) on the SQL and, if it differs, on the gold; UserError if the gold is invalid."""
     file = DatabaseFile.from_path(copy)
@@ -147,7 +149,7 @@ def _judge_on_copy(
     return verdicts
 
 
-def _check_gold(feedback: messages.Feedback, verdict: VerdictFields) -> None:
+def _check_gold(feedback: messages.FeedbackRequest, verdict: VerdictFields) -> None:
     """UserError if the gold does not match itself, which it does if it is valid."""
     field = "sql" if feedback.correct else "corrected"
     if verdict.verdict == "gold_error":
@@ -156,7 +158,7 @@ def _check_gold(feedback: messages.Feedback, verdict: VerdictFields) -> None:
         raise UserError(f"{field} gives another result each time ({verdict.detail}); give a SELECT whose result stays the same")
 
 
-def _remark(feedback: messages.Feedback, verdict: VerdictFields) -> str:
+def _remark(feedback: messages.FeedbackRequest, verdict: VerdictFields) -> str:
     """What the person should know about the verdict."""
     if verdict.vacuous:
         return "the result is empty, which says little: pairs leave this one out"
@@ -165,15 +167,15 @@ def _remark(feedback: messages.Feedback, verdict: VerdictFields) -> str:
     return verdict.detail
 
 
-def _unlabelled(feedback: messages.Feedback, database: Database) -> messages.Kept:
+def _unlabelled(feedback: messages.FeedbackRequest, database: Database) -> messages.FeedbackResponse:
     if feedback.correct or feedback.corrected:
         detail = f"{database.name} cannot be copied into the pipeline's data, so it is kept for people to use"
     else:
         detail = "wrong, and nobody has said what is right: it waits for a correction"
-    return messages.Kept(id=feedback.id, labelled=False, verdict="", detail=detail)
+    return messages.FeedbackResponse(id=feedback.id, labelled=False, verdict="", detail=detail)
 
 
-def _lines(feedback: messages.Feedback, db_id: str, gold: str, verdicts: Sequence[VerdictFields]) -> dict[str, str]:
+def _lines(feedback: messages.FeedbackRequest, db_id: str, gold: str, verdicts: Sequence[VerdictFields]) -> dict[str, str]:
     """The lines for each file: the example before its samples, so that no reader meets a sample without it.
 
     A correction becomes a sample as well, so that there is a right one to be paired with the wrong one.
@@ -194,6 +196,6 @@ def _lines(feedback: messages.Feedback, db_id: str, gold: str, verdicts: Sequenc
     return {"examples.jsonl": records.dump(example), "samples.jsonl": "\n".join(map(records.dump, samples))}
 
 
-def _sample(feedback: messages.Feedback, number: int, sql: str, verdict: VerdictFields, extra: dict[str, Any]) -> Sample:
+def _sample(feedback: messages.FeedbackRequest, number: int, sql: str, verdict: VerdictFields, extra: dict[str, Any]) -> Sample:
     fields = {name: value for name, value in verdict._asdict().items() if name != "score"}
     return Sample.model_validate({"id": f"{feedback.id}#{number}", "example_id": feedback.id, "sql": sql, **fields, **extra})

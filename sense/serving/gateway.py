@@ -1,43 +1,44 @@
-"""What the gateway does with a question and with feedback, whoever brings them."""
+"""The gateway behind all routes: questions and feedback within their admission limits, and whether it is ready."""
 
 import asyncio
+import logging
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NoReturn
 
 from sense.config import ServeConfig
 from sense.errors import StorageError, UserError
-from sense.serving import messages
+from sense.serving import messages, observability
 from sense.serving.admission import Admission
 from sense.serving.answer import answer
-from sense.serving.backend import Backend
+from sense.serving.backend import Backend, BackendError
 from sense.serving.databases import Catalog
 from sense.serving.feedback import FeedbackStore
-from sense.serving.meters import Meters
-from sense.serving.problems import Refusal
-from sense.serving.readiness import Readiness
+from sense.serving.observability import Metrics
+from sense.serving.problems import ApiError
 
-_FEEDBACK_PLACES, _FEEDBACK_QUEUE = 4, 256  # kept at a time, and waiting: overload of questions loses none
+_FEEDBACK_SLOTS, _FEEDBACK_QUEUE = 4, 256  # apart from questions, so that an overload of those loses no feedback
 
 
 class Gateway:
-    """What all routes share."""
+    """The state that all routes share, and what they do with questions and feedback."""
 
     def __init__(self, config: ServeConfig, backend: Backend, catalog: Catalog) -> None:
         limits = config.limits
         self.config, self.backend, self.catalog = config, backend, catalog
-        self.asking = Admission(limits.concurrency, limits.queue, limits.queue_s)
-        self.telling = Admission(_FEEDBACK_PLACES, _FEEDBACK_QUEUE, limits.request_s)
-        self.meters = Meters(self.asking)
-        self.readiness = Readiness(backend, catalog, self.meters)
+        self.sql_admission = Admission(limits.concurrency, limits.queue, limits.queue_s)
+        self.feedback_admission = Admission(_FEEDBACK_SLOTS, _FEEDBACK_QUEUE, limits.request_s)
+        self.metrics = Metrics(self.sql_admission)
+        self.readiness = Readiness(backend, catalog, self.metrics)
         self.feedbacks = FeedbackStore(Path(config.feedback), catalog) if config.feedback is not None else None
 
     async def close(self) -> None:
-        """Ends what runs beside requests; feedback that is being written is finished, and so is SQL that nobody waits for."""
+        """Ends background work; feedback that is being written and SQL that is being executed are finished first."""
         await self.readiness.close()
-        await self.telling.close()
-        await self.asking.close()
+        await self.feedback_admission.close()
+        await self.sql_admission.close()
 
-    def check(self, ask: messages.Ask) -> None:
+    def check_limits(self, ask: messages.AskRequest) -> None:
         """Refusal (422) where a question is beyond this gateway's limits."""
         limits = self.config.limits
         wrong = [
@@ -48,24 +49,26 @@ class Gateway:
         if ask.k > limits.candidates:
             wrong.append({"field": "body.k", "message": f"at most {limits.candidates} candidates"})
         if wrong:
-            raise Refusal(
+            raise ApiError(
                 422, "invalid", "the request is beyond the gateway's limits", "mend the fields in details", details=wrong
             )
 
-    async def answer(self, ask: messages.Ask, request_id: str) -> messages.Answer:
+    async def answer(self, ask: messages.AskRequest, request_id: str) -> messages.AnswerResponse:
         """Waits for a place and asks the model, within the limits on time; Refusal where the question is too long for it."""
         try:
-            async with self.asking.place() as place, asyncio.timeout(self.config.limits.request_s):
-                return await answer(ask, request_id, self.catalog, self.backend, self.config, place.queued_ms, place.thread)
+            async with self.sql_admission.slot() as slot, asyncio.timeout(self.config.limits.request_s):
+                return await answer(ask, request_id, self.catalog, self.backend, self.config, slot.queued_ms, slot.run_in_thread)
         except UserError as error:
             _refuse(error, "the question cannot be answered")
 
-    async def keep(self, feedbacks: FeedbackStore, feedback: messages.Feedback) -> messages.Kept:
-        """Keeps feedback; Refusal where it cannot be."""
+    async def store_feedback(self, feedbacks: FeedbackStore, feedback: messages.FeedbackRequest) -> messages.FeedbackResponse:
+        """Stores feedback; ApiError if it cannot be stored as it is."""
         try:
-            async with self.telling.place() as place, asyncio.timeout(self.config.limits.request_s):
-                return await place.thread(feedbacks.keep, feedback)
-        except TimeoutError:  # an OSError, but of ours; what is still being written is found again under its id
+            async with self.feedback_admission.slot() as slot, asyncio.timeout(self.config.limits.request_s):
+                return await slot.run_in_thread(feedbacks.keep, feedback)
+        except (
+            TimeoutError
+        ):  # an OSError too, but the gateway's own limit; what is still being written is found again under its id
             raise
         except OSError as error:
             raise StorageError("feedback") from error
@@ -74,7 +77,69 @@ class Gateway:
 
 
 def _refuse(error: UserError, message: str) -> NoReturn:
-    """A bare UserError is for the caller, and its text says what to mend; others have a meaning of their own, and paths in it."""
+    """Raises a plain UserError as a 422 with its text; its subclasses have a status of their own, and paths in their texts."""
     if type(error) is not UserError:
         raise error
-    raise Refusal(422, "invalid", message, str(error)) from error
+    raise ApiError(422, "invalid", message, str(error)) from error
+
+
+MAX_AGE_S = 1.0  # seconds for which the result of a check is used again
+CHECK_TIMEOUT_S = 2.0  # seconds in which model and databases must answer
+
+
+class Readiness:
+    """Whether the gateway can answer questions now: the model is ready, and every database can be read.
+
+    Checks run in the background with a thread of their own, so that neither traffic nor hanging databases delay a probe.
+    """
+
+    def __init__(self, backend: Backend, catalog: Catalog, metrics: Metrics) -> None:
+        self._backend, self._catalog, self._metrics = backend, catalog, metrics
+        self._threads = ThreadPoolExecutor(1, "sense-ready")
+        self._check: asyncio.Task[list[str]] | None = None
+        self._checked_at = 0.0
+        self._logged: list[str] = []
+
+    async def reasons(self) -> list[str]:
+        """Why the gateway is not ready; empty if it is."""
+        now = asyncio.get_running_loop().time()
+        if self._check is None or (self._check.done() and now - self._checked_at > MAX_AGE_S):
+            self._checked_at = now
+            self._check = asyncio.create_task(self._run_check())
+        done, _ = await asyncio.wait((self._check,), timeout=CHECK_TIMEOUT_S)
+        return self._check.result() if done else [f"it took more than {CHECK_TIMEOUT_S:g} s to look"]
+
+    async def close(self) -> None:
+        """Cancels a running check; its thread ends when its database answers."""
+        if self._check is not None:
+            self._check.cancel()
+            await asyncio.gather(self._check, return_exceptions=True)
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _run_check(self) -> list[str]:
+        try:
+            reasons = [*await self._model(), *await self._databases()]
+        except Exception as error:
+            observability.log_event(logging.ERROR, "failed", error, route="/readyz")
+            reasons = ["the gateway failed; its log says where"]
+        if reasons != self._logged:
+            self._logged = reasons
+            observability.log_event(
+                logging.WARNING if reasons else logging.INFO, "not_ready" if reasons else "ready", reasons=reasons
+            )
+        return reasons
+
+    async def _model(self) -> list[str]:
+        try:
+            async with asyncio.timeout(CHECK_TIMEOUT_S):
+                served = await self._backend.current()
+        except BackendError as error:
+            return [f"model: {error.reason}"]
+        except TimeoutError:
+            return ["model: no answer"]
+        self._metrics.version(served.version)
+        return []
+
+    async def _databases(self) -> list[str]:
+        names = await asyncio.get_running_loop().run_in_executor(self._threads, self._catalog.check)
+        return [f"database {name}: cannot be read" for name in names]

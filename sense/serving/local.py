@@ -12,119 +12,123 @@ from typing import TYPE_CHECKING, TypeVar
 from sense import config, records
 from sense.config import GenerationConfig, LocalConfig, PromptConfig
 from sense.errors import InputError, UserError
-from sense.serving import logs
-from sense.serving.backend import BackendError, Version
+from sense.serving import observability
+from sense.serving.backend import BackendError, ServedVersion
 
 if TYPE_CHECKING:
     from sense.training.generate import Generator
 
 T = TypeVar("T")
-SLOWEST_S = 60.0  # between tries, while a version cannot be had
+MAX_RETRY_PAUSE_S = 60.0  # between tries while a version cannot be loaded
 
 
 @dataclass(frozen=True)
-class _Found:
-    """What the URI means now; `folder` is None where the registry holds it."""
+class _ResolvedModel:
+    """The version that the URI means now; `folder` is None if it is in the registry."""
 
-    version: Version
+    version: ServedVersion
     prompt: PromptConfig
     folder: Path | None
 
 
 @dataclass(frozen=True)
-class _Model:
-    """A version in memory. `tokens` counts a prompt's; it reads `context` of them, None if nobody knows."""
+class _LoadedModel:
+    """A version in memory. `count_tokens` counts the tokens of a prompt; `context` is the most it reads, None if unknown."""
 
     generator: "Generator"
-    tokens: Callable[[str], int]
+    count_tokens: Callable[[str], int]
     context: int | None
 
 
 @dataclass(frozen=True)
-class LocalServed:
-    """A loaded version (`Served` of sense.serving.backend). A newer one takes nothing from it: it lives as long as it is used."""
+class LocalModel:
+    """A loaded version (`Served` of sense.serving.backend). It stays usable while a newer one is served."""
 
-    version: Version
+    version: ServedVersion
     prompt: PromptConfig
-    model: _Model
+    model: _LoadedModel
     backend: "LocalBackend"
 
     async def complete(self, prompt: str, *, n: int, temperature: float) -> Sequence[str]:
-        """`n` completions, the same each time; UserError if the prompt is longer than the model reads."""
+        """`n` completions, reproducible; UserError if the prompt is longer than the model reads."""
         return await self.backend.complete(self.model, prompt, n, temperature)
 
 
 class LocalBackend:
-    """`models:/NAME@ALIAS`, looked up again and again, `models:/NAME/VERSION`, or a folder (`Backend`)."""
+    """A `Backend` on `models:/NAME@ALIAS`, which is looked up regularly, `models:/NAME/VERSION`, or a folder."""
 
     def __init__(self, local: LocalConfig, generation: GenerationConfig) -> None:
         self._config, self._generation = local, generation
-        # All of torch runs in one thread, loading too: seeds and the default dtype belong to the whole process.
+        # All of torch runs in one thread, loading too: random seeds and the default dtype are global to the process.
         self._torch = ThreadPoolExecutor(1, "sense-model")
         self._registry = ThreadPoolExecutor(1, "sense-registry")
-        self._served: LocalServed | None = None
+        self._served: LocalModel | None = None
         self._following: asyncio.Task[None] | None = None
         self._reason = "the model is loading"
 
     async def start(self) -> None:
-        """Looks the model up, then loads and follows it in the background. UserError if there is none, or no way to ask."""
-        found = await self._in(self._registry, find, self._config.model)
-        self._following = asyncio.create_task(self._follow(found))
+        """Looks the model up, then loads and follows it in the background. UserError if there is none or a package is missing."""
+        resolved = await self._run_in(self._registry, resolve, self._config.model)
+        self._following = asyncio.create_task(self._follow(resolved))
 
-    async def current(self) -> LocalServed:
-        """The version loaded last."""
+    async def current(self) -> LocalModel:
+        """The model loaded last; BackendError while there is none."""
         if self._served is None:
             raise BackendError(self._reason, 2.0)
         return self._served
 
     async def close(self) -> None:
-        """Ends following; waits for what the threads have begun."""
+        """Stops following the alias; waits for the work that threads have begun."""
         if self._following is not None:
             self._following.cancel()
             await asyncio.gather(self._following, return_exceptions=True)
         for threads in (self._registry, self._torch):
             await asyncio.to_thread(threads.shutdown, wait=True, cancel_futures=True)
 
-    async def complete(self, model: _Model, prompt: str, n: int, temperature: float) -> Sequence[str]:
+    async def complete(self, model: _LoadedModel, prompt: str, n: int, temperature: float) -> Sequence[str]:
         """`n` completions of `prompt` by `model`, one request after the other."""
-        return await self._in(self._torch, _generate, model, self._generation, prompt, n, temperature)
+        return await self._run_in(self._torch, _generate, model, self._generation, prompt, n, temperature)
 
-    async def _in(self, threads: ThreadPoolExecutor, work: Callable[..., T], *given: object) -> T:
-        return await asyncio.get_running_loop().run_in_executor(threads, work, *given)
+    async def _run_in(self, threads: ThreadPoolExecutor, work: Callable[..., T], *arguments: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(threads, work, *arguments)
 
-    async def _follow(self, found: _Found) -> None:
-        """Serves `found`, and from then on whatever the alias means."""
-        wanted: _Found | None = found
-        pause, told = self._config.follow_s, ""
+    async def _follow(self, first: _ResolvedModel) -> None:
+        """Serves `first`, and from then on the version that the alias means."""
+        resolved: _ResolvedModel | None = first
+        pause, logged = self._config.follow_s, ""
         while True:
             try:
-                if wanted is None:
-                    wanted = await self._in(self._registry, find, self._config.model)
-                if self._served is None or self._served.version != wanted.version:
-                    await self._serve(wanted)
+                if resolved is None:
+                    resolved = await self._run_in(self._registry, resolve, self._config.model)
+                if self._served is None or self._served.version != resolved.version:
+                    await self._serve(resolved)
                 if "@" not in self._config.model:
                     return
-                pause, told = self._config.follow_s, ""
+                pause, logged = self._config.follow_s, ""
             except Exception as error:  # whatever it is, the version in use stays in use
                 self._reason = "the model cannot be loaded; the gateway's log says why"
                 reason = str(error) if isinstance(error, UserError) else type(error).__name__
-                if reason != told:
-                    logs.event(logging.ERROR, "model_not_loaded", error, model=self._config.model, reason=reason)
-                pause, told = min(pause * 2, max(SLOWEST_S, self._config.follow_s)), reason
-            wanted = None
+                if reason != logged:
+                    observability.log_event(logging.ERROR, "model_not_loaded", error, model=self._config.model, reason=reason)
+                pause, logged = min(pause * 2, max(MAX_RETRY_PAUSE_S, self._config.follow_s)), reason
+            resolved = None
             await asyncio.sleep(pause)
 
-    async def _serve(self, found: _Found) -> None:
-        """Loads `found` beside what is served, then serves it."""
-        folder = found.folder or await self._in(self._registry, fetch, found.version)
-        model = await self._in(self._torch, load, folder)
-        self._served = LocalServed(found.version, found.prompt, model, self)
-        logs.event(
-            logging.INFO, "model_loaded", model=found.version.name, version=found.version.version, digest=found.version.digest
+    async def _serve(self, resolved: _ResolvedModel) -> None:
+        """Loads a version while the one before is still served, then serves it."""
+        folder = resolved.folder or await self._run_in(self._registry, download, resolved.version)
+        model = await self._run_in(self._torch, load_model, folder)
+        self._served = LocalModel(resolved.version, resolved.prompt, model, self)
+        observability.log_event(
+            logging.INFO,
+            "model_loaded",
+            model=resolved.version.name,
+            version=resolved.version.version,
+            digest=resolved.version.digest,
         )
 
 
-def find(uri: str) -> _Found:
+def resolve(uri: str) -> _ResolvedModel:
     """The version that `uri` means now; UserError if there is none, EndpointError if the registry cannot be asked."""
     registered = uri.startswith("models:/")
     for package in ("torch", "transformers", *(["mlflow"] if registered else [])):
@@ -135,18 +139,19 @@ def find(uri: str) -> _Found:
     if registered:
         from sense.registry import versions
 
-        known = versions.resolve(uri)
-        prompt = config.validate(PromptConfig, known.prompt, uri)
-        return _Found(Version(known.name, known.version, known.digest), prompt, None)
+        registered_version = versions.resolve(uri)
+        prompt = config.validate(PromptConfig, registered_version.prompt, uri)
+        version = ServedVersion(registered_version.name, registered_version.version, registered_version.digest)
+        return _ResolvedModel(version, prompt, None)
     folder = Path(uri)
     if not (folder / "sense.json").is_file():
         raise InputError(f"{uri}: no model folder of SENSE (no sense.json); name one, or models:/NAME@ALIAS of the registry")
     prompt = config.validate(PromptConfig, records.read_json(folder / "sense.json").get("prompt"), str(folder / "sense.json"))
     name = folder.resolve().name
-    return _Found(Version(name, name, records.digest(folder)), prompt, folder)
+    return _ResolvedModel(ServedVersion(name, name, records.digest(folder)), prompt, folder)
 
 
-def fetch(version: Version) -> Path:
+def download(version: ServedVersion) -> Path:
     """The folder of a registered version, downloaded if it is not here yet."""
     from sense.registry import files
 
@@ -154,27 +159,29 @@ def fetch(version: Version) -> Path:
     return files.download(version.name, version.version, target)
 
 
-def load(folder: Path) -> _Model:
-    """The model of `folder`, in memory."""
+def load_model(folder: Path) -> _LoadedModel:
+    """The model of a folder, in memory."""
     from sense.training.generate import load_generator
     from sense.training.model_folder import load_tokenizer
 
     tokenizer = load_tokenizer(folder)
-    settings = folder / "config.json"  # a LoRA adapter has none
-    context = records.read_json(settings).get("max_position_embeddings") if settings.is_file() else None
-    return _Model(load_generator(folder, batch_size=1), lambda text: len(tokenizer(text)["input_ids"]), context)
+    config_file = folder / "config.json"  # a LoRA adapter has none
+    context = records.read_json(config_file).get("max_position_embeddings") if config_file.is_file() else None
+    return _LoadedModel(load_generator(folder, batch_size=1), lambda text: len(tokenizer(text)["input_ids"]), context)
 
 
-def _generate(model: _Model, how: GenerationConfig, prompt: str, n: int, temperature: float) -> list[str]:
-    """Generation as `evaluate` and `sample` do it, within what the model reads."""
-    room = how.max_new_tokens
+def _generate(model: _LoadedModel, settings: GenerationConfig, prompt: str, n: int, temperature: float) -> list[str]:
+    """`n` completions, generated as `evaluate` and `sample` do, within the context of the model."""
+    max_tokens = settings.max_new_tokens
     if model.context is not None:
-        tokens = model.tokens(prompt)
-        room = min(room, model.context - tokens)
-        if room < 1:
+        tokens = model.count_tokens(prompt)
+        max_tokens = min(max_tokens, model.context - tokens)
+        if max_tokens < 1:
             raise UserError(
                 f"question and schema are longer than the model reads: {tokens} tokens, and it reads {model.context}; "
                 "ask a smaller database, or more briefly"
             )
-    answers = model.generator.generate([prompt], n=n, temperature=temperature, top_p=how.top_p, max_tokens=room, seed=how.seed)
-    return answers[0]
+    completions = model.generator.generate(
+        [prompt], n=n, temperature=temperature, top_p=settings.top_p, max_tokens=max_tokens, seed=settings.seed
+    )
+    return completions[0]

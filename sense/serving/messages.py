@@ -1,4 +1,4 @@
-"""What goes over the wire: the requests and responses of the gateway's API, version 1."""
+"""Bodies of requests and responses of the gateway's API, version 1."""
 
 from typing import Annotated, Any, Literal
 
@@ -7,29 +7,29 @@ from pydantic import BaseModel, ConfigDict, Field
 from sense.schema import Schema
 
 Cell = str | int | float | bool | None
-Name = Annotated[str, Field(min_length=1, max_length=200)]
+DatabaseName = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class Message(BaseModel):
-    """Frozen; an unknown field in a request is an error, not a silent no."""
+    """Base of all bodies: frozen, strict, and an unknown field is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-class Ask(Message):
-    """A question on a database. `k` candidates are written, executed and voted on; `rows`: send the result back as well."""
+class AskRequest(Message):
+    """A question on a database. `k` candidates are written, executed and voted on; `rows` asks for the result's rows too."""
 
     question: Annotated[str, Field(min_length=1)]
-    database: Name
+    database: DatabaseName
     evidence: str = ""
     k: Annotated[int, Field(ge=1)] = 1
     rows: bool = True
 
 
-class Candidate(Message):
-    """One SQL the model wrote, and what became of it.
+class CandidateMessage(Message):
+    """One SQL that the model wrote, and the outcome of its execution.
 
-    `votes`: how many candidates gave the same result as this one; `agrees`: it is the answer's.
+    `votes` is the number of candidates with the same result, itself among them; `agrees` says that it is the answer's result.
     """
 
     sql: str
@@ -41,7 +41,7 @@ class Candidate(Message):
     chosen: bool = False
 
 
-class Model(Message):
+class ModelMessage(Message):
     """The version that wrote all candidates of the answer."""
 
     name: str
@@ -49,8 +49,8 @@ class Model(Message):
     digest: str = ""
 
 
-class Latency(Message):
-    """Milliseconds: waiting for a free place, writing, executing, all together."""
+class LatencyMessage(Message):
+    """Milliseconds: waiting for a slot, writing, executing, all together."""
 
     queue: float
     model: float
@@ -58,11 +58,11 @@ class Latency(Message):
     total: float
 
 
-class Answer(Message):
+class AnswerResponse(Message):
     """The SQL with most votes, or None and the reason why the gateway abstains.
 
-    `explanation` says what was checked; `columns` and `rows` are there if asked for, `truncated` if there are more rows.
-    Values that JSON has no form for come as text: bytes as hex with the prefix 0x, numbers beyond 2^53 and NaN in digits.
+    `explanation` says what was checked. `columns` and `rows` are there if they were asked for; `truncated` says that there are
+    more rows. Values without a JSON form are text: bytes as hex with the prefix 0x, numbers beyond 2^53 and NaN as digits.
     """
 
     id: str
@@ -72,30 +72,30 @@ class Answer(Message):
     explanation: str
     database: str
     dialect: str
-    candidates: list[Candidate]
+    candidates: list[CandidateMessage]
     columns: list[str] | None = None
     rows: list[list[Cell]] | None = None
     row_count: int | None = None
     truncated: bool = False
-    model: Model
-    latency_ms: Latency
+    model: ModelMessage
+    latency_ms: LatencyMessage
 
 
-class Feedback(Message):
-    """What a person says of an answer; it repeats the answer, so that any replica can keep it. `corrected` is their SQL."""
+class FeedbackRequest(Message):
+    """A person's judgement of an answer. It repeats the answer, so that any replica can store it; `corrected` is their SQL."""
 
     id: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
     question: Annotated[str, Field(min_length=1)]
-    database: Name
+    database: DatabaseName
     sql: str
     correct: bool
     corrected: str = ""
     evidence: str = ""
-    model: Model | None = None
+    model: ModelMessage | None = None
 
 
-class Kept(Message):
-    """What became of feedback: `labelled` if it is an example with a gold now, else it waits for one; `verdict` by execution."""
+class FeedbackResponse(Message):
+    """How feedback was stored: `labelled` if it is an example with a gold now, else it waits for one; `verdict` by execution."""
 
     id: str
     labelled: bool
@@ -145,7 +145,7 @@ def foreign_key_messages(schema: Schema) -> list[ForeignKeyMessage]:
     return [ForeignKeyMessage(**vars(key)) for key in schema.foreign_keys]
 
 
-class DatabaseName(Message):
+class DatabaseSummaryMessage(Message):
     """A database that may be asked."""
 
     name: str
@@ -153,14 +153,14 @@ class DatabaseName(Message):
     tables: int
 
 
-class Databases(Message):
-    """All of them, by name."""
+class DatabasesResponse(Message):
+    """All databases that may be asked, by name."""
 
-    databases: list[DatabaseName]
+    databases: list[DatabaseSummaryMessage]
 
 
 class DatabaseMessage(Message):
-    """One, with its schema."""
+    """A database with its schema."""
 
     name: str
     dialect: str
@@ -169,7 +169,7 @@ class DatabaseMessage(Message):
 
 
 class Problem(Message):
-    """Every error the gateway answers with. `fix` says what the caller can do; `id` is the request's, for the operator."""
+    """The body of every error. `fix` says what the caller can do; the operator finds `id`, the request id, in the log."""
 
     error: str
     message: str

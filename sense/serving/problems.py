@@ -1,4 +1,4 @@
-"""Every error as a `messages.Problem`: which status an exception means, and what the OpenAPI document says of it."""
+"""Errors of the API: the HTTP status of each exception, its response (`messages.Problem`), its text in the OpenAPI document."""
 
 import json
 import math
@@ -18,13 +18,13 @@ from sense.serving.databases import UnknownDatabaseError
 from sense.serving.feedback import ConflictError
 from sense.serving.messages import Problem
 
-_DETAILS = 20  # wrong fields that a 422 lists; a body of 64 KB can hold thousands
-_SHOWN = 100  # characters of a field's name, which the caller may have made up
+_MAX_DETAILS = 20  # wrong fields that a 422 lists; a body of 64 KB can hold thousands
+_MAX_FIELD_NAME = 100  # characters; the caller may have invented the name
 
-_ABOUT = {
-    400: "The body is no JSON.",
+_DESCRIPTIONS = {
+    400: "The body is not valid JSON.",
     401: "No valid API key.",
-    403: "The name that the gateway was called by is not its own.",
+    403: "The host name of the request is not a loopback name.",
     404: "There is nothing of that name.",
     408: "The body did not arrive in time.",
     409: "The id is taken by other content.",
@@ -39,8 +39,8 @@ _ABOUT = {
 }
 
 
-class Refusal(Exception):  # noqa: N818  (what a caller is told, seldom an error of ours)
-    """Ends a request: `status`, a word for programs, a message and a fix for people, headers, wrong fields."""
+class ApiError(Exception):
+    """Ends a request with `status`, an error code for programs, a message and a fix for people, headers, and the wrong fields."""
 
     def __init__(
         self,
@@ -61,69 +61,71 @@ class Refusal(Exception):  # noqa: N818  (what a caller is told, seldom an error
         self.details = [dict(detail) for detail in details]
 
 
-def refusal(error: BaseException) -> Refusal:
-    """What `error` means to the caller. An exception that nobody expected is a 500 that says nothing of itself."""
+def api_error(error: BaseException) -> ApiError:
+    """The ApiError for an exception. An unexpected one becomes a 500 that reveals nothing about it."""
     match error:
-        case Refusal():
+        case ApiError():
             return error
         case BackendError():
-            return Refusal(503, "unavailable", error.reason, _AGAIN, retry_after_s=error.retry_after_s)
+            return ApiError(503, "unavailable", error.reason, _RETRY, retry_after_s=error.retry_after_s)
         case DeadlineError():
             message, _, fix = str(error).partition("; ")
-            return Refusal(504, "deadline", message, fix or _LESS)
+            return ApiError(504, "deadline", message, fix or _ASK_LESS)
         case RequestValidationError():
             return _invalid(error)
         case HTTPException():
             return _by_status(error)
-    return next((problem for kind, problem in _MEANT.items() if isinstance(error, kind)), _INTERNAL)
+    return next((problem for kind, problem in _BY_TYPE.items() if isinstance(error, kind)), _INTERNAL)
 
 
-_LESS = "ask for less, or again later"
-_AGAIN = "send it again after Retry-After seconds"
-_MEANT: dict[type[Exception], Refusal] = {
-    UnknownDatabaseError: Refusal(404, "unknown_database", "there is no such database", "GET /v1/databases lists them"),
-    UnknownPairError: Refusal(404, "unknown_pair", "there is no such pair", "GET /v1/data/pairs lists them"),
-    ConflictError: Refusal(409, "conflict", "this id was given with other content", "send it under an id of its own"),
-    InputError: Refusal(503, "unreadable", "the data cannot be read now", _AGAIN, retry_after_s=5),
-    StorageError: Refusal(503, "not_stored", "it could not be stored", _AGAIN, retry_after_s=30),
-    TimeoutError: Refusal(504, "deadline", "the request took too long", _LESS),
+_ASK_LESS = "ask for less, or again later"
+_RETRY = "send it again after Retry-After seconds"
+_BY_TYPE: dict[type[Exception], ApiError] = {
+    UnknownDatabaseError: ApiError(404, "unknown_database", "there is no such database", "GET /v1/databases lists them"),
+    UnknownPairError: ApiError(404, "unknown_pair", "there is no such pair", "GET /v1/data/pairs lists them"),
+    ConflictError: ApiError(409, "conflict", "this id was given with other content", "send it under an id of its own"),
+    InputError: ApiError(503, "unreadable", "the data cannot be read now", _RETRY, retry_after_s=5),
+    StorageError: ApiError(503, "not_stored", "it could not be stored", _RETRY, retry_after_s=30),
+    TimeoutError: ApiError(504, "deadline", "the request took too long", _ASK_LESS),
 }
-_INTERNAL = Refusal(500, "internal", "the gateway failed", "tell its operator the id")
+_INTERNAL = ApiError(500, "internal", "the gateway failed", "tell its operator the id")
 
 
-def _invalid(error: RequestValidationError) -> Refusal:
+def _invalid(error: RequestValidationError) -> ApiError:
     details = [
-        {"field": ".".join(str(part)[:_SHOWN] for part in problem["loc"]), "message": problem["msg"]}
-        for problem in error.errors()[:_DETAILS]
+        {"field": ".".join(str(part)[:_MAX_FIELD_NAME] for part in problem["loc"]), "message": problem["msg"]}
+        for problem in error.errors()[:_MAX_DETAILS]
     ]
-    return Refusal(422, "invalid", "the request does not fit the API", "mend the fields in details", details=details)
+    return ApiError(422, "invalid", "the request does not fit the API", "mend the fields in details", details=details)
 
 
-def _by_status(error: HTTPException) -> Refusal:
+def _by_status(error: HTTPException) -> ApiError:
     status = HTTPStatus(error.status_code)
     message, fix = {
         400: ("the body cannot be read", "send valid JSON in UTF-8"),
-        404: ("there is nothing at this path", "GET /openapi.json lists what there is"),
+        404: ("there is nothing at this path", "GET /openapi.json lists the paths"),
         405: ("this path does not take this method", "use one that the header Allow names"),
     }.get(status, (status.phrase.lower(), "see /openapi.json"))
-    return Refusal(status, status.phrase.lower().replace(" ", "_"), message, fix, headers=error.headers)
+    return ApiError(status, status.phrase.lower().replace(" ", "_"), message, fix, headers=error.headers)
 
 
-def response(problem: Refusal, request_id: str) -> Response:
-    """The JSON response for `problem`."""
+def response(problem: ApiError, request_id: str) -> Response:
+    """The JSON response for an ApiError."""
     body = Problem(error=problem.error, message=problem.message, fix=problem.fix, id=request_id, details=problem.details)
-    # ASCII, as a field's name may hold what UTF-8 cannot
+    # ASCII, as the name of a field may hold characters that UTF-8 cannot encode
     text = json.dumps(body.model_dump())
     return Response(text, problem.status, problem.headers, "application/json")
 
 
-def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The responses of a route for OpenAPI: those given, and those that every route can have."""
-    found: dict[int | str, dict[str, Any]] = {}
+def openapi_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The error responses of a route for OpenAPI: `statuses`, and those that every route can have."""
+    responses: dict[int | str, dict[str, Any]] = {}
     for status in sorted({*statuses, 403, 413, 431, 500}):
-        found[status] = {"model": Problem, "description": _ABOUT[status]}
+        responses[status] = {"model": Problem, "description": _DESCRIPTIONS[status]}
         if status in (429, 503):
-            found[status]["headers"] = {"Retry-After": {"description": "seconds", "schema": {"type": "integer", "minimum": 1}}}
+            responses[status]["headers"] = {
+                "Retry-After": {"description": "seconds", "schema": {"type": "integer", "minimum": 1}}
+            }
         if status == 401:
-            found[status]["headers"] = {"WWW-Authenticate": {"schema": {"type": "string"}}}
-    return found
+            responses[status]["headers"] = {"WWW-Authenticate": {"schema": {"type": "string"}}}
+    return responses

@@ -1,34 +1,34 @@
 """Candidates from a vLLM server, by its OpenAI-compatible completions.
 
-Every request names the version it wants. During a rollout, replicas of two versions answer behind one address; one that has
-another version says so (404), and another replica is tried, so that nothing is ever written by a version that was not asked for.
+Every request names the version it wants. During a rollout, replicas of two versions answer behind one address; a replica that has
+another version answers 404, and another replica is tried, so that nothing is ever written by another version than the request's.
 """
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NoReturn
 
 import aiohttp
 from yarl import URL
 
 from sense.config import GenerationConfig, PromptConfig, ServedConfig, VllmConfig, environment
 from sense.errors import UserError
-from sense.serving.backend import BackendError, Version
-from sense.serving.replies import Reply, other_version, refuse, texts_of
+from sense.serving.backend import BackendError, ServedVersion, VersionGoneError
 
-FRESH_S = 1.0  # how long an answer about what is served holds
+MAX_AGE_S = 1.0  # seconds for which the list of served models is used again
 CONNECT_S = 5.0
-RENEW_AFTER = 50  # requests, by the count of all; then one closes its connection, and a replica that has joined gets some
-OTHER_REPLICAS = 4  # tries on connections of their own, once a replica has said that it has another version
+RENEW_AFTER = 50  # every so many requests, one closes its connection, so that a replica that has joined gets some
+OTHER_REPLICAS = 4  # tries on new connections after a replica has answered that it has another version
 MAX_BODY_BYTES = 16_000_000
 
 _QUOTED = r"""'[^']*'|"[^"]*"|`[^`]*`"""
 # One statement that begins with SELECT or WITH; a semicolon inside quotes is text, outside it is the end. The last quote may stay
-# open: what a model writes without this constraint and `parse.extract` takes whole, it writes with it, token for token.
+# open, so that the constraint changes no text that `parse.extract` would take whole.
 SELECT = (
     r"[ \n]{0,2}(SELECT|WITH|select|with|Select|With)"
     rf"([^A-Za-z0-9_;'\"`]|{_QUOTED})([^;'\"`]|{_QUOTED})*"
@@ -37,22 +37,44 @@ SELECT = (
 
 
 @dataclass(frozen=True)
-class VllmServed:
+class Reply:
+    """A response of the server, read completely."""
+
+    status: int
+    headers: Mapping[str, str]  # names in any case
+    body: bytes
+
+    def json(self) -> Any:
+        """The body as JSON; None if it is not JSON."""
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError):
+            return None
+
+    def error(self) -> Mapping[str, Any]:
+        """vLLM's description of an error; empty if there is none."""
+        value = self.json()
+        error = value.get("error") if isinstance(value, dict) else None
+        return error if isinstance(error, dict) else {}
+
+
+@dataclass(frozen=True)
+class VllmModel:
     """A version that the server had when it was last asked (`Served` of sense.serving.backend)."""
 
     backend: "VllmBackend"
     name: str
-    about: ServedConfig
+    config: ServedConfig
 
     @property
-    def version(self) -> Version:
-        """Which one."""
-        return Version(self.about.name, self.about.version, self.about.digest)
+    def version(self) -> ServedVersion:
+        """The version."""
+        return ServedVersion(self.config.name, self.config.version, self.config.digest)
 
     @property
     def prompt(self) -> PromptConfig:
         """How its prompts are written."""
-        return self.about.prompt
+        return self.config.prompt
 
     async def complete(self, prompt: str, *, n: int, temperature: float) -> Sequence[str]:
         """`n` completions; GoneError if no replica has this version any more, UserError if the prompt is longer than it reads."""
@@ -60,12 +82,12 @@ class VllmServed:
 
 
 class VllmBackend:
-    """One vLLM address (`Backend` of sense.serving.backend). No message of its errors shows the address or the key."""
+    """A `Backend` on one vLLM address. No error message shows the address or the key."""
 
     def __init__(self, config: VllmConfig, generation: GenerationConfig, timeout_s: float) -> None:
         """A completion may take `timeout_s` seconds. UserError if URL or key cannot be used; opens no connection yet.
 
-        The server is taken to be near: proxies that the environment names are not used.
+        Proxies that the environment names are not used: the server is assumed to be in the same network.
         """
         key = environment("VLLM_API_KEY").strip()
         if not (key.isascii() and key.isprintable()):
@@ -73,10 +95,10 @@ class VllmBackend:
         self._headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
         self._root = _address(config.url)
         self._config, self._generation, self._timeout_s = config, generation, timeout_s
-        self._kept: aiohttp.ClientSession | None = None
-        self._fresh: aiohttp.ClientSession | None = None
-        self._known: tuple[float, VllmServed] | None = None  # when it was asked, what it has
-        self._asking: asyncio.Task[VllmServed] | None = None
+        self._keep_alive: aiohttp.ClientSession | None = None
+        self._one_shot: aiohttp.ClientSession | None = None
+        self._current: tuple[float, VllmModel] | None = None  # the time of the last list, and its model
+        self._listing: asyncio.Task[VllmModel] | None = None
         self._calls = 0
 
     async def start(self) -> None:
@@ -84,51 +106,53 @@ class VllmBackend:
         self._sessions()
 
     def _sessions(self) -> tuple[aiohttp.ClientSession, aiohttp.ClientSession]:
-        """For kept connections, and for a new one each time; made in the event loop that uses them."""
-        if self._kept is None or self._fresh is None:
-            self._kept, self._fresh = self._session(), self._session(force_close=True)
-        return self._kept, self._fresh
+        """One session that keeps connections alive and one that opens a new one for each request; created in the event loop."""
+        if self._keep_alive is None or self._one_shot is None:
+            self._keep_alive, self._one_shot = self._session(), self._session(force_close=True)
+        return self._keep_alive, self._one_shot
 
-    def _session(self, **more: Any) -> aiohttp.ClientSession:
+    def _session(self, **options: Any) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
             headers=self._headers,
-            connector=aiohttp.TCPConnector(limit=self._config.connections, use_dns_cache=False, **more),
+            connector=aiohttp.TCPConnector(limit=self._config.connections, use_dns_cache=False, **options),
             timeout=aiohttp.ClientTimeout(sock_connect=min(CONNECT_S, self._timeout_s)),
             cookie_jar=aiohttp.DummyCookieJar(),
         )
 
     async def close(self) -> None:
         """Closes the connections."""
-        if self._asking is not None:
-            self._asking.cancel()
-            await asyncio.gather(self._asking, return_exceptions=True)
-        for session in (self._kept, self._fresh):
+        if self._listing is not None:
+            self._listing.cancel()
+            await asyncio.gather(self._listing, return_exceptions=True)
+        for session in (self._keep_alive, self._one_shot):
             if session is not None:
                 await session.close()
 
-    async def current(self) -> VllmServed:
-        """What the server has, as of a second ago at most; all who ask at the same time share one question."""
-        if self._known is not None and time.monotonic() - self._known[0] < FRESH_S:
-            return self._known[1]
-        if self._asking is None or self._asking.done():
-            self._asking = asyncio.create_task(self._ask())
-            self._asking.add_done_callback(lambda task: task.cancelled() or task.exception())  # seen, should all have left
-        return await asyncio.shield(self._asking)
+    async def current(self) -> VllmModel:
+        """The server's model, as of a second ago at most; concurrent callers share one request."""
+        if self._current is not None and time.monotonic() - self._current[0] < MAX_AGE_S:
+            return self._current[1]
+        if self._listing is None or self._listing.done():
+            self._listing = asyncio.create_task(self._list_models())
+            self._listing.add_done_callback(
+                lambda task: task.cancelled() or task.exception()
+            )  # retrieved, in case all callers have left
+        return await asyncio.shield(self._listing)
 
-    async def _ask(self) -> VllmServed:
-        self._known = None
+    async def _list_models(self) -> VllmModel:
+        self._current = None
         reply = await self._call("GET", "v1/models", None, min(CONNECT_S, self._timeout_s))
         if reply.status != HTTPStatus.OK:
-            refuse(reply)
+            raise_for_status(reply)
         value = reply.json()
         cards = value.get("data") if isinstance(value, dict) else None
         if not isinstance(cards, list) or not all(isinstance(card, dict) and isinstance(card.get("id"), str) for card in cards):
             raise BackendError("the model server's list of models is none", 5.0)
         names = [card["id"] for card in cards]
-        for name, about in self._config.models.items():  # the first is the newest
+        for name, served_config in self._config.models.items():  # the first is the newest
             if name in names:
-                served = VllmServed(self, name, about)
-                self._known = time.monotonic(), served
+                served = VllmModel(self, name, served_config)
+                self._current = time.monotonic(), served
                 return served
         raise BackendError(
             f"the model server has {_list(names)}, the gateway is configured for {_list(self._config.models)}", 5.0
@@ -145,12 +169,12 @@ class VllmBackend:
         reply = await self._call("POST", "v1/completions", body, self._timeout_s)
         if reply.status != HTTPStatus.OK:
             if reply.status == HTTPStatus.NOT_FOUND:
-                self._known = None
-            refuse(reply)
-        return texts_of(reply, model, n)
+                self._current = None
+            raise_for_status(reply)
+        return completion_texts(reply, model, n)
 
     async def _call(self, method: str, path: str, body: Any, timeout_s: float) -> Reply:
-        """The server's answer, whatever it is; BackendError if there is none in time."""
+        """The server's response, whatever its status; BackendError if there is none in time."""
         kept, fresh = self._sessions()
         self._calls += 1
         last = {"Connection": "close"} if self._calls % RENEW_AFTER == 0 else {}
@@ -164,15 +188,15 @@ class VllmBackend:
                         raise
                     reply = await _send(fresh, method, url, content)
                 tries = 0
-                while other_version(reply) and tries < OTHER_REPLICAS:  # a new connection may lead to another replica
+                while has_other_version(reply) and tries < OTHER_REPLICAS:  # a new connection may lead to another replica
                     reply = await _send(fresh, method, url, content)
                     tries += 1
                 return reply
         except TimeoutError:
-            self._known = None
+            self._current = None
             raise BackendError(f"the model server does not answer within {timeout_s:g} s", 5.0) from None
         except aiohttp.ClientError as error:
-            self._known = None
+            self._current = None
             raise BackendError(f"the model server cannot be reached ({type(error).__name__})") from None
 
 
@@ -206,3 +230,45 @@ def _address(url: str) -> URL:
 
 def _list(names: Any) -> str:
     return ", ".join(name[:100] for name in sorted(names)[:10]) or "nothing"
+
+
+def has_other_version(reply: Reply) -> bool:
+    """Whether the response says that the server has another version than the one asked for."""
+    return reply.status == HTTPStatus.NOT_FOUND and reply.error().get("param") == "model"
+
+
+def raise_for_status(reply: Reply) -> NoReturn:
+    """Raises the error that a status other than 200 means."""
+    if has_other_version(reply):
+        raise VersionGoneError("the model server has another version now")
+    error = reply.error()
+    if reply.status == HTTPStatus.BAD_REQUEST and error.get("param") == "input_tokens":
+        match = re.search(r"length is (\d+) tokens.* (\d+) input tokens", str(error.get("message")), re.DOTALL)
+        numbers = f": {match[2]} tokens or more, and it reads {match[1]}" if match else ""
+        raise UserError(f"question and schema are longer than the model reads{numbers}; ask a smaller database, or more briefly")
+    if reply.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+        raise BackendError("the gateway's key for the model server is refused", 30.0)
+    if reply.status == HTTPStatus.NOT_FOUND:
+        raise BackendError("what answers at the model server's address is no vLLM server (HTTP 404)", 30.0)
+    wait = reply.headers.get("retry-after", "")
+    raise BackendError(f"the model server answers HTTP {reply.status}", min(60.0, float(wait)) if wait.isdecimal() else 1.0)
+
+
+def completion_texts(reply: Reply, model: str, n: int) -> list[str]:
+    """The completions in order; BackendError for anything but `n` finished ones by `model`."""
+    value = reply.json()
+    choices = value.get("choices") if isinstance(value, dict) else None
+    if not isinstance(choices, list) or not all(isinstance(choice, dict) for choice in choices):
+        raise BackendError("the model server's answer is no completion")
+    if value.get("model") != model:
+        raise BackendError("the model server's answer is by a version that was not asked for")
+    texts: dict[int, str] = {}
+    for choice in choices:
+        index, text = choice.get("index"), choice.get("text")
+        if isinstance(index, int) and isinstance(text, str):
+            texts[index] = text
+    if len(choices) != n or sorted(texts) != list(range(n)):
+        raise BackendError(f"the model server's answer holds {len(texts)} completions, {n} were asked for")
+    if not all(choice.get("finish_reason") in ("stop", "length") for choice in choices):  # interrupted by a server that stops
+        raise BackendError("the model server broke off its answer")
+    return [texts[index] for index in range(n)]

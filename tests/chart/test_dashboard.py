@@ -6,7 +6,7 @@ import re
 from prometheus_client.parser import text_string_to_metric_families
 
 from sense.serving.admission import Admission
-from sense.serving.meters import Meters
+from sense.serving.observability import Metrics
 from tests.chart.rendering import CHART, find, render
 
 DASHBOARD = json.loads((CHART / "dashboards" / "sense.json").read_text())
@@ -58,7 +58,7 @@ def test_every_metric_of_vllm_is_one():
 
 def gateway_metrics():
     """The samples that the gateway offers."""
-    families = text_string_to_metric_families(Meters(Admission(1, 0, 1.0)).text().decode())
+    families = text_string_to_metric_families(Metrics(Admission(1, 0, 1.0)).text().decode())
     names = {family.name + {"counter": "_total", "histogram": "_bucket"}.get(family.type, "") for family in families}
     return {name for name in names if not name.endswith("_created")}  # when a counter began
 

@@ -125,17 +125,17 @@ def test_vllm_killed_and_another_version_promoted_under_a_running_gateway(cluste
     wanted = {"1": evaluated("heldout", "sense"), "2": evaluated("heldout", "sft")}
     assert any(wanted["1"][e.id] != wanted["2"][e.id] for e in examples)  # else this tells the versions by nothing
     with Running(settings(cluster, student)) as gateway, Traffic(gateway, examples) as traffic:
-        traffic.until(lambda seen: ("1", 200) in seen)
+        traffic.until(lambda request_info: ("1", 200) in request_info)
         champion.kill()
-        traffic.until(lambda seen: ("", 503) in seen)
+        traffic.until(lambda request_info: ("", 503) in request_info)
         up(student)
-        traffic.until(lambda seen: ("2", 200) in seen)
+        traffic.until(lambda request_info: ("2", 200) in request_info)
         found = [first_candidate(gateway, example) for example in examples]
     assert [version for _, version in found] == ["2"] * QUESTIONS
     assert {e.id: sql for e, (sql, _) in zip(examples, found, strict=True)} == {e.id: wanted["2"][e.id] for e in examples}
-    assert {status for _, status, _, _ in traffic.seen} == {200, 503}
-    assert [one for one in traffic.seen if one[1] == 200 and one[3] != wanted[one[0]][one[2]]] == []
-    versions = [version for version, status, _, _ in traffic.seen if status == 200]
+    assert {status for _, status, _, _ in traffic.request_info} == {200, 503}
+    assert [one for one in traffic.request_info if one[1] == 200 and one[3] != wanted[one[0]][one[2]]] == []
+    versions = [version for version, status, _, _ in traffic.request_info if status == 200]
     assert versions == sorted(versions)  # the new one, once it is there
 
 
@@ -144,7 +144,7 @@ class Traffic:
 
     def __init__(self, gateway, examples):
         self._gateway, self._examples = gateway, examples
-        self.seen = []
+        self.request_info = []
         self._changed, self._ending = threading.Condition(), threading.Event()
         self._thread = threading.Thread(target=self._ask)
 
@@ -159,7 +159,7 @@ class Traffic:
     def until(self, check):
         """Waits until `check` holds of all pairs of version and status."""
         with self._changed:
-            assert self._changed.wait_for(lambda: check({one[:2] for one in self.seen}), 120), self.seen[-5:]
+            assert self._changed.wait_for(lambda: check({one[:2] for one in self.request_info}), 120), self.request_info[-5:]
 
     def _ask(self):
         with self._gateway.new_client() as client:
@@ -172,7 +172,7 @@ class Traffic:
                 ok = reply.status_code == 200
                 version, sql = (answer["model"]["version"], answer["candidates"][0]["sql"]) if ok else ("", "")
                 with self._changed:
-                    self.seen.append((version, reply.status_code, example.id, sql))
+                    self.request_info.append((version, reply.status_code, example.id, sql))
                     self._changed.notify_all()
                 if not ok:
                     assert int(reply.headers["retry-after"]) >= 1

@@ -29,7 +29,7 @@ Reply = tuple[int, bytes]
 
 
 @dataclass(frozen=True)
-class Seen:
+class RequestInfo:
     """What a client sent to /v1/completions; header names in lower case."""
 
     headers: dict[str, str]
@@ -55,7 +55,7 @@ class ModelServer:
     ) -> None:
         self.write, self.key, self.delay_s, self.context, self.port = write, key, delay_s, context, port
         self.replicas = [list(names)]
-        self.requests: list[Seen] = []
+        self.requests: list[RequestInfo] = []
         self.accepted = 0  # connections so far
         self.connections = 0  # open now
         self.most_connections = 0  # at any time
@@ -204,11 +204,11 @@ class ModelServer:
             ]
             return 200, json.dumps({"object": "list", "data": cards}).encode()
         if (method, path) == ("POST", "/v1/completions"):
-            return await self._complete(Seen(headers, json.loads(content)), reader, place)
+            return await self._complete(RequestInfo(headers, json.loads(content)), reader, place)
         return 404, b'{"detail":"Not Found"}'
 
-    async def _complete(self, seen: Seen, reader: asyncio.StreamReader, place: int) -> Reply | None:
-        self.requests.append(seen)
+    async def _complete(self, request_info: RequestInfo, reader: asyncio.StreamReader, place: int) -> Reply | None:
+        self.requests.append(request_info)
         self._count("in_flight", 1)
         try:
             gone = asyncio.ensure_future(reader.read(1))  # a client that waits sends nothing: this ends when it leaves
@@ -223,7 +223,7 @@ class ModelServer:
             if left:
                 self._count("aborted", 1)
                 return None
-            return self._failure or self._completion(seen.body, self._names(place))
+            return self._failure or self._completion(request_info.body, self._names(place))
         finally:
             self._count("in_flight", -1)
 

@@ -16,10 +16,10 @@ from sense.config import ServeConfig
 from sense.serving.app import create_app
 from sense.serving.backend import Backend
 from sense.serving.databases import Catalog
+from sense.serving.http_server import create_server
 from sense.serving.vllm import VllmBackend
-from sense.serving.wire import server
 
-PATIENCE_S = 30.0  # of a test's client; nothing is meant to take so long
+CHECK_TIMEOUT_S = 30.0  # of a test's client; nothing is meant to take so long
 
 
 def settings(model_url: str, databases: Path, /, names: tuple[str, ...] = ("sense-1",), **changes: Any) -> ServeConfig:
@@ -59,14 +59,14 @@ class Running:
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port = self._socket.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
-        self._server = server(self.app, grace_s=5)
+        self._server = create_server(self.app, grace_s=5)
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, name="gateway")
         self.client = self.new_client(headers)
 
     def new_client(self, headers: dict[str, str] | None = None) -> httpx.Client:
         """A client with connections of its own; the caller closes it."""
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
-        return httpx.Client(base_url=self.url, headers=headers, timeout=PATIENCE_S, limits=limits, trust_env=False)
+        return httpx.Client(base_url=self.url, headers=headers, timeout=CHECK_TIMEOUT_S, limits=limits, trust_env=False)
 
     def __enter__(self) -> "Running":
         self._thread.start()
@@ -94,7 +94,7 @@ class Running:
 
     def raw(self, *parts: bytes) -> tuple[int, dict[str, str], bytes] | None:
         """Status, headers (lower case) and body of the first answer to these bytes; None if the connection is closed instead."""
-        with socket.create_connection(("127.0.0.1", self.port), PATIENCE_S) as connection:
+        with socket.create_connection(("127.0.0.1", self.port), CHECK_TIMEOUT_S) as connection:
             for part in parts:
                 try:
                     connection.sendall(part)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sense.config import DatabasesConfig, ExecutionConfig, LimitsConfig, PromptConfig, ServeConfig
-from sense.serving.backend import BackendError, Version
+from sense.serving.backend import BackendError, ServedVersion
 
 TABLES = """
 CREATE TABLE customer(id INTEGER PRIMARY KEY, name TEXT, city TEXT);
@@ -46,8 +46,8 @@ class Scripted:
     calls: list[tuple[str, int, float]] = field(default_factory=list)
 
     @property
-    def version(self) -> Version:
-        return Version("shop-model", self.number, "d" * 64)
+    def version(self) -> ServedVersion:
+        return ServedVersion("shop-model", self.number, "d" * 64)
 
     async def complete(self, prompt: str, *, n: int, temperature: float) -> Sequence[str]:
         self.calls.append((prompt, n, temperature))

@@ -7,8 +7,8 @@ from contextlib import suppress
 
 import pytest
 
-from sense.serving.admission import Admission, GoneAwayError, unless_gone
-from sense.serving.problems import Refusal
+from sense.serving.admission import Admission, ClientGoneError, cancel_if_client_leaves
+from sense.serving.problems import ApiError
 from tests.serving.conftest import Start
 from tests.serving.model_server import ModelServer
 
@@ -30,11 +30,11 @@ class Visitor:
 
     async def _visit(self, admission):
         try:
-            async with admission.place():
+            async with admission.slot():
                 self.inside.set()
                 await self.leave.wait()
-        except Refusal as refusal:
-            self.refused = refusal
+        except ApiError as api_error:
+            self.refused = api_error
 
     async def go(self):
         self.leave.set()
@@ -73,7 +73,7 @@ def test_first_come_first_served_and_nobody_overtakes_who_waits():
         admission, order = Admission(1, 9, LONG_S), []
 
         async def visit(name):
-            async with admission.place():
+            async with admission.slot():
                 order.append(name)
                 await asyncio.sleep(0)
 
@@ -139,7 +139,7 @@ def test_a_failure_gives_the_place_back():
         admission = Admission(1, 0, LONG_S)
         for _ in range(3):
             with pytest.raises(ValueError, match="no"):
-                async with admission.place():
+                async with admission.slot():
                     raise ValueError("no")
         assert counts(admission) == (0, 0)
 
@@ -152,7 +152,7 @@ def test_places_are_never_too_many_and_none_is_lost_whoever_gives_up_when():
 
         async def visit(steps):
             nonlocal most
-            async with admission.place():
+            async with admission.slot():
                 most = max(most, admission.working)
                 await turns(steps)
 
@@ -200,8 +200,8 @@ def test_a_place_is_taken_until_the_thread_that_was_given_up_ends():
             raise ValueError("nobody hears this")
 
         async def visit():
-            async with admission.place() as place:
-                await place.thread(work)
+            async with admission.slot() as slot:
+                await slot.run_in_thread(work)
 
         task = asyncio.create_task(visit())
         while not begun.is_set():
@@ -225,10 +225,10 @@ def test_a_place_is_taken_until_the_thread_that_was_given_up_ends():
 def test_a_thread_gives_its_place_what_it_returns_or_raises():
     async def scenario():
         admission = Admission(1, 0, LONG_S)
-        async with admission.place() as place:
-            assert await place.thread(divmod, 7, 2) == (3, 1)
+        async with admission.slot() as slot:
+            assert await slot.run_in_thread(divmod, 7, 2) == (3, 1)
             with pytest.raises(ZeroDivisionError):
-                await place.thread(divmod, 7, 0)
+                await slot.run_in_thread(divmod, 7, 0)
         assert counts(admission) == (0, 0)
         await admission.close()
 
@@ -241,7 +241,7 @@ class TestUnlessGone:
             async def work():
                 return 7
 
-            return await unless_gone(asyncio.Event().wait, work())
+            return await cancel_if_client_leaves(asyncio.Event().wait, work())
 
         assert run(scenario) == 7
 
@@ -251,7 +251,7 @@ class TestUnlessGone:
                 raise KeyError("no")
 
             with pytest.raises(KeyError):
-                await unless_gone(asyncio.Event().wait, work())
+                await cancel_if_client_leaves(asyncio.Event().wait, work())
 
         run(scenario)
 
@@ -270,10 +270,10 @@ class TestUnlessGone:
                 await gone.wait()
                 return {"type": "http.disconnect"}
 
-            task = asyncio.create_task(unless_gone(receive, work()))
+            task = asyncio.create_task(cancel_if_client_leaves(receive, work()))
             await begun.wait()
             gone.set()
-            with pytest.raises(GoneAwayError):
+            with pytest.raises(ClientGoneError):
                 await task
             assert ended.is_set()
 

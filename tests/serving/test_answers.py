@@ -10,9 +10,9 @@ from sense.errors import UserError
 from sense.prompts import question_prompt
 from sense.schema import introspect
 from sense.serving.answer import DeadlineError, answer
-from sense.serving.backend import BackendError, GoneError
+from sense.serving.backend import BackendError, VersionGoneError
 from sense.serving.databases import Catalog, UnknownDatabaseError
-from sense.serving.messages import Answer, Ask
+from sense.serving.messages import AnswerResponse, AskRequest
 from tests.serving.shops import LIMITS, Scripted, Versions, database, serve_config
 from tests.sql.hostile import build, statements
 
@@ -32,8 +32,8 @@ def catalog(folder):
     found.close()
 
 
-def asked(catalog, folder, backend, limits=LIMITS, queued_ms=0.0, **ask) -> Answer:
-    question = Ask(**{"question": "Who lives in Ghent?", "database": "shop", **ask})
+def asked(catalog, folder, backend, limits=LIMITS, queued_ms=0.0, **ask) -> AnswerResponse:
+    question = AskRequest(**{"question": "Who lives in Ghent?", "database": "shop", **ask})
     return asyncio.run(answer(question, "request-1", catalog, backend, serve_config(folder, limits), queued_ms))
 
 
@@ -131,7 +131,7 @@ def test_values_that_json_has_no_form_for_come_as_text(catalog, folder):
     ]
     found = asked(catalog, folder, Scripted(texts))
     assert found.rows == [["0x00ff", "9007199254740993", 9007199254740992, "inf", "-inf", None, 1.5, "é\0", "0x"]]
-    assert Answer.model_validate_json(found.model_dump_json()) == found
+    assert AnswerResponse.model_validate_json(found.model_dump_json()) == found
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_values_that_json_has_no_form_for_come_as_text(catalog, folder):
 )
 def test_whatever_the_model_writes_there_is_an_answer_in_json(catalog, folder, text):
     found = asked(catalog, folder, Scripted([text]), evidence="\ud800")
-    assert Answer.model_validate_json(found.model_dump_json()) == found
+    assert AnswerResponse.model_validate_json(found.model_dump_json()) == found
     assert str(folder) not in found.model_dump_json()
 
 
@@ -161,7 +161,7 @@ def test_hostile_candidates_change_nothing_and_show_no_path(tmp_path):
 
 
 def gone():
-    raise GoneError("version 1 is no longer served")
+    raise VersionGoneError("version 1 is no longer served")
 
 
 def test_a_version_that_goes_away_is_replaced_for_all_candidates(catalog, folder):
@@ -235,7 +235,7 @@ def test_a_request_that_is_given_up_ends_the_calls_it_made(catalog, folder):
                 ended.append(n)
 
     async def given_up():
-        ask = Ask(question="?", database="shop", k=3)
+        ask = AskRequest(question="?", database="shop", k=3)
         running = asyncio.create_task(answer(ask, "r", catalog, Slow(), serve_config(folder), 0.0))
         while len(began) < 2:
             await asyncio.sleep(0)

@@ -20,7 +20,7 @@ from sense.records import Example, Sample
 from sense.serving.backend import BackendError
 from sense.serving.databases import Catalog, UnknownDatabaseError
 from sense.serving.feedback import ConflictError, FeedbackStore, Unlabelled
-from sense.serving.messages import Feedback, Model
+from sense.serving.messages import FeedbackRequest, ModelMessage
 from tests.serving.shops import LIMITS, database
 
 RIGHT = "SELECT name FROM customer WHERE city = 'Ghent'"
@@ -48,7 +48,7 @@ def store(folder, catalog):
 
 def feedback(name, **fields):
     base = {"id": name, "question": "Who lives in Ghent?", "database": "shop", "sql": RIGHT, "correct": True}
-    return Feedback(**(base | fields))
+    return FeedbackRequest(**(base | fields))
 
 
 def corrected(name, **fields):
@@ -65,7 +65,7 @@ def read_folder(folder):
 
 
 def test_right_sql_becomes_a_gold_and_a_sample_that_matches(store, folder):
-    model = Model(name="sense", version="3", digest="d")
+    model = ModelMessage(name="sense", version="3", digest="d")
     kept = store.keep(feedback("f1", sql=f" {RIGHT} ; ", evidence="in Belgium", model=model))
     assert kept.model_dump() == {"id": "f1", "labelled": True, "verdict": "match", "detail": ""}
     (example,), (sample,), waiting = read_folder(folder)
@@ -130,7 +130,7 @@ def test_the_same_again_adds_nothing_and_something_else_is_a_conflict(store, fol
         assert again.keep(corrected("f1")) == first
         assert again.keep(corrected("f1", corrected=f"{RIGHT};")) == first
         assert again.keep(feedback("f2", correct=False)) == waiting
-        for other in (feedback("f1"), corrected("f1", question="?"), corrected("f1", model=Model(name="m", version="1"))):
+        for other in (feedback("f1"), corrected("f1", question="?"), corrected("f1", model=ModelMessage(name="m", version="1"))):
             with pytest.raises(ConflictError, match="'f1' is kept already"):
                 again.keep(other)
     assert {path.name: path.read_bytes() for path in folder.glob("*.jsonl")} == before
@@ -306,7 +306,7 @@ from pathlib import Path
 from sense.config import DatabasesConfig
 from sense.serving.databases import Catalog
 from sense.serving.feedback import FeedbackStore
-from sense.serving.messages import Feedback
+from sense.serving.messages import FeedbackRequest
 from tests.serving.shops import LIMITS
 import sense.serving.feedback
 
@@ -317,7 +317,7 @@ if int(size):
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(size), resource.RLIM_INFINITY))
 for number in range(200):
-    kept = store.keep(Feedback(id=f"{name}-{number}", question="Who?", database="shop",
+    kept = store.keep(FeedbackRequest(id=f"{name}-{number}", question="Who?", database="shop",
         sql="SELECT city FROM customer", correct=False, corrected="SELECT name FROM customer"))
     print(kept.id, flush=True)
 """

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from sense.serving import logs
-from sense.serving.messages import Answer, Problem
+from sense.serving import observability
+from sense.serving.messages import AnswerResponse, Problem
 from sense.serving.sqlite import SqliteDatabase
 from tests.serving.conftest import Start
 from tests.serving.model_server import ModelServer
@@ -41,7 +41,7 @@ def sql_that(text):
 def test_a_question_is_answered_with_sql_and_rows(start: Start, model: ModelServer):
     model.write = sql_that("SELECT name FROM item ORDER BY price")
     gateway = start()
-    answer = Answer.model_validate(gateway.ask("Which items are there?").json())
+    answer = AnswerResponse.model_validate(gateway.ask("Which items are there?").json())
     assert (answer.sql, answer.abstained, answer.database) == ("SELECT name FROM item ORDER BY price", False, "shop")
     assert answer.rows == [["rake"], ["spade"], ["hose"]]
     assert (answer.model.name, answer.model.version) == ("sense", "1")
@@ -181,7 +181,7 @@ def test_the_version_in_use(module_gateway: Running):
 def test_the_document_says_what_this_gateway_allows(module_gateway: Running):
     document = module_gateway.client.get("/openapi.json").json()
     assert document["info"]["license"]["name"] == "Apache-2.0"
-    asked = document["components"]["schemas"]["Ask"]["properties"]
+    asked = document["components"]["schemas"]["AskRequest"]["properties"]
     assert (asked["question"]["maxLength"], asked["k"]["maximum"]) == (2000, 8)
     answers = document["paths"]["/v1/sql"]["post"]["responses"]
     assert {"200", "400", "401", "404", "413", "422", "429", "503", "504", "500"} <= set(answers)
@@ -241,14 +241,14 @@ def test_without_keys_only_loopback_names_are_answered(module_gateway: Running):
 
 
 def test_a_body_that_does_not_arrive_is_a_408(start: Start, monkeypatch):
-    monkeypatch.setattr("sense.serving.access.BODY_S", 0.2)
+    monkeypatch.setattr("sense.serving.middleware.BODY_S", 0.2)
     head = b"POST /v1/sql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n"
     status, headers, body = start().raw(head, b'{"question"')
     assert (status, json.loads(body)["error"], headers["connection"]) == (408, "body_timeout", "close")
 
 
 def test_a_head_that_does_not_arrive_ends_the_connection(start: Start, monkeypatch):
-    monkeypatch.setattr("sense.serving.wire.HEAD_S", 0.2)
+    monkeypatch.setattr("sense.serving.http_server.HEAD_S", 0.2)
     gateway = start()
     assert gateway.raw(b"POST /v1/sql HTT") is None
     assert gateway.raw() is None
@@ -284,8 +284,8 @@ def test_a_model_server_that_hangs_is_no_hang_of_the_gateways(start: Start, mode
 
 
 def test_ready_means_a_model_and_readable_databases(start: Start, model: ModelServer, monkeypatch):
-    for part in ("readiness", "vllm"):
-        monkeypatch.setattr(f"sense.serving.{part}.FRESH_S", 0.0)
+    for part in ("gateway", "vllm"):
+        monkeypatch.setattr(f"sense.serving.{part}.MAX_AGE_S", 0.0)
     gateway = start()
     assert gateway.client.get("/readyz").status_code == 200
     model.die()
@@ -297,7 +297,7 @@ def test_ready_means_a_model_and_readable_databases(start: Start, model: ModelSe
 
 
 def test_not_ready_while_a_database_cannot_be_read(start: Start, shop: Path, tmp_path, monkeypatch):
-    monkeypatch.setattr("sense.serving.readiness.FRESH_S", 0.0)
+    monkeypatch.setattr("sense.serving.gateway.MAX_AGE_S", 0.0)
     file = tmp_path / "mine.sqlite"
     shutil.copy(shop / "shop" / "shop.sqlite", file)
     gateway = start(databases={"folders": [str(tmp_path)]})
@@ -346,7 +346,9 @@ def test_log_lines_are_json_and_hold_no_data(start: Start, model: ModelServer, c
     gateway.client.get("/v1/databases/name-in-path?query-of=mine")
     gateway.client.post("/v1/sql?%22%7D%0A", json={"question": "of mine", "database": "name-of-mine"})
     gateway.client.get("/healthz")  # a line comes after its answer: once this is answered, those before are there
-    lines = [json.loads(logs.Lines().format(record)) for record in caplog.records if record.name == "sense.serving"]
+    lines = [
+        json.loads(observability.JsonFormatter().format(record)) for record in caplog.records if record.name == "sense.serving"
+    ]
     text = json.dumps(lines)
     for secret in ("mine", "spade", "in the sql", "name-in-path", "query"):
         assert secret not in text
@@ -362,16 +364,16 @@ def test_a_defect_is_a_500_that_says_nothing(start: Start, caplog, monkeypatch):
     def broken(names):
         raise RuntimeError("a secret of /some/where")
 
-    monkeypatch.setattr("sense.serving.routes._listed", broken)
+    monkeypatch.setattr("sense.serving.app._summaries", broken)
     gateway = start()
     response = gateway.client.get("/v1/databases")
     found = problem(response, 500, "internal")
     assert "secret" not in response.text
     assert gateway.client.get("/healthz").status_code == 200
     failed = next(record for record in caplog.records if getattr(record, "event", "") == "failed")
-    line = json.loads(logs.Lines().format(failed))
+    line = json.loads(observability.JsonFormatter().format(failed))
     assert (line["error"], line["request_id"], line["route"]) == ("RuntimeError", found.id, "/v1/databases")
-    assert any(place.startswith("sense.serving.routes:") for place in line["at"])
+    assert any(place.startswith("sense.serving.app:") for place in line["at"])
     assert "secret" not in json.dumps(line)
 
 
@@ -427,7 +429,7 @@ def test_an_answer_with_many_rows_is_the_same_json(start: Start, model: ModelSer
     assert (answer["row_count"], answer["truncated"]) == (7001, True)
     assert [row[0] for row in answer["rows"]] == list(range(7000))
     assert len({row[1] for row in answer["rows"]}) == 1
-    assert Answer.model_fields.keys() == answer.keys()
+    assert AnswerResponse.model_fields.keys() == answer.keys()
     assert answer["latency_ms"]["total"] >= answer["latency_ms"]["execution"] > 0
 
 
@@ -435,11 +437,11 @@ def test_requests_at_work_are_finished_before_the_gateway_ends(start: Start, mod
     gateway = start()
     model.stall()
     answers = []
-    asking = threading.Thread(target=lambda: answers.append(gateway.ask()))
-    asking.start()
+    sql_admission = threading.Thread(target=lambda: answers.append(gateway.ask()))
+    sql_admission.start()
     model.until(lambda: model.in_flight == 1)
     gateway.stop()
     until_closed(gateway.port)
     model.resume()
-    asking.join()
+    sql_admission.join()
     assert answers[0].status_code == 200

@@ -14,7 +14,7 @@ from sense.config import GenerationConfig, LocalConfig, ModelConfig, NanoConfig,
 from sense.errors import UserError
 from sense.registry import aliases, registration
 from sense.registry.package import ModelPackage
-from sense.serving.backend import BackendError, Version
+from sense.serving.backend import BackendError, ServedVersion
 from sense.serving.local import LocalBackend
 from sense.training import model_folder, nano
 from sense.training.generate import load_generator
@@ -111,7 +111,7 @@ def test_a_folder_says_what_it_is(folders):
             model = await served(made)
             return model.version, model.prompt
 
-    assert run(work) == (Version("seed1", "seed1", records.digest(folders[0])), PromptConfig(schema_style="ddl"))
+    assert run(work) == (ServedVersion("seed1", "seed1", records.digest(folders[0])), PromptConfig(schema_style="ddl"))
 
 
 def test_candidates_are_several_and_the_same_each_time(folders):
@@ -190,11 +190,11 @@ def test_promotion_and_rollback_under_a_running_gateway(mlflow_store, folders, t
     async def work():
         async with backend("models:/sense@champion") as made:
             old = await served(made)
-            assert old.version == Version("sense", one, records.digest(folders[0]))
+            assert old.version == ServedVersion("sense", one, records.digest(folders[0]))
             assert await texts(old) == greedy(folders[0])
             aliases.set_alias("sense", "champion", two)
             new = await served(made, two)
-            assert new.version == Version("sense", two, records.digest(folders[1]))
+            assert new.version == ServedVersion("sense", two, records.digest(folders[1]))
             assert await texts(new) == greedy(folders[1])
             assert await texts(old) == greedy(folders[0])  # a request that has taken it uses it to its end
             aliases.set_alias("sense", "champion", one)

@@ -86,7 +86,7 @@ def test_feedback_has_places_of_its_own_when_questions_take_all_theirs(start: St
     model.stall()
     said = SAID | {"id": "s1"}
     with ThreadPoolExecutor(1) as pool:
-        asking = pool.submit(gateway.ask)
+        sql_admission = pool.submit(gateway.ask)
         model.until(lambda: model.in_flight == 1)
         assert gateway.ask().status_code == 429
         assert gateway.client.post("/v1/feedback", json=said).json()["labelled"] is True
@@ -94,5 +94,5 @@ def test_feedback_has_places_of_its_own_when_questions_take_all_theirs(start: St
         conflict = gateway.client.post("/v1/feedback", json=said | {"correct": False})
         assert (conflict.status_code, conflict.json()["error"]) == (409, "conflict")
         model.resume()
-        assert asking.result().status_code == 200
+        assert sql_admission.result().status_code == 200
     assert gateway.metric('sense_feedback_total{correct="true"}') == 2

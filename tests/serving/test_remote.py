@@ -13,7 +13,7 @@ from sense.schema import ForeignKey
 from sense.serving.answer import answer
 from sense.serving.backend import BackendError
 from sense.serving.databases import Catalog
-from sense.serving.messages import Ask
+from sense.serving.messages import AskRequest
 from sense.serving.remote import RemoteDatabase, open_url
 from sense.sql.result import Failure, Result
 from tests.serving.mariadb import MariaDb
@@ -249,7 +249,7 @@ def test_an_answer_has_the_sql_that_the_server_executed(monkeypatch, postgres):
     config = ServeConfig(databases=DatabasesConfig(folders=[], urls={"shop": "SHOP_URL"}), limits=LIMITS)
     with closing(Catalog(config.databases, LIMITS)) as catalog:
         model = Scripted(["SELECT NAME FROM customer WHERE name LIKE 'a%'", "SELECT pg_sleep(9)", "SELECT 'Ann'"])
-        ask = Ask(question="Whose name begins with A?", database="shop", k=3)
+        ask = AskRequest(question="Whose name begins with A?", database="shop", k=3)
         response = asyncio.run(answer(ask, "request-1", catalog, model, config, 0.0))
     assert (response.dialect, response.rows) == ("postgresql", [["Ann"]])
     assert response.sql == 'SELECT "Name" FROM "customer" WHERE "Name" ILIKE \'a%\''

@@ -124,7 +124,7 @@ def options(*flags):
 
 def test_a_wrong_flag_is_not_looked_for_in_the_file(write):
     with pytest.raises(ConfigError, match="the flags of sense serve") as caught:
-        command.configured(options("--config", write(), "--port", 99_999))
+        command.read_settings(options("--config", write(), "--port", 99_999))
     assert "port = 99999" in str(caught.value)
 
 
@@ -132,7 +132,7 @@ def test_a_model_is_named_as_the_registry_s_commands_name_it(tmp_path, monkeypat
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine@home").mkdir()
     named = {"sense@champion": "models:/sense@champion", "models:/sense/3": "models:/sense/3", "mine@home": "mine@home"}
-    assert {name: command.configured(options("--model", name)).backend.local.model for name in named} == named
+    assert {name: command.read_settings(options("--model", name)).backend.local.model for name in named} == named
 
 
 @contextmanager
@@ -188,15 +188,15 @@ def test_it_finishes_what_it_has_begun(write, model: ModelServer, number):
     with serving("--config", write()) as (process, client, _):
         model.stall()
         answers = []
-        asking = threading.Thread(
+        sql_admission = threading.Thread(
             target=lambda: answers.append(client.post("/v1/sql", json={"question": "?", "database": "shop"}))
         )
-        asking.start()
+        sql_admission.start()
         model.until(lambda: model.in_flight == 1)
         process.send_signal(number)
         until_closed(client.base_url.port)
         model.resume()
-        asking.join()
+        sql_admission.join()
         assert answers[0].status_code == 200
         assert process.wait(30) == 0
 
@@ -204,10 +204,10 @@ def test_it_finishes_what_it_has_begun(write, model: ModelServer, number):
 def test_it_does_not_wait_for_ever_for_what_it_has_begun(write, model: ModelServer):
     with serving("--config", write(limits={"model_s": 40, "request_s": 1})) as (process, client, lines):
         model.stall()
-        asking = threading.Thread(target=lambda: client.post("/v1/sql", json={"question": "?", "database": "shop"}))
-        asking.start()
+        sql_admission = threading.Thread(target=lambda: client.post("/v1/sql", json={"question": "?", "database": "shop"}))
+        sql_admission.start()
         model.until(lambda: model.in_flight == 1)
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
-        asking.join()
+        sql_admission.join()
     assert all(json.loads(line) for line in lines)

@@ -7,7 +7,7 @@ import pytest
 from fastapi import FastAPI, Response
 from fastapi.responses import StreamingResponse
 
-from sense.serving import wire
+from sense.serving import http_server
 
 PART = b"x" * 100_000
 PARTS = 100  # far more than the kernel's buffers take
@@ -33,7 +33,7 @@ def served(visit):
     async def scenario():
         listening = socket.create_server(("127.0.0.1", 0))
         ready = asyncio.Event()
-        server = wire.server(application(), 5, ready.set)
+        server = http_server.create_server(application(), 5, ready.set)
         running = asyncio.create_task(server.serve(sockets=[listening]))
         await ready.wait()
         with socket.socket() as connection:
@@ -55,7 +55,7 @@ async def ask(connection, path, *headers):
 @pytest.mark.parametrize("path", ["/whole", "/parts"])
 @pytest.mark.parametrize("header", ["Connection: keep-alive", "Connection: close"])
 def test_who_reads_nothing_is_cut_off(monkeypatch, path, header):
-    monkeypatch.setattr(wire, "WRITE_S", 0.2)
+    monkeypatch.setattr(http_server, "WRITE_S", 0.2)
 
     async def visit(state, connection):
         await ask(connection, path, header)
@@ -68,7 +68,7 @@ def test_who_reads_nothing_is_cut_off(monkeypatch, path, header):
 
 
 def test_who_reads_keeps_the_connection(monkeypatch):
-    monkeypatch.setattr(wire, "WRITE_S", 5.0)
+    monkeypatch.setattr(http_server, "WRITE_S", 5.0)
 
     async def visit(state, connection):
         for _ in range(2):
@@ -83,7 +83,7 @@ def test_who_reads_keeps_the_connection(monkeypatch):
 
 
 def test_who_goes_on_sending_after_the_answer_is_cut_off(monkeypatch):
-    monkeypatch.setattr(wire, "_UNREAD_BYTES", 10_000_000)  # else it takes ten times as long
+    monkeypatch.setattr(http_server, "_MAX_BODY_AFTER_RESPONSE", 10_000_000)  # else it takes ten times as long
     sent = 0
 
     async def visit(state, connection):
@@ -101,7 +101,7 @@ def test_who_goes_on_sending_after_the_answer_is_cut_off(monkeypatch):
 
 
 def test_of_too_many_connections_the_one_idle_for_longest_makes_room(monkeypatch):
-    monkeypatch.setattr(wire, "_connections", lambda: 3)
+    monkeypatch.setattr(http_server, "_max_connections", lambda: 3)
 
     async def visit(state, busy):
         loop, opened = asyncio.get_running_loop(), []

@@ -60,9 +60,9 @@ def test_no_answer_is_by_a_mix_of_versions(start: Start, model: ModelServer, mon
         assert {candidate["sql"] for candidate in answer.json()["candidates"]} == {wrote}
         assert answer.json()["sql"] == wrote
     assert {version(answer) for answer in askers.answers} == {"1", "2"}
-    for seen in model.requests:  # and each version got prompts as it knows them
-        style = VERSIONS[seen.body["model"]]["prompt"]["schema_style"]
-        assert ("CREATE TABLE" in seen.body["prompt"]) == (style == "ddl")
+    for request_info in model.requests:  # and each version got prompts as it knows them
+        style = VERSIONS[request_info.body["model"]]["prompt"]["schema_style"]
+        assert ("CREATE TABLE" in request_info.body["prompt"]) == (style == "ddl")
     assert gateway.metric('sense_model_info{name="sense",version="1"}') == 1
     assert gateway.metric('sense_model_info{name="sense",version="2"}') == 0
 

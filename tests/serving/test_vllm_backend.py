@@ -13,7 +13,7 @@ from sense import prompts
 from sense.config import GenerationConfig, PromptConfig, ServedConfig, VllmConfig
 from sense.errors import UserError
 from sense.serving import vllm
-from sense.serving.backend import BackendError, GoneError, Version
+from sense.serving.backend import BackendError, ServedVersion, VersionGoneError
 from sense.serving.vllm import SELECT, VllmBackend
 from tests.serving.model_server import ModelServer
 
@@ -70,7 +70,7 @@ def test_the_request_is_what_evaluate_and_sample_do(server):
 
     run(server, work, generation=generation)
     keep = {"structured_outputs": {"regex": SELECT}}
-    assert [seen.body for seen in server.requests] == [
+    assert [request_info.body for request_info in server.requests] == [
         {"model": "sense-1", "prompt": "a\nsql:", "n": 1, "max_tokens": 64, "temperature": 0.0} | keep,
         {
             "model": "sense-1",
@@ -84,7 +84,7 @@ def test_the_request_is_what_evaluate_and_sample_do(server):
         }
         | keep,
     ]
-    assert {seen.headers["authorization"] for seen in server.requests} == {f"Bearer {KEY}"}
+    assert {request_info.headers["authorization"] for request_info in server.requests} == {f"Bearer {KEY}"}
 
 
 def test_structured_output_can_be_off(server):
@@ -110,7 +110,7 @@ def test_of_several_names_the_first_of_the_configuration_is_taken(server):
         served = await made.current()
         return served.version, served.prompt.schema_style
 
-    assert run(server, work) == (Version("sense", "2", "22"), "ddl")
+    assert run(server, work) == (ServedVersion("sense", "2", "22"), "ddl")
 
 
 def test_a_server_of_unknown_versions_only(server):
@@ -142,7 +142,7 @@ def test_a_version_that_is_gone_ends_its_requests_and_the_next_takes_the_new_one
     async def work(made):
         old = await made.current()
         server.names = ["sense-2"]
-        with pytest.raises(GoneError):
+        with pytest.raises(VersionGoneError):
             await old.complete("p", n=1, temperature=0.0)
         new = await made.current()  # asked anew at once
         return new.version.version, await new.complete("p", n=1, temperature=0.0)
@@ -163,7 +163,7 @@ def test_while_replicas_of_two_versions_answer_each_request_has_the_one_it_asked
 
 
 def test_what_is_served_is_asked_again_after_a_while(server, monkeypatch):
-    monkeypatch.setattr(vllm, "FRESH_S", 0.0)
+    monkeypatch.setattr(vllm, "MAX_AGE_S", 0.0)
 
     async def work(made):
         before = await made.current()
@@ -207,7 +207,7 @@ def test_whatever_else_the_server_says_is_an_error_without_its_words(server, sta
 
     with pytest.raises(BackendError, match=re.escape(message)) as raised:
         run(server, work)
-    assert not isinstance(raised.value, GoneError)
+    assert not isinstance(raised.value, VersionGoneError)
     for hidden in (KEY, server.url, str(server.port), "secret detail", "boom"):
         assert hidden not in raised.value.reason
 

@@ -20,11 +20,11 @@ from sense.serving.browsing.datasets import Datasets, Listing, PairRow, SampleRo
 from sense.serving.browsing.jsonl_tables import PageRequest
 from sense.serving.browsing.opened_pair import OpenedPair, PairExecutor, open_pair
 from sense.serving.messages import Problem
-from sense.serving.problems import documented
+from sense.serving.problems import openapi_responses
 from sense.verdicts import VerdictName
 
 T = TypeVar("T")
-_PROBLEMS: dict[int | str, dict[str, Any]] = documented(429, 504) | {
+_PROBLEMS: dict[int | str, dict[str, Any]] = openapi_responses(429, 504) | {
     422: {"model": Problem, "description": "A parameter is wrong or beyond a limit."},
     503: {"model": Problem, "description": "A file cannot be read just now, or others look at the data; see Retry-After."},
 }
@@ -65,8 +65,8 @@ def router(data: Folder, limits: LimitsConfig) -> APIRouter:
 
     async def in_thread(function: Callable[..., T], *arguments: Any) -> T:
         """What the function returns; Refusal (429) if too many requests wait, TimeoutError if it takes too long."""
-        async with admission.place() as place, asyncio.timeout(limits.request_s):
-            return await place.thread(function, *arguments)
+        async with admission.slot() as slot, asyncio.timeout(limits.request_s):
+            return await slot.run_in_thread(function, *arguments)
 
     def explain(pair_id: str) -> OpenedPair:
         return open_pair(data / "unseen", *datasets.pair(pair_id), executor, limits.rows)

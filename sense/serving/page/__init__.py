@@ -1,4 +1,4 @@
-"""The page at `/`: one HTML document with its style and scripts in it, which asks the gateway it came from and nobody else."""
+"""The page at `/`: one HTML document with its style and scripts inline, which calls only the gateway that it came from."""
 
 import base64
 import hashlib
@@ -9,13 +9,13 @@ from pathlib import Path
 from sense.config.serving import LimitsConfig
 
 _FOLDER = Path(__file__).parent
-# In this order they are one script: what is written first may be used by what comes after.
+# They are joined to one script in this order, so a file may use what the files before it define.
 _SCRIPTS = "dom sql api picker tabs results schema history feedback answer ask rows pair data main".split()
 _INLINE = re.compile(r"<(script|style)>(.*?)</\1>", re.DOTALL)
 
 
 def html(limits: LimitsConfig | None = None) -> str:
-    """The page; it offers what `limits` allow."""
+    """The page, with the limits of this gateway in its forms."""
     limits = limits or LimitsConfig()
     return _page().replace("{{candidates}}", str(limits.candidates)).replace("{{question_chars}}", str(limits.question_chars))
 
@@ -37,7 +37,7 @@ def csp() -> str:
             "base-uri 'none'",
             "form-action 'none'",
             "frame-ancestors 'none'",
-            "require-trusted-types-for 'script'",  # no text is ever made markup
+            "require-trusted-types-for 'script'",  # text is never parsed as markup
             "trusted-types 'none'",
         ]
     )
