@@ -9,7 +9,8 @@ from sense.errors import InputError
 from sense.kubeflow.task_files import collect_metrics
 from sense.report import run_data
 from sense.stages import report
-from tests.stages.test_report import given, visible  # noqa: F401  (a fixture)
+from tests.report_runs import write_run
+from tests.stages.test_report import visible_text
 
 BEFORE_PUBLISHING = [name for name in run_data.METRICS if name != "publish"]
 
@@ -42,15 +43,16 @@ def test_what_is_missing_is_named_and_the_folder_left(tmp_path):
     assert [path.name for path in folder.iterdir()] == ["ingest.json"]
 
 
-def test_the_report_of_what_is_not_published_yet_says_so(given, tmp_path):  # noqa: F811
-    files = {name: given.metrics / f"{name}.json" for name in BEFORE_PUBLISHING}
-    curves = {name: given.metrics / "curves" / f"{name}.csv" for name in ("sft", "dpo")}
+def test_the_report_of_what_is_not_published_yet_says_so(tmp_path):
+    inputs = write_run(tmp_path)
+    files = {name: inputs.metrics / f"{name}.json" for name in BEFORE_PUBLISHING}
+    curves = {name: inputs.metrics / "curves" / f"{name}.csv" for name in ("sft", "dpo")}
     folder = tmp_path / "collected"
     collect_metrics(files, curves, folder)
     target = tmp_path / "report.html"
-    inputs = report.Inputs(**vars(given) | {"metrics": folder})
+    inputs = report.Inputs(**vars(inputs) | {"metrics": folder})
     assert report.run(ReportConfig(), inputs, report.Outputs(target))["sections_missing"] == ["publish"]
-    shown = visible(target.read_text(encoding="utf-8"))
-    assert "SENSE answers 57.1% of the dev questions" in shown
-    assert "The model of this run is not published yet" in shown
-    assert "Metrics that were not there: publish." in shown
+    text = visible_text(target.read_text(encoding="utf-8"))
+    assert "SENSE answers 57.1% of the dev questions" in text
+    assert "The model of this run is not published yet" in text
+    assert "Metrics that were not there: publish." in text

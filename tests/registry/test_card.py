@@ -1,10 +1,8 @@
 """The model card."""
 
 from sense.registry import card
-from tests.registered_models import (
-    publish_version,
-    run_json,
-)
+from tests.registered_models import publish_version, run_json
+from tests.report_runs import read_metrics, write_run
 
 
 def test_the_card_tells_recipe_data_limits_and_no_more_than_that(client, tmp_path, capsys):
@@ -27,3 +25,12 @@ def test_the_card_tells_recipe_data_limits_and_no_more_than_that(client, tmp_pat
 def test_inline_code_cannot_be_left():
     assert card.code("a`b|c\nd") == "`a'b¦c d`"
     assert card.code("") == "–"
+
+
+def test_the_card_tells_the_results_on_every_set_and_the_origin(tmp_path):
+    sets = read_metrics(write_run(tmp_path), "evaluate")["sets"]
+    recipe = {"dpo": {"beta": 0.1, "loss": "sigmoid"}}
+    markdown = card.render(card.CardFacts("sense", sets, {}, recipe, {"strong": "12ab"}, "abc", 1024))
+    assert "| held out | SENSE | 4 | 75.0% | 0.0% to 90.0% | 75.0% | < 0.001 |" in markdown
+    for fact in ("`abc`", "dpo.beta", "`0.1`", "`12ab`"):
+        assert fact in markdown
