@@ -20,15 +20,15 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def tracking(tmp_path_factory):
-    """The address of an MLflow server on this machine; its store and its files lie in a folder of their own."""
-    with mlflow_server.running(tmp_path_factory.mktemp("mlflow")) as address:
-        yield address
+    """The URL of an MLflow server on this machine, with its store and files in a folder of its own."""
+    with mlflow_server.running(tmp_path_factory.mktemp("mlflow")) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
 def store():
-    with ObjectStore() as running:
-        yield running
+    with ObjectStore() as object_store:
+        yield object_store
 
 
 @pytest.fixture(scope="module")
@@ -36,17 +36,17 @@ def run(image, tracking, store, tmp_path_factory):
     """The folder of a run's outputs."""
     folder = tmp_path_factory.mktemp("docker")
     for parent in (folder, *folder.parents[:2]):
-        parent.chmod(0o755)  # pytest makes folders for their owner alone; the containers' user must get through
+        parent.chmod(0o755)  # pytest's folders are for their owner alone, and the containers have another user
     text = (ROOT / "configs" / "tiny.yaml").read_text()
     cluster = f"cluster:\n  image: {image}\n  remote: s3://{BUCKET}/dvc\n"
     (folder / "params.yaml").write_text(text.replace("cluster:\n", cluster))
     command = [sys.executable, "-m", "sense", "pipeline", "run", "--runner", "docker", "--root", "out"]
     environment = {**os.environ, **store.environment, "MLFLOW_TRACKING_URI": tracking}
-    done = subprocess.run(command, check=False, cwd=folder, env=environment, capture_output=True, text=True, timeout=1200)
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    process = subprocess.run(command, check=False, cwd=folder, env=environment, capture_output=True, text=True, timeout=1200)
+    assert process.returncode == 0, process.stdout[-4000:] + process.stderr[-4000:]
     shutil.copy(folder / "params.yaml", tmp_path_factory.getbasetemp() / "params.yaml")
-    (found,) = (folder / "out").iterdir()
-    return found
+    (outputs,) = (folder / "out").iterdir()
+    return outputs
 
 
 def test_the_model_is_in_the_registry_of_the_server(run, tracking):
@@ -58,7 +58,7 @@ def test_the_model_is_in_the_registry_of_the_server(run, tracking):
     assert "model/model.safetensors" in files
 
 
-def test_the_data_comes_back_from_s3_by_its_digest(run, store, tmp_path, monkeypatch):
+def test_data_is_pulled_from_s3_by_its_md5(run, store, tmp_path, monkeypatch):
     for name, value in store.environment.items():
         monkeypatch.setenv(name, value)
     lock = yaml.safe_load((run / "version" / "lock").read_text())
@@ -67,7 +67,7 @@ def test_the_data_comes_back_from_s3_by_its_digest(run, store, tmp_path, monkeyp
     assert records.digest(tmp_path / "strong") == records.digest(run / "synthesize" / "strong")
 
 
-def test_tasks_ran_as_the_image_s_user(run):
-    owner = os.getuid() or 1000
-    assert (run / "report" / "report").stat().st_uid == owner
-    assert (run / "sft" / "model" / "model.safetensors").stat().st_uid == owner
+def test_tasks_run_as_the_user_of_the_image(run):
+    user = os.getuid() or 1000
+    assert (run / "report" / "report").stat().st_uid == user
+    assert (run / "sft" / "model" / "model.safetensors").stat().st_uid == user

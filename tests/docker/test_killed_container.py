@@ -14,14 +14,15 @@ from tests.docker.container import docker, run
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 ROOT = Path(__file__).parents[2]
-NAME = f"sense-test-kill-{os.getpid()}"
+CONTAINER = f"sense-test-kill-{os.getpid()}"
 
 
-def sft(work: str, model: str) -> list[str]:
-    ports = "--strong /run/sense/strong --seed /run/sense/seed"
+def sft_command(work: str, model: str) -> list[str]:
+    """`sense sft` with a work directory and a database of MLflow of its own."""
+    inputs = "--strong /run/sense/strong --seed /run/sense/seed"
     outputs = f"--model /run/sense/{model} --curve /run/sense/{model}.csv --metrics /run/sense/{model}.json"
-    places = f"SENSE_WORK=/run/sense/{work} MLFLOW_TRACKING_URI=sqlite:////run/sense/{work}.db"
-    return ["sh", "-ec", f"{places} exec sense sft --params /run/sense/params.yaml {ports} {outputs}"]
+    variables = f"SENSE_WORK=/run/sense/{work} MLFLOW_TRACKING_URI=sqlite:////run/sense/{work}.db"
+    return ["sh", "-ec", f"{variables} exec sense sft --params /run/sense/params.yaml {inputs} {outputs}"]
 
 
 @pytest.fixture
@@ -44,20 +45,20 @@ def folder(image, tmp_path):
 def test_a_killed_training_resumes_and_ends_with_the_same_weights(image, folder):
     options = ["--network", "none", "--read-only", "--tmpfs", "/tmp"]
     options += ["--env", "OMP_NUM_THREADS", "--volume", f"{folder}:/run/sense"]
-    docker("run", "--rm", *options, image, *sft("undisturbed", "whole"))
-    docker("run", "--detach", "--name", NAME, *options, image, *sft("work", "model"))
+    docker("run", "--rm", *options, image, *sft_command("undisturbed", "whole"))
+    docker("run", "--detach", "--name", CONTAINER, *options, image, *sft_command("work", "model"))
     try:
         while not list(folder.glob("work/sft-*/**/checkpoint-*/trainer_state.json")):
-            assert docker("inspect", "-f", "{{.State.Running}}", NAME) == "true", docker("logs", NAME)
+            assert docker("inspect", "-f", "{{.State.Running}}", CONTAINER) == "true", docker("logs", CONTAINER)
             select.select([], [], [], 0.05)
-        subprocess.run(["docker", "kill", "--signal", "KILL", NAME], capture_output=True, check=False)
-        assert docker("wait", NAME) == "137"
+        subprocess.run(["docker", "kill", "--signal", "KILL", CONTAINER], capture_output=True, check=False)
+        assert docker("wait", CONTAINER) == "137"
         assert not (folder / "model").exists()
-        begun = {path.name for path in folder.glob("work/sft-*/**/checkpoint-*")}
-        docker("run", "--rm", *options, image, *sft("work", "model"))
+        checkpoints = {path.name for path in folder.glob("work/sft-*/**/checkpoint-*")}
+        docker("run", "--rm", *options, image, *sft_command("work", "model"))
     finally:
-        subprocess.run(["docker", "rm", "--force", NAME], capture_output=True, check=False)
-    assert begun
+        subprocess.run(["docker", "rm", "--force", CONTAINER], capture_output=True, check=False)
+    assert checkpoints
     assert not list(folder.glob("work/sft-*"))
     assert records.digest(folder / "model") == records.digest(folder / "whole")
     assert (folder / "model.csv").read_bytes() == (folder / "whole.csv").read_bytes()

@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """A folder with the tiny profile, a data remote and a store of MLflow, after a run of the pipeline in it."""
-    if container.insisted():
+    if container.is_required():
         pytest.skip("the same pipeline runs in containers here (tests/docker), and once is minutes enough")
     folder = tmp_path_factory.mktemp("kubeflow")
     text = (ROOT / "configs" / "tiny.yaml").read_text()

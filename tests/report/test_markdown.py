@@ -1,4 +1,4 @@
-"""The Markdown that the Kubeflow UI shows: its tables, cell by cell, and that nobody else's text becomes markup."""
+"""The Markdown that the Kubeflow UI shows: its tables, cell by cell, and that untrusted text becomes no markup."""
 
 import re
 from types import SimpleNamespace
@@ -66,9 +66,9 @@ PUBLISH = {
 }
 
 
-def row(ex, low, high, paired, easy):
-    wins, losses, p = paired
-    hardness = {"easy": {"n": 3, "ex": easy}, "extra": {"n": 1, "ex": 0.0}}
+def model_metrics(ex, low, high, comparison, easy_ex):
+    wins, losses, p = comparison
+    hardness = {"easy": {"n": 3, "ex": easy_ex}, "extra": {"n": 1, "ex": 0.0}}
     interval = {"ex_low": low, "ex_high": high, "executable": 0.75, "verdicts": {}}
     return {"n": 4, "ex": ex, **interval, "hardness": hardness, "complexity": {}, "wins": wins, "losses": losses, "mcnemar_p": p}
 
@@ -79,25 +79,25 @@ EVALUATE = {
             "n": 4,
             "digest": "d" * 64,
             "models": {
-                "base": row(0.0, 0.0, 0.0, (None, None, None), 0.0),
-                "sft": row(0.5, 0.25, 0.75, (3, 1, 0.625), 2 / 3),
-                "sense": row(0.75, 0.5, 1.0, (1, 0, 0.0004), 1.0),
+                "base": model_metrics(0.0, 0.0, 0.0, (None, None, None), 0.0),
+                "sft": model_metrics(0.5, 0.25, 0.75, (3, 1, 0.625), 2 / 3),
+                "sense": model_metrics(0.75, 0.5, 1.0, (1, 0, 0.0004), 1.0),
             },
         }
     }
 }
 
 
-def cells(page):
-    """Every row of every table, split into its cells; the lines under the heads left out."""
+def table_cells(page):
+    """Every row of every table, split into its cells, without the lines under the heads."""
     lines = [line for line in page.splitlines() if line.startswith("|") and not line.startswith("|---")]
     return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
 
 
-def test_seeds():
+def test_ingest():
     page = markdown.summary("ingest", INGEST)
     assert page.startswith("Human-written seeds (builtin), every gold executed.\n")
-    assert cells(page) == [
+    assert table_cells(page) == [
         ["set", "examples", "databases"],
         ["seed", "1,200", "4"],
         ["dev", "3", "1"],
@@ -113,8 +113,8 @@ def test_seeds():
     assert "Nothing was dropped." in markdown.summary("ingest", INGEST | {"dropped": {}})
 
 
-def test_strong_data():
-    assert cells(markdown.summary("synthesize", SYNTHESIZE)) == [
+def test_synthesize():
+    assert table_cells(markdown.summary("synthesize", SYNTHESIZE)) == [
         ["funnel", "examples", "of asked"],
         ["asked", "40", "100.0%"],
         ["returns nothing", "8", "20.0%"],
@@ -134,21 +134,21 @@ def test_strong_data():
     ]
 
 
-def test_of_many_domains_the_commonest_are_shown():
+def test_rare_domains_are_one_row():
     many = {f"d{n:02}": 100 - n for n in range(40)}
-    rows = cells(markdown.summary("synthesize", SYNTHESIZE | {"domains": many}))
-    shown = [line for line in rows if line[0].startswith("d") and line[0][1:].isdigit()]
-    assert [line[0] for line in shown] == [f"d{n:02}" for n in range(12)]
+    rows = table_cells(markdown.summary("synthesize", SYNTHESIZE | {"domains": many}))
+    domains = [line for line in rows if line[0].startswith("d") and line[0][1:].isdigit()]
+    assert [line[0] for line in domains] == [f"d{n:02}" for n in range(12)]
     assert ["28 more", "2,086", "64.8%"] in rows  # the sum of 61 to 88; of 3,220
 
 
 @pytest.mark.parametrize("stage", ["sample", "merge"])
-def test_verdicts(stage):
+def test_sample(stage):
     page = markdown.summary(stage, SAMPLE)
     assert page.splitlines()[0] == (
         "12 samples for 3 questions, 10 of them distinct. **25.0%** are right; 66.7% of the questions have a right one."
     )
-    assert cells(page) == [["verdict", "samples", "share"], ["sql error", "9", "75.0%"], ["match", "3", "25.0%"]]
+    assert table_cells(page) == [["verdict", "samples", "share"], ["sql error", "9", "75.0%"], ["match", "3", "25.0%"]]
 
 
 def test_an_empty_shard_has_no_verdicts():
@@ -156,10 +156,10 @@ def test_an_empty_shard_has_no_verdicts():
     assert markdown.summary("sample", empty).startswith("0 samples for 0 questions")
 
 
-def test_pairs():
+def test_prefer():
     page = markdown.summary("prefer", PREFER)
     assert page.startswith("**1** pairs, strategy grouped-any-limit1.\n")
-    assert cells(page) == [
+    assert table_cells(page) == [
         ["funnel", "questions", "of all"],
         ["questions", "4", "100.0%"],
         ["no pair: all wrong", "2", "50.0%"],
@@ -172,10 +172,10 @@ def test_pairs():
 
 
 @pytest.mark.parametrize("stage", ["sft", "weak", "dpo"])
-def test_a_training(stage):
+def test_trainings(stage):
     page = markdown.summary(stage, DPO)
     assert page.startswith("Last loss: **0.693**, at step 1,200.\n")
-    assert cells(page) == [
+    assert table_cells(page) == [
         ["metric", "value"],
         ["model", "nano"],
         ["pairs", "1"],
@@ -186,10 +186,10 @@ def test_a_training(stage):
     ]
 
 
-def test_results():
+def test_evaluate():
     page = markdown.summary("evaluate", EVALUATE)
     assert page.startswith("### held out: 4 synthetic questions on databases that no training saw\n")
-    assert cells(page) == [
+    assert table_cells(page) == [
         ["model", "EX", "95% interval", "executable", "change (points)", "won", "lost", "McNemar p"],
         ["base", "0.0%", "0.0% to 0.0%", "75.0%", "–", "–", "–", "–"],
         ["SFT", "50.0%", "25.0% to 75.0%", "75.0%", "+50.0", "3", "1", "0.62"],
@@ -202,12 +202,12 @@ def test_results():
     assert markdown.summary("evaluate", {"sets": {}}) == "No model has been evaluated.\n"
 
 
-def test_what_was_published():
+def test_publish():
     page = markdown.summary("publish", PUBLISH)
     assert page.splitlines()[0] == (
         "**sense** version **3** is **challenger**: EX 40.0% on dev against 50.0% of the champion, version 1."
     )
-    assert cells(page) == [
+    assert table_cells(page) == [
         ["metric", "value"],
         ["promoted", "False"],
         [r"champion\_ex", "0.5"],
@@ -219,20 +219,20 @@ def test_what_was_published():
     ]
 
 
-@pytest.mark.parametrize(("promoted", "said"), [(True, "may become champion"), (False, "does not become champion")])
-def test_the_gates_decision(promoted, said):
-    found = SimpleNamespace(version="this run", promoted=promoted, reason="EX 40.0% <b>")
-    assert markdown.decision(found) == f"**This run {said}**: EX 40.0% &lt;b&gt;.\n"
+@pytest.mark.parametrize(("promoted", "outcome"), [(True, "may become champion"), (False, "does not become champion")])
+def test_decision_of_the_gate(promoted, outcome):
+    gate = SimpleNamespace(version="this run", promoted=promoted, reason="EX 40.0% <b>")
+    assert markdown.decision(gate) == f"**This run {outcome}**: EX 40.0% &lt;b&gt;.\n"
 
 
-def test_digests_and_findings():
-    assert cells(markdown.summary("version", {"data/strong": "a1.dir", "seeds": "b2"})) == [
+def test_digests_and_findings_of_the_checks():
+    assert table_cells(markdown.summary("version", {"data/strong": "a1.dir", "seeds": "b2"})) == [
         ["metric", "value"],
         ["data/strong", "a1.dir"],
         ["seeds", "b2"],
     ]
-    found = [("MLflow", True, "sqlite:///mlflow.db"), ("GPUs", False, "1 wanted | 0 there")]
-    assert cells(markdown.findings(found)) == [
+    checks = [("MLflow", True, "sqlite:///mlflow.db"), ("GPUs", False, "1 wanted | 0 there")]
+    assert table_cells(markdown.findings(checks)) == [
         ["what", "", "found"],
         ["MLflow", "ok", r"sqlite\:///mlflow.db"],
         ["GPUs", "FAILED", r"1 wanted \| 0 there"],
@@ -256,7 +256,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("hostile", HOSTILE)
-def test_what_a_model_wrote_stays_text_in_its_cell(hostile):
+def test_untrusted_text_stays_text_in_its_cell(hostile):
     pages = [
         markdown.summary("synthesize", SYNTHESIZE | {"domains": {hostile: 30}, "teacher": hostile}),
         markdown.summary("ingest", INGEST | {"source": hostile, "dropped": {hostile: 1}}),
@@ -266,34 +266,34 @@ def test_what_a_model_wrote_stays_text_in_its_cell(hostile):
         markdown.summary("other", {hostile: hostile}),
         markdown.decision(SimpleNamespace(version="this run", promoted=False, reason=hostile)),
     ]
-    plain = [
+    plain_pages = [
         markdown.summary("synthesize", SYNTHESIZE | {"domains": {"x": 30}}),
         markdown.summary("ingest", INGEST | {"dropped": {"x": 1}}),
         *(markdown.summary(stage, metrics) for stage, metrics in (("prefer", PREFER), ("dpo", DPO), ("publish", PUBLISH))),
         markdown.summary("other", {"x": "x"}),
         markdown.decision(SimpleNamespace(version="this run", promoted=False, reason="x")),
     ]
-    for page, other in zip(pages, plain, strict=True):
-        assert [len(line) for line in cells(page)] == [len(line) for line in cells(other)]
-        assert page.count("\n") == other.count("\n")
+    for page, plain_page in zip(pages, plain_pages, strict=True):
+        assert [len(line) for line in table_cells(page)] == [len(line) for line in table_cells(plain_page)]
+        assert page.count("\n") == plain_page.count("\n")
         assert not re.search(r"[<>]", page)
         assert not re.search(r"(?<!\\)(\[|~|`|@|://)", page)
         assert "\u202e" not in page
 
 
-def test_escaped_text_means_what_it_was():
-    def meant(text):  # as CommonMark reads it
-        bare = re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", text)
-        return bare.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+def test_escaped_text_renders_as_the_text():
+    def rendered(markdown_text):  # as CommonMark does it
+        text = re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", markdown_text)
+        return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
 
     for hostile in HOSTILE:
         if hostile.isprintable():
-            assert meant(markdown.escape(hostile)) == hostile
+            assert rendered(markdown.escape(hostile)) == hostile
     long = "x" * 5000
     assert markdown.escape(long) == "x" * 600 + " …"
 
 
-def test_numbers_are_the_finite_ones():
+def test_only_finite_numbers_are_metrics():
     nested = {"a": {"b": 1, "c": {"d": 0.5}}, "flag": True, "name": "x", "none": None, "nan": float("nan"), "inf": float("inf")}
     assert finite_numbers(nested) == {"a.b": 1.0, "a.c.d": 0.5}
     assert {type(value) for value in finite_numbers(nested).values()} == {float}
