@@ -1,4 +1,4 @@
-"""Real vLLM as a process: what the chart's container runs, started here with vLLM for CPUs in the place of its image."""
+"""Real vLLM as a process: the command of the chart's container, run with a local vLLM for CPUs instead of its image."""
 
 import os
 import signal
@@ -29,8 +29,8 @@ def insisted() -> bool:
 
 def free_port() -> int:
     """A port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as held:
-        port: int = held.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
         return port
 
 
@@ -41,15 +41,15 @@ class Vllm:
         assert list(command[:3]) == MODULE, command
         self.url = f"http://127.0.0.1:{port}"
         self._log = log
-        kept = {name: value for name, value in os.environ.items() if name in ("PATH", "LANG", "LD_LIBRARY_PATH", "TMPDIR")}
+        inherited = {name: value for name, value in os.environ.items() if name in ("PATH", "LANG", "LD_LIBRARY_PATH", "TMPDIR")}
         self._process = subprocess.Popen(
             [str(PYTHON), *command[1:]],
-            env=kept | dict(env),
+            env=inherited | dict(env),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        self._told = threading.Event()
+        self._started_or_ended = threading.Event()
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
 
@@ -60,18 +60,18 @@ class Vllm:
         self.kill()
 
     def _read(self) -> None:
-        """Keeps its log; what waits for its start goes on when the log says so, or ends."""
+        """Copies its output to the log file, and sets the event once the output says that it has started, or ends."""
         assert self._process.stdout is not None
         with self._log.open("ab") as log, self._process.stdout as lines:
             for line in lines:
                 log.write(line)
                 if STARTED in line:
-                    self._told.set()
-        self._told.set()
+                    self._started_or_ended.set()
+        self._started_or_ended.set()
 
     def ready(self) -> "Vllm":
         """Returns once it answers; AssertionError with the end of its log if it does not start."""
-        if self._told.wait(STARTING_S) and self._process.poll() is None:
+        if self._started_or_ended.wait(STARTING_S) and self._process.poll() is None:
             assert httpx.get(f"{self.url}/health", timeout=60, trust_env=False).status_code == 200
             return self
         self.kill()

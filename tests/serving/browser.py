@@ -13,13 +13,13 @@ from typing import Any
 
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
 
-_HEADS = ("chromium", "chromium-browser", "google-chrome")
-Scripted = Mapping[str, Sequence[str]]
+_EXECUTABLES = ("chromium", "chromium-browser", "google-chrome")
+ScriptedAnswers = Mapping[str, Sequence[str]]
 
 
 def executable() -> str | None:
     """The system's Chromium, if there is one."""
-    return next((found for name in _HEADS if (found := shutil.which(name))), None)
+    return next((path for name in _EXECUTABLES if (path := shutil.which(name))), None)
 
 
 @contextmanager
@@ -34,7 +34,7 @@ def chromium() -> Iterator[Browser]:
 
 
 class Watch:
-    """What a page did that it should not have: errors in the console, exceptions, calls to elsewhere."""
+    """Records errors in the console, uncaught exceptions and requests to other hosts."""
 
     def __init__(self, page: Page, url: str) -> None:
         self.errors: list[str] = []
@@ -53,7 +53,7 @@ class Watch:
             self.foreign.append(request.url)
 
     def clean(self) -> None:
-        """AssertionError if there was anything."""
+        """AssertionError if anything was recorded."""
         assert not self.errors, self.errors
         assert not self.foreign, self.foreign
 
@@ -71,18 +71,18 @@ def page_of(browser: Browser, url: str, width: int = 1280, height: int = 900, **
         context.close()
 
 
-def scripted(answers: Scripted) -> Callable[[dict[str, Any], int], str]:
+def scripted(answers: ScriptedAnswers) -> Callable[[dict[str, Any], int], str]:
     """What a model server writes: the answers to the question in the prompt, the first greedily, the others when sampled."""
 
     def write(body: dict[str, Any], index: int) -> str:
-        known = next((sqls for question, sqls in answers.items() if question in body["prompt"]), ["SELECT 1"])
-        return f" {known[min(index + 1, len(known) - 1)] if body.get('temperature') else known[0]}"
+        candidates = next((sqls for question, sqls in answers.items() if question in body["prompt"]), ["SELECT 1"])
+        return f" {candidates[min(index + 1, len(candidates) - 1)] if body.get('temperature') else candidates[0]}"
 
     return write
 
 
 def ask(page: Page, question: str, database: str = "", k: int = 1) -> None:
-    """Asks as a person with a mouse does, and waits for what comes of it."""
+    """Asks as a person with a mouse does, and waits for the answer or an error."""
     if database:
         page.get_by_role("combobox", name="Database").click()
         page.get_by_role("option", name=database, exact=True).click()
@@ -96,26 +96,26 @@ _TRIPS = (
     "SELECT T2.driver_name, T1.trip_date, T1.delay_minutes, T1.passengers FROM trip AS T1 "
     "JOIN driver AS T2 ON T1.badge = T2.badge"
 )
-_PLACES = "Which step-free stops are served by more than one line? Give the name and the number of lines."
+_STEP_FREE_STOPS = "Which step-free stops are served by more than one line? Give the name and the number of lines."
 _DELAYED = "Which trips were late, who drove, and how many passengers were on board?"
 _WIDE = "Show everything there is to know about the batches, with their beers and styles."
-_ONE = "How many stops are step-free?"
-_NONE = "What is the weather at the depot?"
-DEMO: Scripted = {
+_SINGLE_VALUE = "How many stops are step-free?"
+_UNANSWERABLE = "What is the weather at the depot?"
+DEMO: ScriptedAnswers = {
     _DELAYED: [
         f"{_TRIPS} WHERE T1.delay_minutes > 0 ORDER BY T1.delay_minutes DESC",
         f"{_TRIPS} WHERE T1.delay_minutes >= 1 ORDER BY 3 DESC",
         "SELECT name, delay FROM trips WHERE delay > 0",
         f"{_TRIPS} WHERE T1.delay_minutes > 5 ORDER BY T1.delay_minutes DESC",
     ],
-    _PLACES: [
+    _STEP_FREE_STOPS: [
         'SELECT T1.stop_name, COUNT(*) AS "number of lines" FROM stop AS T1 JOIN line_stop AS T2 ON T1.stop_id = T2.stop_id '
         "WHERE T1.step_free = 'yes' AND T1.zone != 'A' GROUP BY T1.stop_id HAVING COUNT(*) > 1 UNION SELECT stop_name, 0 "
         "FROM stop WHERE stop_id NOT IN (SELECT stop_id FROM line_stop) ORDER BY 2 DESC LIMIT 20 -- ties as they come"
     ],
     _WIDE: ["SELECT * FROM batch AS T1 JOIN beer AS T2 ON T1.beer_id = T2.beer_id JOIN style AS T3 ON T2.style_id = T3.style_id"],
-    _ONE: ["SELECT COUNT(*) FROM stop WHERE step_free = 'yes'"],
-    _NONE: ["SELECT temperature FROM weather", "DELETE FROM depot", "SELECT weather FROM depot"],
+    _SINGLE_VALUE: ["SELECT COUNT(*) FROM stop WHERE step_free = 'yes'"],
+    _UNANSWERABLE: ["SELECT temperature FROM weather", "DELETE FROM depot", "SELECT weather FROM depot"],
 }
 
 
@@ -130,14 +130,14 @@ def pictures(folder: Path, data: Path) -> None:
         with Running(config) as gateway:
             for theme in ("light", "dark"):
                 with page_of(browser, gateway.url, color_scheme=theme) as page:
-                    _asking(page, folder, theme, model)
-                    _looking(page, folder, theme, gateway.url)
+                    _picture_questions(page, folder, theme, model)
+                    _picture_data(page, folder, theme, gateway.url)
             with page_of(browser, gateway.url, 390, 844, device_scale_factor=2, has_touch=True, is_mobile=True) as page:
-                _asking(page, folder, "phone", model)
-                _looking(page, folder, "phone", gateway.url)
+                _picture_questions(page, folder, "phone", model)
+                _picture_data(page, folder, "phone", gateway.url)
 
 
-def _asking(page: Page, folder: Path, name: str, model: Any) -> None:
+def _picture_questions(page: Page, folder: Path, name: str, model: Any) -> None:
     def take(what: str) -> None:
         page.screenshot(path=folder / f"{name}-{what}.png", full_page=True)
 
@@ -152,16 +152,16 @@ def _asking(page: Page, folder: Path, name: str, model: Any) -> None:
     page.get_by_role("button", name="Send").click()
     page.locator(".stored").wait_for()
     take("stored")
-    ask(page, _PLACES)
+    ask(page, _STEP_FREE_STOPS)
     take("long")
     ask(page, _WIDE, "craft_brewery")
     take("wide")
-    ask(page, _ONE, "tram_network")
+    ask(page, _SINGLE_VALUE, "tram_network")
     take("single")
-    ask(page, _NONE, k=3)
+    ask(page, _UNANSWERABLE, k=3)
     take("abstained")
     model.fail(500)
-    ask(page, _ONE)
+    ask(page, _SINGLE_VALUE)
     take("problem")
     model.heal()
     page.locator(".entry").last.click()
@@ -174,7 +174,7 @@ def _asking(page: Page, folder: Path, name: str, model: Any) -> None:
     page.keyboard.press("Escape")
 
 
-def _looking(page: Page, folder: Path, name: str, url: str) -> None:
+def _picture_data(page: Page, folder: Path, name: str, url: str) -> None:
     def take(what: str) -> None:
         page.locator("#rows:not([aria-busy=true])").wait_for(state="attached")
         page.screenshot(path=folder / f"{name}-{what}.png", full_page=name == "phone")

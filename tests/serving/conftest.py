@@ -35,7 +35,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[Postgres]:
-    """A PostgreSQL with the shop; skipped where there is none."""
+    """A PostgreSQL server with the shop; skips the test where PostgreSQL is not installed."""
     server = Postgres()
     yield server
     server.close()
@@ -43,7 +43,7 @@ def postgres() -> Iterator[Postgres]:
 
 @pytest.fixture
 def remote_shop(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> Iterator[RemoteDatabase]:
-    """The shop on it, as the gateway has it."""
+    """The shop in PostgreSQL, opened as the gateway does."""
     monkeypatch.setenv("SHOP_URL", postgres.url())
     shop_database = open_url("shop", "SHOP_URL", LIMITS)
     yield shop_database
@@ -52,7 +52,7 @@ def remote_shop(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> Iterator
 
 @pytest.fixture
 def impatient_shop(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> Iterator[RemoteDatabase]:
-    """The shop on it with a time limit of 1.5 seconds; on a busy machine, reading its schema may take longer."""
+    """The shop in PostgreSQL with a time limit of 1.5 seconds; on a busy machine, reading its schema may take longer."""
     monkeypatch.setenv("SHOP_URL", postgres.url())
     shop_database = open_url("shop", "SHOP_URL", SHORT_LIMITS)
     yield shop_database
@@ -61,14 +61,14 @@ def impatient_shop(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> Itera
 
 @pytest.fixture
 def model() -> Iterator[ModelServer]:
-    """A model server of `sense-1`, which answers ` SELECT 'sense-1'`."""
+    """A model server with version `sense-1`, which answers ` SELECT 'sense-1'`."""
     with ModelServer() as server:
         yield server
 
 
 @pytest.fixture
 def start(model: ModelServer, shop: Path) -> Iterator[Start]:
-    """Starts gateways before `model`; keywords are sections of the configuration."""
+    """Starts gateways that use `model`; keywords are sections of the configuration."""
     with ExitStack() as stack:
 
         def run(headers: dict[str, str] | None = None, **changes: Any) -> Running:
@@ -79,6 +79,6 @@ def start(model: ModelServer, shop: Path) -> Iterator[Start]:
 
 @pytest.fixture(scope="module")
 def module_gateway(shop: Path) -> Iterator[Running]:
-    """One for tests that change nothing."""
+    """A gateway shared by the tests of a module that change nothing."""
     with ModelServer() as server, Running(settings(server.url, shop)) as gateway:
         yield gateway

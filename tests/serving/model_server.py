@@ -3,14 +3,14 @@
     with ModelServer(["sense-1"]) as server:
         VllmConfig(url=server.url, models={"sense-1": ...})
         server.names = ["sense-2"]            # another version from now on: the old name gives 404
-        server.replicas = [["sense-1"], ["sense-2"]]   # connections go to the one and the other in turn
+        server.replicas = [["sense-1"], ["sense-2"]]   # connections go to the replicas in turn
         server.stall(); server.resume()       # completions get no answer meanwhile
-        server.fail(500, b"..."); server.heal()   # every route answers this, whatever is asked
+        server.fail(500, b"..."); server.heal()   # every route answers this
         server.die(); server.live()           # every connection is cut and a new one refused; the same port again
         server.until(lambda: server.in_flight == 2)   # instead of sleeping
 
-What it writes is `write(body, index)`: body is the request's JSON, index the number of the choice. By default all choices of a
-version are ` SELECT '<model name>'`, so that an answer shows who wrote it. As a process of its own, to be killed or measured:
+A completion is `write(body, index)`: body is the JSON of the request, index the number of the choice. By default all choices of
+a version are ` SELECT '<model name>'`, so that an answer names its version. As a process of its own, to be killed or measured:
 
     python tests/serving/model_server.py --name sense-1 --port 0 --delay 0.05     (prints its URL)
 """
@@ -29,15 +29,15 @@ Reply = tuple[int, bytes]
 
 
 @dataclass(frozen=True)
-class RequestInfo:
-    """What a client sent to /v1/completions; header names in lower case."""
+class CompletionRequest:
+    """A request to /v1/completions; header names in lower case."""
 
     headers: dict[str, str]
     body: Body
 
 
-def by_name(body: Body, _: int) -> str:
-    """SQL that says which version wrote it."""
+def name_as_sql(body: Body, _: int) -> str:
+    """SQL that returns the name of the model."""
     return f" SELECT '{body['model']}'"
 
 
@@ -47,7 +47,7 @@ class ModelServer:
     def __init__(
         self,
         names: Sequence[str] = ("sense-1",),
-        write: Callable[[Body, int], str] = by_name,
+        write: Callable[[Body, int], str] = name_as_sql,
         key: str = "",
         delay_s: float = 0.0,
         context: int = 1024,
@@ -55,13 +55,13 @@ class ModelServer:
     ) -> None:
         self.write, self.key, self.delay_s, self.context, self.port = write, key, delay_s, context, port
         self.replicas = [list(names)]
-        self.requests: list[RequestInfo] = []
+        self.requests: list[CompletionRequest] = []
         self.accepted = 0  # connections so far
         self.connections = 0  # open now
         self.most_connections = 0  # at any time
-        self.in_flight = 0  # completions at work
+        self.in_flight = 0  # completions in progress
         self.aborted = 0  # completions whose client went away before the answer
-        self.model_lists = 0  # how often /v1/models was asked
+        self.model_lists = 0  # requests to /v1/models
         self._failure: Reply | None = None
         self._changed = threading.Condition()
         self._loop = asyncio.new_event_loop()
@@ -116,9 +116,9 @@ class ModelServer:
         self._failure = None
 
     def until(self, check: Callable[[], bool], timeout_s: float = 20.0) -> None:
-        """Waits until `check` holds of the counters; AssertionError if it never does."""
+        """Waits until `check` holds of the counters; AssertionError after `timeout_s`."""
         with self._changed:
-            assert self._changed.wait_for(check, timeout_s), "the model server never saw it"
+            assert self._changed.wait_for(check, timeout_s), "the condition was never true at the model server"
 
     def _do(self, work: Any) -> None:
         asyncio.run_coroutine_threadsafe(work, self._loop).result(20)
@@ -150,7 +150,7 @@ class ModelServer:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection: requests one after the other, HTTP/1.1 with keep-alive."""
         self._open.add(writer)
-        place = self.accepted
+        connection = self.accepted  # its number selects the replica
         self._count("accepted", 1)
         self._count("connections", 1)
         self.most_connections = max(self.most_connections, self.connections)
@@ -160,7 +160,7 @@ class ModelServer:
                 headers = {k.lower(): v for k, _, v in (line.partition(": ") for line in head[1:] if line)}
                 content = await reader.readexactly(int(headers.get("content-length", "0")))
                 method, path, _ = head[0].split(" ")
-                reply = await self._answer(method, path, headers, content, reader, place)
+                reply = await self._answer(method, path, headers, content, reader, connection)
                 if reply is None:
                     return
                 status, body = reply
@@ -185,7 +185,7 @@ class ModelServer:
             self._count("connections", -1)
 
     async def _answer(
-        self, method: str, path: str, headers: dict[str, str], content: bytes, reader: asyncio.StreamReader, place: int
+        self, method: str, path: str, headers: dict[str, str], content: bytes, reader: asyncio.StreamReader, connection: int
     ) -> Reply | None:
         """None if the client has gone."""
         if path == "/v1/models":
@@ -199,31 +199,32 @@ class ModelServer:
         if path.startswith("/v1") and self.key and headers.get("authorization") != f"Bearer {self.key}":
             return 401, b'{"error":"Unauthorized"}'
         if (method, path) == ("GET", "/v1/models"):
-            cards = [
-                {"id": name, "object": "model", "owned_by": "vllm", "max_model_len": self.context} for name in self._names(place)
+            models = [
+                {"id": name, "object": "model", "owned_by": "vllm", "max_model_len": self.context}
+                for name in self._names(connection)
             ]
-            return 200, json.dumps({"object": "list", "data": cards}).encode()
+            return 200, json.dumps({"object": "list", "data": models}).encode()
         if (method, path) == ("POST", "/v1/completions"):
-            return await self._complete(RequestInfo(headers, json.loads(content)), reader, place)
+            return await self._complete(CompletionRequest(headers, json.loads(content)), reader, connection)
         return 404, b'{"detail":"Not Found"}'
 
-    async def _complete(self, request_info: RequestInfo, reader: asyncio.StreamReader, place: int) -> Reply | None:
-        self.requests.append(request_info)
+    async def _complete(self, request: CompletionRequest, reader: asyncio.StreamReader, connection: int) -> Reply | None:
+        self.requests.append(request)
         self._count("in_flight", 1)
         try:
             gone = asyncio.ensure_future(reader.read(1))  # a client that waits sends nothing: this ends when it leaves
             ready = asyncio.ensure_future(self._ready())
             try:
                 await asyncio.wait((gone, ready), return_when=asyncio.FIRST_COMPLETED)
-                left = gone.done()
+                client_left = gone.done()
             finally:
                 gone.cancel()
                 ready.cancel()
                 await asyncio.gather(gone, ready, return_exceptions=True)
-            if left:
+            if client_left:
                 self._count("aborted", 1)
                 return None
-            return self._failure or self._completion(request_info.body, self._names(place))
+            return self._failure or self._completion(request.body, self._names(connection))
         finally:
             self._count("in_flight", -1)
 
@@ -232,8 +233,8 @@ class ModelServer:
         if self.delay_s:
             await asyncio.sleep(self.delay_s)  # the time a model takes
 
-    def _names(self, place: int) -> list[str]:
-        return self.replicas[place % len(self.replicas)]
+    def _names(self, connection: int) -> list[str]:
+        return self.replicas[connection % len(self.replicas)]
 
     def _completion(self, body: Body, names: Sequence[str]) -> Reply:
         model, prompt, n = body.get("model"), body["prompt"], body.get("n", 1)
@@ -269,7 +270,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--delay", type=float, default=0.0, help="seconds a completion takes")
     options = parser.parse_args()
-    write = by_name if options.sql is None else (lambda _body, _index: f" {options.sql}")
+    write = name_as_sql if options.sql is None else (lambda _body, _index: f" {options.sql}")
     with ModelServer(options.name or ["sense-1"], write, delay_s=options.delay, port=options.port) as server:
         print(server.url, flush=True)
         threading.Event().wait()

@@ -1,4 +1,4 @@
-"""A gateway that really runs: under uvicorn, on a port of its own, in a thread of the test's process.
+"""A real gateway under uvicorn, on a port of its own, in a thread of the test's process.
 
 with Running(settings(model.url, folder)) as gateway:
     gateway.ask("How many?", "shop")
@@ -19,7 +19,7 @@ from sense.serving.databases import Catalog
 from sense.serving.http_server import create_server
 from sense.serving.vllm import VllmBackend
 
-CHECK_TIMEOUT_S = 30.0  # of a test's client; nothing is meant to take so long
+CHECK_TIMEOUT_S = 30.0  # of a test's client; no request should take so long
 
 
 def settings(model_url: str, databases: Path, /, names: tuple[str, ...] = ("sense-1",), **changes: Any) -> ServeConfig:
@@ -36,7 +36,7 @@ def settings(model_url: str, databases: Path, /, names: tuple[str, ...] = ("sens
 
 
 def until_closed(port: int) -> None:
-    """Returns when nobody listens on the port any more."""
+    """Waits until nothing listens on the port any more."""
     while True:
         try:
             socket.create_connection(("127.0.0.1", port)).close()
@@ -47,7 +47,7 @@ def until_closed(port: int) -> None:
 
 
 class Running:
-    """A gateway and a client of it; `app` is what runs."""
+    """A gateway and a client of it; `app` is its ASGI application."""
 
     def __init__(self, config: ServeConfig, backend: Backend | None = None, headers: dict[str, str] | None = None) -> None:
         vllm = config.backend.vllm
@@ -79,11 +79,11 @@ class Running:
         self._socket.close()
 
     def stop(self) -> None:
-        """Tells it to stop, as a signal does."""
+        """Asks the server to stop, as a signal does."""
         self._server.should_exit = True
 
-    def ask(self, question: str = "How many items?", database: str = "shop", **more: Any) -> httpx.Response:
-        return self.client.post("/v1/sql", json={"question": question, "database": database, **more})
+    def ask(self, question: str = "How many items?", database: str = "shop", **fields: Any) -> httpx.Response:
+        return self.client.post("/v1/sql", json={"question": question, "database": database, **fields})
 
     def metric(self, name: str) -> float:
         """A metric's value by its name with labels, 0 if it has none yet."""
@@ -93,18 +93,18 @@ class Running:
         return 0.0
 
     def raw(self, *parts: bytes) -> tuple[int, dict[str, str], bytes] | None:
-        """Status, headers (lower case) and body of the first answer to these bytes; None if the connection is closed instead."""
+        """Status, headers (lower case) and body of the first response to these bytes; None if the connection is closed."""
         with socket.create_connection(("127.0.0.1", self.port), CHECK_TIMEOUT_S) as connection:
             for part in parts:
                 try:
                     connection.sendall(part)
                 except (ConnectionResetError, BrokenPipeError):
-                    break  # it has closed already, and may have said why
-            answer = http.client.HTTPResponse(connection)
+                    break  # the server has closed already, and may have sent a response before
+            response = http.client.HTTPResponse(connection)
             try:
-                answer.begin()
-                return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
+                response.begin()
+                return response.status, {name.lower(): value for name, value in response.getheaders()}, response.read()
             except (http.client.RemoteDisconnected, ConnectionResetError):
                 return None
             finally:
-                answer.close()
+                response.close()

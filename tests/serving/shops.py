@@ -1,4 +1,4 @@
-"""A small shop as a SQLite file, and a model whose completions are written down beforehand."""
+"""A small shop as a SQLite file, and a model whose completions are written in advance."""
 
 import asyncio
 import sqlite3
@@ -35,8 +35,8 @@ def serve_config(folder: Path, limits: LimitsConfig = LIMITS) -> ServeConfig:
 
 
 @dataclass
-class Scripted:
-    """A version and its backend in one: `texts` are given out in order; `calls` are (prompt, n, temperature)."""
+class ScriptedModel:
+    """A version and its backend in one: completions are `texts` in order; `calls` are (prompt, n, temperature)."""
 
     texts: Sequence[str] = ()
     number: str = "1"
@@ -60,7 +60,7 @@ class Scripted:
     async def start(self) -> None:
         """Nothing to start."""
 
-    async def current(self) -> "Scripted":
+    async def current(self) -> "ScriptedModel":
         return self
 
     async def close(self) -> None:
@@ -71,12 +71,12 @@ class Scripted:
 class Versions:
     """A backend whose versions come one after the other."""
 
-    served: list[Scripted]
+    served: list[ScriptedModel]
 
     async def start(self) -> None:
         """Nothing to start."""
 
-    async def current(self) -> Scripted:
+    async def current(self) -> ScriptedModel:
         if not self.served:
             raise BackendError("no version is ready")
         return self.served.pop(0)

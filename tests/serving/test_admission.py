@@ -1,8 +1,8 @@
-"""Places, the queue before them, and work that ends with its client. Events and the loop's order decide, never the clock."""
+"""Admission: slots, their queue, and work that is cancelled when its client leaves. Events set the order, never the clock."""
 
 import asyncio
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 
 import pytest
@@ -15,14 +15,14 @@ from tests.serving.model_server import ModelServer
 LONG_S = 60.0
 
 
-async def turns(count=5):
-    """Lets all others go on until they wait."""
+async def let_others_run(count=5):
+    """Lets all other tasks run until they wait."""
     for _ in range(count):
         await asyncio.sleep(0)
 
 
 class Visitor:
-    """A request that takes a place and keeps it until it is told to leave."""
+    """A request that occupies a slot until `leave` is set."""
 
     def __init__(self, admission):
         self.inside, self.leave, self.refused = asyncio.Event(), asyncio.Event(), None
@@ -49,11 +49,11 @@ def counts(admission):
     return admission.working, admission.waiting
 
 
-def test_as_many_work_as_there_are_places_others_wait_the_rest_is_refused():
+def test_requests_beyond_the_slots_wait_and_beyond_the_queue_are_refused():
     async def scenario():
         admission = Admission(2, 1, LONG_S)
         first, second, third, fourth = (Visitor(admission) for _ in range(4))
-        await turns()
+        await let_others_run()
         assert [visitor.inside.is_set() for visitor in (first, second, third)] == [True, True, False]
         assert counts(admission) == (2, 1)
         assert (fourth.refused.status, fourth.refused.error) == (429, "overloaded")
@@ -68,7 +68,7 @@ def test_as_many_work_as_there_are_places_others_wait_the_rest_is_refused():
     run(scenario)
 
 
-def test_first_come_first_served_and_nobody_overtakes_who_waits():
+def test_slots_are_assigned_in_order_of_arrival():
     async def scenario():
         admission, order = Admission(1, 9, LONG_S), []
 
@@ -80,16 +80,16 @@ def test_first_come_first_served_and_nobody_overtakes_who_waits():
         holder = Visitor(admission)
         await holder.inside.wait()
         tasks = [asyncio.create_task(visit(name)) for name in "abc"]
-        await turns()
+        await let_others_run()
         holder.leave.set()
-        late = asyncio.create_task(visit("late"))  # comes as the place is given up
+        late = asyncio.create_task(visit("late"))  # arrives as the slot is released
         await asyncio.gather(holder.task, *tasks, late)
         assert order == ["a", "b", "c", "late"]
 
     run(scenario)
 
 
-def test_who_waits_too_long_is_refused_and_leaves_the_queue():
+def test_a_request_that_waits_too_long_is_refused_and_leaves_the_queue():
     async def scenario():
         admission = Admission(1, 1, 0.01)
         holder, waiting = Visitor(admission), Visitor(admission)
@@ -101,13 +101,13 @@ def test_who_waits_too_long_is_refused_and_leaves_the_queue():
     run(scenario)
 
 
-def test_who_gives_up_waiting_leaves_no_trace():
+def test_a_request_cancelled_while_waiting_leaves_the_queue():
     async def scenario():
         admission = Admission(1, 1, LONG_S)
         holder, waiting = Visitor(admission), Visitor(admission)
-        await turns()
+        await let_others_run()
         waiting.task.cancel()
-        await turns()
+        await let_others_run()
         assert counts(admission) == (1, 0)
         after = Visitor(admission)
         await holder.go()
@@ -118,13 +118,13 @@ def test_who_gives_up_waiting_leaves_no_trace():
     run(scenario)
 
 
-def test_a_place_that_comes_as_its_taker_gives_up_goes_to_the_next():
+def test_a_slot_assigned_to_a_request_that_is_then_cancelled_goes_to_the_next():
     async def scenario():
         admission = Admission(1, 2, LONG_S)
         holder, leaving, staying = (Visitor(admission) for _ in range(3))
-        await turns()
+        await let_others_run()
         holder.leave.set()
-        await asyncio.sleep(0)  # the place is given to `leaving`, which has not run yet
+        await asyncio.sleep(0)  # the slot is assigned to `leaving`, which has not run yet
         leaving.task.cancel()
         await staying.inside.wait()
         await staying.go()
@@ -134,7 +134,7 @@ def test_a_place_that_comes_as_its_taker_gives_up_goes_to_the_next():
     run(scenario)
 
 
-def test_a_failure_gives_the_place_back():
+def test_a_failure_releases_the_slot():
     async def scenario():
         admission = Admission(1, 0, LONG_S)
         for _ in range(3):
@@ -146,15 +146,15 @@ def test_a_failure_gives_the_place_back():
     run(scenario)
 
 
-def test_places_are_never_too_many_and_none_is_lost_whoever_gives_up_when():
+def test_slots_are_neither_exceeded_nor_lost_when_requests_are_cancelled():
     async def scenario():
-        admission, most = Admission(3, 50, LONG_S), 0
+        admission, highest = Admission(3, 50, LONG_S), 0
 
         async def visit(steps):
-            nonlocal most
+            nonlocal highest
             async with admission.slot():
-                most = max(most, admission.working)
-                await turns(steps)
+                highest = max(highest, admission.working)
+                await let_others_run(steps)
 
         tasks = [asyncio.create_task(visit(number % 4 + 1)) for number in range(50)]
         for number, task in enumerate(tasks):
@@ -164,25 +164,25 @@ def test_places_are_never_too_many_and_none_is_lost_whoever_gives_up_when():
         for task in tasks:
             with suppress(asyncio.CancelledError):
                 await task
-        assert most == 3
+        assert highest == 3
         assert counts(admission) == (0, 0)
-        everybody = [Visitor(admission) for _ in range(3)]
-        await turns()
-        assert all(visitor.inside.is_set() for visitor in everybody)
-        for visitor in everybody:
+        visitors = [Visitor(admission) for _ in range(3)]
+        await let_others_run()
+        assert all(visitor.inside.is_set() for visitor in visitors)
+        for visitor in visitors:
             await visitor.go()
 
     run(scenario)
 
 
-def test_the_wait_that_is_asked_for_grows_with_the_queue():
+def test_retry_after_grows_with_the_queue():
     async def scenario():
         admission = Admission(1, 40, LONG_S)
         visitors = [Visitor(admission) for _ in range(2)]
-        await turns()
+        await let_others_run()
         short = admission.retry_after_s()
         visitors += [Visitor(admission) for _ in range(20)]
-        await turns()
+        await let_others_run()
         assert 1 <= short < admission.retry_after_s() <= 60
         for visitor in visitors:
             await visitor.go()
@@ -190,14 +190,14 @@ def test_the_wait_that_is_asked_for_grows_with_the_queue():
     run(scenario)
 
 
-def test_a_place_is_taken_until_the_thread_that_was_given_up_ends():
+def test_a_slot_stays_occupied_until_the_thread_of_a_cancelled_request_ends():
     async def scenario():
         admission, begun, go_on = Admission(1, 1, LONG_S), threading.Event(), threading.Event()
 
         def work():
             begun.set()
             go_on.wait(20)
-            raise ValueError("nobody hears this")
+            raise ValueError("of a cancelled request")
 
         async def visit():
             async with admission.slot() as slot:
@@ -222,7 +222,7 @@ def test_a_place_is_taken_until_the_thread_that_was_given_up_ends():
     run(scenario)
 
 
-def test_a_thread_gives_its_place_what_it_returns_or_raises():
+def test_run_in_thread_returns_or_raises_what_the_function_does():
     async def scenario():
         admission = Admission(1, 0, LONG_S)
         async with admission.slot() as slot:
@@ -235,8 +235,8 @@ def test_a_thread_gives_its_place_what_it_returns_or_raises():
     run(scenario)
 
 
-class TestUnlessGone:
-    def test_gives_what_the_work_gives(self):
+class TestCancelIfClientLeaves:
+    def test_returns_what_the_work_returns(self):
         async def scenario():
             async def work():
                 return 7
@@ -255,7 +255,7 @@ class TestUnlessGone:
 
         run(scenario)
 
-    def test_ends_the_work_when_the_client_has_gone(self):
+    def test_cancels_the_work_when_the_client_has_gone(self):
         async def scenario():
             begun, gone, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
@@ -280,34 +280,32 @@ class TestUnlessGone:
         run(scenario)
 
 
-def test_four_times_what_there_is_room_for_gives_answers_and_429s_alone(start: Start, model: ModelServer):
+def test_four_times_the_capacity_gives_only_answers_and_429s(start: Start, model: ModelServer):
     gateway = start(limits={"concurrency": 4, "queue": 4, "queue_s": 20.0})
     model.stall()
     with ThreadPoolExecutor(32) as pool:
-        asked = [pool.submit(gateway.ask) for _ in range(32)]
+        futures = [pool.submit(gateway.ask) for _ in range(32)]
         model.until(lambda: model.in_flight == 4)
-        refused = waited(asked, 24)
+        refused = first_results(futures, 24)
         assert {response.status_code for response in refused} == {429}
         assert all(int(response.headers["retry-after"]) >= 1 for response in refused)
-        # beside all that, the gateway is alive, ready, and takes feedback's kind of requests
+        # meanwhile the gateway is alive and ready, and answers requests that need no slot
         for path in ("/healthz", "/readyz", "/v1/databases", "/v1/databases/shop"):
             assert gateway.client.get(path).status_code == 200
         assert gateway.metric("sense_in_flight") == 4
         assert gateway.metric("sense_waiting") == 4
         model.resume()
-        answered = [future.result() for future in asked if future.result() not in refused]
+        answered = [future.result() for future in futures if future.result() not in refused]
     assert [response.status_code for response in answered] == [200] * 8
     assert gateway.ask().status_code == 200
     assert gateway.metric("sense_in_flight") == 0
 
 
-def waited(futures, count):
+def first_results(futures, count):
     """The first `count` results."""
-    from concurrent.futures import as_completed
-
-    found = []
+    results = []
     for future in as_completed(futures, timeout=30):
-        found.append(future.result())
-        if len(found) == count:
-            return found
+        results.append(future.result())
+        if len(results) == count:
+            return results
     raise AssertionError("too few")

@@ -1,4 +1,4 @@
-"""What the gateway answers: the happy path, and a status and a Problem for everything else."""
+"""The responses of the gateway: answers, and a status and a Problem for everything else; readiness, metrics and log."""
 
 import json
 import logging
@@ -18,28 +18,29 @@ from tests.serving.model_server import ModelServer
 from tests.serving.running import Running, until_closed
 
 BODY = b'{"question": "?", "database": "shop"}'
-ASKED = (
+RAW_REQUEST = (
     b"POST /v1/sql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(BODY) + BODY
 )
 JSON = {"Content-Type": "application/json"}
 
 
 def problem(response, status, error):
+    """The Problem in the body of a response, once its status, headers and error are checked."""
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/json"
-    found = Problem.model_validate(response.json())
-    assert (found.error, found.id) == (error, response.headers["x-request-id"])
-    assert found.message
-    assert found.fix
-    return found
+    body = Problem.model_validate(response.json())
+    assert (body.error, body.id) == (error, response.headers["x-request-id"])
+    assert body.message
+    assert body.fix
+    return body
 
 
-def sql_that(text):
+def always_write(text):
     return lambda body, index: f" {text}"
 
 
 def test_a_question_is_answered_with_sql_and_rows(start: Start, model: ModelServer):
-    model.write = sql_that("SELECT name FROM item ORDER BY price")
+    model.write = always_write("SELECT name FROM item ORDER BY price")
     gateway = start()
     answer = AnswerResponse.model_validate(gateway.ask("Which items are there?").json())
     assert (answer.sql, answer.abstained, answer.database) == ("SELECT name FROM item ORDER BY price", False, "shop")
@@ -48,14 +49,14 @@ def test_a_question_is_answered_with_sql_and_rows(start: Start, model: ModelServ
     assert [candidate.outcome for candidate in answer.candidates] == ["ran"]
 
 
-def test_rows_stay_away_unless_wanted(start: Start):
+def test_rows_can_be_left_out(start: Start):
     answer = start().ask(rows=False).json()
     assert answer["sql"] == "SELECT 'sense-1'"
     assert answer["rows"] is None
 
 
-def test_what_does_not_run_is_no_answer_and_no_error(start: Start, model: ModelServer):
-    model.write = sql_that("SELECT nothing FROM nowhere")
+def test_sql_that_does_not_run_is_an_abstention_and_no_error(start: Start, model: ModelServer):
+    model.write = always_write("SELECT nothing FROM nowhere")
     gateway = start()
     response = gateway.ask(k=3)
     assert response.status_code == 200
@@ -64,16 +65,16 @@ def test_what_does_not_run_is_no_answer_and_no_error(start: Start, model: ModelS
     assert gateway.metric("sense_abstained_total") == 1
 
 
-def test_the_request_id_is_the_callers_if_harmless(start: Start):
+def test_the_request_id_of_the_client_is_used_if_it_is_well_formed(start: Start):
     client = start().client
     assert client.get("/healthz", headers={"X-Request-Id": "a.B-9_"}).headers["x-request-id"] == "a.B-9_"
     for bad in ("a b", "x" * 65, "", "a\tb", "é".encode(), '"}{'):
-        made = client.get("/healthz", headers={"X-Request-Id": bad}).headers["x-request-id"]
-        assert len(made) == 32
-        assert made.isalnum()
+        request_id = client.get("/healthz", headers={"X-Request-Id": bad}).headers["x-request-id"]
+        assert len(request_id) == 32
+        assert request_id.isalnum()
 
 
-def test_the_answers_id_is_the_requests(start: Start):
+def test_the_id_of_an_answer_is_the_request_id(start: Start):
     gateway = start()
     response = gateway.client.post("/v1/sql", json={"question": "?", "database": "shop"}, headers={"X-Request-Id": "mine-1"})
     assert response.json()["id"] == response.headers["x-request-id"] == "mine-1"
@@ -107,14 +108,14 @@ def test_wrong_requests(module_gateway: Running, method, path, body, status, err
     problem(module_gateway.client.request(method, path, json=body), status, error)
 
 
-def test_405_names_what_is_allowed(module_gateway: Running):
+def test_a_405_names_the_allowed_methods(module_gateway: Running):
     assert module_gateway.client.get("/v1/sql").headers["allow"] == "POST"
 
 
-def test_a_422_names_fields_and_shows_no_values(module_gateway: Running):
+def test_a_422_names_fields_without_their_values(module_gateway: Running):
     response = module_gateway.ask(k="secret-value", database="")
-    found = problem(response, 422, "invalid")
-    assert [detail["field"] for detail in found.details] == ["body.database", "body.k"]
+    body = problem(response, 422, "invalid")
+    assert [detail["field"] for detail in body.details] == ["body.database", "body.k"]
     assert "secret-value" not in response.text
 
 
@@ -143,7 +144,7 @@ def test_other_media_types_are_a_415(module_gateway: Running, headers):
     problem(module_gateway.client.post("/v1/sql", content=b"{}", headers=headers), 415, "unsupported_media_type")
 
 
-def test_too_large_a_body_is_a_413_whole_or_in_chunks(module_gateway: Running):
+def test_too_large_a_body_is_a_413_with_a_length_or_in_chunks(module_gateway: Running):
     body = json.dumps({"question": "?" * 70_000, "database": "shop"}).encode()
     problem(module_gateway.client.post("/v1/sql", content=body, headers=JSON), 413, "body_too_large")
     chunks = (body[at : at + 1000] for at in range(0, len(body), 1000))
@@ -168,21 +169,21 @@ def test_every_response_has_safe_headers(module_gateway: Running):
 def test_databases_and_their_schema(module_gateway: Running):
     listed = module_gateway.client.get("/v1/databases").json()
     assert listed == {"databases": [{"name": "shop", "dialect": "sqlite", "tables": 2}]}
-    found = module_gateway.client.get("/v1/databases/shop").json()
-    assert [table["name"] for table in found["tables"]] == ["item", "sale"]
-    assert found["tables"][0]["columns"][0] == {"name": "id", "type": "INTEGER", "primary_key": True}
-    assert found["foreign_keys"] == [{"table": "sale", "column": "item_id", "other_table": "item", "other_column": "id"}]
+    schema = module_gateway.client.get("/v1/databases/shop").json()
+    assert [table["name"] for table in schema["tables"]] == ["item", "sale"]
+    assert schema["tables"][0]["columns"][0] == {"name": "id", "type": "INTEGER", "primary_key": True}
+    assert schema["foreign_keys"] == [{"table": "sale", "column": "item_id", "other_table": "item", "other_column": "id"}]
 
 
 def test_the_version_in_use(module_gateway: Running):
     assert module_gateway.client.get("/v1/model").json() == {"name": "sense", "version": "1", "digest": ""}
 
 
-def test_the_document_says_what_this_gateway_allows(module_gateway: Running):
+def test_the_openapi_document_states_the_limits_of_this_gateway(module_gateway: Running):
     document = module_gateway.client.get("/openapi.json").json()
     assert document["info"]["license"]["name"] == "Apache-2.0"
-    asked = document["components"]["schemas"]["AskRequest"]["properties"]
-    assert (asked["question"]["maxLength"], asked["k"]["maximum"]) == (2000, 8)
+    properties = document["components"]["schemas"]["AskRequest"]["properties"]
+    assert (properties["question"]["maxLength"], properties["k"]["maximum"]) == (2000, 8)
     answers = document["paths"]["/v1/sql"]["post"]["responses"]
     assert {"200", "400", "401", "404", "413", "422", "429", "503", "504", "500"} <= set(answers)
     for status, answer in answers.items():
@@ -200,7 +201,7 @@ class TestKeys:
         return start()
 
     @pytest.mark.parametrize("key", ["first-key", "second-key"])
-    def test_each_key_opens(self, guarded: Running, key):
+    def test_each_key_is_accepted(self, guarded: Running, key):
         for scheme in ("Bearer", "bearer"):
             assert guarded.client.get("/v1/databases", headers={"Authorization": f"{scheme} {key}"}).status_code == 200
 
@@ -212,20 +213,20 @@ class TestKeys:
             problem(response, 401, "unauthorized")
             assert response.headers["www-authenticate"] == "Bearer"
 
-    def test_probes_metrics_page_and_document_stay_open(self, guarded: Running):
+    def test_probes_metrics_page_and_openapi_document_need_no_key(self, guarded: Running):
         for path in ("/", "/healthz", "/readyz", "/metrics", "/openapi.json"):
             assert guarded.client.get(path).status_code == 200
 
-    def test_the_document_says_that_a_key_is_needed(self, guarded: Running):
+    def test_the_openapi_document_says_that_a_key_is_needed(self, guarded: Running):
         document = guarded.client.get("/openapi.json").json()
         assert document["paths"]["/v1/sql"]["post"]["security"] == [{"HTTPBearer": []}]
 
-    def test_a_name_of_any_kind_may_be_called(self, guarded: Running):
+    def test_any_host_name_is_accepted_with_a_key(self, guarded: Running):
         headers = {"Host": "gateway.example.com", "Authorization": "Bearer first-key"}
         assert guarded.client.get("/v1/databases", headers=headers).status_code == 200
 
 
-def test_without_keys_only_loopback_names_are_answered(module_gateway: Running):
+def test_without_keys_only_loopback_host_names_are_accepted(module_gateway: Running):
     for host in ("127.0.0.1", "127.0.0.1:80", "localhost:8080", "LOCALHOST", "[::1]:8080", "[::1]"):
         assert module_gateway.client.get("/v1/databases", headers={"Host": host}).status_code == 200
     for host in (
@@ -247,7 +248,7 @@ def test_a_body_that_does_not_arrive_is_a_408(start: Start, monkeypatch):
     assert (status, json.loads(body)["error"], headers["connection"]) == (408, "body_timeout", "close")
 
 
-def test_a_head_that_does_not_arrive_ends_the_connection(start: Start, monkeypatch):
+def test_headers_that_do_not_arrive_close_the_connection(start: Start, monkeypatch):
     monkeypatch.setattr("sense.serving.http_server.HEAD_S", 0.2)
     gateway = start()
     assert gateway.raw(b"POST /v1/sql HTT") is None
@@ -255,14 +256,14 @@ def test_a_head_that_does_not_arrive_ends_the_connection(start: Start, monkeypat
     assert gateway.client.get("/healthz").status_code == 200
 
 
-def test_what_is_no_http_is_a_400_of_the_same_form(module_gateway: Running):
+def test_bytes_that_are_not_http_are_a_400_with_a_problem(module_gateway: Running):
     status, headers, body = module_gateway.raw(b"\x16\x03\x01\x02\x00nonsense\r\n\r\n")
-    found = Problem.model_validate_json(body)
-    assert (status, found.error, headers["content-type"]) == (400, "malformed_http", "application/json")
-    assert found.id == headers["x-request-id"]
+    error_body = Problem.model_validate_json(body)
+    assert (status, error_body.error, headers["content-type"]) == (400, "malformed_http", "application/json")
+    assert error_body.id == headers["x-request-id"]
 
 
-def test_a_model_server_that_is_not_there_is_a_503_at_once(start: Start, model: ModelServer):
+def test_an_unreachable_model_server_is_a_503_at_once(start: Start, model: ModelServer):
     gateway = start()
     model.die()
     response = gateway.ask()
@@ -274,7 +275,7 @@ def test_a_model_server_that_is_not_there_is_a_503_at_once(start: Start, model: 
     assert gateway.ask().status_code == 200
 
 
-def test_a_model_server_that_hangs_is_no_hang_of_the_gateways(start: Start, model: ModelServer):
+def test_a_model_server_that_hangs_does_not_hang_the_gateway(start: Start, model: ModelServer):
     gateway = start(limits={"model_s": 0.5, "request_s": 2.0})
     model.stall()
     response = gateway.ask()
@@ -283,20 +284,20 @@ def test_a_model_server_that_hangs_is_no_hang_of_the_gateways(start: Start, mode
     assert gateway.ask().status_code == 200
 
 
-def test_ready_means_a_model_and_readable_databases(start: Start, model: ModelServer, monkeypatch):
+def test_readiness_needs_a_model(start: Start, model: ModelServer, monkeypatch):
     for part in ("gateway", "vllm"):
         monkeypatch.setattr(f"sense.serving.{part}.MAX_AGE_S", 0.0)
     gateway = start()
     assert gateway.client.get("/readyz").status_code == 200
     model.die()
-    found = problem(gateway.client.get("/readyz"), 503, "not_ready")
-    assert [detail["reason"].partition(":")[0] for detail in found.details] == ["model"]
+    body = problem(gateway.client.get("/readyz"), 503, "not_ready")
+    assert [detail["reason"].partition(":")[0] for detail in body.details] == ["model"]
     assert gateway.client.get("/healthz").status_code == 200
     model.live()
     assert gateway.client.get("/readyz").status_code == 200
 
 
-def test_not_ready_while_a_database_cannot_be_read(start: Start, shop: Path, tmp_path, monkeypatch):
+def test_readiness_needs_readable_databases(start: Start, shop: Path, tmp_path, monkeypatch):
     monkeypatch.setattr("sense.serving.gateway.MAX_AGE_S", 0.0)
     file = tmp_path / "mine.sqlite"
     shutil.copy(shop / "shop" / "shop.sqlite", file)
@@ -313,7 +314,7 @@ def test_not_ready_while_a_database_cannot_be_read(start: Start, shop: Path, tmp
     assert gateway.client.get("/readyz").status_code == 200
 
 
-def test_readiness_is_looked_up_once_for_many(start: Start, model: ModelServer):
+def test_concurrent_probes_share_one_readiness_check(start: Start, model: ModelServer):
     gateway = start()
     before = model.model_lists
     with ThreadPoolExecutor(8) as pool:
@@ -322,7 +323,7 @@ def test_readiness_is_looked_up_once_for_many(start: Start, model: ModelServer):
     assert model.model_lists - before < 40
 
 
-def test_metrics_count_by_template(start: Start, model: ModelServer):
+def test_metrics_count_requests_by_route_template(start: Start, model: ModelServer):
     gateway = start()
     gateway.ask(k=3)
     for path in ("/nowhere/1", "/nowhere/2", "/v1/databases/a", "/v1/databases/b"):
@@ -340,12 +341,12 @@ def test_metrics_count_by_template(start: Start, model: ModelServer):
 def test_log_lines_are_json_and_hold_no_data(start: Start, model: ModelServer, caplog, monkeypatch):
     caplog.set_level(logging.DEBUG, "sense.serving")
     monkeypatch.setenv("SENSE_GATEWAY_KEYS", "key-of-mine")
-    model.write = sql_that("SELECT name, 'in the sql' FROM item")
+    model.write = always_write("SELECT name, 'in the sql' FROM item")
     gateway = start(headers={"Authorization": "Bearer key-of-mine", "X-Request-Id": "r1"})
     gateway.ask("a question of mine", evidence="a hint of mine")
     gateway.client.get("/v1/databases/name-in-path?query-of=mine")
     gateway.client.post("/v1/sql?%22%7D%0A", json={"question": "of mine", "database": "name-of-mine"})
-    gateway.client.get("/healthz")  # a line comes after its answer: once this is answered, those before are there
+    gateway.client.get("/healthz")  # a line is logged after its response: once this one has come, the earlier lines are there
     lines = [
         json.loads(observability.JsonFormatter().format(record)) for record in caplog.records if record.name == "sense.serving"
     ]
@@ -353,46 +354,46 @@ def test_log_lines_are_json_and_hold_no_data(start: Start, model: ModelServer, c
     for secret in ("mine", "spade", "in the sql", "name-in-path", "query"):
         assert secret not in text
     first = next(line for line in lines if line["event"] == "request" and line["status"] == 200)
-    said = {"level": "info", "request_id": "r1", "method": "POST", "route": "/v1/sql", "database": "shop", "k": 1}
-    said |= {"outcome": "ran", "model": "sense/1", "abstained": False}
-    assert said.items() <= first.items()
+    expected = {"level": "info", "request_id": "r1", "method": "POST", "route": "/v1/sql", "database": "shop", "k": 1}
+    expected |= {"outcome": "ran", "model": "sense/1", "abstained": False}
+    assert expected.items() <= first.items()
     errors = [line.get("error") for line in lines if line["event"] == "request" and line["route"] != "/healthz"]
     assert errors == [None, "unknown_database", "unknown_database"]
 
 
-def test_a_defect_is_a_500_that_says_nothing(start: Start, caplog, monkeypatch):
+def test_an_unexpected_exception_is_a_500_that_reveals_nothing(start: Start, caplog, monkeypatch):
     def broken(names):
         raise RuntimeError("a secret of /some/where")
 
     monkeypatch.setattr("sense.serving.app._summaries", broken)
     gateway = start()
     response = gateway.client.get("/v1/databases")
-    found = problem(response, 500, "internal")
+    body = problem(response, 500, "internal")
     assert "secret" not in response.text
     assert gateway.client.get("/healthz").status_code == 200
     failed = next(record for record in caplog.records if getattr(record, "event", "") == "failed")
     line = json.loads(observability.JsonFormatter().format(failed))
-    assert (line["error"], line["request_id"], line["route"]) == ("RuntimeError", found.id, "/v1/databases")
-    assert any(place.startswith("sense.serving.app:") for place in line["at"])
+    assert (line["error"], line["request_id"], line["route"]) == ("RuntimeError", body.id, "/v1/databases")
+    assert any(frame.startswith("sense.serving.app:") for frame in line["at"])
     assert "secret" not in json.dumps(line)
 
 
-def test_a_client_that_leaves_frees_its_place(start: Start, model: ModelServer):
+def test_a_client_that_leaves_releases_its_slot(start: Start, model: ModelServer):
     gateway = start(limits={"concurrency": 1, "queue": 0})
     model.stall()
     with socket.create_connection(("127.0.0.1", gateway.port)) as connection:
-        connection.sendall(ASKED)
+        connection.sendall(RAW_REQUEST)
         model.until(lambda: model.in_flight == 1)
         problem(gateway.ask(), 429, "overloaded")
         problem(gateway.client.post("/v1/sql", content=b"no JSON"), 429, "overloaded")  # it is not even read
-    model.until(lambda: model.in_flight == 0)  # its request to the model server is given up as well
+    model.until(lambda: model.in_flight == 0)  # its request to the model server is cancelled as well
     model.resume()
     assert gateway.ask().status_code == 200
     assert gateway.metric('sense_requests_total{route="/v1/sql",status="499"}') == 1
 
 
 @pytest.mark.parametrize("late", [False, True])
-def test_sql_that_goes_on_keeps_the_place_of_who_left_it(start: Start, model: ModelServer, monkeypatch, late):
+def test_sql_that_still_runs_after_its_request_ended_keeps_the_slot(start: Start, model: ModelServer, monkeypatch, late):
     begun, go_on, run = threading.Event(), threading.Event(), SqliteDatabase.run
 
     def slow(database, sqls):
@@ -407,7 +408,7 @@ def test_sql_that_goes_on_keeps_the_place_of_who_left_it(start: Start, model: Mo
             problem(gateway.ask(), 504, "deadline")
     else:
         with socket.create_connection(("127.0.0.1", gateway.port)) as connection:
-            connection.sendall(ASKED)
+            connection.sendall(RAW_REQUEST)
             assert begun.wait(30)
         while gateway.metric('sense_requests_total{route="/v1/sql",status="499"}') == 0:
             pass
@@ -422,9 +423,9 @@ def test_sql_that_goes_on_keeps_the_place_of_who_left_it(start: Start, model: Mo
 
 
 @pytest.mark.parametrize("values", ["i, 'é'", "i, CAST(x'eda080' AS TEXT)"])
-def test_an_answer_with_many_rows_is_the_same_json(start: Start, model: ModelServer, values):
+def test_an_answer_with_many_rows_has_the_same_fields(start: Start, model: ModelServer, values):
     numbers = "WITH n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n LIMIT 7001)"
-    model.write = sql_that(f"{numbers} SELECT {values} FROM n")
+    model.write = always_write(f"{numbers} SELECT {values} FROM n")
     answer = start(limits={"rows": 7000}).ask().json()
     assert (answer["row_count"], answer["truncated"]) == (7001, True)
     assert [row[0] for row in answer["rows"]] == list(range(7000))
@@ -433,15 +434,15 @@ def test_an_answer_with_many_rows_is_the_same_json(start: Start, model: ModelSer
     assert answer["latency_ms"]["total"] >= answer["latency_ms"]["execution"] > 0
 
 
-def test_requests_at_work_are_finished_before_the_gateway_ends(start: Start, model: ModelServer):
+def test_requests_in_flight_are_finished_before_the_gateway_ends(start: Start, model: ModelServer):
     gateway = start()
     model.stall()
     answers = []
-    sql_admission = threading.Thread(target=lambda: answers.append(gateway.ask()))
-    sql_admission.start()
+    asking = threading.Thread(target=lambda: answers.append(gateway.ask()))
+    asking.start()
     model.until(lambda: model.in_flight == 1)
     gateway.stop()
     until_closed(gateway.port)
     model.resume()
-    sql_admission.join()
+    asking.join()
     assert answers[0].status_code == 200

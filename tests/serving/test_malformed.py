@@ -1,4 +1,4 @@
-"""Wrong requests, from the OpenAPI document by schemathesis and by hand: none may be a 500, write, or show our insides."""
+"""Malformed requests, written by hand and by schemathesis: none may be a 500, write anything, or reveal internals."""
 
 import json
 import re
@@ -15,9 +15,11 @@ from sense.serving.messages import Problem
 from tests.serving.model_server import ModelServer
 from tests.serving.running import Running, settings
 
-INSIDES = re.compile(rb"Traceback|File \"|line \d+|sense[./]serving|site-packages|/tmp|/work|\.sqlite|pydantic|starlette|uvicorn")
+INTERNALS = re.compile(
+    rb"Traceback|File \"|line \d+|sense[./]serving|site-packages|/tmp|/work|\.sqlite|pydantic|starlette|uvicorn"
+)
 HOST = b"Host: localhost\r\n"
-NAMES = r"""
+DATABASE_NAMES = r"""
 '; DROP TABLE item; --
 "; DROP TABLE item; --
 shop' OR '1'='1
@@ -37,8 +39,8 @@ $(touch x)
 ${jndi:ldap://x}
 <script>alert(1)</script>
 """.split("\n")[1:-1]
-NAMES += ["shop ", " shop", "shop\n", "shop\x00.sqlite", "💣" * 50]
-GOLDS = """
+DATABASE_NAMES += ["shop ", " shop", "shop\n", "shop\x00.sqlite", "💣" * 50]
+CORRECTED_SQL = """
 DROP TABLE item
 DELETE FROM item
 SELECT 1; DELETE FROM item
@@ -51,7 +53,7 @@ no sql
 SELECT load_extension('x')
 \x00
 """.split("\n")[1:-1]
-NO_JSON = rb"""
+INVALID_JSON = rb"""
 null
 true
 1
@@ -83,7 +85,9 @@ true
 question=x&database=shop
 <xml/>
 """.split(b"\n")[1:-1]
-NO_JSON += [b"", b" ", b"\n", b"\xef\xbb\xbf{}", b"\x00", b"{\x00}", b'{"question":"\x00"}', b'{"question":"\n"}', b"//x\n{}"]
+INVALID_JSON += [
+    b"", b" ", b"\n", b"\xef\xbb\xbf{}", b"\x00", b"{\x00}", b'{"question":"\x00"}', b'{"question":"\n"}', b"//x\n{}",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -100,12 +104,12 @@ def attacked(shop: Path, tmp_path_factory) -> Iterator[tuple[Running, Path]]:
             assert gateway.metric('sense_requests_total{route="/v1/sql",status="500"}') == 0
 
 
-def fair(status: int, content: bytes, content_type: str):
-    """A refusal as the gateway words it."""
+def assert_client_error(status: int, content: bytes, content_type: str):
+    """Checks that this is a 4xx with a Problem that reveals no internals."""
     assert 400 <= status < 500, (status, content)
     assert content_type == "application/json"
     Problem.model_validate_json(content)
-    assert not INSIDES.search(content), content
+    assert not INTERNALS.search(content), content
 
 
 def ask(**changes):
@@ -117,23 +121,25 @@ def deep(opening: str, closing: str, depth: int) -> bytes:
     return (opening * depth + closing * depth).encode()
 
 
-WRONG = (None, True, False, 0, 1, -1, 1.5, "", "x", [], {}, [1], {"a": 1}, "9" * 400, 10**400, -(10**30), 1e308, {"$ne": None})
-RIGHT: dict[str, type] = {"question": str, "database": str, "evidence": str, "k": int, "rows": bool}
-FIELDS = ("", "sql", "__proto__", "__class__", "k ", "K", "question\x00", "x" * 5000, "é", "\ud800")
-TEXTS = ("question", "database", "evidence")
-BODIES = {
+WRONG_VALUES = (
+    None, True, False, 0, 1, -1, 1.5, "", "x", [], {}, [1], {"a": 1}, "9" * 400, 10**400, -(10**30), 1e308, {"$ne": None},
+)  # fmt: skip
+FIELD_TYPES: dict[str, type] = {"question": str, "database": str, "evidence": str, "k": int, "rows": bool}
+UNKNOWN_FIELDS = ("", "sql", "__proto__", "__class__", "k ", "K", "question\x00", "x" * 5000, "é", "\ud800")
+TEXT_FIELDS = ("question", "database", "evidence")
+QUESTION_BODIES = {
     **{
         f"{name}={str(wrong)[:20]}": ask(**{name: wrong})
-        for name, kind in RIGHT.items()
-        for wrong in WRONG
+        for name, kind in FIELD_TYPES.items()
+        for wrong in WRONG_VALUES
         if type(wrong) is not kind
     },
     **{f"no {name}": ask(**{name: ...}) for name in ("question", "database")},
-    **{f"database {number}": ask(database=name) for number, name in enumerate(NAMES)},
-    **{f"field {name!r}": ask(**{name: 1}) for name in FIELDS},
+    **{f"database {number}": ask(database=name) for number, name in enumerate(DATABASE_NAMES)},
+    **{f"field {name!r}": ask(**{name: 1}) for name in UNKNOWN_FIELDS},
     **{f"k={k}": ask(k=k) for k in (0, -1, 9, 2**31, 2**63, 2**64, 10**100)},
-    **{f"surrogate {name}": ask(**{name: "\ud800"}) for name in TEXTS},
-    **{f"no json {number}": text for number, text in enumerate(NO_JSON)},
+    **{f"surrogate {name}": ask(**{name: "\ud800"}) for name in TEXT_FIELDS},
+    **{f"no json {number}": text for number, text in enumerate(INVALID_JSON)},
     "utf-16": ask().decode().encode("utf-16"),
     "utf-32": ask().decode().encode("utf-32"),
     "latin-1": '{"question": "é", "database": "shop"}'.encode("latin-1"),
@@ -157,14 +163,14 @@ BODIES = {
 }
 
 
-@pytest.mark.parametrize("name", BODIES)
-def test_bodies_of_questions(attacked, name):
+@pytest.mark.parametrize("name", QUESTION_BODIES)
+def test_malformed_questions_are_client_errors(attacked, name):
     gateway, _ = attacked
-    response = gateway.client.post("/v1/sql", content=BODIES[name], headers={"Content-Type": "application/json"})
-    fair(response.status_code, response.content, response.headers["content-type"])
+    response = gateway.client.post("/v1/sql", content=QUESTION_BODIES[name], headers={"Content-Type": "application/json"})
+    assert_client_error(response.status_code, response.content, response.headers["content-type"])
 
 
-TYPES = [
+MEDIA_TYPES = [
     "",
     "text/plain",
     "application/json; charset=latin-1",
@@ -175,32 +181,32 @@ TYPES = [
 ]
 
 
-@pytest.mark.parametrize("kind", TYPES)
-def test_other_types_are_refused_however_they_are_written(attacked, kind):
+@pytest.mark.parametrize("media_type", MEDIA_TYPES)
+def test_other_media_types_are_refused_however_they_are_written(attacked, media_type):
     gateway, _ = attacked
-    response = gateway.client.post("/v1/sql", content=ask(), headers={"Content-Type": kind.encode("latin-1")})
+    response = gateway.client.post("/v1/sql", content=ask(), headers={"Content-Type": media_type.encode("latin-1")})
     assert (response.status_code, response.json()["error"]) == (415, "unsupported_media_type")
 
 
 @pytest.mark.parametrize(
-    "kind", ["application/json", "Application/JSON; charset=UTF-8", 'application/json;charset="utf-8"; version=1']
+    "media_type", ["application/json", "Application/JSON; charset=UTF-8", 'application/json;charset="utf-8"; version=1']
 )
-def test_json_in_utf8_is_taken_however_it_is_named(attacked, kind):
+def test_json_in_utf8_is_accepted_however_it_is_written(attacked, media_type):
     gateway, _ = attacked
-    assert gateway.client.post("/v1/sql", content=ask(), headers={"Content-Type": kind}).status_code == 200
+    assert gateway.client.post("/v1/sql", content=ask(), headers={"Content-Type": media_type}).status_code == 200
 
 
-def kept(folder: Path) -> dict[Path, bytes]:
+def feedback_files(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in (folder / "feedback").glob("*.jsonl")}
 
 
-SAID = {"id": "f1", "question": "?", "database": "shop", "sql": "SELECT 1", "correct": False}
+FEEDBACK = {"id": "f1", "question": "?", "database": "shop", "sql": "SELECT 1", "correct": False}
 
 
-CHANGES: list[dict[str, Any]] = [
+FEEDBACK_CHANGES: list[dict[str, Any]] = [
     *({"id": name} for name in ("", "a/b", "../x", "a b", "x" * 65, "a\n", 1, None, "é", "a\x00")),
-    *({"corrected": gold} for gold in GOLDS),
-    *({"database": name} for name in NAMES),
+    *({"corrected": sql} for sql in CORRECTED_SQL),
+    *({"database": name} for name in DATABASE_NAMES),
     *({"correct": wrong} for wrong in ("true", 1, None, [])),
     *({"model": wrong} for wrong in ({"name": 1}, [], "x")),
     {"extra": 1},
@@ -208,18 +214,18 @@ CHANGES: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("change", CHANGES, ids=str)
-def test_bodies_of_feedback_leave_nothing_behind(attacked, change):
+@pytest.mark.parametrize("change", FEEDBACK_CHANGES, ids=str)
+def test_malformed_feedback_is_a_client_error_and_stores_nothing(attacked, change):
     gateway, folder = attacked
-    before = kept(folder)
-    response = gateway.client.post("/v1/feedback", json=SAID | change)
-    fair(response.status_code, response.content, response.headers["content-type"])
-    assert kept(folder) == before
+    before = feedback_files(folder)
+    response = gateway.client.post("/v1/feedback", json=FEEDBACK | change)
+    assert_client_error(response.status_code, response.content, response.headers["content-type"])
+    assert feedback_files(folder) == before
 
 
 POST = b"POST /v1/sql HTTP/1.1\r\n" + HOST + b"Content-Type: application/json\r\n"
 CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
-RAW = {
+RAW_REQUESTS = {
     "no http": b"hello\r\n\r\n",
     "tls": b"\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03" + b"\x00" * 64 + b"\r\n\r\n",
     "http/0.9": b"GET /\r\n\r\n",
@@ -289,14 +295,14 @@ RAW = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", RAW)
-def test_bytes_on_a_socket(attacked, name):
+@pytest.mark.parametrize("name", RAW_REQUESTS)
+def test_malformed_http_is_a_client_error(attacked, name):
     gateway, _ = attacked
-    found = gateway.raw(RAW[name])
-    if found is not None:  # None: the connection was closed, which says enough
-        status, headers, body = found
+    response = gateway.raw(RAW_REQUESTS[name])
+    if response is not None:  # None: the connection was closed, which is a proper refusal too
+        status, headers, body = response
         if status != 405 or body:
-            fair(status, body, headers["content-type"])
+            assert_client_error(status, body, headers["content-type"])
     assert gateway.client.get("/healthz").status_code == 200
 
 
@@ -307,27 +313,27 @@ def test_sql_that_writes_is_rejected(attacked):
     assert [candidate["outcome"] for candidate in answer["candidates"]] == ["rejected"] * 3
 
 
-def test_nonsense_after_a_good_request_does_not_harm_it(attacked):
+def test_garbage_after_a_good_request_does_not_affect_its_response(attacked):
     gateway, _ = attacked
     status, _, body = gateway.raw(b"GET /healthz HTTP/1.1\r\n" + HOST + b"\r\n" + b"nonsense \x00\r\n\r\n")
     assert (status, json.loads(body)) == (200, {"status": "ok"})
 
 
-def test_there_are_enough():
-    assert len(BODIES) + len(RAW) >= 200
+def test_there_are_at_least_200_malformed_requests():
+    assert len(QUESTION_BODIES) + len(RAW_REQUESTS) >= 200
 
 
-def test_what_the_document_says_holds(attacked, tmp_path):
-    """Schemathesis: data that fits the document and data that does not, every check but one.
+def test_the_gateway_conforms_to_its_openapi_document(attacked, tmp_path):
+    """Schemathesis sends data that fits the document and data that does not, with every check but one.
 
-    Left out is that whatever fits the schema is accepted: a corrected SQL must run, which no schema says.
+    The check left out is that all data that fits the schema is accepted: corrected SQL must also run, which no schema can state.
     """
     gateway, _ = attacked
     flags = {"--seed": "20240803", "--max-examples": "20", "--phases": "coverage,fuzzing", "--generation-database": "none"}
     checks = {"--checks": "all", "--exclude-checks": "positive_data_acceptance", "--warnings": "off"}
     program = str(Path(sys.executable).with_name("schemathesis"))
     command = [program, "run", f"{gateway.url}/openapi.json", "--continue-on-failure", "--no-color"]
-    command += [word for flag in (flags | checks).items() for word in flag]
+    command += [argument for option in (flags | checks).items() for argument in option]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
     assert int(re.search(r"(\d+) generated", done.stdout)[1]) >= 200

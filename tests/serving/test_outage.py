@@ -1,4 +1,4 @@
-"""The model server dies under load and comes back: 503 meanwhile, feedback is kept all the time, and nothing is restarted."""
+"""The model server dies under load and comes back: 503 meanwhile, no feedback is lost, and nothing is restarted."""
 
 import threading
 from collections import Counter
@@ -9,48 +9,43 @@ from sense.records import Example, read_rows
 from tests.serving.conftest import Start
 from tests.serving.model_server import ModelServer
 
-SAID = {"question": "How many items?", "database": "shop", "sql": "SELECT count(*) FROM item", "correct": True}
+FEEDBACK = {"question": "How many items?", "database": "shop", "sql": "SELECT count(*) FROM item", "correct": True}
 
 
 class Load:
-    """Clients that ask and clients that give feedback, without a pause, until told to stop."""
+    """Clients that ask and clients that send feedback, without a pause, until `stop`."""
 
-    def __init__(self, gateway, askers=4, tellers=2):
-        self.asked, self.told, self.changed, self._over = [], {}, threading.Condition(), threading.Event()
+    def __init__(self, gateway, askers=4, reporters=2):
+        self.answers, self.feedback_responses, self.changed, self._over = [], {}, threading.Condition(), threading.Event()
         self._gateway, self._numbers = gateway, count()
-        self._pool = ThreadPoolExecutor(askers + tellers)
-        self._running = [self._pool.submit(work) for work in [self._ask] * askers + [self._tell] * tellers]
+        self._pool = ThreadPoolExecutor(askers + reporters)
+        self._running = [self._pool.submit(work) for work in [self._ask] * askers + [self._send_feedback] * reporters]
 
     def _ask(self):
         while not self._over.is_set():
             response = self._gateway.ask()
             with self.changed:
-                self.asked.append(response)
+                self.answers.append(response)
                 self.changed.notify_all()
 
-    def _tell(self):
+    def _send_feedback(self):
         while not self._over.is_set():
-            number = f"said-{next(self._numbers)}"
-            said = {
-                "id": number,
-                "question": "How many items?",
-                "database": "shop",
-                "sql": "SELECT count(*) FROM item",
-                "correct": True,
-            }
-            response = self._gateway.client.post("/v1/feedback", json=said)
+            feedback_id = f"feedback-{next(self._numbers)}"
+            response = self._gateway.client.post("/v1/feedback", json=FEEDBACK | {"id": feedback_id})
             with self.changed:
-                self.told[number] = response
+                self.feedback_responses[feedback_id] = response
                 self.changed.notify_all()
 
-    def more(self, status, enough=10):
-        """Waits for answers of this status and for feedback that has come in since now."""
+    def wait_for(self, status, enough=10):
+        """Waits for `enough` more answers of this status and for more feedback; AssertionError after 60 s."""
         with self.changed:
-            asked, told = len(self.asked), len(self.told)
-            assert self.changed.wait_for(lambda: self._has(asked, status, enough) and len(self.told) > told + 2, 60)
+            answers, feedback = len(self.answers), len(self.feedback_responses)
+            assert self.changed.wait_for(
+                lambda: self._has(answers, status, enough) and len(self.feedback_responses) > feedback + 2, 60
+            )
 
     def _has(self, since, status, enough):
-        return sum(answer.status_code == status for answer in self.asked[since:]) >= enough
+        return sum(answer.status_code == status for answer in self.answers[since:]) >= enough
 
     def stop(self):
         self._over.set()
@@ -63,36 +58,36 @@ def test_a_dead_model_server_is_a_503_and_loses_no_feedback(start: Start, model:
     gateway = start(feedback=str(tmp_path / "feedback"))
     load = Load(gateway)
     try:
-        load.more(200)
+        load.wait_for(200)
         for _ in range(2):
             model.die()
-            load.more(503)
+            load.wait_for(503)
             model.live()
-            load.more(200)
+            load.wait_for(200)
     finally:
         load.stop()
-    statuses = Counter(answer.status_code for answer in load.asked)
+    statuses = Counter(answer.status_code for answer in load.answers)
     assert set(statuses) == {200, 503}
-    assert all(int(answer.headers["retry-after"]) >= 1 for answer in load.asked if answer.status_code == 503)
-    assert {answer.status_code for answer in load.told.values()} == {200}
-    kept = Counter(row.id for row in read_rows(tmp_path / "feedback" / "examples.jsonl", Example))
-    assert set(kept.values()) == {1}
-    assert len(kept) == len(load.told)
+    assert all(int(answer.headers["retry-after"]) >= 1 for answer in load.answers if answer.status_code == 503)
+    assert {answer.status_code for answer in load.feedback_responses.values()} == {200}
+    stored = Counter(row.id for row in read_rows(tmp_path / "feedback" / "examples.jsonl", Example))
+    assert set(stored.values()) == {1}
+    assert len(stored) == len(load.feedback_responses)
     assert gateway.ask().status_code == 200
 
 
-def test_feedback_has_places_of_its_own_when_questions_take_all_theirs(start: Start, model: ModelServer, tmp_path):
+def test_feedback_has_slots_of_its_own_when_questions_occupy_all_theirs(start: Start, model: ModelServer, tmp_path):
     gateway = start(feedback=str(tmp_path / "feedback"), limits={"concurrency": 1, "queue": 0})
     model.stall()
-    said = SAID | {"id": "s1"}
+    feedback = FEEDBACK | {"id": "s1"}
     with ThreadPoolExecutor(1) as pool:
-        sql_admission = pool.submit(gateway.ask)
+        question = pool.submit(gateway.ask)
         model.until(lambda: model.in_flight == 1)
         assert gateway.ask().status_code == 429
-        assert gateway.client.post("/v1/feedback", json=said).json()["labelled"] is True
-        assert gateway.client.post("/v1/feedback", json=said).status_code == 200  # again: the same
-        conflict = gateway.client.post("/v1/feedback", json=said | {"correct": False})
+        assert gateway.client.post("/v1/feedback", json=feedback).json()["labelled"] is True
+        assert gateway.client.post("/v1/feedback", json=feedback).status_code == 200  # again: the same
+        conflict = gateway.client.post("/v1/feedback", json=feedback | {"correct": False})
         assert (conflict.status_code, conflict.json()["error"]) == (409, "conflict")
         model.resume()
-        assert sql_admission.result().status_code == 200
+        assert question.result().status_code == 200
     assert gateway.metric('sense_feedback_total{correct="true"}') == 2

@@ -1,4 +1,4 @@
-"""The page in a real browser, before a gateway that really runs."""
+"""The page in a real browser, served by a running gateway."""
 
 import base64
 import hashlib
@@ -45,8 +45,8 @@ ANSWERS = {
 }
 
 
-def files(data: Path) -> Path:
-    """Training data: one question with two pairs, one of them with markup in it."""
+def write_training_data(data: Path) -> Path:
+    """Writes training data into a folder: one question with two pairs, one of them with markup in it."""
     database = data / "unseen" / "databases" / "depot" / "depot.sqlite"
     database.parent.mkdir(parents=True)
     with closing(sqlite3.connect(database)) as connection:
@@ -91,8 +91,8 @@ def model() -> Iterator[ModelServer]:
 
 @pytest.fixture
 def gateway(tmp_path: Path, model: ModelServer) -> Iterator[Running]:
-    """One that keeps feedback and shows data."""
-    data = files(tmp_path / "data")
+    """A gateway that stores feedback and shows data."""
+    data = write_training_data(tmp_path / "data")
     config = settings(model.url, data / "unseen" / "databases", data=str(data), feedback=str(tmp_path / "feedback"))
     with Running(config) as running:
         yield running
@@ -106,17 +106,17 @@ def visit(chromium: Browser, gateway: Running) -> Iterator[Open]:
     """Opens the page; keywords are playwright's options of a context."""
     with ExitStack() as stack:
 
-        def opened(**options: Any) -> tuple[Page, browsers.Watch]:
+        def open_page(**options: Any) -> tuple[Page, browsers.Watch]:
             page = stack.enter_context(browsers.page_of(chromium, "about:blank", **options))
             watch = browsers.Watch(page, gateway.url)
             page.goto(gateway.url)
             expect(page.get_by_role("combobox", name="Database")).to_have_value("depot")
             return page, watch
 
-        yield opened
+        yield open_page
 
 
-def test_the_page_is_whole_and_its_policy_allows_nothing_else():
+def test_the_page_is_self_contained_and_its_policy_allows_nothing_else():
     html = served.html()
     assert "{{" not in html
     assert set(re.findall(r"https?://[\w.]+", html)) == {"http://www.w3.org"}  # names of SVG's namespace, fetched by nobody
@@ -153,20 +153,20 @@ def _contrast(one: str, other: str) -> float:
     return (high + 0.05) / (low + 0.05)
 
 
-def test_colours_have_the_contrast_that_wcag_asks_for():
+def test_colours_have_the_contrast_that_wcag_requires():
     css = (Path(served.__file__).parent / "style.css").read_text()
     light = _colours(css.split("@media")[0])
     for name, colours in (("light", light), ("dark", light | _colours(css.split('[data-theme="dark"] {\n')[1].split("}")[0]))):
         texts = "ink soft sense good bad broken refused slow big accent t-keyword t-text t-number t-call".split()
-        couples = [(text, ground) for text in texts for ground in ("paper", "raised", "wash")]
-        couples += [(text, ground) for text in ("ink", "soft") for ground in ("marked", "marked-right")]
-        couples += [("ink", "added"), ("ink", "removed"), ("on-accent", "accent")]
-        for text, ground in couples:
+        combinations = [(text, ground) for text in texts for ground in ("paper", "raised", "wash")]
+        combinations += [(text, ground) for text in ("ink", "soft") for ground in ("marked", "marked-right")]
+        combinations += [("ink", "added"), ("ink", "removed"), ("on-accent", "accent")]
+        for text, ground in combinations:
             assert _contrast(colours[text], colours[ground]) >= 4.5, (name, text, ground)
         assert _contrast(colours["line"], colours["raised"]) >= 3, name  # edges of fields and buttons
 
 
-def test_both_ways_to_darkness_have_the_same_colours():
+def test_the_system_dark_theme_and_the_chosen_one_have_the_same_colours():
     css = (Path(served.__file__).parent / "style.css").read_text()
     system = _colours(css.split("@media (prefers-color-scheme: dark)")[1].split("[data-theme")[1])
     assert system == _colours(css.split('[data-theme="dark"] {\n')[1].split("}")[0])
@@ -191,13 +191,13 @@ def test_a_question_is_asked_answered_and_corrected(visit, gateway, tmp_path):
     expect(page.locator(".stored")).to_contain_text(
         "Kept with your SQL as the right one. The answer, executed against it: its result differs"
     )
-    kept = [json.loads(line) for line in (tmp_path / "feedback" / "examples.jsonl").read_text().splitlines()]
-    assert [row["sql"] for row in kept] == ["SELECT name FROM item WHERE price > 10 ORDER BY price"]
+    stored = [json.loads(line) for line in (tmp_path / "feedback" / "examples.jsonl").read_text().splitlines()]
+    assert [row["sql"] for row in stored] == ["SELECT name FROM item WHERE price > 10 ORDER BY price"]
     watch.clean()
 
 
 @needs_browser
-def test_an_answer_that_is_right_is_said_to_be(visit):
+def test_an_answer_can_be_marked_as_right(visit):
     page, watch = visit()
     browsers.ask(page, COUNT)
     expect(page.locator(".single .value")).to_have_text("2")
@@ -212,7 +212,7 @@ def test_an_answer_that_is_right_is_said_to_be(visit):
 
 
 @needs_browser
-def test_feedback_that_cannot_be_kept_can_be_mended(visit):
+def test_refused_feedback_can_be_corrected(visit):
     page, _ = visit()
     browsers.ask(page, COUNT)
     page.get_by_role("button", name="Wrong").click()
@@ -278,7 +278,7 @@ def test_the_keyboard_is_enough(visit):
 
 
 @needs_browser
-def test_a_pair_shows_why_it_is_wrong(visit):
+def test_a_pair_shows_why_the_rejected_sql_is_wrong(visit):
     page, watch = visit()
     page.get_by_role("tab", name="Data").click()
     page.get_by_label("Search").fill("where id")
@@ -310,7 +310,7 @@ def test_a_link_to_a_pair_opens_it(visit, gateway):
 
 
 @needs_browser
-def test_long_lists_are_turned_by_the_keyboard(visit, tmp_path):
+def test_long_lists_are_paged_by_the_keyboard(visit, tmp_path):
     page, watch = visit()
     page.get_by_role("tab", name="Data").click()
     expect(page.locator("ol.data > li")).to_have_count(2)
@@ -319,12 +319,12 @@ def test_long_lists_are_turned_by_the_keyboard(visit, tmp_path):
     row = json.loads(strong.read_text())
     strong.write_text("".join(json.dumps(row | {"id": f"s{number}"}) + "\n" for number in range(60)))
     page.get_by_role("tab", name="Strong data").click()
-    counted = page.locator(".pager .count").first
-    expect(counted).to_have_text("1–25 of 60")
+    count = page.locator(".pager .count").first
+    expect(count).to_have_text("1–25 of 60")
     page.get_by_role("button", name="Next").first.focus()
-    for said in ("26–50 of 60", "51–60 of 60"):
+    for range_text in ("26–50 of 60", "51–60 of 60"):
         page.keyboard.press("Enter")
-        expect(counted).to_have_text(said)
+        expect(count).to_have_text(range_text)
     expect(page.get_by_role("button", name="Previous").first).to_be_focused()
     watch.clean()
 
@@ -356,7 +356,7 @@ def test_a_phone_needs_no_sideways_scrolling(visit, width, tmp_path):
     pairs.write_text(pairs.read_text() + json.dumps(added) + "\n")
     page, watch = visit(width=width, height=800, has_touch=True, is_mobile=True)
     expect(page.locator("#schema-body")).to_be_hidden()
-    page.evaluate("document.getElementById('key').hidden = false")  # the bar is at its fullest
+    page.evaluate("document.getElementById('key').hidden = false")  # so that the bar shows all its buttons
     sideways = "document.documentElement.scrollWidth - document.documentElement.clientWidth"  # innerWidth grows with it
     for question in (LONG, NOTHING):
         browsers.ask(page, question)
@@ -382,7 +382,7 @@ def test_a_phone_needs_no_sideways_scrolling(visit, width, tmp_path):
 
 
 @needs_browser
-def test_a_long_schema_is_folded_and_scrolls_in_itself(chromium, model, tmp_path):
+def test_a_long_schema_is_folded_and_scrolls_by_itself(chromium, model, tmp_path):
     database(tmp_path / "many" / "many.sqlite", "".join(f"CREATE TABLE t{number}(a, b);" for number in range(90)))
     with Running(settings(model.url, tmp_path)) as gateway, browsers.page_of(chromium, gateway.url) as page:
         expect(page.locator("#schema > summary")).to_have_text("Schema 90 tables")
@@ -458,7 +458,7 @@ def test_it_works_where_storage_is_blocked(chromium, gateway):
 
 
 @needs_browser
-def test_a_model_that_is_away_is_said_and_can_be_asked_again(visit, model):
+def test_an_unavailable_model_is_reported_and_can_be_tried_again(visit, model):
     page, _ = visit()
     model.fail(500)
     browsers.ask(page, COUNT)
@@ -476,7 +476,7 @@ def test_a_model_that_is_away_is_said_and_can_be_asked_again(visit, model):
 
 
 @needs_browser
-def test_a_network_that_is_away_is_said(visit):
+def test_an_unavailable_network_is_reported(visit):
     page, _ = visit()
     page.context.set_offline(True)
     browsers.ask(page, COUNT)
@@ -488,7 +488,7 @@ def test_a_network_that_is_away_is_said(visit):
 
 
 @needs_browser
-def test_databases_that_are_away_are_said_on_a_phone_too(visit):
+def test_unavailable_databases_are_reported_on_a_phone_too(visit):
     page, _ = visit(width=390, height=800)
     page.route("**/v1/databases", lambda route: route.abort())
     page.reload()
@@ -500,7 +500,7 @@ def test_databases_that_are_away_are_said_on_a_phone_too(visit):
 
 
 @needs_browser
-def test_a_question_on_its_way_can_be_stopped(visit, model):
+def test_a_question_in_flight_can_be_stopped(visit, model):
     page, watch = visit()
     browsers.ask(page, EXPENSIVE)
     model.stall()
@@ -522,7 +522,7 @@ def test_a_question_on_its_way_can_be_stopped(visit, model):
 
 
 @needs_browser
-def test_a_key_is_asked_for_and_kept_in_the_tab_alone(chromium, model, shop, monkeypatch):
+def test_a_key_is_prompted_for_and_stored_in_the_tab_alone(chromium, model, shop, monkeypatch):
     monkeypatch.setenv("SENSE_GATEWAY_KEYS", "open-sesame")
     with Running(settings(model.url, shop)) as gateway, browsers.page_of(chromium, gateway.url) as page:
         dialog = page.get_by_role("dialog")
@@ -545,7 +545,7 @@ def test_a_key_is_asked_for_and_kept_in_the_tab_alone(chromium, model, shop, mon
 
 
 @needs_browser
-def test_what_the_gateway_does_not_offer_the_page_does_not_either(chromium, model, shop):
+def test_the_page_hides_what_the_gateway_does_not_offer(chromium, model, shop):
     with Running(settings(model.url, shop)) as gateway, browsers.page_of(chromium, "about:blank") as page:
         watch = browsers.Watch(page, gateway.url)
         page.goto(f"{gateway.url}/#data")

@@ -18,7 +18,7 @@ from sense.serving.remote import RemoteDatabase, open_url
 from sense.sql.result import Failure, Result
 from tests.serving.mariadb import MariaDb
 from tests.serving.postgres import Postgres
-from tests.serving.shops import LIMITS, SHORT_LIMITS, WIDE, Scripted, database
+from tests.serving.shops import LIMITS, SHORT_LIMITS, WIDE, ScriptedModel, database
 
 _MYSQL = """
 CREATE TABLE customer(id integer PRIMARY KEY, `Name` varchar(50), city text);
@@ -248,7 +248,7 @@ def test_an_answer_has_the_sql_that_the_server_executed(monkeypatch, postgres):
     monkeypatch.setenv("SHOP_URL", postgres.url())
     config = ServeConfig(databases=DatabasesConfig(folders=[], urls={"shop": "SHOP_URL"}), limits=LIMITS)
     with closing(Catalog(config.databases, LIMITS)) as catalog:
-        model = Scripted(["SELECT NAME FROM customer WHERE name LIKE 'a%'", "SELECT pg_sleep(9)", "SELECT 'Ann'"])
+        model = ScriptedModel(["SELECT NAME FROM customer WHERE name LIKE 'a%'", "SELECT pg_sleep(9)", "SELECT 'Ann'"])
         ask = AskRequest(question="Whose name begins with A?", database="shop", k=3)
         response = asyncio.run(answer(ask, "request-1", catalog, model, config, 0.0))
     assert (response.dialect, response.rows) == ("postgresql", [["Ann"]])

@@ -1,4 +1,4 @@
-"""Clients that do not read, that send what nobody reads, or that are too many: their connections are cut."""
+"""Connections are cut of clients that do not read, that send too large a body, or that are too many."""
 
 import asyncio
 import socket
@@ -27,7 +27,7 @@ def application():
     return app
 
 
-def served(visit):
+def run_with_server(visit):
     """Runs a server and `visit(server, connection)` on one loop."""
 
     async def scenario():
@@ -54,7 +54,7 @@ async def ask(connection, path, *headers):
 
 @pytest.mark.parametrize("path", ["/whole", "/parts"])
 @pytest.mark.parametrize("header", ["Connection: keep-alive", "Connection: close"])
-def test_who_reads_nothing_is_cut_off(monkeypatch, path, header):
+def test_a_client_that_reads_nothing_is_cut_off(monkeypatch, path, header):
     monkeypatch.setattr(http_server, "WRITE_S", 0.2)
 
     async def visit(state, connection):
@@ -64,10 +64,10 @@ def test_who_reads_nothing_is_cut_off(monkeypatch, path, header):
         while state.connections or state.tasks:
             await asyncio.sleep(0)
 
-    served(visit)
+    run_with_server(visit)
 
 
-def test_who_reads_keeps_the_connection(monkeypatch):
+def test_a_client_that_reads_keeps_its_connection(monkeypatch):
     monkeypatch.setattr(http_server, "WRITE_S", 5.0)
 
     async def visit(state, connection):
@@ -79,10 +79,10 @@ def test_who_reads_keeps_the_connection(monkeypatch):
             assert received.startswith(b"HTTP/1.1 200 OK")
         assert len(state.connections) == 1
 
-    served(visit)
+    run_with_server(visit)
 
 
-def test_who_goes_on_sending_after_the_answer_is_cut_off(monkeypatch):
+def test_a_client_that_goes_on_sending_after_the_response_is_cut_off(monkeypatch):
     monkeypatch.setattr(http_server, "_MAX_BODY_AFTER_RESPONSE", 10_000_000)  # else it takes ten times as long
     sent = 0
 
@@ -96,19 +96,19 @@ def test_who_goes_on_sending_after_the_answer_is_cut_off(monkeypatch):
                 await loop.sock_sendall(connection, b"186a0\r\n" + PART + b"\r\n")
                 sent += len(PART)
 
-    served(visit)
-    assert sent > 5_000_000  # a client may be in the middle of its body when it is told no
+    run_with_server(visit)
+    assert sent > 5_000_000  # a client may still be sending its body when the error arrives
 
 
-def test_of_too_many_connections_the_one_idle_for_longest_makes_room(monkeypatch):
+def test_the_connection_that_was_idle_longest_is_closed_when_there_are_too_many(monkeypatch):
     monkeypatch.setattr(http_server, "_max_connections", lambda: 3)
 
     async def visit(state, busy):
         loop, opened = asyncio.get_running_loop(), []
-        await ask(busy, "/whole")  # and does not read: its request is at work
+        await ask(busy, "/whole")  # it does not read the response: its request is in progress
         assert await loop.sock_recv(busy, 1) == b"H"
 
-        async def another():
+        async def connect_another():
             opened.append(socket.socket())
             opened[-1].setblocking(False)
             await loop.sock_connect(opened[-1], busy.getpeername())
@@ -116,21 +116,21 @@ def test_of_too_many_connections_the_one_idle_for_longest_makes_room(monkeypatch
             return await loop.sock_recv(opened[-1], 12)
 
         for _ in range(5):
-            assert await another() == b"HTTP/1.1 404"
+            assert await connect_another() == b"HTTP/1.1 404"
         assert len(state.connections) == 3
         for number, connection in enumerate(opened):
             if number < 3:
                 await loop.sock_recv(connection, 4096)
                 with pytest.raises(ConnectionError):
                     assert await loop.sock_recv(connection, 1) == b""
-                    raise ConnectionResetError  # it was closed in good order
+                    raise ConnectionResetError  # it was closed without a reset
             connection.close()
         assert await loop.sock_recv(busy, 100)
 
-    served(visit)
+    run_with_server(visit)
 
 
-def test_who_sends_a_body_that_is_refused_is_told_so():
+def test_a_client_that_sends_a_refused_body_gets_the_response():
     async def visit(_, connection):
         loop = asyncio.get_running_loop()
         await ask(connection, "/nothing", f"Content-Length: {80 * len(PART)}")
@@ -138,4 +138,4 @@ def test_who_sends_a_body_that_is_refused_is_told_so():
             await loop.sock_sendall(connection, PART)
         assert await loop.sock_recv(connection, 12) == b"HTTP/1.1 404"
 
-    served(visit)
+    run_with_server(visit)

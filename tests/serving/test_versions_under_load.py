@@ -1,4 +1,4 @@
-"""Promotion and rollback while questions come in: every answer is by one version, says which, and none fails."""
+"""Promotion and rollback under load: every answer comes from one version and names it, and none fails."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -13,8 +13,8 @@ VERSIONS = {
 }
 
 
-class Askers:
-    """Clients that ask without a pause until they are told to stop; `answers` grows."""
+class Clients:
+    """Clients that ask without a pause until `stop`; `answers` collects the responses."""
 
     def __init__(self, gateway: Running, count: int):
         self.answers, self.changed, self._over = [], threading.Condition(), threading.Event()
@@ -29,54 +29,55 @@ class Askers:
                 self.changed.notify_all()
 
     def until(self, check):
+        """Waits until `check` holds of all answers; AssertionError after 30 s."""
         with self.changed:
             assert self.changed.wait_for(lambda: check(self.answers), 30)
 
     def stop(self):
         self._over.set()
         self._pool.shutdown()
-        for asker in self._running:
-            asker.result()
+        for client in self._running:
+            client.result()
 
 
 def version(response):
     return response.json().get("model", {}).get("version")
 
 
-def test_no_answer_is_by_a_mix_of_versions(start: Start, model: ModelServer, monkeypatch):
+def test_no_answer_mixes_versions(start: Start, model: ModelServer, monkeypatch):
     gateway = start(backend={"vllm": {"url": model.url, "models": VERSIONS}})
-    askers = Askers(gateway, 8)
+    clients = Clients(gateway, 8)
     try:
         for name in ("sense-1", "sense-2", "sense-1", "sense-2", "sense-1"):  # promotion and rollback, twice
-            with askers.changed:
-                model.names, before = [name], len(askers.answers)
+            with clients.changed:
+                model.names, before = [name], len(clients.answers)
             number = VERSIONS[name]["version"]
-            askers.until(lambda answers, n=number, b=before: sum(version(answer) == n for answer in answers[b:]) >= 10)
+            clients.until(lambda answers, n=number, b=before: sum(version(answer) == n for answer in answers[b:]) >= 10)
     finally:
-        askers.stop()
-    assert {answer.status_code for answer in askers.answers} == {200}
-    for answer in askers.answers:
-        wrote = f"SELECT 'sense-{version(answer)}'"  # a completion names its model
-        assert {candidate["sql"] for candidate in answer.json()["candidates"]} == {wrote}
-        assert answer.json()["sql"] == wrote
-    assert {version(answer) for answer in askers.answers} == {"1", "2"}
-    for request_info in model.requests:  # and each version got prompts as it knows them
-        style = VERSIONS[request_info.body["model"]]["prompt"]["schema_style"]
-        assert ("CREATE TABLE" in request_info.body["prompt"]) == (style == "ddl")
+        clients.stop()
+    assert {answer.status_code for answer in clients.answers} == {200}
+    for answer in clients.answers:
+        expected = f"SELECT 'sense-{version(answer)}'"  # a completion names its model
+        assert {candidate["sql"] for candidate in answer.json()["candidates"]} == {expected}
+        assert answer.json()["sql"] == expected
+    assert {version(answer) for answer in clients.answers} == {"1", "2"}
+    for request in model.requests:  # and each version got prompts in its own style
+        style = VERSIONS[request.body["model"]]["prompt"]["schema_style"]
+        assert ("CREATE TABLE" in request.body["prompt"]) == (style == "ddl")
     assert gateway.metric('sense_model_info{name="sense",version="1"}') == 1
     assert gateway.metric('sense_model_info{name="sense",version="2"}') == 0
 
 
-def test_a_request_that_loses_its_version_starts_over_with_the_new_one(start: Start, model: ModelServer):
+def test_a_request_whose_version_is_removed_starts_over_with_the_new_one(start: Start, model: ModelServer):
     gateway = start(backend={"vllm": {"url": model.url, "models": VERSIONS}})
     assert version(gateway.ask()) == "1"
-    model.names = ["sense-2"]  # the gateway still believes that there is 1
+    model.names = ["sense-2"]  # the gateway still has version 1 in its cache
     answer = gateway.ask(k=4)
     assert version(answer) == "2"
     assert {candidate["sql"] for candidate in answer.json()["candidates"]} == {"SELECT 'sense-2'"}
 
 
-def test_a_version_that_nobody_told_the_gateway_of_is_a_503(start: Start, model: ModelServer):
+def test_a_version_that_is_not_configured_is_a_503(start: Start, model: ModelServer):
     gateway = start()
     model.names = ["sense-7"]
     response = gateway.ask()

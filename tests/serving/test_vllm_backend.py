@@ -1,4 +1,4 @@
-"""What the gateway asks of a vLLM server, and what it makes of the answers, over real HTTP."""
+"""The requests that the gateway sends to a vLLM server, and how it handles the responses, over real HTTP."""
 
 import asyncio
 import json
@@ -40,38 +40,38 @@ def config(server, **more):
 
 
 @asynccontextmanager
-async def backend(server, timeout_s=20.0, generation=None, **more):
-    made = VllmBackend(config(server, **more), generation or GenerationConfig(), timeout_s)
-    await made.start()
+async def running_backend(server, timeout_s=20.0, generation=None, **more):
+    backend = VllmBackend(config(server, **more), generation or GenerationConfig(), timeout_s)
+    await backend.start()
     try:
-        yield made
+        yield backend
     finally:
-        await made.close()
+        await backend.close()
 
 
-async def ask(made, prompt="p", n=1, temperature=0.0):
-    return await (await made.current()).complete(prompt, n=n, temperature=temperature)
+async def ask(backend, prompt="p", n=1, temperature=0.0):
+    return await (await backend.current()).complete(prompt, n=n, temperature=temperature)
 
 
 def run(server, work, **more):
     async def go():
-        async with backend(server, **more) as made:
-            return await work(made)
+        async with running_backend(server, **more) as backend:
+            return await work(backend)
 
     return asyncio.run(go())
 
 
-def test_the_request_is_what_evaluate_and_sample_do(server):
+def test_requests_have_the_parameters_of_evaluate_and_sample(server):
     generation = GenerationConfig(max_new_tokens=64, top_p=0.9, seed=7)
 
-    async def work(made):
-        await ask(made, "a\nsql:")
-        await ask(made, "b\nsql:", n=3, temperature=0.8)
+    async def work(backend):
+        await ask(backend, "a\nsql:")
+        await ask(backend, "b\nsql:", n=3, temperature=0.8)
 
     run(server, work, generation=generation)
-    keep = {"structured_outputs": {"regex": SELECT}}
-    assert [request_info.body for request_info in server.requests] == [
-        {"model": "sense-1", "prompt": "a\nsql:", "n": 1, "max_tokens": 64, "temperature": 0.0} | keep,
+    constraint = {"structured_outputs": {"regex": SELECT}}
+    assert [request.body for request in server.requests] == [
+        {"model": "sense-1", "prompt": "a\nsql:", "n": 1, "max_tokens": 64, "temperature": 0.0} | constraint,
         {
             "model": "sense-1",
             "prompt": "b\nsql:",
@@ -82,55 +82,55 @@ def test_the_request_is_what_evaluate_and_sample_do(server):
             "top_k": 0,
             "seed": 7,
         }
-        | keep,
+        | constraint,
     ]
-    assert {request_info.headers["authorization"] for request_info in server.requests} == {f"Bearer {KEY}"}
+    assert {request.headers["authorization"] for request in server.requests} == {f"Bearer {KEY}"}
 
 
-def test_structured_output_can_be_off(server):
+def test_structured_output_can_be_switched_off(server):
     run(server, ask, structured=False)
     assert "structured_outputs" not in server.requests[0].body
 
 
-def test_choices_come_in_their_order_whatever_the_order_they_are_sent_in(server):
+def test_choices_are_sorted_by_their_index(server):
     choices = [{"index": index, "text": f" SELECT {index}", "finish_reason": "length"} for index in (2, 0, 1)]
 
-    async def work(made):
-        served = await made.current()
+    async def work(backend):
+        served = await backend.current()
         server.fail(200, json.dumps({"model": "sense-1", "choices": choices}).encode())
         return await served.complete("p", n=3, temperature=1.0)
 
     assert run(server, work) == [" SELECT 0", " SELECT 1", " SELECT 2"]
 
 
-def test_of_several_names_the_first_of_the_configuration_is_taken(server):
+def test_the_first_configured_name_that_is_served_is_used(server):
     server.names = ["other", "sense-1", "sense-2"]
 
-    async def work(made):
-        served = await made.current()
+    async def work(backend):
+        served = await backend.current()
         return served.version, served.prompt.schema_style
 
     assert run(server, work) == (ServedVersion("sense", "2", "22"), "ddl")
 
 
-def test_a_server_of_unknown_versions_only(server):
+def test_a_server_with_only_unknown_versions_is_an_error(server):
     server.names = ["sense-9", "llama"]
     with pytest.raises(BackendError, match="has llama, sense-9, the gateway is configured for sense-1, sense-2"):
-        run(server, lambda made: made.current())
+        run(server, lambda backend: backend.current())
 
 
-def test_all_who_ask_at_the_same_time_share_one_question(server):
-    async def work(made):
-        await asyncio.gather(*(made.current() for _ in range(20)))
-        await made.current()
+def test_concurrent_callers_share_one_request_for_the_model_list(server):
+    async def work(backend):
+        await asyncio.gather(*(backend.current() for _ in range(20)))
+        await backend.current()
 
     run(server, work)
     assert server.model_lists == 1
 
 
-def test_one_who_leaves_does_not_take_the_question_along(server):
-    async def work(made):
-        first, second = asyncio.create_task(made.current()), asyncio.create_task(made.current())
+def test_a_cancelled_caller_does_not_cancel_the_shared_request(server):
+    async def work(backend):
+        first, second = asyncio.create_task(backend.current()), asyncio.create_task(backend.current())
         await asyncio.sleep(0)
         first.cancel()
         return (await second).version.version
@@ -138,23 +138,23 @@ def test_one_who_leaves_does_not_take_the_question_along(server):
     assert run(server, work) == "1"
 
 
-def test_a_version_that_is_gone_ends_its_requests_and_the_next_takes_the_new_one(server):
-    async def work(made):
-        old = await made.current()
+def test_requests_to_a_removed_version_fail_and_the_next_ones_use_the_new_version(server):
+    async def work(backend):
+        old = await backend.current()
         server.names = ["sense-2"]
         with pytest.raises(VersionGoneError):
             await old.complete("p", n=1, temperature=0.0)
-        new = await made.current()  # asked anew at once
+        new = await backend.current()  # the model list is fetched again at once
         return new.version.version, await new.complete("p", n=1, temperature=0.0)
 
     assert run(server, work) == ("2", [" SELECT 'sense-2'"])
 
 
-def test_while_replicas_of_two_versions_answer_each_request_has_the_one_it_asked_for(server):
+def test_with_replicas_of_two_versions_each_request_gets_the_version_it_names(server):
     server.replicas = [["sense-1"], ["sense-2"]]
 
-    async def work(made):
-        served = await made.current()
+    async def work(backend):
+        served = await backend.current()
         texts = [await served.complete(f"p{number}", n=2, temperature=1.0) for number in range(10)]
         return served.version.version, texts
 
@@ -162,13 +162,13 @@ def test_while_replicas_of_two_versions_answer_each_request_has_the_one_it_asked
     assert texts == [[f" SELECT 'sense-{version}'"] * 2] * 10
 
 
-def test_what_is_served_is_asked_again_after_a_while(server, monkeypatch):
+def test_the_model_list_is_fetched_again_after_its_maximum_age(server, monkeypatch):
     monkeypatch.setattr(vllm, "MAX_AGE_S", 0.0)
 
-    async def work(made):
-        before = await made.current()
+    async def work(backend):
+        before = await backend.current()
         server.names = ["sense-2"]
-        return before.version.version, (await made.current()).version.version
+        return before.version.version, (await backend.current()).version.version
 
     assert run(server, work) == ("1", "2")
 
@@ -199,9 +199,9 @@ def test_what_is_served_is_asked_again_after_a_while(server, monkeypatch):
         (200, b'{"model":"sense-1","choices":[{"index":0,"text":"x","finish_reason":"abort"}]}', "broke off"),
     ],
 )
-def test_whatever_else_the_server_says_is_an_error_without_its_words(server, status, content, message):
-    async def work(made):
-        served = await made.current()
+def test_any_other_response_is_an_error_that_does_not_quote_the_server(server, status, content, message):
+    async def work(backend):
+        served = await backend.current()
         server.fail(status, content)
         await served.complete("p", n=1, temperature=0.0)
 
@@ -213,41 +213,41 @@ def test_whatever_else_the_server_says_is_an_error_without_its_words(server, sta
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b'{"data":1}', b'{"data":[1]}', b'{"data":[{"id":1}]}'])
-def test_a_list_of_models_that_is_none(server, content):
+def test_a_malformed_list_of_models_is_an_error(server, content):
     server.fail(200, content)
     with pytest.raises(BackendError, match="list of models is none"):
-        run(server, lambda made: made.current())
+        run(server, lambda backend: backend.current())
 
 
-def test_a_refused_key(server):
+def test_a_key_that_the_model_server_refuses(server):
     server.key = "another"
     with pytest.raises(BackendError, match="key for the model server is refused"):
-        run(server, lambda made: made.current())
+        run(server, lambda backend: backend.current())
 
 
-def test_a_prompt_longer_than_the_model_reads_is_the_callers_to_mend(server):
+def test_a_prompt_longer_than_the_context_is_a_user_error(server):
     server.context = 5
     with pytest.raises(UserError, match="longer than the model reads: 6 tokens or more, and it reads 5"):
-        run(server, lambda made: ask(made, "one two three four five six"))
+        run(server, lambda backend: ask(backend, "one two three four five six"))
 
 
-def test_a_server_that_dies_and_comes_back_under_a_running_gateway(server):
-    async def work(made):
-        served = await made.current()
+def test_a_server_that_dies_and_comes_back_is_used_again(server):
+    async def work(backend):
+        served = await backend.current()
         await asyncio.to_thread(server.die)
-        for attempt in (lambda: served.complete("p", n=1, temperature=0.0), made.current):
+        for attempt in (lambda: served.complete("p", n=1, temperature=0.0), backend.current):
             with pytest.raises(BackendError, match="cannot be reached") as raised:
                 await attempt()
             assert str(server.port) not in raised.value.reason
         await asyncio.to_thread(server.live)
-        return await ask(made)
+        return await ask(backend)
 
     assert run(server, work) == [" SELECT 'sense-1'"]
 
 
-def test_a_connection_that_the_server_has_closed_meanwhile_costs_no_request(server):
-    async def work(made):
-        served = await made.current()
+def test_a_request_survives_an_idle_connection_that_the_server_has_closed(server):
+    async def work(backend):
+        served = await backend.current()
         await asyncio.to_thread(server.die)
         await asyncio.to_thread(server.live)
         return await served.complete("p", n=1, temperature=0.0)
@@ -255,70 +255,70 @@ def test_a_connection_that_the_server_has_closed_meanwhile_costs_no_request(serv
     assert run(server, work) == [" SELECT 'sense-1'"]
 
 
-def test_a_server_that_dies_under_a_request(server):
+def test_a_server_that_dies_during_a_request(server):
     server.stall()
 
-    async def work(made):
-        asked = asyncio.create_task(ask(made))
+    async def work(backend):
+        task = asyncio.create_task(ask(backend))
         await asyncio.to_thread(server.until, lambda: server.in_flight == 1)
         await asyncio.to_thread(server.die)
-        await asked
+        await task
 
     with pytest.raises(BackendError, match="cannot be reached"):
         run(server, work)
 
 
-def test_a_server_that_hangs_is_given_up(server):
+def test_a_request_to_a_server_that_hangs_times_out_and_is_cancelled(server):
     server.stall()
     with pytest.raises(BackendError, match=r"does not answer within 0\.2 s"):
         run(server, ask, timeout_s=0.2)
-    server.until(lambda: server.aborted == 1)  # and told so
+    server.until(lambda: server.aborted == 1)  # the server sees that its client has gone
 
 
-def test_a_cancelled_request_is_cancelled_at_the_server_and_gives_its_connection_back(server):
+def test_a_cancelled_request_is_cancelled_at_the_server_and_releases_its_connection(server):
     server.stall()
 
-    async def work(made):
-        served = await made.current()
+    async def work(backend):
+        served = await backend.current()
         for number in range(1, 6):
-            asked = asyncio.create_task(served.complete("p", n=1, temperature=0.0))
+            task = asyncio.create_task(served.complete("p", n=1, temperature=0.0))
             await asyncio.to_thread(server.until, lambda: server.in_flight == 1)
-            asked.cancel()
+            task.cancel()
             with pytest.raises(asyncio.CancelledError):
-                await asked
-            await asyncio.to_thread(server.until, lambda wanted=number: server.aborted == wanted and server.in_flight == 0)
+                await task
+            await asyncio.to_thread(server.until, lambda expected=number: server.aborted == expected and server.in_flight == 0)
         server.resume()
         return await served.complete("p", n=1, temperature=0.0)
 
     assert run(server, work, connections=1) == [" SELECT 'sense-1'"]
 
 
-def test_connections_are_bounded(server):
-    async def work(made):
-        served = await made.current()
+def test_the_number_of_connections_is_limited(server):
+    async def work(backend):
+        served = await backend.current()
         return await asyncio.gather(*(served.complete("p", n=1, temperature=0.0) for _ in range(30)))
 
     assert len(run(server, work, connections=3)) == 30
     assert server.most_connections <= 3
 
 
-def test_connections_are_renewed_so_that_a_replica_that_joins_gets_its_share(server, monkeypatch):
+def test_connections_are_renewed_so_that_a_new_replica_gets_requests(server, monkeypatch):
     monkeypatch.setattr(vllm, "RENEW_AFTER", 10)
 
-    async def work(made):
+    async def work(backend):
         for _ in range(45):
-            await ask(made)
+            await ask(backend)
 
     run(server, work)
     assert len(server.requests) == 45
     assert 4 <= server.accepted <= 6
 
 
-def test_an_answer_without_end_is_broken_off(server, monkeypatch):
+def test_an_endless_response_is_cut_off(server, monkeypatch):
     monkeypatch.setattr(vllm, "MAX_BODY_BYTES", 100_000)
 
-    async def work(made):
-        served = await made.current()
+    async def work(backend):
+        served = await backend.current()
         server.fail(200, b" " * 10_000_000)
         with pytest.raises(BackendError, match="has no end"):
             await served.complete("p", n=1, temperature=0.0)
@@ -334,13 +334,13 @@ def test_proxies_of_the_environment_are_not_used(server, monkeypatch):
 
 
 @pytest.mark.parametrize("url", ["http://user:secretpw@host:1", "http://host:secretpw", "http:///secretpw"])
-def test_an_address_that_cannot_be_used_is_refused_without_being_shown(url):
+def test_an_unusable_url_is_refused_without_quoting_it(url):
     with pytest.raises(UserError, match=r"backend\.vllm\.url") as raised:
         VllmBackend(VllmConfig(url=url, models=MODELS), GenerationConfig(), 1.0)
     assert "secretpw" not in str(raised.value)
 
 
-def test_a_key_that_no_header_can_carry(server, monkeypatch):
+def test_a_key_that_does_not_fit_into_a_header_is_refused(server, monkeypatch):
     monkeypatch.setenv("VLLM_API_KEY", "sécret")
     with pytest.raises(UserError, match="VLLM_API_KEY") as raised:
         VllmBackend(config(server), GenerationConfig(), 1.0)
@@ -348,13 +348,13 @@ def test_a_key_that_no_header_can_carry(server, monkeypatch):
 
 
 @pytest.mark.parametrize("end", ["", "/", "/v1", "/v1/"])
-def test_the_address_may_end_in_v1(server, end):
+def test_the_url_may_end_in_v1(server, end):
     async def work():
-        made = VllmBackend(VllmConfig(url=server.url + end, models=MODELS), GenerationConfig(), 20.0)
+        backend = VllmBackend(VllmConfig(url=server.url + end, models=MODELS), GenerationConfig(), 20.0)
         try:
-            return await ask(made)
+            return await ask(backend)
         finally:
-            await made.close()
+            await backend.close()
 
     assert asyncio.run(work()) == [" SELECT 'sense-1'"]
 
@@ -373,8 +373,8 @@ def test_the_address_may_end_in_v1(server, end):
         " Sel",
     ],
 )
-def test_what_a_model_may_write(text):
-    assert possible(text)
+def test_text_that_the_constraint_allows(text):
+    assert allowed(text)
 
 
 @pytest.mark.parametrize(
@@ -393,16 +393,16 @@ def test_what_a_model_may_write(text):
         " SELECT 1; and this is what it does",
     ],
 )
-def test_what_a_model_cannot_write(text):
-    assert not possible(text)
+def test_text_that_the_constraint_forbids(text):
+    assert not allowed(text)
 
 
-def possible(text):
-    """Whether `text` is the beginning of something the constraint lets through: a full match, if need be continued."""
+def allowed(text):
+    """Whether `text`, or `text` continued by one of a few endings, is a full match of the constraint."""
     return any(re.fullmatch(SELECT, text + more) for more in ("", "ECT 1", "ect 1", " 1", "'", '"', "`"))
 
 
-def test_every_gold_query_of_the_built_in_set_may_be_written():
+def test_the_constraint_allows_every_gold_query_of_the_built_in_set():
     files = sorted((Path(sense.__file__).parent / "seeds").glob("*/questions.jsonl"))
     sqls = [json.loads(line)["sql"] for file in files for line in file.read_text().splitlines()]
     assert len(sqls) > 300

@@ -1,4 +1,4 @@
-"""Candidates vote by their results."""
+"""Candidates whose results are equal vote for one another."""
 
 import random
 from collections import Counter
@@ -13,7 +13,7 @@ def result(*rows, columns=None):
     return Result(columns or tuple("abcdefgh"[: len(rows[0])]), list(rows))
 
 
-def test_the_largest_group_wins_and_failures_have_no_vote():
+def test_the_largest_group_wins_and_failures_do_not_vote():
     one, two = result((1, "x")), result((2, "y"))
     assert vote([one, ERROR, two, two]) == Vote((1, 0, 2, 2), (2, 3), False)
     assert vote([one]) == Vote((1,), (0,), False)
@@ -21,12 +21,12 @@ def test_the_largest_group_wins_and_failures_have_no_vote():
     assert vote([]) == Vote((), (), False)
 
 
-def test_of_groups_of_the_same_size_the_earliest_candidate_wins():
+def test_the_earliest_candidate_decides_between_groups_of_the_same_size():
     one, two = result((1,)), result((2,))
     assert vote([ERROR, two, one, one, two]) == Vote((0, 2, 2, 2, 2), (1, 4), True)
 
 
-def test_order_names_and_columns_order_do_not_matter():
+def test_order_of_rows_names_and_order_of_columns_do_not_matter():
     same = [
         result((1, "x"), (2, "y"), (2, "y")),
         result((2, "y"), (1, "x"), (2, "y"), columns=("p", "q")),
@@ -36,7 +36,7 @@ def test_order_names_and_columns_order_do_not_matter():
     assert vote(same) == Vote((4,) * 4, (0, 1, 2, 3), False)
 
 
-def test_what_differs_differs():
+def test_different_results_do_not_agree():
     different = [
         result((1, "x"), (2, "y")),
         result((1, "y"), (2, "x")),  # the same columns, other rows
@@ -54,18 +54,18 @@ def test_empty_results_agree_with_one_another():
     assert vote([Result(("a",), []), Result(("b",), []), Result(("a", "b"), [])]).votes == (2, 2, 1)
 
 
-def test_numbers_that_are_rounded_apart_still_agree():
+def test_close_numbers_that_round_differently_still_agree():
     one, other = 0.10000000049999999, 0.10000000050000001  # their ninth digits differ
     assert vote([result((one, "x")), result((other, "x"))]).votes == (2, 2)
 
 
-def test_columns_that_look_alike_are_told_apart_by_their_rows():
+def test_columns_with_the_same_values_are_distinguished_by_their_rows():
     ring = [(1, 2), (2, 3), (3, 1)]
     turned = [(b, a) for a, b in ring]
     assert vote([result(*ring), result(*turned), result((1, 1), (2, 2), (3, 3))]).votes == (2, 2, 1)
 
 
-def test_large_results_are_counted_like_small_ones():
+def test_large_results_vote_like_small_ones():
     source = random.Random(0)
     rows = [(number, source.random() * 100, f"name {source.randrange(1000)}", source.randrange(3)) for number in range(10_000)]
     shuffled = [result(*source.sample(rows, len(rows))) for _ in range(4)]
@@ -74,8 +74,8 @@ def test_large_results_are_counted_like_small_ones():
     assert vote([*others, *shuffled, turned]) == Vote((1, 1, 5, 5, 5, 5, 5), (2, 3, 4, 5, 6), False)
 
 
-def test_rows_are_not_looked_up_by_their_hashes(monkeypatch):
-    """Those of numbers are known: rows could be made that all have the same, and finding each among them would take for ever."""
+def test_whole_rows_are_not_looked_up_by_their_hash(monkeypatch):
+    """Hashes of numbers are predictable: rows that all collide could be crafted, and each look-up would compare all of them."""
     counted = []
 
     class Counting(Counter):
