@@ -1,17 +1,17 @@
-"""What the gateway costs, what it does when too many ask, and when the model server dies. On loopback, minutes at most.
+"""Measures the gateway: added latency, behaviour in an overload, and when the model server dies. On loopback, in minutes.
 
     .venv/bin/python benchmarks/serving.py [--seconds S] [--delay S] [--json FILE]
     .venv/bin/python benchmarks/serving.py --command 'python -m vllm.entrypoints.openai.api_server --model DIR \
         --served-model-name sense-1 --port {port}'
     .venv/bin/python benchmarks/serving.py --vllm http://127.0.0.1:8000 --served sense-1
 
-The model server is vLLM at a URL (it is not killed then), or what --command starts, or the one of the tests, which answers after
---delay seconds. The gateway is `sense serve`, a process of its own; who asks shares the machine with both. Three measurements:
+The model server is vLLM at a URL (then it is not killed), the one that --command starts, or the one of the tests, which answers
+after --delay seconds. The gateway is `sense serve`, a process of its own; the clients share the machine with both. Measured are:
 
-    added       latency and throughput through the gateway beside the same completion asked of the model server directly, at
-                1, 8 and 32 in flight: schema, prompt, execution and result included
-    overload    questions arrive at four times the rate that eight in flight reach: statuses, latency of the accepted, and how
-                long after the last has come a question takes about as long as before
+    added       latency and throughput through the gateway, compared with the same completion from the model server directly,
+                at 1, 8 and 32 in flight: schema, prompt, execution and result included
+    overload    questions arrive at four times the rate that eight in flight reach: statuses, latency of accepted questions, and
+                the time after the last arrival until a question takes about as long as before
     outage      the model server is killed and started again while questions and feedback come in
 """
 
@@ -54,13 +54,13 @@ INSERT INTO item
 QUESTION = "How many items are there?"
 IN_FLIGHT = (1, 8, 32)
 OVERLOAD = 4
-PLACES = 8  # of the gateway that is overloaded
+SLOTS = 8  # of the gateway that is overloaded
 READY_S = 300.0
 
-AskRequest = Callable[[], Awaitable[int]]
+Send = Callable[[], Awaitable[int]]
 
 
-class Shot(NamedTuple):
+class Timing(NamedTuple):
     """One request: when it began, how long it took, its status (0: no answer)."""
 
     began: float
@@ -75,12 +75,12 @@ def percentile(values: list[float], share: float) -> float:
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return taken.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
 
 
 def wait_for(url: str, process: subprocess.Popen[bytes] | None) -> None:
-    """Returns when `url` answers 200."""
+    """Waits until `url` answers 200; SystemExit if its process ends or it takes too long."""
     end = time.monotonic() + READY_S
     while time.monotonic() < end:
         if process is not None and process.poll() is not None:
@@ -92,8 +92,8 @@ def wait_for(url: str, process: subprocess.Popen[bytes] | None) -> None:
     raise SystemExit(f"{url} did not answer within {READY_S:g} s")
 
 
-class ModelMessage:
-    """The model server."""
+class ModelProcess:
+    """The model server: started here, or running at --vllm."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.process: subprocess.Popen[bytes] | None = None
@@ -124,7 +124,7 @@ class ModelMessage:
 
 
 @contextmanager
-def gateway(folder: Path, model: ModelMessage, served: str, limits: dict[str, Any]) -> Iterator[str]:
+def gateway(folder: Path, model: ModelProcess, served: str, limits: dict[str, Any]) -> Iterator[str]:
     """The URL of a gateway before `model`."""
     name, _, version = served.rpartition("-")
     port = free_port()
@@ -189,51 +189,52 @@ class Client:
         return int(status.split()[1])
 
 
-def sql_admission(http: Client, path: str, body: dict[str, Any]) -> AskRequest:
+def post_json(http: Client, path: str, body: dict[str, Any]) -> Send:
+    """A function that POSTs `body` to `path` and returns the status."""
     content = json.dumps(body).encode()
     return lambda: http.post(path, content)
 
 
-async def shot(ask: AskRequest) -> Shot:
+async def send_timed(send: Send) -> Timing:
     began = time.perf_counter()
-    status = await ask()
-    return Shot(began, time.perf_counter() - began, status)
+    status = await send()
+    return Timing(began, time.perf_counter() - began, status)
 
 
-async def closed(ask: AskRequest, in_flight: int, seconds: float) -> list[Shot]:
-    """What `in_flight` clients see that ask without a pause."""
+async def closed_loop(send: Send, in_flight: int, seconds: float) -> list[Timing]:
+    """The requests of `in_flight` clients that send one after the other without a pause."""
     end = time.perf_counter() + seconds
 
-    async def one() -> list[Shot]:
-        shots = []
+    async def client() -> list[Timing]:
+        timings = []
         while time.perf_counter() < end:
-            shots.append(await shot(ask))
-        return shots
+            timings.append(await send_timed(send))
+        return timings
 
-    return [row for rows in await asyncio.gather(*(one() for _ in range(in_flight))) for row in rows]
+    return [row for rows in await asyncio.gather(*(client() for _ in range(in_flight))) for row in rows]
 
 
-async def opened(ask: AskRequest, rate: float, seconds: float) -> list[Shot]:
-    """What clients see that arrive `rate` a second, whether others have been answered or not."""
+async def open_loop(send: Send, rate: float, seconds: float) -> list[Timing]:
+    """The requests of clients that arrive at `rate` a second, whether or not others have been answered."""
     began, tasks = time.perf_counter(), []
     for number in range(int(rate * seconds)):
         await asyncio.sleep(max(0.0, began + number / rate - time.perf_counter()))
-        tasks.append(asyncio.create_task(shot(ask)))
+        tasks.append(asyncio.create_task(send_timed(send)))
     return list(await asyncio.gather(*tasks))
 
 
-def rates(shots: list[Shot]) -> dict[str, float]:
-    """Milliseconds and requests a second of those that were answered."""
-    good = [one for one in shots if one.status == 200]
+def summarize(timings: list[Timing]) -> dict[str, float]:
+    """Latencies in milliseconds and requests a second, of the requests with status 200."""
+    good = [one for one in timings if one.status == 200]
     if not good:
-        raise SystemExit(f"no request was answered: {Counter(one.status for one in shots)}")
+        raise SystemExit(f"no request was answered: {Counter(one.status for one in timings)}")
     span = max(one.began + one.seconds for one in good) - min(one.began for one in good)
     times = [one.seconds * 1000 for one in good]
     return {"n": len(good), "p50_ms": percentile(times, 0.5), "p99_ms": percentile(times, 0.99), "per_s": len(good) / span}
 
 
-def completion(folder: Path, served: str) -> dict[str, Any]:
-    """What the gateway asks of the model server for QUESTION."""
+def completion_body(folder: Path, served: str) -> dict[str, Any]:
+    """The request that the gateway sends to the model server for QUESTION."""
     prompt = question_prompt(schema.introspect(folder / "databases" / "shop.sqlite"), QUESTION, "", "compact")
     return {
         "model": served,
@@ -245,65 +246,65 @@ def completion(folder: Path, served: str) -> dict[str, Any]:
     }
 
 
-async def added(folder: Path, model: ModelMessage, url: str, options: argparse.Namespace) -> list[dict[str, Any]]:
+async def measure_added(folder: Path, model: ModelProcess, url: str, options: argparse.Namespace) -> list[dict[str, Any]]:
     rows = []
     async with Client(model.url) as direct, Client(url) as through:
-        straight = sql_admission(direct, "/v1/completions", completion(folder, options.served))
-        way = sql_admission(through, "/v1/sql", {"question": QUESTION, "database": "shop"})
+        send_direct = post_json(direct, "/v1/completions", completion_body(folder, options.served))
+        send_through = post_json(through, "/v1/sql", {"question": QUESTION, "database": "shop"})
         for in_flight in IN_FLIGHT:
-            found = []
-            for ask in (straight, way):
-                await closed(ask, in_flight, min(1.0, options.seconds))  # connections and caches
-                found.append(rates(await closed(ask, in_flight, options.seconds)))
-            rows.append({"in_flight": in_flight, "direct": found[0], "gateway": found[1]})
+            measured = []
+            for send in (send_direct, send_through):
+                await closed_loop(send, in_flight, min(1.0, options.seconds))  # connections and caches
+                measured.append(summarize(await closed_loop(send, in_flight, options.seconds)))
+            rows.append({"in_flight": in_flight, "direct": measured[0], "gateway": measured[1]})
     return rows
 
 
-async def overload(url: str, options: argparse.Namespace) -> dict[str, Any]:
+async def measure_overload(url: str, options: argparse.Namespace) -> dict[str, Any]:
     async with Client(url) as http:
-        ask = sql_admission(http, "/v1/sql", {"question": QUESTION, "database": "shop"})
-        idle = rates(await closed(ask, 1, options.seconds / 2))
-        capacity = rates(await closed(ask, PLACES, options.seconds))
-        shots = await opened(ask, OVERLOAD * capacity["per_s"], options.seconds)
-        last = max(one.began for one in shots)
+        send = post_json(http, "/v1/sql", {"question": QUESTION, "database": "shop"})
+        idle = summarize(await closed_loop(send, 1, options.seconds / 2))
+        capacity = summarize(await closed_loop(send, SLOTS, options.seconds))
+        timings = await open_loop(send, OVERLOAD * capacity["per_s"], options.seconds)
+        last = max(one.began for one in timings)
         while True:
-            one = await shot(ask)
+            one = await send_timed(send)
             if one.status == 200 and one.seconds * 1000 <= idle["p99_ms"] * 1.5:
                 break
         recovered = one.began - last
-    statuses = Counter(str(one.status) for one in shots)
-    refused = [one.seconds * 1000 for one in shots if one.status == 429]
+    statuses = Counter(str(one.status) for one in timings)
+    refused = [one.seconds * 1000 for one in timings if one.status == 429]
     return {
         "capacity": capacity,
         "statuses": dict(sorted(statuses.items())),
-        "accepted": rates(shots),
+        "accepted": summarize(timings),
         "refused_p99_ms": percentile(refused, 0.99),
         "recovered_s": recovered,
     }
 
 
-async def outage(folder: Path, model: ModelMessage, url: str, options: argparse.Namespace) -> dict[str, Any]:
-    over, asked, told, numbers = asyncio.Event(), [], {}, count()
+async def measure_outage(folder: Path, model: ModelProcess, url: str, options: argparse.Namespace) -> dict[str, Any]:
+    over, answers, feedback_statuses, numbers = asyncio.Event(), [], {}, count()
 
     async with Client(url) as http:
-        ask = sql_admission(http, "/v1/sql", {"question": QUESTION, "database": "shop"})
+        send = post_json(http, "/v1/sql", {"question": QUESTION, "database": "shop"})
 
-        async def askers() -> None:
+        async def ask() -> None:
             while not over.is_set():
-                asked.append(await shot(ask))
+                answers.append(await send_timed(send))
 
-        async def tellers() -> None:
+        async def send_feedback() -> None:
             while not over.is_set():
-                said = {
-                    "id": f"said-{next(numbers)}",
+                feedback = {
+                    "id": f"feedback-{next(numbers)}",
                     "question": QUESTION,
                     "database": "shop",
                     "sql": "SELECT 1",
                     "correct": True,
                 }
-                told[said["id"]] = await sql_admission(http, "/v1/feedback", said)()
+                feedback_statuses[feedback["id"]] = await post_json(http, "/v1/feedback", feedback)()
 
-        running = [asyncio.create_task(work()) for work in [askers] * 4 + [tellers] * 2]
+        running = [asyncio.create_task(work()) for work in [ask] * 4 + [send_feedback] * 2]
         await asyncio.sleep(options.seconds / 2)
         killed = time.perf_counter()
         await asyncio.to_thread(model.kill)
@@ -314,57 +315,58 @@ async def outage(folder: Path, model: ModelMessage, url: str, options: argparse.
         await asyncio.sleep(options.seconds / 2)
         over.set()
         await asyncio.gather(*running)
-    kept = [json.loads(line)["id"] for line in (folder / "feedback" / "examples.jsonl").read_text().splitlines()]
-    meanwhile = [one for one in asked if killed < one.began < ready]
-    after = [one.began + one.seconds - ready for one in asked if one.began > killed and one.status == 200]
+    stored = [json.loads(line)["id"] for line in (folder / "feedback" / "examples.jsonl").read_text().splitlines()]
+    during_outage = [one for one in answers if killed < one.began < ready]
+    after = [one.began + one.seconds - ready for one in answers if one.began > killed and one.status == 200]
     return {
-        "statuses": dict(sorted(Counter(str(one.status) for one in asked).items())),
-        "slowest_meanwhile_s": max((one.seconds for one in meanwhile), default=0.0),
+        "statuses": dict(sorted(Counter(str(one.status) for one in answers).items())),
+        "slowest_meanwhile_s": max((one.seconds for one in during_outage), default=0.0),
         "recovered_s": max(0.0, min(after)) if after else None,
         "feedback": {
-            "sent": len(told),
-            "statuses": dict(Counter(map(str, told.values()))),
-            "kept": len(set(kept)),
-            "twice": len(kept) - len(set(kept)),
+            "sent": len(feedback_statuses),
+            "statuses": dict(Counter(map(str, feedback_statuses.values()))),
+            "kept": len(set(stored)),
+            "twice": len(stored) - len(set(stored)),
         },
     }
 
 
-def show(found: dict[str, Any]) -> None:
+def show(results: dict[str, Any]) -> None:
     print("\n| in flight | direct p50 / p99 ms | gateway p50 / p99 ms | added p50 / p99 ms | direct /s | gateway /s | ratio |")
     print("|---|---|---|---|---|---|---|")
-    for row in found["added"]:
-        direct, way = row["direct"], row["gateway"]
-        more = [way[name] - direct[name] for name in ("p50_ms", "p99_ms")]
-        times = (f"{one['p50_ms']:.1f} / {one['p99_ms']:.1f}" for one in (direct, way))
-        ratio = way["per_s"] / direct["per_s"]
+    for row in results["added"]:
+        direct, through = row["direct"], row["gateway"]
+        added_ms = [through[name] - direct[name] for name in ("p50_ms", "p99_ms")]
+        times = (f"{one['p50_ms']:.1f} / {one['p99_ms']:.1f}" for one in (direct, through))
+        ratio = through["per_s"] / direct["per_s"]
         cells = (
             row["in_flight"],
             *times,
-            f"{more[0]:.1f} / {more[1]:.1f}",
+            f"{added_ms[0]:.1f} / {added_ms[1]:.1f}",
             f"{direct['per_s']:.0f}",
-            f"{way['per_s']:.0f}",
+            f"{through['per_s']:.0f}",
             f"{ratio:.2f}",
         )
         print("|", " | ".join(map(str, cells)), "|")
-    load, gone = found["overload"], found.get("outage")
+    load, restart = results["overload"], results.get("outage")
     accepted = load["accepted"]
-    print(f"\nOverload, {OVERLOAD} x {load['capacity']['per_s']:.0f}/s on {PLACES} places: statuses {load['statuses']}")
+    print(f"\nOverload, {OVERLOAD} x {load['capacity']['per_s']:.0f}/s on {SLOTS} slots: statuses {load['statuses']}")
     print(f"accepted p50 {accepted['p50_ms']:.0f} ms, p99 {accepted['p99_ms']:.0f} ms")
     print(f"refused p99 {load['refused_p99_ms']:.0f} ms; as quick as before {load['recovered_s']:.2f} s after the last one came")
-    if gone is not None:
-        print(f"\nModel server killed and restarted: statuses {gone['statuses']}")
+    if restart is not None:
+        print(f"\nModel server killed and restarted: statuses {restart['statuses']}")
         print(
-            f"slowest meanwhile {gone['slowest_meanwhile_s']:.2f} s; answers again {gone['recovered_s']:.2f} s after it was ready"
+            f"slowest meanwhile {restart['slowest_meanwhile_s']:.2f} s; "
+            f"answers again {restart['recovered_s']:.2f} s after it was ready"
         )
-        print(f"feedback {gone['feedback']}")
+        print(f"feedback {restart['feedback']}")
 
 
 def main() -> int:
     """Measures and prints; 1 if feedback was lost or a status came that may not."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--vllm", metavar="URL", help="a model server that runs")
-    parser.add_argument("--command", help="starts one; {port} is replaced")
+    parser.add_argument("--vllm", metavar="URL", help="a running model server")
+    parser.add_argument("--command", help="a command that starts one; {port} is replaced")
     parser.add_argument("--served", default="sense-1", metavar="NAME-VERSION", help="what it serves, default: sense-1")
     parser.add_argument("--delay", type=float, default=0.05, help="seconds that the tests' model server takes, default: 0.05")
     parser.add_argument("--seconds", type=float, default=10.0, help="of each measurement, default: 10")
@@ -375,23 +377,27 @@ def main() -> int:
         (folder / "databases").mkdir()
         with closing(sqlite3.connect(folder / "databases" / "shop.sqlite")) as connection:
             connection.executescript(SHOP)
-        model = ModelMessage(options)
+        model = ModelProcess(options)
         try:
-            found: dict[str, Any] = {}
+            results: dict[str, Any] = {}
             with gateway(folder, model, options.served, {"concurrency": max(IN_FLIGHT), "queue": 0}) as url:
-                found["added"] = asyncio.run(added(folder, model, url, options))
-            with gateway(folder, model, options.served, {"concurrency": PLACES}) as url:
-                found["overload"] = asyncio.run(overload(url, options))
+                results["added"] = asyncio.run(measure_added(folder, model, url, options))
+            with gateway(folder, model, options.served, {"concurrency": SLOTS}) as url:
+                results["overload"] = asyncio.run(measure_overload(url, options))
                 if model.process is not None:
-                    found["outage"] = asyncio.run(outage(folder, model, url, options))
+                    results["outage"] = asyncio.run(measure_outage(folder, model, url, options))
         finally:
             model.kill()
-    show(found)
+    show(results)
     if options.json is not None:
-        options.json.write_text(json.dumps(found, indent=1) + "\n")
-    gone = found.get("outage")
-    lost = gone is not None and (gone["feedback"]["kept"] != gone["feedback"]["sent"] or gone["feedback"]["twice"] > 0)
-    odd = set(found["overload"]["statuses"]) - {"200", "429"} or (gone is not None and set(gone["statuses"]) - {"200", "503"})
+        options.json.write_text(json.dumps(results, indent=1) + "\n")
+    restart = results.get("outage")
+    lost = restart is not None and (
+        restart["feedback"]["kept"] != restart["feedback"]["sent"] or restart["feedback"]["twice"] > 0
+    )
+    odd = set(results["overload"]["statuses"]) - {"200", "429"} or (
+        restart is not None and set(restart["statuses"]) - {"200", "503"}
+    )
     return int(bool(lost or odd))
 
 

@@ -1,4 +1,4 @@
-"""A question answered: the prompt of training, candidates from one version of the model, each executed, the majority's result."""
+"""Answers a question: the prompt as in training, candidates from one version of the model, their execution, and the vote."""
 
 import asyncio
 import time
@@ -50,9 +50,9 @@ async def answer(
     backend: Backend,
     config: ServeConfig,
     queued_ms: float,
-    thread: RunInThread = asyncio.to_thread,
+    run_in_thread: RunInThread = asyncio.to_thread,
 ) -> AnswerResponse:
-    """The answer to `ask`, which has waited `queued_ms` milliseconds for its slot; blocking work is done in `thread`.
+    """The answer to `ask`, which has waited `queued_ms` milliseconds for its slot; blocking work is done by `run_in_thread`.
 
     Raises UnknownDatabaseError, BackendError (model or database cannot be used now), DeadlineError, and UserError for a question
     that is too long for the model. Work in threads that outlives a deadline ends at its own limits.
@@ -61,9 +61,9 @@ async def answer(
     started = time.monotonic() - queued_ms / 1000
     async with _within(limits.request_s - queued_ms / 1000, f"the request took more than {limits.request_s:g} s"):
         database = catalog.get(ask.database)
-        completions = await _write(ask, database, backend, config, thread)
+        completions = await _generate(ask, database, backend, config, run_in_thread)
         executing = time.monotonic()
-        response = await thread(
+        response = await run_in_thread(
             answer_from_candidates, ask, request_id, database, config.limits, completions.version, completions.texts
         )
         done = time.monotonic()
@@ -88,12 +88,14 @@ async def _within(seconds: float, message: str) -> AsyncIterator[None]:
         raise
 
 
-async def _write(ask: AskRequest, database: Database, backend: Backend, config: ServeConfig, thread: RunInThread) -> _Completions:
+async def _generate(
+    ask: AskRequest, database: Database, backend: Backend, config: ServeConfig, run_in_thread: RunInThread
+) -> _Completions:
     """All candidates, from one version; starts over if that version is replaced meanwhile."""
     seconds = 0.0
     for _ in range(_MAX_STARTS):
         served = await backend.current()
-        prompt = await thread(_prompt, ask, database, served)
+        prompt = await run_in_thread(_prompt, ask, database, served)
         call_started = time.monotonic()
         try:
             texts = await _complete(served, prompt, ask.k, config)
@@ -155,9 +157,8 @@ def answer_from_candidates(
     if not ask.rows or not isinstance(winner, Result):
         return answer
     rows = [[json_value(value) for value in row] for row in winner.rows[: limits.rows]]
-    return answer.model_copy(
-        update={"rows": rows}
-    )  # not validated: validating all of them at once would block every other thread
+    # model_copy does not validate: validating all rows at once would block every other thread
+    return answer.model_copy(update={"rows": rows})
 
 
 def _execute(database: Database, texts: Sequence[str]) -> _ExecutedCandidates:

@@ -54,9 +54,8 @@ def create_app(config: ServeConfig, backend: Backend, catalog: Catalog) -> FastA
     )
     for kind in (HTTPException, RequestValidationError):
         app.add_exception_handler(kind, _reraise)  # RequestMiddleware responds
-    guards = (
-        [Security(HTTPBearer(auto_error=False))] if keys else []
-    )  # for the OpenAPI document; AccessMiddleware checks the keys
+    # only for the OpenAPI document: AccessMiddleware checks the keys
+    guards = [Security(HTTPBearer(auto_error=False))] if keys else []
     app.include_router(operation_routes(gateway, show_reasons=not keys))
     app.include_router(api_routes(gateway), dependencies=guards, responses=openapi_responses(401))
     if config.data is not None and Path(config.data).is_dir():

@@ -39,7 +39,7 @@ class Gateway:
         await self.sql_admission.close()
 
     def check_limits(self, ask: messages.AskRequest) -> None:
-        """Refusal (422) where a question is beyond this gateway's limits."""
+        """Raises ApiError (422) if a question is beyond this gateway's limits."""
         limits = self.config.limits
         wrong = [
             {"field": f"body.{name}", "message": f"at most {limits.question_chars} characters"}
@@ -54,7 +54,7 @@ class Gateway:
             )
 
     async def answer(self, ask: messages.AskRequest, request_id: str) -> messages.AnswerResponse:
-        """Waits for a place and asks the model, within the limits on time; Refusal where the question is too long for it."""
+        """The answer to a question, once a slot is free. ApiError if the gateway is overloaded or the question too long."""
         try:
             async with self.sql_admission.slot() as slot, asyncio.timeout(self.config.limits.request_s):
                 return await answer(ask, request_id, self.catalog, self.backend, self.config, slot.queued_ms, slot.run_in_thread)
@@ -66,9 +66,8 @@ class Gateway:
         try:
             async with self.feedback_admission.slot() as slot, asyncio.timeout(self.config.limits.request_s):
                 return await slot.run_in_thread(feedbacks.keep, feedback)
-        except (
-            TimeoutError
-        ):  # an OSError too, but the gateway's own limit; what is still being written is found again under its id
+        except TimeoutError:
+            # a subclass of OSError, but here the time limit; writing goes on, and feedback sent again is recognized by its id
             raise
         except OSError as error:
             raise StorageError("feedback") from error

@@ -42,7 +42,7 @@ class _LoadedModel:
 
 @dataclass(frozen=True)
 class LocalModel:
-    """A loaded version (`Served` of sense.serving.backend). It stays usable while a newer one is served."""
+    """A loaded version (a `ServedModel`). It stays usable while a newer one is served."""
 
     version: ServedVersion
     prompt: PromptConfig

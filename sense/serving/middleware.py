@@ -28,9 +28,8 @@ from sense.serving.admission import ClientGoneError
 from sense.serving.observability import Metrics
 from sense.serving.problems import ApiError
 
-OPEN_PATHS = frozenset(
-    {"/", "/healthz", "/readyz", "/metrics", "/openapi.json"}
-)  # these need no key, and successes are logged at debug level only
+# These paths need no key, and successful requests for them are logged at debug level only.
+OPEN_PATHS = frozenset({"/", "/healthz", "/readyz", "/metrics", "/openapi.json"})
 _SCOPE_KEY = "sense.request"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _CLIENT_CLOSED_REQUEST = 499  # never sent; nginx's status for the log when the client has left
@@ -196,7 +195,7 @@ class AccessMiddleware:
         self._key_digests = [_digest(key.encode()) for key in keys]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handles one request; raises Refusal."""
+        """Handles one request; raises ApiError if it is not admitted or its body cannot be read."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

@@ -63,9 +63,8 @@ def configure_logging(level: str, stream: TextIO | None = None) -> None:
     """Sets up this process's logging as JSON lines: SENSE's from `level` on, warnings of other libraries."""
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonFormatter())
-    handler.addFilter(
-        lambda record: not (record.name == "uvicorn.error" and record.module == "on")
-    )  # the start is logged by `command`
+    # without the lines of uvicorn/lifespan/on.py: the start and the stop are logged as events
+    handler.addFilter(lambda record: not (record.name == "uvicorn.error" and record.module == "on"))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(max(logging.WARNING, logging.getLevelName(level.upper())))
@@ -93,7 +92,7 @@ class Metrics:
         self._version: tuple[str, str] | None = None
         in_flight = Gauge("sense_in_flight", "Requests for SQL at work", registry=self._registry)
         in_flight.set_function(lambda: admission.working)
-        waiting = Gauge("sense_waiting", "Requests for SQL that wait for a place", registry=self._registry)
+        waiting = Gauge("sense_waiting", "Requests for SQL that wait for a slot", registry=self._registry)
         waiting.set_function(lambda: admission.waiting)
 
     def request(self, route: str, status: int, seconds: float) -> None:

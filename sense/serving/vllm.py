@@ -60,7 +60,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class VllmModel:
-    """A version that the server had when it was last asked (`Served` of sense.serving.backend)."""
+    """A version that the server had when it was last asked (a `ServedModel`)."""
 
     backend: "VllmBackend"
     name: str
@@ -77,7 +77,7 @@ class VllmModel:
         return self.config.prompt
 
     async def complete(self, prompt: str, *, n: int, temperature: float) -> Sequence[str]:
-        """`n` completions; GoneError if no replica has this version any more, UserError if the prompt is longer than it reads."""
+        """`n` completions; VersionGoneError if no replica serves this version any more, UserError if the prompt is too long."""
         return await self.backend.complete(self.name, prompt, n=n, temperature=temperature)
 
 
@@ -102,7 +102,7 @@ class VllmBackend:
         self._calls = 0
 
     async def start(self) -> None:
-        """Opens no connection: the server is asked when a version is wanted."""
+        """Creates the sessions. They open no connection before the first request."""
         self._sessions()
 
     def _sessions(self) -> tuple[aiohttp.ClientSession, aiohttp.ClientSession]:
@@ -134,9 +134,8 @@ class VllmBackend:
             return self._current[1]
         if self._listing is None or self._listing.done():
             self._listing = asyncio.create_task(self._list_models())
-            self._listing.add_done_callback(
-                lambda task: task.cancelled() or task.exception()
-            )  # retrieved, in case all callers have left
+            # read the exception, so that asyncio does not report it as never retrieved if all callers have left
+            self._listing.add_done_callback(lambda task: task.cancelled() or task.exception())
         return await asyncio.shield(self._listing)
 
     async def _list_models(self) -> VllmModel:
@@ -145,17 +144,19 @@ class VllmBackend:
         if reply.status != HTTPStatus.OK:
             raise_for_status(reply)
         value = reply.json()
-        cards = value.get("data") if isinstance(value, dict) else None
-        if not isinstance(cards, list) or not all(isinstance(card, dict) and isinstance(card.get("id"), str) for card in cards):
+        entries = value.get("data") if isinstance(value, dict) else None
+        if not isinstance(entries, list) or not all(
+            isinstance(entry, dict) and isinstance(entry.get("id"), str) for entry in entries
+        ):
             raise BackendError("the model server's list of models is none", 5.0)
-        names = [card["id"] for card in cards]
+        names = [entry["id"] for entry in entries]
         for name, served_config in self._config.models.items():  # the first is the newest
             if name in names:
                 served = VllmModel(self, name, served_config)
                 self._current = time.monotonic(), served
                 return served
         raise BackendError(
-            f"the model server has {_list(names)}, the gateway is configured for {_list(self._config.models)}", 5.0
+            f"the model server has {_join(names)}, the gateway is configured for {_join(self._config.models)}", 5.0
         )
 
     async def complete(self, model: str, prompt: str, *, n: int, temperature: float) -> Sequence[str]:
@@ -175,21 +176,21 @@ class VllmBackend:
 
     async def _call(self, method: str, path: str, body: Any, timeout_s: float) -> Reply:
         """The server's response, whatever its status; BackendError if there is none in time."""
-        kept, fresh = self._sessions()
+        keep_alive, one_shot = self._sessions()
         self._calls += 1
-        last = {"Connection": "close"} if self._calls % RENEW_AFTER == 0 else {}
+        headers = {"Connection": "close"} if self._calls % RENEW_AFTER == 0 else {}
         url, content = self._root / path, json.dumps(body).encode() if body is not None else None
         try:
             async with asyncio.timeout(timeout_s):
                 try:
-                    reply = await _send(kept, method, url, content, last)
-                except aiohttp.ClientError as error:  # gone since the last request; is there another?
+                    reply = await _send(keep_alive, method, url, content, headers)
+                except aiohttp.ClientError as error:  # the server may have closed the idle connection: try a new one
                     if isinstance(error, TimeoutError):
                         raise
-                    reply = await _send(fresh, method, url, content)
+                    reply = await _send(one_shot, method, url, content)
                 tries = 0
                 while has_other_version(reply) and tries < OTHER_REPLICAS:  # a new connection may lead to another replica
-                    reply = await _send(fresh, method, url, content)
+                    reply = await _send(one_shot, method, url, content)
                     tries += 1
                 return reply
         except TimeoutError:
@@ -214,7 +215,7 @@ async def _send(
 
 
 def _address(url: str) -> URL:
-    """The server's root; UserError, which does not show the URL, if it is none."""
+    """The server's root URL; UserError, which does not quote it, if it is not valid."""
     try:
         parsed = URL(url)
     except ValueError:
@@ -228,7 +229,7 @@ def _address(url: str) -> URL:
     return parsed.with_path(parsed.raw_path.rstrip("/").removesuffix("/v1"), encoded=True)
 
 
-def _list(names: Any) -> str:
+def _join(names: Any) -> str:
     return ", ".join(name[:100] for name in sorted(names)[:10]) or "nothing"
 
 

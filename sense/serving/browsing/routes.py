@@ -64,7 +64,7 @@ def router(data: Folder, limits: LimitsConfig) -> APIRouter:
     admission = Admission(limits.concurrency, limits.queue, limits.queue_s)
 
     async def in_thread(function: Callable[..., T], *arguments: Any) -> T:
-        """What the function returns; Refusal (429) if too many requests wait, TimeoutError if it takes too long."""
+        """What the function returns; ApiError (429) if too many requests wait, TimeoutError if it takes too long."""
         async with admission.slot() as slot, asyncio.timeout(limits.request_s):
             return await slot.run_in_thread(function, *arguments)
 

@@ -1,4 +1,4 @@
-// An answer: the SQL, its rows, how it came about.
+// An answer: the SQL, its rows, the explanation and the candidates.
 
 function answerView(answer, asked, offers) {
   return el(
@@ -23,7 +23,7 @@ function abstention(answer) {
   return el("div.notice.abstained", {}, el("h3", {}, "No answer"), el("p", {}, sentence(answer.reason)));
 }
 
-/** Version, votes and where the time went. */
+/** The version, the votes and the time of each stage. */
 function facts({ model, latency_ms: latency, candidates: all }) {
   const parts = [
     ["queue", "waiting", latency.queue],
@@ -73,7 +73,7 @@ function facts({ model, latency_ms: latency, candidates: all }) {
 
 const OUTCOMES = { ran: "ran", error: "did not run", timeout: "too slow", too_large: "too large", rejected: "not executed" };
 
-/** Every candidate with what became of it and, if it is not the answer, why. */
+/** Every candidate with its outcome and, if it is not the answer, the reason. */
 function candidates({ candidates: all, abstained }) {
   if (all.length < 2 && !abstained) return null;
   const items = all.map((candidate) =>

@@ -1,6 +1,6 @@
-// Calls to the gateway, what goes wrong with them, and the key.
+// Requests to the gateway, their errors, and the API key.
 
-/** Anything but a good answer. `status` is 0 where there was none; `again` is in how many seconds to try again. */
+/** A failed request. `status` is 0 if there was no response; `again` is the number of seconds after which to try again. */
 class Problem extends Error {
   constructor(status, { error, message, fix = "", id = "", details = [] }, again = 0) {
     super(message);
@@ -14,7 +14,7 @@ const AWAY = {
   fix: "Look whether it runs and whether you are online, then try again.",
 };
 
-/** The JSON of an answer; asks for a key as long as it takes one. Throws Problem, or AbortError if `signal` says so. */
+/** The JSON of a response; prompts for a key until one is accepted. Throws Problem, or AbortError if `signal` is aborted. */
 async function call(method, path, body = null, signal = undefined) {
   for (;;) {
     const problem = await attempt(method, path, body, signal);
@@ -60,16 +60,16 @@ async function attempt(method, path, body, signal) {
   );
 }
 
-/** Seconds that a Retry-After header asks for. */
+/** The seconds in a Retry-After header. */
 function waiting(header) {
   if (!header) return 0;
   const seconds = /^\d+$/.test(header) ? Number(header) : (Date.parse(header) - Date.now()) / 1000;
   return Number.isFinite(seconds) ? Math.min(Math.max(0, Math.ceil(seconds)), 3600) : 0;
 }
 
-let asking = null; // several calls may need the key at once: one dialog answers them all
+let asking = null; // several requests may need the key at once: one dialog serves them all
 
-/** Whether the person gave a key. It is kept for this tab only. */
+/** Whether the person entered a key. It is stored for this tab only. */
 function askForKey() {
   asking ??= new Promise((resolve) => {
     const dialog = byId("key-dialog");
@@ -83,7 +83,7 @@ function askForKey() {
     const submit = (event) => {
       event.preventDefault();
       const value = input.value.trim();
-      const odd = /[^!-~]/.test(value); // no header can carry it: fetch would fail as if nobody were there
+      const odd = /[^!-~]/.test(value); // such a key fits into no header: fetch would fail as if the gateway could not be reached
       if (odd) byId("key-about").textContent = "A key holds letters, digits and signs of ASCII alone; copy it once more.";
       if (value && !odd) {
         key = value;
@@ -124,7 +124,7 @@ const HEADLINES = {
   504: "Too slow",
 };
 
-/** A problem as a notice; `retry` is offered as a button, which waits as long as the gateway asks to. */
+/** A problem as a notice; `retry` gets a button, which is enabled after the time that the gateway asks for. */
 function problemNotice(problem, retry = null) {
   const details = problem.details.map((detail) => `${detail.field ?? ""}: ${detail.message ?? ""}`);
   const notice = el(
@@ -139,7 +139,7 @@ function problemNotice(problem, retry = null) {
   return notice;
 }
 
-/** `retry` with the focus on `place`, as the button that had it goes. */
+/** Calls `retry` with the focus moved to `place`, because the button that had the focus disappears. */
 const retried = (place, retry) => () => {
   place.focus({ preventScroll: true });
   retry();

@@ -1,4 +1,4 @@
-// The form, and a question on its way.
+// The form, and the question that is being answered.
 
 function ask(past, offers) {
   const [question, hint, k, form, place, submit] = ["question", "hint", "k", "form", "answer", "submit"].map(byId);
@@ -32,7 +32,7 @@ function ask(past, offers) {
     }
   }
 
-  /** Says why there is none, where it would be; on a phone that is folded. */
+  /** Shows in the place of the schema why there is none; on a phone, the schema is folded. */
   function noSchema(notice) {
     byId("schema-body").replaceChildren(notice);
     byId("schema-size").textContent = "";
@@ -86,7 +86,7 @@ function ask(past, offers) {
         { question: asked.question, database: asked.database, evidence: asked.hint, k: asked.k, rows: true },
         controller.signal,
       );
-      if (running !== controller) return; // something of the history has been brought back meanwhile
+      if (running !== controller) return; // an entry of the history has been opened meanwhile
       place.replaceChildren(answerView(found, asked, offers));
       past.add({ ...asked, sql: found.sql, reason: found.reason, at: Date.now() });
       say(
@@ -140,7 +140,7 @@ function ask(past, offers) {
 
   return {
     load,
-    /** Brings a question of the history back: the form as it was, its SQL, no rows. */
+    /** Restores a question of the history: the form as it was and its SQL, without rows. */
     restore(entry) {
       running?.abort();
       rest();
@@ -180,7 +180,7 @@ function grow(field) {
   field.style.height = `${Math.min(field.scrollHeight + 2, 240)}px`;
 }
 
-/** Shows that something is under way, and for how long; returns what ends it. */
+/** Shows that a question is in progress, and for how long; returns a function that removes it. */
 function waitingView(place, asked) {
   const started = Date.now();
   const clock = el("span.clock", { "aria-hidden": "true" });

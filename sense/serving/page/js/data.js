@@ -1,4 +1,4 @@
-// The lists of data: which kind, filtered how, from which row on.
+// The lists of data: their kind, filters and pages.
 
 const PAGE = 25;
 
@@ -62,7 +62,7 @@ function data() {
     const again = async (name) => {
       await load();
       const next = rows.querySelector(`.${name}:enabled`) ?? rows.querySelector(".pager button:enabled");
-      (next ?? byId(`tab-${kind}`)).focus({ preventScroll: true }); // the button that was pressed is gone
+      (next ?? byId(`tab-${kind}`)).focus({ preventScroll: true }); // the button that was pressed has disappeared
     };
     const go = (to, name) => async () => {
       offset = Math.max(0, to);
@@ -150,7 +150,7 @@ function data() {
   }
 
   return {
-    /** Shows what the address names: a kind of data, or a pair. */
+    /** Shows the kind of data or the pair that the address names. */
     show(name, id) {
       const next = name in KINDS_OF_DATA ? name : "pairs";
       choose(`tab-${next}`);

@@ -27,7 +27,7 @@ function icon(name) {
   return svg;
 }
 
-/** Text that somebody else wrote: characters that control the terminal or turn the writing direction become visible. */
+/** Untrusted text: control characters and those that change the writing direction become visible. */
 function shown(text, longest = 100000) {
   const kept = String(text)
     .slice(0, longest)
@@ -41,20 +41,20 @@ function many(number, noun) {
   return `${number.toLocaleString("en")} ${number === 1 ? noun : plural}`;
 }
 
-/** Milliseconds for people. */
+/** Milliseconds, formatted for people. */
 function duration(ms) {
   if (ms >= 10000) return `${(ms / 1000).toFixed(0)} s`;
   if (ms >= 1000) return `${(ms / 1000).toFixed(1)} s`;
   return ms > 0 && ms < 1 ? "< 1 ms" : `${ms.toFixed(0)} ms`;
 }
 
-/** A message as a sentence of its own: a capital, a full stop. */
+/** A message as a sentence: with a capital letter and a full stop. */
 function sentence(text) {
   const clean = shown(text ?? "").trim();
   return clean && clean[0].toUpperCase() + clean.slice(1) + (/[.!?…]$/.test(clean) ? "" : ".");
 }
 
-/** Says something to a screen reader. */
+/** Announces a text to screen readers. */
 function say(text) {
   byId("said").textContent = "";
   requestAnimationFrame(() => {
@@ -62,7 +62,7 @@ function say(text) {
   });
 }
 
-/** A browser's storage that does without where it is blocked or full; `lasting` says whether it worked. */
+/** A browser's storage that ignores errors if it is blocked or full; `lasting` says whether the last write worked. */
 function storage(kind) {
   const memory = new Map();
   return {
@@ -97,7 +97,7 @@ function storage(kind) {
 const kept = storage("localStorage");
 const session = storage("sessionStorage");
 
-/** Moves the focus among `items` with the arrow keys, Home and End; `go` is called with the one that gets it. */
+/** Moves the focus among `items` with the arrow keys, Home and End; `go` is called with the item that gets the focus. */
 function arrows(event, items, keys, go) {
   const here = items.indexOf(document.activeElement);
   const last = items.length - 1;

@@ -1,6 +1,6 @@
-// What a person says of an answer.
+// A person's feedback on an answer.
 
-/** Buttons for right and wrong, the field for the SQL that would be right, and what became of it. */
+/** Buttons for right and wrong, the field for the right SQL, and the result of sending them. */
 function feedbackView(answer, asked) {
   const written = answer.sql ?? answer.candidates[0]?.sql ?? "";
   const place = el("div.feedback");

@@ -1,4 +1,4 @@
-// What was asked before, in this browser: questions and SQL, never rows.
+// The history of questions in this browser: questions and SQL, never rows.
 
 const MOST_KEPT = 50;
 const HISTORY = "sense.history";
@@ -14,11 +14,11 @@ function readHistory() {
   }
 }
 
-/** The list; `back` is called with the entry that is chosen. */
+/** The list; `back` is called with the chosen entry. */
 function history(back) {
   const list = byId("history");
   let current = 0;
-  let cleared = null; // what Undo brings back
+  let cleared = null; // the entries that Undo restores
 
   function show(focus = false) {
     const entries = readHistory();

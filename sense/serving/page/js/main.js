@@ -1,4 +1,4 @@
-// What is where: the address names the tab and what is open in it, so that Back works and links can be shared.
+// Navigation: the address names the tab and what is open in it, so that Back works and links can be shared.
 
 const THEMES = { system: "Theme: as the system", light: "Theme: light", dark: "Theme: dark" };
 
@@ -37,7 +37,7 @@ async function model() {
 
 function main() {
   theme();
-  const offers = { data: null, feedback: true }; // until the gateway's own description says it
+  const offers = { data: null, feedback: true }; // until the gateway's OpenAPI document has been read
   let form = null;
   const past = history((entry) => form.restore(entry));
   form = ask(past, offers);

@@ -1,4 +1,4 @@
-// A pair opened: why the rejected SQL is wrong.
+// The view of one pair: why the rejected SQL is wrong.
 
 function pairView(pair, around) {
   const step = (id, text, rel) =>

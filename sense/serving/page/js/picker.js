@@ -1,6 +1,6 @@
-// The choice of a database: a text field with a list below it that what is typed narrows (WAI-ARIA's editable combobox).
+// The picker of a database: a text field that filters the list below it (WAI-ARIA's editable combobox).
 
-/** Fills `place` with a picker labelled by the element `label`; `picked` is called with the name chosen. */
+/** Fills `place` with a picker labelled by the element `label`; `picked` is called with the chosen name. */
 function picker(place, id, picked) {
   let names = [];
   let value = "";

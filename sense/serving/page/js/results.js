@@ -1,9 +1,9 @@
-// Rows of a result.
+// The rows of a result, as a table or as a single value.
 
 const LONGEST_CELL = 400; // characters
 const MOST_SHOWN = 1000; // rows put into the page at a time
 
-/** A result as a table that scrolls in itself. `only` are rows to mark, which `other` (words) lacks. */
+/** A result as a table that scrolls by itself. `only` are rows to mark, which the result named `other` does not have. */
 function resultTable({ columns, rows, caption, only = [], other = "" }) {
   const marked = new Set(only);
   const numeric = columns.map(
@@ -56,7 +56,7 @@ function cell(value, attributes) {
   );
 }
 
-/** One value alone is shown large: it is the answer. */
+/** A single value, shown large. */
 function resultView({ columns, rows, row_count: count, truncated }) {
   const total = count ?? rows.length;
   if (!total) return el("p.empty", {}, "It ran and returned no rows.");

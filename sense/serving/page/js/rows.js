@@ -1,4 +1,4 @@
-// How strong data, samples and pairs look in their lists.
+// The entries of the lists of strong data, samples and pairs.
 
 const badge = (verdict) => el(`span.badge.v-${verdict}`, {}, VERDICTS[verdict] ?? shown(verdict));
 const VERDICTS = {
@@ -43,7 +43,7 @@ const KINDS_OF_DATA = {
     tag: "verdict",
     note: "What the weak model wrote for questions that it had not seen, each SQL executed against the right one, the gold.",
     item: (row, before) => {
-      const first = row.example_id !== before?.example_id; // the samples of a question stand together: it is said once
+      const first = row.example_id !== before?.example_id; // samples of a question follow one another: show the question once
       const parts = [
         badge(row.verdict),
         row.verdict === "mismatch" && row.detail ? `other ${row.detail}` : row.correct ? "" : row.detail,

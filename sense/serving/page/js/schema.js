@@ -1,8 +1,8 @@
 // A database's tables, columns and keys.
 
-const OPEN_LINES = 80; // with more, each table is folded and the list scrolls in itself
+const OPEN_LINES = 80; // with more, each table is folded and the list scrolls by itself
 
-/** The schema as folding tables. */
+/** The schema as a list of tables that can be folded. */
 function schemaView({ tables, foreign_keys: keys }) {
   if (!tables.length) return el("p.note", {}, "There are no tables.");
   const long = tables.reduce((lines, table) => lines + 1 + table.columns.length, 0) > OPEN_LINES;

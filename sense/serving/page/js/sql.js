@@ -1,4 +1,4 @@
-// SQL as it is shown: coloured, broken before its clauses when it is long, with the pieces marked that another text lacks.
+// SQL for display: coloured, with line breaks before the clauses of a long text, and with its differences from another text marked.
 
 const KEYWORDS = new Set(
   (
@@ -11,8 +11,8 @@ const CLAUSES = new Set(
   "FROM WHERE GROUP HAVING ORDER LIMIT UNION INTERSECT EXCEPT JOIN LEFT RIGHT FULL INNER CROSS NATURAL".split(" "),
 );
 const JOINING = new Set("LEFT RIGHT FULL INNER CROSS NATURAL OUTER".split(" "));
-const LONG = 64; // characters of a text on one line that is broken
-const SCROLLS = 1000; // characters of a text that may need to scroll
+const LONG = 64; // characters from which a text on one line gets line breaks
+const SCROLLS = 1000; // characters from which a text may need to scroll
 
 const TOKEN =
   /(\s+)|(--[^\n]*|\/\*[^]*?(?:\*\/|$))|('(?:[^']|'')*(?:'|$))|("[^"]*(?:"|$)|`[^`]*(?:`|$)|\[[^\]]*(?:\]|$))|(\d[\w.]*|\.\d+)|([\p{L}_][\p{L}\p{N}_$]*)|([^])/gu;
@@ -35,7 +35,7 @@ function tokensOf(sql) {
   return found;
 }
 
-/** The numbers of the spaces that become line breaks: before the clauses of a long text that has none. */
+/** The indexes of the spaces that become line breaks: those before the clauses of a long text without line breaks. */
 function breaks(tokens, sql) {
   const found = new Set();
   if (sql.length <= LONG || sql.trim().includes("\n")) return found;
@@ -47,7 +47,7 @@ function breaks(tokens, sql) {
   return found;
 }
 
-/** The nodes of a SQL text; `pieces` ({text, same}, joined the text) are marked where they are not the same, with `mark` (ins or del). */
+/** The nodes of a SQL text. `pieces` ({text, same}) make up the text; those that are not the same are marked with `mark` (ins or del). */
 function sqlNodes(sql, pieces = null, mark = "") {
   const clean = shown(sql);
   const tokens = tokensOf(clean);
@@ -82,7 +82,7 @@ function sqlNodes(sql, pieces = null, mark = "") {
   return [...root.childNodes];
 }
 
-/** A block of SQL with a title and, for what one may want to take along, a button that copies it. */
+/** A block of SQL with a title and, if it may be copied, a button that copies it. */
 function sqlBlock(sql, { title = "", pieces = null, mark = "", copy = false } = {}) {
   const code = el(
     "pre.sql",
@@ -100,7 +100,7 @@ async function copyText(text, button) {
     button.textContent = "Copied";
     say("Copied");
   } catch {
-    const range = document.createRange(); // no clipboard over plain HTTP: select it, so that a key copies it
+    const range = document.createRange(); // there is no clipboard over plain HTTP: select the text, so that the person can copy it
     range.selectNodeContents(button.closest(".block").querySelector("code"));
     getSelection().removeAllRanges();
     getSelection().addRange(range);

@@ -1,6 +1,6 @@
-// Tabs after WAI-ARIA's pattern: one stop of the Tab key, arrows choose.
+// Tabs as in WAI-ARIA's tabs pattern: one tab stop for all, the arrow keys select.
 
-/** Makes a tablist work; `chosen` is called with a tab's id when a person chooses it. Returns a function that shows one as chosen. */
+/** Sets up a tablist; `chosen` is called with a tab's id when a person selects it. Returns a function that marks a tab as selected. */
 function tabs(list, chosen) {
   const all = [...list.querySelectorAll("[role=tab]")];
   const visible = () => all.filter((tab) => !tab.hidden);
