@@ -13,11 +13,12 @@ unexport PYTHONDONTWRITEBYTECODE
 # in the form of code_revision in sense/tracking/runs.py
 REVISION = $(shell git rev-parse HEAD)$(if $(shell git status --porcelain -- sense),-dirty)
 
-.PHONY: help demo test check docs docs-serve image clean
+.PHONY: help demo test check deps docs docs-serve image clean
 help:
 	@echo 'make demo    the whole pipeline on this machine, ends with report/index.html   (SEEDS=folder: your own seeds)'
 	@echo 'make test    the tests'
-	@echo 'make check   format, lint, types, imports between packages, documentation'
+	@echo 'make check   format, lint, types, imports between packages, parameters, code dependencies, documentation'
+	@echo 'make deps    write the code that each stage depends on into dvc.yaml'
 	@echo 'make docs    the documentation as a site, build/docs/index.html; make docs-serve shows it at http://127.0.0.1:8000'
 	@echo 'make image   the container image that runs the pipeline on a cluster   (IMAGE=name)'
 	@echo 'make clean   delete what runs made (data, models, metrics, report, mlflow.db); .venv stays'
@@ -47,8 +48,11 @@ check: $(READY)
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@$(BIN)/pytest tests/test_arrows.py
+	@$(BIN)/pytest tests/test_arrows.py tests/test_contract.py tests/stages/test_code_dependencies.py tests/config/test_keys.py
 	@$(MAKE) --no-print-directory docs
+
+deps: $(READY)
+	@$(BIN)/python -m sense.stages.code_dependencies dvc.yaml
 
 # a broken link or any other warning is an error
 docs: $(READY)

@@ -15,6 +15,7 @@ myst_heading_anchors = 3  # links to a heading, as [text](page.md#heading)
 html_theme = "furo"
 html_title = f"SENSE {release}"
 html_show_sphinx = False
+html_show_copyright = False
 html_copy_source = False
 
 # The page with every configuration key is what `sense params` prints.

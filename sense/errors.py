@@ -1,18 +1,22 @@
-"""The errors SENSE raises: each names the place, the value and the fix.
+"""The exceptions of SENSE. The message of each names the file or value, what is wrong and the fix.
 
-`SenseError` is the root. `UserError` and its children are the user's to mend (a file, a value, an
-endpoint) and end the command with exit code 2; anything else is a defect of SENSE.
+SenseError            a defect of SENSE, unless it is one of these: exit code 1
+  UserError           something that the user can mend: exit code 2
+    ConfigError       a configuration file
+    InputError        an input file or folder
+    EndpointError     a server: a model endpoint, MLflow, a DVC remote, Kubeflow
+    StorageError      a disk that is full, or a missing permission
 """
 
 
 class SenseError(Exception):
-    """Root of every error SENSE raises on purpose."""
+    """The root of all exceptions that SENSE raises itself."""
 
     exit_code = 1
 
 
 class UserError(SenseError):
-    """Something the user can mend: the message names the file or value, what is wrong and the fix."""
+    """Something that the user can mend; the command ends with exit code 2."""
 
     exit_code = 2
 
@@ -26,7 +30,7 @@ class InputError(UserError):
 
 
 class EndpointError(UserError):
-    """A model endpoint refused, could not be reached or kept answering nonsense."""
+    """A model endpoint or another server refused, could not be reached, or kept sending invalid responses."""
 
 
 class StorageError(UserError):

@@ -108,7 +108,7 @@ def outputs(section: str, folder: Path) -> dict[str, Path]:
 
 
 @dataclass(frozen=True)
-class Place:
+class RunDirs:
     """Where a run leaves what: its outputs, its unfinished work, and MLflow's store."""
 
     root: Path
@@ -131,7 +131,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Run:
+class StageRun:
     """A stage to run: its section's name, the ports, and the moments to be killed at, whichever comes first.
 
     A moment is an area and a number: just before the area's n-th change. Areas are `work`, of it `removal` (a file deleted
@@ -142,7 +142,7 @@ class Run:
     settings: Mapping[str, Any]
     inputs: Mapping[str, Path]
     outputs: Mapping[str, Path]
-    place: Place
+    dirs: RunDirs
     kill: Mapping[str, int] = field(default_factory=dict)
 
     @property
@@ -153,10 +153,10 @@ class Run:
 class Changes:
     """Counts by area what this process changes, as Python tells it (audit events), and kills it at a moment of `order.kill`."""
 
-    def __init__(self, order: Run, pipe: Any) -> None:
+    def __init__(self, stage_run: StageRun, pipe: Any) -> None:
         self.counts: Counter[str] = Counter()
-        self._order, self._pipe = order, pipe
-        self._areas = {"work": str(order.place.work), "delivery": str(order.place.out), "store": str(order.place.store)}
+        self._order, self._pipe = stage_run, pipe
+        self._areas = {"work": str(stage_run.dirs.work), "delivery": str(stage_run.dirs.out), "store": str(stage_run.dirs.store)}
         self._delivered = False
 
     def audit(self, event: str, arguments: tuple[Any, ...]) -> None:
@@ -212,7 +212,7 @@ def _absolute(path: Any, folder: int = -1) -> str:
 
 
 @dataclass(frozen=True)
-class Ended:
+class Finished:
     """How a run ended: the exit code (negative: the signal), its counts, and how many processes of its own it had then."""
 
     code: int
@@ -220,11 +220,11 @@ class Ended:
     processes: int
 
 
-def run(order: Run) -> Ended:
+def run(stage_run: StageRun) -> Finished:
     """Runs `order` in a process of its own; returns when it has ended, and all that it had started."""
-    order.place.root.mkdir(parents=True, exist_ok=True)
+    stage_run.dirs.root.mkdir(parents=True, exist_ok=True)
     here, there = FORKS.Pipe(duplex=False)
-    process = FORKS.Process(target=_child, args=(order, there))
+    process = FORKS.Process(target=_child, args=(stage_run, there))
     process.start()
     there.close()
     with here:
@@ -237,7 +237,7 @@ def run(order: Run) -> Ended:
     process.close()
     for pid in started:
         _await(pid)
-    return Ended(code, counts, len(started))
+    return Finished(code, counts, len(started))
 
 
 def _await(pid: int, seconds: float = 20) -> None:
@@ -253,26 +253,26 @@ def _await(pid: int, seconds: float = 20) -> None:
         os.close(descriptor)
 
 
-def _child(order: Run, pipe: Any) -> None:
-    environment(order.place)
+def _child(stage_run: StageRun, pipe: Any) -> None:
+    environment(stage_run.dirs)
     from sqlalchemy import event
     from sqlalchemy.engine import Engine
 
     from sense import console, stages
 
     console.quiet(True)
-    changes = Changes(order, pipe)
+    changes = Changes(stage_run, pipe)
     event.listen(Engine, "commit", changes.commit)
     sys.addaudithook(changes.audit)
-    stages.execute(order.stage, order.settings, order.inputs, order.outputs)
+    stages.execute(stage_run.stage, stage_run.settings, stage_run.inputs, stage_run.outputs)
     changes.tell()
 
 
-def environment(place: Place) -> None:
+def environment(dirs: RunDirs) -> None:
     """Makes this process work in `place`."""
-    os.environ |= {"SENSE_WORK": str(place.work), "MLFLOW_TRACKING_URI": place.store_uri}
-    os.chdir(place.root)
-    tempfile.tempdir = str(place.root)  # what libraries leave there when they are killed goes with the test's folder
+    os.environ |= {"SENSE_WORK": str(dirs.work), "MLFLOW_TRACKING_URI": dirs.store_uri}
+    os.chdir(dirs.root)
+    tempfile.tempdir = str(dirs.root)  # what libraries leave there when they are killed goes with the test's folder
 
 
 def digests(places: Mapping[str, Path]) -> dict[str, str]:

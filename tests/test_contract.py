@@ -22,10 +22,10 @@ def ports(stage, kind):
 
 def command(name):
     """(stage, {flag: value}) of a stage of dvc.yaml."""
-    words = shlex.split(DVC[name]["cmd"])
-    assert words[0] == "sense"
-    pairs = words[2:]
-    return words[1], dict(zip([flag.removeprefix("--").replace("-", "_") for flag in pairs[::2]], pairs[1::2], strict=True))
+    arguments = shlex.split(DVC[name]["cmd"])
+    assert arguments[0] == "sense"
+    pairs = arguments[2:]
+    return arguments[1], dict(zip([flag.removeprefix("--").replace("-", "_") for flag in pairs[::2]], pairs[1::2], strict=True))
 
 
 @pytest.mark.parametrize("stage", stages.STAGES)
@@ -41,10 +41,12 @@ def test_a_stage_is_config_inputs_outputs_run(stage):
 
 @pytest.mark.parametrize("stage", stages.STAGES)
 def test_cli_flags_are_the_ports(stage):
-    shown = subprocess.run([sys.executable, "-m", "sense", stage, "--help"], capture_output=True, text=True, check=True).stdout
+    help_text = subprocess.run(
+        [sys.executable, "-m", "sense", stage, "--help"], capture_output=True, text=True, check=True
+    ).stdout
     for name in ports(stage, "Inputs") + ports(stage, "Outputs"):
-        assert f"--{name.replace('_', '-')} PATH" in shown
-    assert "example:" in shown
+        assert f"--{name.replace('_', '-')} PATH" in help_text
+    assert "example:" in help_text
     assert [name for name, entry in cli.COMMANDS.items() if entry.module == cli.STAGES_MODULE] == list(stages.STAGES)
 
 
@@ -56,12 +58,12 @@ def test_dvc_command_is_the_ports_and_its_lists_cover_them(name):
     assert DVC[name]["params"] == [name]
     assert section in config.Params.model_fields
     assert list(flags) == ports(stage, "Inputs") + ports(stage, "Outputs")
-    made = [
+    outputs = [
         entry if isinstance(entry, str) else next(iter(entry))
         for kind in ("outs", "metrics", "plots")
         for entry in DVC[name].get(kind, [])
     ]
-    assert sorted(made) == sorted(flags[port] for port in ports(stage, "Outputs"))
+    assert sorted(outputs) == sorted(flags[port] for port in ports(stage, "Outputs"))
     assert {flags[port] for port in ports(stage, "Inputs")} <= set(DVC[name]["deps"])
     assert f"sense/stages/{stage}.py" in DVC[name]["deps"]
 
@@ -78,5 +80,5 @@ def test_help_shows_the_paths_that_dvc_uses():
     for name in DVC:
         stage, flags = command(name)
         if name == stage:
-            shown = {port: stage_command.pipeline_path(stage, port) for port in flags}
-            assert shown == {port: value.replace("${data.seeds}", "sense/seeds") for port, value in flags.items()}
+            help_text = {port: stage_command.pipeline_path(stage, port) for port in flags}
+            assert help_text == {port: value.replace("${data.seeds}", "sense/seeds") for port, value in flags.items()}

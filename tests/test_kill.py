@@ -14,7 +14,7 @@ import pytest
 from sense import cli
 from sense.stages import STAGES
 from tests import mlflow_store, pipeline
-from tests.pipeline import Ended, Place, Run
+from tests.pipeline import Finished, RunDirs, StageRun
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="watches processes through /proc")]
 
@@ -24,14 +24,14 @@ MIDDLE_OF_A_CHECKPOINT = 5  # files: each has twice as many
 
 
 @dataclass(frozen=True)
-class Whole:
+class UndisturbedRun:
     """The pipeline, run from end to end without a kill: its files, and what each section's run counted."""
 
-    place: Place
-    ended: Mapping[str, Ended]
+    dirs: RunDirs
+    finished: Mapping[str, Finished]
 
     def outputs(self, section: str) -> dict[str, Path]:
-        return pipeline.outputs(section, self.place.out)
+        return pipeline.outputs(section, self.dirs.out)
 
 
 @pytest.fixture(scope="module")
@@ -44,81 +44,83 @@ def environment():
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory, environment):
-    place = Place(tmp_path_factory.mktemp("whole"))
-    _store(place, environment)
-    ended = {}
+def undisturbed(tmp_path_factory, environment):
+    dirs = RunDirs(tmp_path_factory.mktemp("whole"))
+    _store(dirs, environment)
+    finished = {}
     for section in pipeline.SECTIONS:
-        order = Run(section, PARAMS[section], pipeline.inputs(section, place.out), pipeline.outputs(section, place.out), place)
-        ended[section] = pipeline.run(order)
-        assert ended[section].code == 0, section
-    return Whole(place, ended)
+        stage_run = StageRun(
+            section, PARAMS[section], pipeline.inputs(section, dirs.out), pipeline.outputs(section, dirs.out), dirs
+        )
+        finished[section] = pipeline.run(stage_run)
+        assert finished[section].code == 0, section
+    return UndisturbedRun(dirs, finished)
 
 
 @pytest.mark.parametrize("section", STAGES)
-def test_killed_again_and_again_a_stage_ends_as_if_it_had_not_been(section, whole, tmp_path, monkeypatch):
-    place = Place(tmp_path)
-    client = _store(place, monkeypatch)
-    order = _order(section, whole, place)
-    old = _lay_old(order, whole)
-    new = pipeline.digests(whole.outputs(section))
+def test_killed_again_and_again_a_stage_ends_as_if_it_had_not_been(section, undisturbed, tmp_path, monkeypatch):
+    dirs = RunDirs(tmp_path)
+    client = _store(dirs, monkeypatch)
+    stage_run = _make_run(section, undisturbed, dirs)
+    old = _lay_old(stage_run, undisturbed)
+    new = pipeline.digests(undisturbed.outputs(section))
     processes, deliveries = 0, 0
-    for moment in _moments(section, whole.ended[section].counts["any"]):
-        ended = pipeline.run(replace(order, kill=moment))
-        if ended.code == 0:  # the delivery has fewer changes than that
+    for moment in _moments(section, undisturbed.finished[section].counts["any"]):
+        finished = pipeline.run(replace(stage_run, kill=moment))
+        if finished.code == 0:  # the delivery has fewer changes than that
             break
-        assert ended.code == -SIGKILL, moment
-        processes += ended.processes
-        deliveries += ended.counts.get("delivery", 0) > 1
-        for name, digest in pipeline.digests(order.outputs).items():
-            assert digest == old[name] or _is_new(section, order.outputs[name], digest, new[name]), (moment, name)
+        assert finished.code == -SIGKILL, moment
+        processes += finished.processes
+        deliveries += finished.counts.get("delivery", 0) > 1
+        for name, digest in pipeline.digests(stage_run.outputs).items():
+            assert digest == old[name] or _is_new(section, stage_run.outputs[name], digest, new[name]), (moment, name)
     assert deliveries > 0
     assert processes > 0 or section not in ("synthesize", "evaluate")  # their SQL workers, gone by now
-    _check_same(section, order, whole)
+    _check_same(section, stage_run, undisturbed)
     _check_store(section, client)
 
 
 @pytest.mark.parametrize("section", STAGES)
-def test_killed_while_it_cleans_up_a_stage_can_run_again(section, whole, tmp_path, monkeypatch):
-    place = Place(tmp_path)
-    client = _store(place, monkeypatch)
-    order = _order(section, whole, place)
-    half = whole.ended[section].counts["clean-up"] // 2 + 1
-    assert pipeline.run(replace(order, kill={"clean-up": half})).code == -SIGKILL
-    _check_same(section, order, whole, clean=False)
-    assert pipeline.run(order).code == 0
+def test_killed_while_it_cleans_up_a_stage_can_run_again(section, undisturbed, tmp_path, monkeypatch):
+    dirs = RunDirs(tmp_path)
+    client = _store(dirs, monkeypatch)
+    stage_run = _make_run(section, undisturbed, dirs)
+    half = undisturbed.finished[section].counts["clean-up"] // 2 + 1
+    assert pipeline.run(replace(stage_run, kill={"clean-up": half})).code == -SIGKILL
+    _check_same(section, stage_run, undisturbed, clean=False)
+    assert pipeline.run(stage_run).code == 0
     if section == "publish":
         _check_store(section, client)
     else:
-        _check_same(section, order, whole)
+        _check_same(section, stage_run, undisturbed)
 
 
-def test_killed_while_mlflow_makes_its_store_the_first_training_can_run_again(whole, tmp_path):
-    place = Place(tmp_path)
-    place.store.mkdir()
-    order = _order("sft", whole, place)
-    assert pipeline.run(replace(order, kill={"store": 40})).code == -SIGKILL  # of some seventy migrations
-    assert pipeline.run(order).code == 0
-    _check_same("sft", order, whole)
+def test_killed_while_mlflow_makes_its_store_the_first_training_can_run_again(undisturbed, tmp_path):
+    dirs = RunDirs(tmp_path)
+    dirs.store.mkdir()
+    stage_run = _make_run("sft", undisturbed, dirs)
+    assert pipeline.run(replace(stage_run, kill={"store": 40})).code == -SIGKILL  # of some seventy migrations
+    assert pipeline.run(stage_run).code == 0
+    _check_same("sft", stage_run, undisturbed)
 
 
-def test_the_command_and_its_whole_process_group_killed_from_outside(whole, tmp_path, monkeypatch):
-    place = Place(tmp_path)
-    _store(place, monkeypatch)
-    order = _order("sample", whole, place)
+def test_the_command_and_its_whole_process_group_killed_from_outside(undisturbed, tmp_path, monkeypatch):
+    dirs = RunDirs(tmp_path)
+    _store(dirs, monkeypatch)
+    stage_run = _make_run("sample", undisturbed, dirs)
     params = tmp_path / "params.yaml"
     params.write_text(json.dumps(PARAMS))
-    flags = [word for name, path in (*order.inputs.items(), *order.outputs.items()) for word in (f"--{name}", str(path))]
+    flags = [word for name, path in (*stage_run.inputs.items(), *stage_run.outputs.items()) for word in (f"--{name}", str(path))]
     command = ["sample", *flags, "--params", str(params), "--json"]
     started = time.monotonic()
-    assert _command(command, place, seconds=None) == 0
+    assert _command(command, dirs, seconds=None) == 0
     usual = time.monotonic() - started
-    for path in order.outputs.values():
+    for path in stage_run.outputs.values():
         path.unlink()
     for share in (0.3, 0.6, 0.8):
-        assert _command(command, place, seconds=share * usual) in (0, -SIGKILL)
-    assert _command(command, place, seconds=None) == 0
-    _check_same("sample", order, whole)
+        assert _command(command, dirs, seconds=share * usual) in (0, -SIGKILL)
+    assert _command(command, dirs, seconds=None) == 0
+    _check_same("sample", stage_run, undisturbed)
 
 
 def _moments(section, changes):
@@ -131,25 +133,25 @@ def _moments(section, changes):
     yield from ({"delivery": number} for number in range(2, 100, STRIDES.get(section, 1)))
 
 
-def _store(place, patch):
-    place.store.mkdir(parents=True)
-    return mlflow_store.fresh(place.store, patch)
+def _store(dirs, patch):
+    dirs.store.mkdir(parents=True)
+    return mlflow_store.fresh(dirs.store, patch)
 
 
-def _order(section, whole, place):
+def _make_run(section, undisturbed, dirs):
     """The section's run on the undisturbed pipeline's inputs, with outputs of its own."""
-    given = pipeline.inputs(section, whole.place.out)
-    return Run(section, PARAMS[section], given, pipeline.outputs(section, place.out), place)
+    input_ports = pipeline.inputs(section, undisturbed.dirs.out)
+    return StageRun(section, PARAMS[section], input_ports, pipeline.outputs(section, dirs.out), dirs)
 
 
-def _lay_old(order, whole):
+def _lay_old(stage_run, undisturbed):
     """Puts an older edition under each final name, a folder where a folder will come; returns the digests."""
-    for name, path in order.outputs.items():
-        files = [path / "a.txt", path / "inner" / "b.txt"] if whole.outputs(order.section)[name].is_dir() else [path]
+    for name, path in stage_run.outputs.items():
+        files = [path / "a.txt", path / "inner" / "b.txt"] if undisturbed.outputs(stage_run.section)[name].is_dir() else [path]
         for file in files:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text("old")
-    return pipeline.digests(order.outputs)
+    return pipeline.digests(stage_run.outputs)
 
 
 def _is_new(section, path, digest, new):
@@ -157,21 +159,23 @@ def _is_new(section, path, digest, new):
     return json.loads(path.read_text())["version"] == "1" if section == "publish" else digest == new
 
 
-def _check_same(section, order, whole, clean=True):
+def _check_same(section, stage_run, undisturbed, clean=True):
     """The outputs are those of the undisturbed run, byte for byte, but for the ids that MLflow draws; nothing else is left."""
     if section == "publish":
-        mine, others = (_without_ids(places) for places in (order.outputs, whole.outputs(section)))
+        mine, others = (_without_ids(places) for places in (stage_run.outputs, undisturbed.outputs(section)))
     else:
-        mine, others = (pipeline.digests(places) for places in (order.outputs, whole.outputs(section)))
+        mine, others = (pipeline.digests(places) for places in (stage_run.outputs, undisturbed.outputs(section)))
     assert mine == others
-    assert list(order.place.out.rglob(".*")) == []
+    assert list(stage_run.dirs.out.rglob(".*")) == []
     if clean:
-        assert list(order.place.work.iterdir()) == []
+        assert list(stage_run.dirs.work.iterdir()) == []
 
 
 def _without_ids(places):
-    found = {name: json.loads(path.read_text()) for name, path in places.items()}
-    return {name: {key: value for key, value in row.items() if key not in ("run_id", "model_id")} for name, row in found.items()}
+    documents = {name: json.loads(path.read_text()) for name, path in places.items()}
+    return {
+        name: {key: value for key, value in row.items() if key not in ("run_id", "model_id")} for name, row in documents.items()
+    }
 
 
 def _check_store(section, client):
@@ -194,9 +198,9 @@ def _check_store(section, client):
         assert run.data.params["train.max_steps"] == str(steps)
 
 
-def _command(arguments, place, seconds):
+def _command(arguments, dirs, seconds):
     """Runs the command in a process group of its own, killed after `seconds`; returns the exit code, or what killed it."""
-    process = pipeline.FORKS.Process(target=_in_a_group, args=(arguments, place))
+    process = pipeline.FORKS.Process(target=_in_a_group, args=(arguments, dirs))
     process.start()
     process.join(seconds)
     if process.is_alive():
@@ -208,7 +212,7 @@ def _command(arguments, place, seconds):
     return process.exitcode
 
 
-def _in_a_group(arguments, place):
+def _in_a_group(arguments, dirs):
     os.setsid()
-    pipeline.environment(place)
+    pipeline.environment(dirs)
     raise SystemExit(cli.main(arguments))

@@ -46,13 +46,13 @@ class Copy:
     environment: dict[str, str]
     printed: str
 
-    def command(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(words, cwd=self.root, env=self.environment, capture_output=True, text=True, check=False)
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(arguments, cwd=self.root, env=self.environment, capture_output=True, text=True, check=False)
 
-    def stdout(self, *words: str) -> str:
+    def stdout(self, *arguments: str) -> str:
         """The output of a command, which must succeed."""
-        process = self.command(*words)
-        assert process.returncode == 0, (words, process.stdout[-2000:], process.stderr[-4000:])
+        process = self.command(*arguments)
+        assert process.returncode == 0, (arguments, process.stdout[-2000:], process.stderr[-4000:])
         return process.stdout
 
     def metrics(self, section: str) -> dict:
@@ -70,8 +70,8 @@ def copy(tmp_path_factory):
     shutil.copy(TINY, root / "params.yaml")
     checkout = Copy(root, _environment(root), "")
     author = ("-c", "user.name=test", "-c", "user.email=test@example.invalid")
-    for words in (("init", "-q"), ("add", "."), (*author, "commit", "-q", "-m", "copy")):
-        checkout.stdout("git", *words)
+    for arguments in (("init", "-q"), ("add", "."), (*author, "commit", "-q", "-m", "copy")):
+        checkout.stdout("git", *arguments)
     repro = checkout.command("dvc", "repro")
     assert repro.returncode == 0, repro.stdout[-2000:] + repro.stderr[-4000:]
     return Copy(root, checkout.environment, repro.stdout + repro.stderr)
@@ -174,9 +174,9 @@ def test_changed_code_affects_the_stages_that_rest_on_it(copy, file, affected):
 
 @pytest.mark.slow
 def test_dvc_shows_the_metrics_of_every_section_and_the_three_curves(copy):
-    shown = json.loads(copy.command("dvc", "metrics", "show", "--json").stdout)[""]["data"]
-    assert set(shown) == {f"metrics/{section}.json" for section in SECTIONS if section != "report"}
-    assert shown["metrics/evaluate.json"]["data"]["sets"]["dev"]["models"]["sense"]["n"] == 16
+    output = json.loads(copy.command("dvc", "metrics", "show", "--json").stdout)[""]["data"]
+    assert set(output) == {f"metrics/{section}.json" for section in SECTIONS if section != "report"}
+    assert output["metrics/evaluate.json"]["data"]["sets"]["dev"]["models"]["sense"]["n"] == 16
     plots = json.loads(copy.command("dvc", "plots", "show", "--json").stdout)["data"]
     assert set(plots) == {f"metrics/curves/{name}.csv" for name in ("sft", "weak", "dpo")}
     points = plots["metrics/curves/dpo.csv"][0]["content"]["data"]["values"]
@@ -185,14 +185,16 @@ def test_dvc_shows_the_metrics_of_every_section_and_the_three_curves(copy):
 
 @pytest.mark.slow
 def test_every_row_of_the_data_is_accounted_for(copy):
-    made = copy.metrics("synthesize")
-    funnel = made["funnel"]
+    metrics = copy.metrics("synthesize")
+    funnel = metrics["funnel"]
     assert funnel["asked"] == funnel["kept"] + sum(funnel["dropped"].values())
-    assert funnel["kept"] == sum(made["splits"].values()) == sum(made["hardness"].values()) == sum(made["domains"].values())
-    taken = copy.metrics("ingest")
+    assert (
+        funnel["kept"] == sum(metrics["splits"].values()) == sum(metrics["hardness"].values()) == sum(metrics["domains"].values())
+    )
+    ingest_metrics = copy.metrics("ingest")
     for name in ("seed", "dev"):
-        assert taken[name]["examples"] == sum(taken[name]["hardness"].values())
-    sizes = {name: taken[name]["examples"] for name in ("seed", "dev")} | made["splits"]
+        assert ingest_metrics[name]["examples"] == sum(ingest_metrics[name]["hardness"].values())
+    sizes = {name: ingest_metrics[name]["examples"] for name in ("seed", "dev")} | metrics["splits"]
     sets = {name: records.read_dataset(copy.root / "data" / name) for name in sizes}
     assert {name: len(rows) for name, rows in sets.items()} == sizes
     databases = Counter(db_id for rows in sets.values() for db_id in {row.db_id for row in rows})
@@ -220,14 +222,14 @@ def test_the_trainings_saw_the_rows_they_say_and_their_curves_end_where_they_do(
     for section, steps in (("sft", 12), ("weak", 12), ("dpo", 6)):
         with (copy.root / f"metrics/curves/{section}.csv").open(newline="") as stream:
             rows = list(csv.DictReader(stream))
-        found = copy.metrics(section)
-        assert (found["steps"], int(rows[-1]["step"])) == (steps, steps)
-        assert found["loss"] == float(rows[-1]["loss"])
+        metrics = copy.metrics(section)
+        assert (metrics["steps"], int(rows[-1]["step"])) == (steps, steps)
+        assert metrics["loss"] == float(rows[-1]["loss"])
 
 
 @pytest.mark.slow
 def test_the_evaluation_is_the_count_of_its_verdicts(copy):
-    for name, found in copy.metrics("evaluate")["sets"].items():
+    for name, metrics in copy.metrics("evaluate")["sets"].items():
         questions = {row.id: row for row in records.read_dataset(copy.root / "data" / name)}
         before = None
         for model in MODELS:
@@ -235,8 +237,8 @@ def test_the_evaluation_is_the_count_of_its_verdicts(copy):
             predictions = records.read_rows(copy.root / f"{stem}.predictions.jsonl", Prediction)
             verdicts = {row.id: row for row in records.read_rows(copy.root / f"{stem}.verdicts.jsonl", Verdict)}
             assert {row.id for row in predictions} == set(verdicts) <= set(questions)
-            row = found["models"][model]
-            assert row["n"] == found["n"] == len(verdicts) == 16
+            row = metrics["models"][model]
+            assert row["n"] == metrics["n"] == len(verdicts) == 16
             assert row["verdicts"] == records.verdict_counts(verdict.verdict for verdict in verdicts.values())
             right = {key for key, verdict in verdicts.items() if verdict.correct}
             assert row["ex"] == len(right) / 16
@@ -278,16 +280,16 @@ def test_the_report_loads_nothing_from_elsewhere(copy):
 
 @pytest.mark.slow
 def test_results_prints_the_table(copy, capsys):
-    place = ("--metrics", str(copy.root / "metrics"), "--report", str(copy.root / "report/index.html"))
-    assert cli.main(["results", *place]) == 0
-    shown = capsys.readouterr().out
-    for wanted in (
+    root = ("--metrics", str(copy.root / "metrics"), "--report", str(copy.root / "report/index.html"))
+    assert cli.main(["results", *root]) == 0
+    output = capsys.readouterr().out
+    for expected in (
         "Execution accuracy on dev (16 questions)",
         "Execution accuracy on heldout",
         "MLflow: sense version 1",
         "index.html",
     ):
-        assert wanted in shown
+        assert expected in output
 
 
 @pytest.mark.slow
@@ -311,7 +313,7 @@ def seed(tmp_path_factory):
 
 
 @pytest.fixture
-def place(tmp_path, monkeypatch):
+def root(tmp_path, monkeypatch):
     monkeypatch.setenv("SENSE_WORK", str(tmp_path / "work"))
     return tmp_path
 
@@ -339,7 +341,7 @@ class Quota:
     """A good teacher that refuses after `left` answers (never, if negative); `given` are the requests it has answered."""
 
     def __init__(self, left):
-        self.left, self.given = left, []
+        self.left, self.answered = left, []
         self._teacher, self._lock = good_teacher(nonsense=0.3), Lock()
 
     def __call__(self, request):
@@ -347,57 +349,57 @@ class Quota:
             if self.left == 0:
                 return 403, {}, {"error": {"message": f"the quota of {SECRET} is used up"}}
             self.left -= 1
-            self.given.append(json.dumps(request, sort_keys=True))
+            self.answered.append(json.dumps(request, sort_keys=True))
         return self._teacher(request)
 
 
-def test_an_llm_teacher_that_refuses_is_resumed_without_asking_again(place, seed, monkeypatch, capsys):
+def test_an_llm_teacher_that_refuses_is_resumed_without_asking_again(root, seed, monkeypatch, capsys):
     monkeypatch.setenv("SENSE_API_KEY", SECRET)
     quota = Quota(left=7)
     with Endpoint(quota) as endpoint:
-        params = _llm_params(place, endpoint.base_url)
-        assert _sense("synthesize", place, params, seed=seed) == 2
-        said = capsys.readouterr()
-        assert f"{endpoint.base_url}/chat/completions" in said.err
-        assert "403" in said.err
-        assert "set SENSE_API_KEY" in said.err
-        assert said.err.count("\n") == 1
-        assert SECRET not in said.err + said.out
-        assert not (place / "data").exists()
-        assert len(quota.given) == 7
+        params = _llm_params(root, endpoint.base_url)
+        assert _sense("synthesize", root, params, seed=seed) == 2
+        captured = capsys.readouterr()
+        assert f"{endpoint.base_url}/chat/completions" in captured.err
+        assert "403" in captured.err
+        assert "set SENSE_API_KEY" in captured.err
+        assert captured.err.count("\n") == 1
+        assert SECRET not in captured.err + captured.out
+        assert not (root / "data").exists()
+        assert len(quota.answered) == 7
         quota.left = -1
-        assert _sense("synthesize", place, params, seed=seed) == 0
+        assert _sense("synthesize", root, params, seed=seed) == 0
         metrics = json.loads(capsys.readouterr().out)
-        asked = list(quota.given)
-        monkeypatch.setenv("SENSE_WORK", str(place / "other-work"))
-        assert _sense("synthesize", place / "other", params, seed=seed) == 0  # undisturbed
-    assert len(set(asked)) == len(asked) == metrics["funnel"]["asked"]
-    assert sorted(asked) == sorted(quota.given[len(asked) :])
+        prompts = list(quota.answered)
+        monkeypatch.setenv("SENSE_WORK", str(root / "other-work"))
+        assert _sense("synthesize", root / "other", params, seed=seed) == 0  # undisturbed
+    assert len(set(prompts)) == len(prompts) == metrics["funnel"]["asked"]
+    assert sorted(prompts) == sorted(quota.answered[len(prompts) :])
     assert metrics["funnel"]["kept"] == 16
     assert sum(metrics["funnel"]["dropped"].values()) == metrics["funnel"]["asked"] - 16 > 0
-    for name, path in outputs("synthesize", place).items():
-        assert records.digest(path) == records.digest(outputs("synthesize", place / "other")[name]), name
-    for path in place.rglob("*"):
+    for name, path in outputs("synthesize", root).items():
+        assert records.digest(path) == records.digest(outputs("synthesize", root / "other")[name]), name
+    for path in root.rglob("*"):
         assert not path.is_file() or SECRET.encode() not in path.read_bytes(), path
 
 
 @pytest.fixture
-def refused(place, capsys):
+def refused(root, capsys):
     """Runs a section that must be refused: exit code 2, one message that says `wanted`, its old outputs as they were."""
 
-    def run(section, params=TINY, wanted=(), **ports):
-        old = {name: path for name, path in outputs(section, place).items() if name not in ports}
+    def run(section, params=TINY, expected=(), **ports):
+        old = {name: path for name, path in outputs(section, root).items() if name not in ports}
         for path in old.values():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("old")
         capsys.readouterr()
-        assert _sense(section, place, params, **ports) == 2
-        said = capsys.readouterr()
-        assert said.out == ""
-        assert said.err.startswith(f"sense {section}: ")
-        assert "Traceback" not in said.err
-        for part in wanted:
-            assert part in said.err
+        assert _sense(section, root, params, **ports) == 2
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        assert captured.err.startswith(f"sense {section}: ")
+        assert "Traceback" not in captured.err
+        for part in expected:
+            assert part in captured.err
         assert {path.read_text() for path in old.values()} == {"old"}
 
     return run
@@ -432,45 +434,45 @@ def test_all_that_is_wrong_in_params_is_listed(refused, tmp_path):
     refused("ingest", tmp_path / "p.yaml", [f"{tmp_path}/p.yaml: 3 errors", "sample.k = 0", "dpo.betta", "sft.model: missing"])
 
 
-def test_an_unknown_section_is_answered_with_those_there_are(capsys, place):
-    assert cli.main(["ingest", "--section", "ingets", *_flags("ingest", place), "--params", str(TINY)]) == 2
-    said = capsys.readouterr().err
-    assert said.startswith("sense ingest: --section ingets: no such section")
-    assert "ingest, synthesize, sft, weak" in said
+def test_an_unknown_section_is_answered_with_those_there_are(capsys, root):
+    assert cli.main(["ingest", "--section", "ingets", *_flags("ingest", root), "--params", str(TINY)]) == 2
+    captured = capsys.readouterr().err
+    assert captured.startswith("sense ingest: --section ingets: no such section")
+    assert "ingest, synthesize, sft, weak" in captured
 
 
-def test_the_section_of_another_stage_is_refused(capsys, place):
-    assert cli.main(["ingest", "--section", "sample", *_flags("ingest", place), "--params", str(TINY)]) == 2
+def test_the_section_of_another_stage_is_refused(capsys, root):
+    assert cli.main(["ingest", "--section", "sample", *_flags("ingest", root), "--params", str(TINY)]) == 2
     assert "the section of ingest" in capsys.readouterr().err
 
 
-def test_every_missing_input_is_named_with_what_makes_it(refused, place):
-    refused("prefer", wanted=[f"{place}/data/weak/samples.jsonl: no such", f"{place}/data/unseen: no such", "dvc repro"])
+def test_every_missing_input_is_named_with_what_makes_it(refused, root):
+    refused("prefer", expected=[f"{root}/data/weak/samples.jsonl: no such", f"{root}/data/unseen: no such", "dvc repro"])
 
 
 def test_a_malformed_line_is_named_by_file_and_number(refused, pets, tmp_path):
     samples = tmp_path / "samples.jsonl"
     good = {"id": "p0#0", "example_id": "p0", "sql": "SELECT 1", "correct": False, "verdict": "mismatch"}
     samples.write_text(json.dumps(good) + '\n{"id": "p0#1", "example_id"\n')
-    refused("prefer", wanted=[f"{samples}, line 2: not a Sample", "mend or delete"], samples=samples, unseen=pets)
+    refused("prefer", expected=[f"{samples}, line 2: not a Sample", "mend or delete"], samples=samples, unseen=pets)
     samples.write_text(json.dumps(good | {"verdict": "perhaps"}))
-    refused("prefer", wanted=[f"{samples}, line 1", "verdict", "'gold_error'"], samples=samples, unseen=pets)
+    refused("prefer", expected=[f"{samples}, line 1", "verdict", "'gold_error'"], samples=samples, unseen=pets)
     with (pets / "examples.jsonl").open("a") as stream:
         stream.write('{"id": "p2"}\n')
-    refused("prefer", wanted=[f"{pets}/examples.jsonl, line 3", "db_id: Field required"], samples=samples, unseen=pets)
+    refused("prefer", expected=[f"{pets}/examples.jsonl, line 3", "db_id: Field required"], samples=samples, unseen=pets)
 
 
-def test_a_database_that_is_none_is_named(refused, pets, place):
+def test_a_database_that_is_none_is_named(refused, pets, root):
     database = records.database_path(pets, "pets")
     database.write_bytes(b"this is no database, however long it is read" * 100)
-    model = place / "model"
+    model = root / "model"
     model.mkdir()
-    wanted = [f"{pets}: 2 of 2 gold queries", "not a database"]
-    refused("evaluate", wanted=wanted, sft=model, sense=model, dev=pets, heldout=pets)
-    params = _llm_params(place, "http://127.0.0.1:9/v1")
+    expected = [f"{pets}: 2 of 2 gold queries", "not a database"]
+    refused("evaluate", expected=expected, sft=model, sense=model, dev=pets, heldout=pets)
+    params = _llm_params(root, "http://127.0.0.1:9/v1")
     refused("synthesize", params, [f"{database}: not a readable SQLite database"], seed=pets)
     database.unlink()
-    refused("evaluate", wanted=[f"{database}: no such database"], sft=model, sense=model, dev=pets, heldout=pets)
+    refused("evaluate", expected=[f"{database}: no such database"], sft=model, sense=model, dev=pets, heldout=pets)
 
 
 @pytest.mark.slow

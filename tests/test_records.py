@@ -139,8 +139,8 @@ for write in (lambda: records.write_jsonl(folder / "p.jsonl", [big]), lambda: lo
     except StorageError as error:
         print(error)
 """
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert shown.count("cannot be written") == 2
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert output.count("cannot be written") == 2
     assert (tmp_path / "p.jsonl").read_text() == '{"id": "a", "sql": "y"}\n'
     with Log(tmp_path / "log.jsonl", Prediction) as log:
         assert [r.id for r in log.rows] == ["a"]

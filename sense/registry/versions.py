@@ -102,8 +102,8 @@ def find_version(name: str, version: str) -> RegisteredVersion:
         if error.error_code not in _ABSENT:
             raise
     numbers = [registered.version for registered in list_versions(name)]  # InputError if there is no such model
-    known = ", ".join([*numbers, *list_aliases(name)])
-    raise InputError(f"{name}: no version or alias {version!r}; there are: {known or 'none, publish a model first'}")
+    available = ", ".join([*numbers, *list_aliases(name)])
+    raise InputError(f"{name}: no version or alias {version!r}; there are: {available or 'none, publish a model first'}")
 
 
 @store.endpoint_errors()
@@ -237,7 +237,7 @@ def _unknown_model_reported(client: Any, name: str) -> Iterator[None]:
     except MlflowException as error:
         if error.error_code not in _ABSENT:
             raise
-        known = ", ".join(model.name for model in client.search_registered_models(max_results=20))
+        names = ", ".join(model.name for model in client.search_registered_models(max_results=20))
         raise InputError(
-            f"{name}: no such registered model in {store.address()}; there are: {known or 'none, publish a model first'}"
+            f"{name}: no such registered model in {store.address()}; there are: {names or 'none, publish a model first'}"
         ) from None

@@ -1,1 +1,1 @@
-"""The gateway: a question and a database in, SQL that has been run out. `sense serve`."""
+"""The gateway, `sense serve`: answers questions about databases with SQL that has been executed."""

@@ -1,1 +1,1 @@
-"""SQL of models: take it out of a completion, judge its form, execute it safely, compare and score results."""
+"""SQL written by models: extracted from completions, checked, executed safely, compared and measured."""

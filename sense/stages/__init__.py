@@ -1,11 +1,11 @@
-"""The stages, in order, and `execute`, the one way to run one: from the CLI, DVC and Kubeflow alike.
+"""The stages, in order, and `execute`, which runs one, for the command line, DVC and Kubeflow alike.
 
 A stage module is `Config`, `Inputs`, `Outputs` and `run(config, inputs, outputs) -> metrics`. Inputs and
 Outputs are frozen dataclasses of paths; their fields are the CLI's flags, the dvc.yaml command's and the
 KFP component's ports. A field `metrics` of Outputs is a JSON file that `execute` writes from run's result.
 
-`run` writes into a work directory that is keyed by everything the result depends on and that survives a
-kill: an unfinished output, or a file of the stage's own beside its outputs, is there again on the rerun.
+`run` writes into a work directory that is named by a fingerprint of everything the result depends on and that survives a kill:
+the same command run again finds unfinished outputs, and further files of the stage beside them.
 """
 
 import hashlib
@@ -36,18 +36,20 @@ def execute(stage: str, section: Mapping[str, Any], inputs: Mapping[str, Path], 
     """
     code = module(stage)
     settings = config.validate(code.Config, section, f"the section of {stage}")
-    given = code.Inputs(**{name: Path(path) for name, path in inputs.items()})
+    input_paths = code.Inputs(**{name: Path(path) for name, path in inputs.items()})
     final = code.Outputs(**{name: Path(path) for name, path in outputs.items()})
     missing = [
-        f"{path}: no such file or folder (input {name!r} of {stage})" for name, path in vars(given).items() if not path.exists()
+        f"{path}: no such file or folder (input {name!r} of {stage})"
+        for name, path in vars(input_paths).items()
+        if not path.exists()
     ]
     if missing:
         raise InputError("\n".join([*missing, "run the stages before it first: dvc repro"]))
-    work = config.work_root() / f"{stage}-{fingerprint(stage, settings, vars(given))[:16]}"
+    work = config.work_root() / f"{stage}-{fingerprint(stage, settings, vars(input_paths))[:16]}"
     work.mkdir(parents=True, exist_ok=True)
     staged = code.Outputs(**{field.name: work / field.name for field in fields(final)})
     started = time.monotonic()
-    metrics: dict[str, Any] = code.run(settings, given, staged)
+    metrics: dict[str, Any] = code.run(settings, input_paths, staged)
     if not config.is_main_process():
         return metrics
     if hasattr(staged, "metrics"):

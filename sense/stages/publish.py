@@ -179,8 +179,8 @@ def _read_sets(evaluation: Path, gate_set: str) -> dict[str, Any]:
     """The dev sets of evaluate's metrics; InputError unless the gate's is among them, with an EX of SENSE."""
     sets: dict[str, Any] = records.read_json(evaluation).get("sets", {})
     if sets.get(gate_set, {}).get("models", {}).get("sense", {}).get("ex") is None:
-        known = ", ".join(sets) or "none"
+        names = ", ".join(sets) or "none"
         raise InputError(
-            f"{evaluation}: no EX of sense on {gate_set!r} (sets there: {known}); set publish.gate in params.yaml to one of them"
+            f"{evaluation}: no EX of sense on {gate_set!r} (sets there: {names}); set publish.gate in params.yaml to one of them"
         )
     return sets

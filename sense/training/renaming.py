@@ -2,7 +2,7 @@
 
 A small model that sees real names learns the names; one that sees new names every time learns to find
 them in the schema and in the question, and to copy them. The renaming is word by word and consistent over
-schema, question and SQL (`pet_age` and "pet age" become `lamp_river` and "lamp river"), so what hung together still does.
+schema, question and SQL (`pet_age` and "pet age" become `lamp_river` and "lamp river"), so references stay consistent.
 """
 
 import functools
@@ -20,8 +20,8 @@ from sense.schema import Column, ForeignKey, Schema, Table
 
 _WORD = re.compile(r"[A-Za-z]+")
 _PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^A-Za-z0-9]+")
-# words that carry the question's meaning rather than a name, so they stay where they are
-_KEPT = frozenset(
+# words that carry the meaning of a question and are no names; they are never renamed
+_NEVER_RENAMED = frozenset(
     """a all and any are as at average avg by count distinct each every for from has have id in is it least less list many max
     maximum mean min minimum more most name no not number of on or order per show sum than that the to top total what where
     which who with""".split()
@@ -29,7 +29,7 @@ _KEPT = frozenset(
 
 
 @functools.cache
-def words() -> tuple[str, ...]:
+def replacement_words() -> tuple[str, ...]:
     """The words that names are renamed to: short nouns of everyday English."""
     return tuple(resources.files("sense.training").joinpath("words.txt").read_text(encoding="utf-8").split())
 
@@ -37,29 +37,29 @@ def words() -> tuple[str, ...]:
 def rename(example: Example, schema: Schema, rng: random.Random) -> tuple[Example, Schema]:
     """A consistently renamed copy of the example and its schema, tables and columns in a new order; the SQL keeps its form.
 
-    An example whose SQL cannot be tokenized comes back as it is: half a renaming would be a wrong example.
+    An example whose SQL cannot be tokenized comes back as it is: a half renamed example would be wrong.
     """
     try:
-        parts = SQLite().tokenize(example.sql)
+        tokens = SQLite().tokenize(example.sql)
     except SqlglotError:
         return example, schema
     names = [table.name for table in schema.tables] + [column.name for table in schema.tables for column in table.columns]
-    values = [token.text for token in parts if token.token_type == TokenType.STRING and _WORD.search(token.text)]
+    values = [token.text for token in tokens if token.token_type == TokenType.STRING and _WORD.search(token.text)]
     mapping = _mapping(names, values, rng)
-    known = {name.lower(): _renamed(name, mapping) for name in names}
+    new_names = {name.lower(): _renamed(name, mapping) for name in names}
     changes = {
         "question": _text(example.question, mapping),
         "evidence": _text(example.evidence, mapping),
-        "sql": _sql(example.sql, parts, known, mapping),
+        "sql": _sql(example.sql, tokens, new_names, mapping),
     }
-    return example.model_copy(update=changes), _schema(schema, known, mapping, rng)
+    return example.model_copy(update=changes), _schema(schema, new_names, mapping, rng)
 
 
 def _mapping(names: list[str], values: list[str], rng: random.Random) -> dict[str, str]:
     """Lower-case word -> new word, for every word of a name or a text value, no new word used twice."""
     old = dict.fromkeys(part.lower() for text in names + values for part in _PART.findall(text) if part.isalpha())
-    candidates = [word for word in old if word not in _KEPT and len(word) > 1]
-    pool = rng.sample(words(), min(len(words()), len(candidates)))
+    candidates = [word for word in old if word not in _NEVER_RENAMED and len(word) > 1]
+    pool = rng.sample(replacement_words(), min(len(replacement_words()), len(candidates)))
     return dict(zip(candidates, pool, strict=False))
 
 
@@ -87,15 +87,15 @@ def _text(text: str, mapping: Mapping[str, str]) -> str:
     return _WORD.sub(replaced, text)
 
 
-def _sql(sql: str, parts: list[Token], known: Mapping[str, str], mapping: Mapping[str, str]) -> str:
+def _sql(sql: str, tokens: list[Token], new_names: Mapping[str, str], mapping: Mapping[str, str]) -> str:
     """The SQL with identifiers and text literals replaced in place, everything else to the letter as it was."""
     pieces, end = [], 0
-    for token in parts:
+    for token in tokens:
         text = sql[token.start : token.end + 1]
         if token.token_type == TokenType.STRING:
             new = _WORD.sub(lambda m: _cased(m.group(), mapping.get(m.group().lower(), m.group())), text)
-        elif token.text.lower() in known and text.strip('"`[]').lower() == token.text.lower():
-            new = text.replace(token.text, known[token.text.lower()])
+        elif token.text.lower() in new_names and text.strip('"`[]').lower() == token.text.lower():
+            new = text.replace(token.text, new_names[token.text.lower()])
         else:
             new = text
         pieces += [sql[end : token.start], new]
@@ -103,17 +103,17 @@ def _sql(sql: str, parts: list[Token], known: Mapping[str, str], mapping: Mappin
     return "".join([*pieces, sql[end:]])
 
 
-def _schema(schema: Schema, known: Mapping[str, str], mapping: Mapping[str, str], rng: random.Random) -> Schema:
+def _schema(schema: Schema, new_names: Mapping[str, str], mapping: Mapping[str, str], rng: random.Random) -> Schema:
     def samples(column: Column) -> tuple[str, ...]:
         return tuple(_text(text, mapping) for text in column.samples)
 
     def columns(table: Table) -> tuple[Column, ...]:
-        new = [Column(known[c.name.lower()], c.type, c.primary_key, samples(c)) for c in table.columns]
+        new = [Column(new_names[c.name.lower()], c.type, c.primary_key, samples(c)) for c in table.columns]
         return tuple(rng.sample(new, len(new)))
 
-    tables = [Table(known[table.name.lower()], columns(table)) for table in schema.tables]
+    tables = [Table(new_names[table.name.lower()], columns(table)) for table in schema.tables]
     keys = tuple(
-        ForeignKey(*(known.get(name.lower(), name) for name in (key.table, key.column, key.other_table, key.other_column)))
+        ForeignKey(*(new_names.get(name.lower(), name) for name in (key.table, key.column, key.other_table, key.other_column)))
         for key in schema.foreign_keys
     )
     return Schema(tuple(rng.sample(tables, len(tables))), keys)

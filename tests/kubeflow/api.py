@@ -32,7 +32,7 @@ class Server:
     """A running server; what it holds is in lists of the API's JSON, `asked` is every request's method and path."""
 
     def __init__(self, states=("SUCCEEDED",), token="", several_users=False, trouble=()):
-        self.pipelines, self.versions, self.experiments, self.runs, self.asked = [], [], [], [], []
+        self.pipelines, self.versions, self.experiments, self.runs, self.requests = [], [], [], [], []
         self.states, self.token, self.several_users, self.trouble = list(states), token, several_users, list(trouble)
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = False
@@ -50,7 +50,7 @@ class Server:
 
     def _answer(self, method, target, headers, body):
         path, query = urlsplit(target).path, {key: values[0] for key, values in parse_qs(urlsplit(target).query).items()}
-        self.asked.append(f"{method} {path.removeprefix(PREFIX)}")
+        self.requests.append(f"{method} {path.removeprefix(PREFIX)}")
         if self.trouble:
             raise Refusal(self.trouble.pop(0), "Internal error: the database is locked\ngoroutine 1 [running]:")
         if self.token and headers["authorization"] != f"Bearer {self.token}":
@@ -74,18 +74,21 @@ class Server:
                 return run
         raise Refusal(404, "Not Found")
 
-    def _namespace(self, given):
-        if self.several_users != bool(given.get("namespace")):
+    def _namespace(self, body):
+        if self.several_users != bool(body.get("namespace")):
             mode = "multi-user mode a namespace is needed" if self.several_users else "single-user mode there is no namespace"
             raise Refusal(400, f"Invalid input error: In {mode}")
-        return given.get("namespace")
+        return body.get("namespace")
 
-    def _create(self, kind, wanted):
-        self._namespace(wanted)
+    def _create(self, kind, predicate):
+        self._namespace(predicate)
         rows = getattr(self, kind)
-        if any(row["display_name"] == wanted["display_name"] and row.get("namespace") == wanted.get("namespace") for row in rows):
-            raise Refusal(409, f"Already exist error: the name {wanted['display_name']} already exists")
-        return self._keep(rows, f"{kind.removesuffix('s')}_id", wanted)
+        if any(
+            row["display_name"] == predicate["display_name"] and row.get("namespace") == predicate.get("namespace")
+            for row in rows
+        ):
+            raise Refusal(409, f"Already exist error: the name {predicate['display_name']} already exists")
+        return self._keep(rows, f"{kind.removesuffix('s')}_id", predicate)
 
     def _upload(self, pipeline, name, kind, body):
         self._get(self.pipelines, "pipeline_id", pipeline)
@@ -96,17 +99,17 @@ class Server:
         try:
             spec, *platform = yaml.safe_load_all(part.get_payload(decode=True))
             json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec())
-            for found in platform:
-                json_format.ParseDict(found, pipeline_spec_pb2.PlatformSpec())
+            for matches in platform:
+                json_format.ParseDict(matches, pipeline_spec_pb2.PlatformSpec())
         except (yaml.YAMLError, json_format.ParseError, ValueError):
             raise Refusal(400, "Failed to read a pipeline spec file") from None
         row = {"pipeline_id": pipeline, "name": name, "display_name": name, "pipeline_spec": spec}
         return self._keep(self.versions, "pipeline_version_id", row)
 
-    def _start(self, wanted):
-        self._get(self.experiments, "experiment_id", wanted["experiment_id"])
-        self._get(self.versions, "pipeline_version_id", wanted["pipeline_version_reference"]["pipeline_version_id"])
-        return self._keep(self.runs, "run_id", wanted)
+    def _start(self, predicate):
+        self._get(self.experiments, "experiment_id", predicate["experiment_id"])
+        self._get(self.versions, "pipeline_version_id", predicate["pipeline_version_reference"]["pipeline_version_id"])
+        return self._keep(self.runs, "run_id", predicate)
 
     def _keep(self, rows, key, row):
         rows.append({key: str(uuid.uuid4()), "created_at": "2026-01-01T00:00:00Z", **row})
@@ -127,8 +130,8 @@ class Server:
                 try:
                     status, answer = 200, json.dumps(server._answer(self.command, self.path, self.headers, body))
                 except Refusal as refusal:
-                    status, said = refusal.args
-                    answer = told(status, said, upload=urlsplit(self.path).path == UPLOAD)
+                    status, message = refusal.args
+                    answer = error_body(status, message, upload=urlsplit(self.path).path == UPLOAD)
                 content = answer.encode()
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
@@ -146,18 +149,18 @@ class Server:
         return Handler
 
 
-def told(status, said, upload):
+def error_body(status, message, upload):
     """The body of an error: as the API's gateway, its upload handler, or the login in front of it writes one."""
     if status < 400:
         return "<html>Log in</html>"
     if upload:
-        return json.dumps({"error_message": said, "error_details": said})
-    return json.dumps({"error": said, "code": CODES.get(status, 2), "message": said, "details": []})
+        return json.dumps({"error_message": message, "error_details": message})
+    return json.dumps({"error": message, "code": CODES.get(status, 2), "message": message, "details": []})
 
 
 def listed(kind, rows, query):
     """A page of rows that a filter lets through; the real server leaves out what is empty."""
-    (wanted,) = json.loads(query["filter"])["predicates"]
-    assert wanted["operation"] == "EQUALS"
-    found = [row for row in rows if row[wanted["key"]] == wanted["string_value"]]
-    return {kind: found, "total_size": len(found)} if found else {}
+    (predicate,) = json.loads(query["filter"])["predicates"]
+    assert predicate["operation"] == "EQUALS"
+    matches = [row for row in rows if row[predicate["key"]] == predicate["string_value"]]
+    return {kind: matches, "total_size": len(matches)} if matches else {}

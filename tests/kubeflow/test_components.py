@@ -27,21 +27,21 @@ def spec(name):
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_the_ports_of_a_component_are_the_fields_of_its_stage(stage):
-    found, code = spec(stage), module(stage)
-    assert set(found.inputs) - PARAMETERS == {field.name for field in fields(code.Inputs)}
-    assert set(found.outputs) - {"summary"} == {field.name for field in fields(code.Outputs)}
-    assert {"section", "code_rev", "data_rev"} <= set(found.inputs)
-    assert found.inputs["section"].type == "Dict"
+    component, code = spec(stage), module(stage)
+    assert set(component.inputs) - PARAMETERS == {field.name for field in fields(code.Inputs)}
+    assert set(component.outputs) - {"summary"} == {field.name for field in fields(code.Outputs)}
+    assert {"section", "code_rev", "data_rev"} <= set(component.inputs)
+    assert component.inputs["section"].type == "Dict"
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_artifacts_have_the_type_that_the_kubeflow_page_shows(stage):
-    found = spec(stage)
-    for name, port in [*found.inputs.items(), *found.outputs.items()]:
+    component = spec(stage)
+    for name, port in [*component.inputs.items(), *component.outputs.items()]:
         if name in TYPES and name not in PARAMETERS and not (stage == "report" and name == "metrics"):
             assert port.type == f"{TYPES[name]}@0.0.1", name
     if stage != "report":
-        assert found.outputs["summary"].type == "system.Markdown@0.0.1"
+        assert component.outputs["summary"].type == "system.Markdown@0.0.1"
 
 
 @pytest.mark.parametrize("name", TASKS)

@@ -70,7 +70,7 @@ def ended(descriptor: int) -> bool:
 @pytest.mark.slow
 def test_killed_and_launched_again_it_ends_as_accelerate_by_hand(data, tmp_path, environment):
     program = "import json, sys; from sense.kubeflow.launch import launch; launch('sft', *json.loads(sys.argv[1]), 2)"
-    ports = [{name: str(path) for name, path in given.items()} for given in (data, outputs(tmp_path / "out"))]
+    ports = [{name: str(path) for name, path in data_ports.items()} for data_ports in (data, outputs(tmp_path / "out"))]
     launcher = subprocess.Popen([sys.executable, "-c", program, json.dumps([SFT, *ports])], cwd=pipeline.ROOT)
     running = os.pidfd_open(launcher.pid)
     while not list((tmp_path / "work").glob("sft-*/checkpoints/checkpoint-*/whole")):
@@ -103,19 +103,19 @@ def test_killed_and_launched_again_it_ends_as_accelerate_by_hand(data, tmp_path,
 def test_dpo_in_two_processes(data, tmp_path, environment):
     from sense.training import model_folder, nano
 
-    about = config.NanoConfig(vocabulary=300, hidden=16, layers=1, heads=2, context=1024)
+    nano_config = config.NanoConfig(vocabulary=300, hidden=16, layers=1, heads=2, context=1024)
     examples = records.read_dataset(data["strong"])[:10]
-    tokenizer = nano.train_tokenizer([row.sql for row in examples], about.vocabulary)
-    card = model_folder.ModelInfo(config.ModelConfig(nano=about), 0, config.PromptConfig())
-    model_folder.save(nano.create_model(about, tokenizer, 0), tokenizer, card, tmp_path / "sft")
+    tokenizer = nano.train_tokenizer([row.sql for row in examples], nano_config.vocabulary)
+    info = model_folder.ModelInfo(config.ModelConfig(nano=nano_config), 0, config.PromptConfig())
+    model_folder.save(nano.create_model(nano_config, tokenizer, 0), tokenizer, info, tmp_path / "sft")
     pairs = [
         Pair(id=row.id, example_id=row.id, chosen=row.sql, rejected="SELECT 1", strategy="all", error="mismatch")
         for row in examples
     ]
     records.write_jsonl(tmp_path / "pairs.jsonl", pairs)
     section = PARAMS["dpo"] | {"train": PARAMS["dpo"]["train"] | {"max_steps": 2, "max_length": 1024}}
-    given = {"sft": tmp_path / "sft", "pairs": tmp_path / "pairs.jsonl", "unseen": data["strong"]}
-    metrics = launch("dpo", section, given, outputs(tmp_path / "out"), 2)
+    data_ports = {"sft": tmp_path / "sft", "pairs": tmp_path / "pairs.jsonl", "unseen": data["strong"]}
+    metrics = launch("dpo", section, data_ports, outputs(tmp_path / "out"), 2)
     assert (metrics["pairs"], metrics["steps"]) == (10, 2)
     assert (tmp_path / "out" / "model" / "model.safetensors").is_file()
     assert list((tmp_path / "work").iterdir()) == []
@@ -123,11 +123,11 @@ def test_dpo_in_two_processes(data, tmp_path, environment):
 
 @pytest.mark.slow
 def test_what_the_user_can_mend_is_told_as_by_one_process(data, tmp_path, environment):
-    given = data | {"strong": tmp_path / "gone"}
+    data_ports = data | {"strong": tmp_path / "gone"}
     with pytest.raises(InputError) as alone:
-        launch("sft", SFT, given, outputs(tmp_path / "out"), 1)
+        launch("sft", SFT, data_ports, outputs(tmp_path / "out"), 1)
     with pytest.raises(UserError) as together:
-        launch("sft", SFT, given, outputs(tmp_path / "out"), 2)
+        launch("sft", SFT, data_ports, outputs(tmp_path / "out"), 2)
     assert str(together.value) == str(alone.value)
     assert "gone: no such file or folder" in str(alone.value)
     assert not (tmp_path / "out").exists()

@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def root(tmp_path_factory):
     """A folder with the tiny profile, a data remote and a store of MLflow, after a run of the pipeline in it."""
     if container.is_required():
         pytest.skip("the same pipeline runs in containers here (tests/docker), and once is minutes enough")
@@ -43,8 +43,8 @@ def place(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def run(place):
-    (folder,) = (place / "out").iterdir()
+def run(root):
+    (folder,) = (root / "out").iterdir()
     return folder
 
 
@@ -65,8 +65,8 @@ def test_shards_of_samples_are_joined_without_loss(run):
     assert len(whole) == records.read_json(run / "merge" / "metrics")["samples"] > 0
 
 
-def test_the_model_is_in_the_registry_with_its_weights(place, run, tmp_path):
-    client = opened(place / "mlflow.db")
+def test_the_model_is_in_the_registry_with_its_weights(root, run, tmp_path):
+    client = opened(root / "mlflow.db")
     record = records.read_json(run / "publish" / "record")
     version = client.get_model_version_by_alias("sense", "champion")
     assert record["uri"] == f"models:/sense/{version.version}"
@@ -74,12 +74,12 @@ def test_the_model_is_in_the_registry_with_its_weights(place, run, tmp_path):
     assert "model/model.safetensors" in files
 
 
-def test_the_data_can_be_pulled_by_the_digests_of_the_lock(place, run, tmp_path):
+def test_the_data_can_be_pulled_by_the_digests_of_the_lock(root, run, tmp_path):
     from sense import data_versions
 
     lock = yaml.safe_load((run / "version" / "lock").read_text())
     digests = {out["path"]: out["md5"] for stage in lock["stages"].values() for out in stage["outs"]}
-    data_versions.pull(str(place / "remote"), digests["data/strong"], tmp_path / "strong")
+    data_versions.pull(str(root / "remote"), digests["data/strong"], tmp_path / "strong")
     assert records.digest(tmp_path / "strong") == records.digest(run / "synthesize" / "strong")
     noted = json.loads((run / "version" / "executor_output.json").read_text())["artifacts"]["lock"]["artifacts"][0]["metadata"]
     assert noted["data/strong"] == digests["data/strong"]
@@ -87,12 +87,12 @@ def test_the_data_can_be_pulled_by_the_digests_of_the_lock(place, run, tmp_path)
 
 def test_metrics_of_a_task_are_numbers_that_the_page_shows(run):
     noted = json.loads((run / "evaluate" / "executor_output.json").read_text())["artifacts"]["metrics"]["artifacts"][0]
-    found = records.read_json(run / "evaluate" / "metrics")
-    assert noted["metadata"]["sets.dev.models.sense.ex"] == found["sets"]["dev"]["models"]["sense"]["ex"]
+    artifacts = records.read_json(run / "evaluate" / "metrics")
+    assert noted["metadata"]["sets.dev.models.sense.ex"] == artifacts["sets"]["dev"]["models"]["sense"]["ex"]
 
 
-def test_outputs_that_are_missing_are_noticed_whatever_the_runner_said(place, run, tmp_path):
-    file = place / "params.yaml"
+def test_outputs_that_are_missing_are_noticed_whatever_the_runner_said(root, run, tmp_path):
+    file = root / "params.yaml"
     params = local.without_cluster(config.load(file))
     from pipelines.sense import build
 
@@ -110,11 +110,11 @@ def _judging(model, params):
 
     @dsl.pipeline(name="judging")
     def judging():
-        found = {
+        artifacts = {
             name: dsl.importer(artifact_uri=str(getattr(model, name)), artifact_class=kind, reimport=True).output
             for name, kind in kinds.items()
         }
-        publish_if_better(params, {"code_rev": "code", "data_rev": "data"}, **found)
+        publish_if_better(params, {"code_rev": "code", "data_rev": "data"}, **artifacts)
 
     return judging
 
@@ -147,9 +147,9 @@ def test_a_container_run_without_its_image_or_engine_is_refused_before_anything_
     (tmp_path / "params.yaml").write_text(text.replace("cluster:\n", "cluster:\n  image: sense-train:never-built\n"))
     monkeypatch.chdir(tmp_path)
     assert cli.main(["pipeline", "run", "--runner", "docker"]) == 2
-    said = capsys.readouterr().err
+    stderr = capsys.readouterr().err
     assert any(
-        fix in said for fix in ("make image IMAGE=sense-train:never-built", "no Docker engine answers", "there is no docker")
+        fix in stderr for fix in ("make image IMAGE=sense-train:never-built", "no Docker engine answers", "there is no docker")
     )
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path / 'none.sock'}")
     assert cli.main(["pipeline", "run", "--runner", "docker"]) == 2

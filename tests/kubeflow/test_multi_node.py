@@ -19,9 +19,9 @@ TRAINER = TRAINING["spec"]["trainer"]
 CLUSTER = load(ROOT / "configs" / "sense-7b.yaml").cluster
 
 
-def flags(words):
+def flags(arguments):
     """{flag: value} of a command, however the two are joined."""
-    joined = " ".join(words).replace("=", " ").split()
+    joined = " ".join(arguments).replace("=", " ").split()
     return dict(zip(joined[::2], joined[1::2], strict=True))
 
 
@@ -36,8 +36,8 @@ def test_the_training_is_the_stages_command():
 
 
 def test_dpo_and_the_weak_model_are_the_stages_commands_too():
-    told = re.search(r"args: \[-m, sense, dpo, (.*?)\]", TEXT, re.DOTALL).group(1)
-    assert flags(re.split(r",\s+", told)) == dvc("dpo") | {"--params": "/params/params.yaml"}
+    commented = re.search(r"args: \[-m, sense, dpo, (.*?)\]", TEXT, re.DOTALL).group(1)
+    assert flags(re.split(r",\s+", commented)) == dvc("dpo") | {"--params": "/params/params.yaml"}
     weak = dvc("weak")
     assert f"`--section={weak['--section']}`" in TEXT
     assert f"(`{weak['--model']}`, `{weak['--curve']}`, `{weak['--metrics']}`)" in TEXT
@@ -46,8 +46,8 @@ def test_dpo_and_the_weak_model_are_the_stages_commands_too():
 def test_the_fields_are_those_of_the_api():
     assert {part["apiVersion"] for part in (RUNTIME, TRAINING)} == {"trainer.kubeflow.org/v1alpha1"}
     assert set(TRAINING["spec"]) <= {"runtimeRef", "trainer", "suspend", "activeDeadlineSeconds", "managedBy"}
-    known = {"image", "command", "args", "env", "numNodes", "numProcPerNode", "resourcesPerNode"}
-    assert set(TRAINER) <= known
+    allowed = {"image", "command", "args", "env", "numNodes", "numProcPerNode", "resourcesPerNode"}
+    assert set(TRAINER) <= allowed
     assert {type(TRAINER[name]) for name in ("numNodes", "numProcPerNode")} == {int}
     assert set(RUNTIME["spec"]) <= {"mlPolicy", "podGroupPolicy", "template"}
     assert RUNTIME["spec"]["mlPolicy"] == {"numNodes": 1, "torch": {}}
@@ -89,14 +89,14 @@ def test_claims_and_places_are_the_pipelines():
 
 
 def test_secrets_come_by_reference_and_torchruns_variables_from_trainer():
-    known = {
+    allowed = {
         (name, key): variable for name, keys in (CLUSTER.secrets | CLUSTER.config_maps).items() for key, variable in keys.items()
     }
     for entry in [*TRAINER["env"], *JOB["spec"]["template"]["spec"]["containers"][0]["env"]]:
         assert not re.match(r"PET_|RANK$|WORLD_SIZE$|LOCAL_RANK$|MASTER_", entry["name"])
         if "value" not in entry:
             ((_, source),) = entry["valueFrom"].items()
-            assert known[source["name"], source["key"]] == entry["name"]
+            assert allowed[source["name"], source["key"]] == entry["name"]
     assert {entry["name"] for entry in TRAINER["env"] if "value" in entry} == {"SENSE_WORK", "HF_HUB_CACHE"}
 
 

@@ -51,9 +51,9 @@ def test_a_section_arrives_at_its_component_as_it_is_in_the_file(profile):
 def test_what_tasks_ask_of_kubernetes_is_valid_for_its_protobuf(large):
     _, platform = yaml.safe_load_all(large)
     executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
-    for asked in executors.values():
-        json_format.ParseDict(asked, KubernetesExecutorConfig())
-        assert asked["securityContext"] == {"runAsGroup": "0", "runAsNonRoot": True, "runAsUser": "1000"}
+    for executor in executors.values():
+        json_format.ParseDict(executor, KubernetesExecutorConfig())
+        assert executor["securityContext"] == {"runAsGroup": "0", "runAsNonRoot": True, "runAsUser": "1000"}
 
 
 def test_the_table_of_the_large_profile(large):
@@ -87,8 +87,8 @@ def test_secrets_are_named_and_never_written(large, monkeypatch):
     assert text == large
     assert "sk-very-secret" not in text
     _, platform = yaml.safe_load_all(text)
-    asked = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]["exec-synthesize"]["secretAsEnv"]
-    assert [secret["optional"] for secret in asked] == [True] * 3
+    executor = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]["exec-synthesize"]["secretAsEnv"]
+    assert [secret["optional"] for secret in executor] == [True] * 3
 
 
 def test_a_run_parameter_changes_the_cache_keys():

@@ -25,7 +25,7 @@ def params():
 
 
 @pytest.fixture
-def place(tmp_path, monkeypatch):
+def root(tmp_path, monkeypatch):
     """A machine on which everything is as it must be."""
     fresh(tmp_path, monkeypatch)
     monkeypatch.setenv("SENSE_WORK", str(tmp_path / "new" / "work"))
@@ -35,34 +35,34 @@ def place(tmp_path, monkeypatch):
     return tmp_path
 
 
-def found(params, place, gpus=0, disk_gb=0.001, remote="remote"):
+def run_checks(params, root, gpus=0, disk_gb=0.001, remote="remote"):
     """The findings by name; no look leaves a file in the remote or the work folder."""
-    url = str(place / remote) if "://" not in remote else remote
-    findings = preflight.run_checks(params, gpus, disk_gb, url)
-    assert [finding.name for finding in findings] == NAMES
-    for folder in (place / "remote", place / "new" / "work"):
+    url = str(root / remote) if "://" not in remote else remote
+    results = preflight.run_checks(params, gpus, disk_gb, url)
+    assert [result.name for result in results] == NAMES
+    for folder in (root / "remote", root / "new" / "work"):
         assert not folder.is_dir() or list(folder.iterdir()) == []
-    return {finding.name: finding for finding in findings}
+    return {result.name: result for result in results}
 
 
-def refusal(findings):
+def error_message(results):
     with pytest.raises(UserError) as caught:
-        preflight.require_all(list(findings.values()))
+        preflight.require_all(list(results.values()))
     return str(caught.value)
 
 
-def test_all_is_well(params, place):
-    findings = found(params, place)
-    assert {name: finding.ok for name, finding in findings.items()} == dict.fromkeys(NAMES, True)
-    assert findings["MLflow"].detail == f"sqlite:///{place}/mlflow.db answers"
-    assert findings["data remote"].detail == f"{place}/remote can be read and written"
-    assert findings["GPUs"].detail == "none asked for: not looked at"
-    assert f"GB free in {place}/new/work" in findings["disk"].detail
-    assert f"GB free in {Path(tempfile.gettempdir()).absolute()}" in findings["disk"].detail
-    preflight.require_all(list(findings.values()))
+def test_all_is_well(params, root):
+    results = run_checks(params, root)
+    assert {name: result.ok for name, result in results.items()} == dict.fromkeys(NAMES, True)
+    assert results["MLflow"].detail == f"sqlite:///{root}/mlflow.db answers"
+    assert results["data remote"].detail == f"{root}/remote can be read and written"
+    assert results["GPUs"].detail == "none asked for: not looked at"
+    assert f"GB free in {root}/new/work" in results["disk"].detail
+    assert f"GB free in {Path(tempfile.gettempdir()).absolute()}" in results["disk"].detail
+    preflight.require_all(list(results.values()))
 
 
-def test_everything_that_fails_is_listed_with_its_fix(params, place, monkeypatch):
+def test_everything_that_fails_is_listed_with_its_fix(params, root, monkeypatch):
     params["sample"] |= {"k": 0}
     params["dpo"] |= {"betta": 0.2}
     params["synthesize"] |= {"teacher": "llm", "llm": {"model": "m"}}
@@ -71,82 +71,82 @@ def test_everything_that_fails_is_listed_with_its_fix(params, place, monkeypatch
         address = f"127.0.0.1:{closed.getsockname()[1]}"
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://user:{SECRET}@{address}")
         monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "9")
-        findings = found(params, place, gpus=1_000, disk_gb=1e9, remote="nowhere")
-    assert [name for name, finding in findings.items() if finding.ok] == []
-    said = refusal(findings)
-    assert said.startswith("6 of 6 checks failed; nothing has been run\n")
-    for wanted in (
+        results = run_checks(params, root, gpus=1_000, disk_gb=1e9, remote="nowhere")
+    assert [name for name, result in results.items() if result.ok] == []
+    message = error_message(results)
+    assert message.startswith("6 of 6 checks failed; nothing has been run\n")
+    for expected in (
         "parameters: params.yaml: 2 errors",
         "sample.k = 0",
         "dpo.betta = 0.2: unknown key",
         f"MLflow: MLflow (http://{address})",
         "check MLFLOW_TRACKING_URI",
-        f"data remote: the data remote {place}/nowhere: no such folder",
+        f"data remote: the data remote {root}/nowhere: no such folder",
         "GPUs: ",
         "visible, 1000 asked for; check gpus and accelerator",
         "disk: 1e+09 GB must be free",
-        f"{place}/new/work, the work folder (SENSE_WORK)",
+        f"{root}/new/work, the work folder (SENSE_WORK)",
         "teacher's key: none set for api.openai.com",
         "set SENSE_API_KEY",
     ):
-        assert wanted in said
-    assert SECRET not in said
+        assert expected in message
+    assert SECRET not in message
     assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "9"
 
 
-def test_only_what_fails_is_listed(params, place):
-    said = refusal(found(params, place, disk_gb=1e9))
-    assert said.startswith("1 of 6 checks failed; nothing has been run\ndisk: ")
+def test_only_what_fails_is_listed(params, root):
+    message = error_message(run_checks(params, root, disk_gb=1e9))
+    assert message.startswith("1 of 6 checks failed; nothing has been run\ndisk: ")
 
 
 @pytest.mark.parametrize("number", range(3))
-def test_a_remote_that_cannot_be_written_is_told(params, place, number):
+def test_a_remote_that_cannot_be_written_is_told(params, root, number):
     if number == 0:
         folder = Path("/sys/kernel")  # where not even root can make a file
         if not folder.is_dir():
             pytest.skip("needs Linux's /sys")
     elif number == 1:
-        folder = place / "read-only"
+        folder = root / "read-only"
         folder.mkdir(mode=0o500)
         if os.access(folder, os.W_OK):
             pytest.skip("root may write anywhere")
     else:
-        folder = place / "file"
+        folder = root / "file"
         folder.write_text("")
-    finding = found(params, place, remote=str(folder))["data remote"]
-    assert not finding.ok
-    assert f"the data remote {folder}: " in finding.detail
-    assert ("cannot be written" in finding.detail) == (number < 2)
+    result = run_checks(params, root, remote=str(folder))["data remote"]
+    assert not result.ok
+    assert f"the data remote {folder}: " in result.detail
+    assert ("cannot be written" in result.detail) == (number < 2)
 
 
-def test_a_bucket_is_written_and_left_as_it_was(params, place, monkeypatch):
+def test_a_bucket_is_written_and_left_as_it_was(params, root, monkeypatch):
     with ObjectStore() as store:
         for name, value in store.environment.items():
             monkeypatch.setenv(name, value)
-        finding = found(params, place, remote=f"s3://{BUCKET}/team")["data remote"]
-        assert finding == ("data remote", True, f"s3://{BUCKET}/team can be read and written")
+        result = run_checks(params, root, remote=f"s3://{BUCKET}/team")["data remote"]
+        assert result == ("data remote", True, f"s3://{BUCKET}/team can be read and written")
         assert store.objects() == {}
-        finding = found(params, place, remote="s3://another-bucket/team")["data remote"]
-        assert not finding.ok
-        assert "NoSuchBucket" in finding.detail
+        result = run_checks(params, root, remote="s3://another-bucket/team")["data remote"]
+        assert not result.ok
+        assert "NoSuchBucket" in result.detail
 
 
-def test_no_remote_is_no_failure(params, place):
-    findings = {finding.name: finding for finding in preflight.run_checks(params, 0, 0.001, "")}
-    assert findings["data remote"].ok
-    assert "none given" in findings["data remote"].detail
+def test_no_remote_is_no_failure(params, root):
+    results = {result.name: result for result in preflight.run_checks(params, 0, 0.001, "")}
+    assert results["data remote"].ok
+    assert "none given" in results["data remote"].detail
 
 
-def test_a_work_folder_that_cannot_be_made_is_told(params, place, monkeypatch):
-    (place / "file").write_text("")
-    monkeypatch.setenv("SENSE_WORK", str(place / "file" / "work"))
-    finding = found(params, place)["disk"]
-    assert not finding.ok
-    assert f"{place}/file/work, the work folder (SENSE_WORK): cannot be written" in finding.detail
+def test_a_work_folder_that_cannot_be_made_is_told(params, root, monkeypatch):
+    (root / "file").write_text("")
+    monkeypatch.setenv("SENSE_WORK", str(root / "file" / "work"))
+    result = run_checks(params, root)["disk"]
+    assert not result.ok
+    assert f"{root}/file/work, the work folder (SENSE_WORK): cannot be written" in result.detail
 
 
 @pytest.mark.parametrize(
-    ("url", "key", "ok", "wanted"),
+    ("url", "key", "ok", "expected"),
     [
         ("https://api.example.com/v1", "", False, "none set for api.example.com"),
         ("https://api.example.com/v1", SECRET, True, "set, for api.example.com"),
@@ -156,20 +156,20 @@ def test_a_work_folder_that_cannot_be_made_is_told(params, place, monkeypatch):
         ("http://[::1", "", False, "no address"),
     ],
 )
-def test_a_teacher_far_away_needs_a_key(params, place, monkeypatch, url, key, ok, wanted):
+def test_a_teacher_far_away_needs_a_key(params, root, monkeypatch, url, key, ok, expected):
     monkeypatch.setenv("SENSE_API_KEY", key)
     params["synthesize"] |= {"teacher": "llm", "llm": {"model": "m", "base_url": url}}
-    finding = found(params, place)["teacher's key"]
-    assert finding.ok == ok
-    assert wanted in finding.detail
-    assert SECRET not in finding.detail
+    result = run_checks(params, root)["teacher's key"]
+    assert result.ok == ok
+    assert expected in result.detail
+    assert SECRET not in result.detail
 
 
-def test_a_teacher_without_an_llm_needs_none(params, place):
-    assert found(params, place)["teacher's key"] == ("teacher's key", True, "no LLM is asked: none needed")
+def test_a_teacher_without_an_llm_needs_none(params, root):
+    assert run_checks(params, root)["teacher's key"] == ("teacher's key", True, "no LLM is asked: none needed")
 
 
-def test_a_server_that_never_answers_is_not_waited_for(params, place, monkeypatch):
+def test_a_server_that_never_answers_is_not_waited_for(params, root, monkeypatch):
     monkeypatch.setitem(store._SHORT_TIMEOUTS, "MLFLOW_HTTP_REQUEST_TIMEOUT", "1")  # both wait 5 seconds, twice
     monkeypatch.setattr(data_remote, "_S3_TIMEOUTS", data_remote._S3_TIMEOUTS | {"connect_timeout": 1, "read_timeout": 1})
     with socket.create_server(("127.0.0.1", 0)) as mute:
@@ -178,14 +178,14 @@ def test_a_server_that_never_answers_is_not_waited_for(params, place, monkeypatc
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             monkeypatch.setenv(name, SECRET)
         monkeypatch.setenv("AWS_ENDPOINT_URL", address)
-        findings = found(params, place, remote=f"s3://{BUCKET}/team")
-    assert not findings["MLflow"].ok
-    assert "check MLFLOW_TRACKING_URI" in findings["MLflow"].detail
-    assert not findings["data remote"].ok
-    assert "check AWS_ENDPOINT_URL" in findings["data remote"].detail
+        results = run_checks(params, root, remote=f"s3://{BUCKET}/team")
+    assert not results["MLflow"].ok
+    assert "check MLFLOW_TRACKING_URI" in results["MLflow"].detail
+    assert not results["data remote"].ok
+    assert "check AWS_ENDPOINT_URL" in results["data remote"].detail
 
 
 @pytest.mark.parametrize("broken", [{}, {"synthesize": "much"}, {"synthesize": {"teacher": "llm", "llm": 3}}])
-def test_params_of_no_shape_fail_one_check_alone(place, broken):
-    findings = found(broken, place)
-    assert [name for name, finding in findings.items() if not finding.ok] == ["parameters"]
+def test_params_of_no_shape_fail_one_check_alone(root, broken):
+    results = run_checks(broken, root)
+    assert [name for name, result in results.items() if not result.ok] == ["parameters"]

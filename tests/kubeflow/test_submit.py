@@ -75,8 +75,8 @@ def test_waiting_ends_with_the_run(capfd):
         server.states = ["FAILED"]
         assert command(server, "--wait") == 2
     run = server.runs[1]["run_id"]
-    told = f"{run}: failed\nsense pipeline: the run {run} ended as failed; its tasks and logs: {link(server, 1)}\n"
-    assert capfd.readouterr() == (link(server, 1) + "\n", told)
+    message = f"{run}: failed\nsense pipeline: the run {run} ended as failed; its tasks and logs: {link(server, 1)}\n"
+    assert capfd.readouterr() == (link(server, 1) + "\n", message)
 
 
 def test_each_state_is_told_once_and_a_server_that_restarts_is_waited_for(file, capfd):
@@ -87,7 +87,7 @@ def test_each_state_is_told_once_and_a_server_that_restarts_is_waited_for(file, 
             submit.wait(server.url, run, every_s=0)
     states = ["no answer from the server, asking again", "pending", "running", "canceling", "canceled"]
     assert capfd.readouterr() == ("", "".join(f"{run.id}: {state}\n" for state in states))
-    assert server.asked.count(f"GET /runs/{run.id}") == 7
+    assert server.requests.count(f"GET /runs/{run.id}") == 7
 
 
 def test_waiting_for_a_server_that_is_gone_says_that_the_run_goes_on():
@@ -99,7 +99,7 @@ def test_waiting_for_a_server_that_is_gone_says_that_the_run_goes_on():
 def test_a_refusal_while_waiting_is_not_asked_again():
     with Server(token="good") as server, pytest.raises(EndpointError, match=f"401 .*KFP_TOKEN.*goes on: {RUN.link}$"):
         submit.wait(server.url, RUN, every_s=0)
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
 
 
 def test_the_token_comes_from_the_environment(file, monkeypatch):
@@ -122,17 +122,17 @@ def test_the_namespace_is_that_of_the_pipeline_and_the_experiment(file):
 def test_a_server_of_several_users_without_a_namespace_is_told_before_anything_is_uploaded(file):
     with Server(several_users=True) as server, pytest.raises(EndpointError, match=r"400 Bad Request, .*namespace.*--namespace:"):
         submit.submit(server.url, file, "v1", "sense", "run")
-    assert server.asked == ["GET /experiments"]
+    assert server.requests == ["GET /experiments"]
 
 
 def test_a_wrong_token_ends_at_once_and_is_not_shown(monkeypatch, capfd):
     monkeypatch.setenv("KFP_TOKEN", "very-secret")
     with Server(token="other") as server:
         assert command(server) == 2
-    said = "401 Unauthorized, Unauthenticated: Bearer *** is not valid; set KFP_TOKEN to a token that this server accepts"
+    message = "401 Unauthorized, Unauthenticated: Bearer *** is not valid; set KFP_TOKEN to a token that this server accepts"
     out, err = capfd.readouterr()
-    assert (out, err) == ("", f"sense pipeline: Kubeflow Pipelines ({server.url}): {said}; then submit again\n")
-    assert len(server.asked) == 1
+    assert (out, err) == ("", f"sense pipeline: Kubeflow Pipelines ({server.url}): {message}; then submit again\n")
+    assert len(server.requests) == 1
 
 
 def test_a_server_that_is_down_is_told_in_one_line(capfd):
@@ -156,11 +156,11 @@ def test_a_server_that_is_down_is_told_in_one_line(capfd):
 def test_every_refusal_names_host_and_fix(file, status, what, fix):
     with Server(trouble=[status]) as server, pytest.raises(EndpointError) as raised:
         submit.submit(server.url, file, "v1", "sense", "run")
-    told = str(raised.value)
-    assert told.startswith(f"Kubeflow Pipelines ({server.url}): {what}")
-    assert fix in told
-    assert "goroutine" not in told
-    assert len(server.asked) == 1
+    message = str(raised.value)
+    assert message.startswith(f"Kubeflow Pipelines ({server.url}): {what}")
+    assert fix in message
+    assert "goroutine" not in message
+    assert len(server.requests) == 1
 
 
 def test_a_submit_that_broke_off_is_taken_up_where_it_was(file):
@@ -170,7 +170,7 @@ def test_a_submit_that_broke_off_is_taken_up_where_it_was(file):
         with pytest.raises(EndpointError, match=r"400 Bad Request, Failed to read a pipeline spec file"):
             submit.submit(server.url, broken, "v1", "sense", "run")
         submit.submit(server.url, file, "v1", "sense", "run")
-    created = [asked for asked in server.asked if asked.startswith("POST")]
+    created = [requests for requests in server.requests if requests.startswith("POST")]
     upload = f"POST {UPLOAD.removeprefix('/apis/v2beta1')}"
     assert created == ["POST /experiments", "POST /pipelines", upload, upload, "POST /runs"]
 

@@ -23,8 +23,8 @@ def test_the_folder_is_laid_out_as_a_working_copys(tmp_path):
     for _ in range(2):  # over an older one
         files = {"ingest": tmp_path / "a", "weak": tmp_path / "b"}
         collect_metrics(files, {"weak": tmp_path / "curve"}, folder)
-        found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-        assert found == {"ingest.json", "weak.json", "curves/weak.csv"}
+        files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+        assert files == {"ingest.json", "weak.json", "curves/weak.csv"}
         assert json.loads((folder / "weak.json").read_text()) == {"of": "b"}
         assert (folder / "curves" / "weak.csv").read_text() == "step,loss\n1,2.0\n"
         (folder / "old.json").write_text("{}")

@@ -55,7 +55,7 @@ def test_a_stage_depends_on(stage, file):
         ("sample", "sense/evaluation/scoreboard.py"),
         ("sample", "sense/stages/sft.py"),
         ("sample", "sense/training/words.txt"),
-        ("report", "sense/report/terminal.py"),
+        ("report", "sense/report/command.py"),
     ],
 )
 def test_a_stage_does_not_depend_on_what_it_does_not_import(stage, file):

@@ -28,16 +28,16 @@ def inputs(tmp_path_factory):
     from sense.training import model_folder, nano
 
     root = tmp_path_factory.mktemp("weak")
-    made = {name: root / name for name in ("strong", "unseen", "heldout", "metrics")}
+    folders = {name: root / name for name in ("strong", "unseen", "heldout", "metrics")}
     settings = config.SynthesizeConfig(count=230, split={"unseen": 0.7, "heldout": 0.1}, execution={"workers": 1})
-    synthesize.run(settings, synthesize.Inputs(root), synthesize.Outputs(**made))
+    synthesize.run(settings, synthesize.Inputs(root), synthesize.Outputs(**folders))
     shape = config.NanoConfig(vocabulary=300, hidden=16, layers=1, heads=2, context=1024)
-    texts = [row.sql for row in records.read_dataset(made["unseen"])]
+    texts = [row.sql for row in records.read_dataset(folders["unseen"])]
     tokenizer = nano.train_tokenizer(texts, shape.vocabulary)
     model = nano.create_model(shape, tokenizer, 0)
     info = model_folder.ModelInfo(config.ModelConfig(nano=shape), 0, config.PromptConfig())
     model_folder.save(model, tokenizer, info, root / "model")
-    return sample.Inputs(root / "model", made["unseen"])
+    return sample.Inputs(root / "model", folders["unseen"])
 
 
 def sampled(inputs, folder, **changed):

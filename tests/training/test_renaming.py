@@ -48,7 +48,7 @@ def test_names_and_values_change_together_in_schema_question_and_sql():
     )
     assert city == first.capitalize() + second.capitalize()
     assert value[0].isupper()
-    assert {pet, first.lower(), second.lower(), value.lower()} <= set(renaming.words())
+    assert {pet, first.lower(), second.lower(), value.lower()} <= set(renaming.replacement_words())
     old = {"pet", "age", "home", "city", "rome", "visit", "cost"}
     assert not old & set(after.question.lower().replace("?", "").split())
 
@@ -96,4 +96,4 @@ def test_an_untokenizable_sql_is_left_alone():
 
 
 def test_words_are_many_and_different():
-    assert len(set(renaming.words())) == len(renaming.words()) >= 400
+    assert len(set(renaming.replacement_words())) == len(renaming.replacement_words()) >= 400

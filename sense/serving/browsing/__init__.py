@@ -1,1 +1,1 @@
-"""The pipeline's data, to look at."""
+"""Pages of the pipeline's data: strong data, weak samples and preference pairs, listed, searched and explained."""
