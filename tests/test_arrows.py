@@ -1,6 +1,7 @@
 """Packages form layers without circles, heavy libraries have one importer each, and `sense --help` loads none of them."""
 
 import ast
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ ARROWS: dict[str, set[str]] = {
     "verdicts": set(),
     "console": set(),
     "templates": set(),
+    "mlflow_settings": set(),
     "records": {"errors", "verdicts"},
     "config": {"errors", "records"},
     "sql": {"config", "errors", "records", "verdicts"},
@@ -25,12 +27,12 @@ ARROWS: dict[str, set[str]] = {
     "teacher": {"config", "errors", "prompts", "records", "sql"},
     "training": {"config", "console", "errors", "records", "schema"},
     "evaluation": {"config", "console", "errors", "ingest", "records", "sql"},
-    "tracking": {"config", "errors", "records"},
+    "tracking": {"config", "errors", "mlflow_settings", "records"},
     "report": {"errors", "records", "sql", "templates"},
     "data_versions": {"config", "errors", "records", "tracking"},
     "registry": {
-        *("config", "console", "errors", "evaluation", "prompts", "records", "report", "templates", "tracking"),
-        *("training", "verdicts"),
+        *("config", "console", "errors", "evaluation", "mlflow_settings", "prompts", "records", "report", "templates"),
+        *("tracking", "training", "verdicts"),
     },
     "stages": {
         *("config", "console", "errors", "evaluation", "ingest", "prompts", "records", "registry", "report", "schema", "sql"),
@@ -101,7 +103,7 @@ def test_heavy_libraries_have_one_importer():
 
 def test_the_environment_is_read_in_config_alone():
     for path in FILES:
-        if part(path) not in {"config", "tracking"}:
+        if part(path) not in {"config", "mlflow_settings", "tracking"}:
             text = path.read_text(encoding="utf-8")
             assert "os.environ" not in text, path
             assert "getenv" not in text, path
@@ -134,3 +136,20 @@ def test_every_package_has_an_init_that_says_what_it_is():
     """A folder without one is left out of what is installed."""
     for folder in {path.parent for root in ("sense", "components", "pipelines") for path in (ROOT / root).rglob("*.py")}:
         assert ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8"))), folder
+
+
+@pytest.mark.parametrize("module", ["sense.registry.versions", "sense.tracking"])
+def test_mlflow_reads_its_settings_when_it_is_imported(module):
+    """Whichever package imports mlflow first: its telemetry is off and its log level is set before that."""
+    code = f"""
+import importlib, os, sys
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "mlflow":
+            print(os.environ.get("MLFLOW_DISABLE_TELEMETRY"), os.environ.get("MLFLOW_LOGGING_LEVEL"))
+sys.meta_path.insert(0, Finder())
+importlib.import_module({module!r})
+"""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT, env=environment)
+    assert process.stdout.splitlines() == ["true WARNING"]

@@ -4,3 +4,7 @@
 aliases, `versions.resolve` and `files.download` are for those who serve a model. Only `command` and `gate` are quick to import;
 the others need mlflow (2 s), so import them inside functions.
 """
+
+from sense import mlflow_settings
+
+mlflow_settings.apply()  # before any module of this package imports mlflow

@@ -5,16 +5,9 @@
 EndpointError. Nothing of the environment is ever logged.
 """
 
-import os
+from sense import mlflow_settings
 
-# MLflow reads these when it is imported. A user's own setting wins.
-for _name, _value in {
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_LOGGING_LEVEL": "WARNING",  # else it prints a line for each migration
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # stdout belongs to --json
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-}.items():
-    os.environ.setdefault(_name, _value)
+mlflow_settings.apply()  # before mlflow is imported, which the modules below do
 
 from sense.tracking.runs import SilentRun, TrackedRun, code_revision, record_data, training_run  # noqa: E402
 from sense.tracking.store import check_registry, check_store, short_timeouts  # noqa: E402
