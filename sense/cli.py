@@ -8,6 +8,7 @@ import argparse
 import errno
 import importlib
 import os
+import select
 import sys
 from typing import Any, NamedTuple
 
@@ -63,7 +64,9 @@ def main(arguments: list[str] | None = None) -> int:
     except SenseError as error:
         print(f"sense {name}: {error}", file=sys.stderr)
         return error.exit_code
-    except BrokenPipeError:  # the reader of stdout, such as `head`, has seen enough
+    except BrokenPipeError:
+        if not _reader_of_stdout_left():
+            raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python flushes into the pipe once more at its end
         return 0
     except OSError as error:
@@ -75,6 +78,13 @@ def main(arguments: list[str] | None = None) -> int:
         again = "starts over" if name == "score" else "resumes"
         print(f"sense {name}: interrupted; the same command again {again}", file=sys.stderr)
         return 130
+
+
+def _reader_of_stdout_left() -> bool:
+    """Whether stdout is a pipe whose reader, such as `head`, has seen enough; any other broken pipe is a failure."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    return any(events & select.POLLERR for _, events in poll.poll(0))
 
 
 def _parser(name: str) -> argparse.ArgumentParser:
