@@ -18,9 +18,9 @@ def values(*files: str | Path, set: Mapping[str, Any] | None = None) -> dict[str
     """Values files (names are those of the examples) merged in order, then `set`: dotted path -> value."""
     merged: dict[str, Any] = {}
     for file in files:
-        merged = _merged(merged, helm.values_from_yaml((EXAMPLES / file).read_text()))
+        merged = _merge(merged, helm.values_from_yaml((EXAMPLES / file).read_text()))
     for path, value in (set or {}).items():
-        merged = _merged(merged, functools.reduce(lambda inner, key: {key: inner}, reversed(path.split(".")), value))
+        merged = _merge(merged, functools.reduce(lambda inner, key: {key: inner}, reversed(path.split(".")), value))
     return merged
 
 
@@ -33,23 +33,29 @@ def render(*files: str | Path, set: Mapping[str, Any] | None = None, name: str =
     """All manifests, with the champion's values where no file says which version to serve."""
     if not any(str(file).endswith(CHAMPION) for file in files):
         files = (*files, CHAMPION)
-    return parsed(documents(values(*files, set=set), name))
+    return parse(documents(values(*files, set=set), name))
 
 
-def parsed(texts: Mapping[str, str]) -> list[Manifest]:
-    """The manifests in what `documents` gives."""
-    return [one for path, text in texts.items() if path.endswith(".yaml") for one in yaml.load_all(text, Loader=_Strict) if one]
+def parse(texts: Mapping[str, str]) -> list[Manifest]:
+    """The manifests in the texts that `documents` returns."""
+    return [
+        manifest
+        for path, text in texts.items()
+        if path.endswith(".yaml")
+        for manifest in yaml.load_all(text, Loader=_Strict)
+        if manifest
+    ]
 
 
 def find(manifests: Sequence[Manifest], kind: str, suffix: str = "") -> Manifest:
-    """The one manifest of a kind whose name ends so."""
-    (found,) = [one for one in manifests if one["kind"] == kind and one["metadata"]["name"].endswith(suffix)]
-    return found
+    """The manifest of this kind whose name ends with `suffix`; an error unless there is exactly one."""
+    (match,) = [manifest for manifest in manifests if manifest["kind"] == kind and manifest["metadata"]["name"].endswith(suffix)]
+    return match
 
 
 def kinds(manifests: Sequence[Manifest]) -> list[str]:
-    """Kind and name of each, in order of the alphabet."""
-    return sorted(f"{one['kind']}/{one['metadata']['name']}" for one in manifests)
+    """Kind and name of each manifest, sorted."""
+    return sorted(f"{manifest['kind']}/{manifest['metadata']['name']}" for manifest in manifests)
 
 
 def pod(manifest: Manifest) -> dict[str, Any]:
@@ -60,7 +66,7 @@ def pod(manifest: Manifest) -> dict[str, Any]:
 def vllm_command(
     manifests: Sequence[Manifest], mounts: Mapping[str, str | Path] | None = None
 ) -> tuple[list[str], dict[str, str]]:
-    """What vLLM's container runs, and its environment without what comes from Secrets.
+    """The command of vLLM's container, and its environment without the variables from Secrets.
 
     `mounts`: a mount path of the container (/models, /cache) -> the folder that stands for it here.
     """
@@ -70,7 +76,7 @@ def vllm_command(
 def fetch_command(
     manifests: Sequence[Manifest], mounts: Mapping[str, str | Path] | None = None
 ) -> tuple[list[str], dict[str, str]]:
-    """What the init container runs that downloads the model; as `vllm_command`."""
+    """The command of the init container that downloads the model, and its environment, as `vllm_command`."""
     return _command(pod(find(manifests, "Deployment", "-vllm"))["initContainers"][0], mounts or {})
 
 
@@ -90,23 +96,23 @@ def _chart() -> helm.Chart:
 
 
 def _command(container: Mapping[str, Any], mounts: Mapping[str, str | Path]) -> tuple[list[str], dict[str, str]]:
-    env = {one["name"]: _placed(one["value"], mounts) for one in container["env"] if "value" in one}
-    return [_placed(word, mounts) for word in (*container["command"], *container["args"])], env
+    env = {variable["name"]: _localize(variable["value"], mounts) for variable in container["env"] if "value" in variable}
+    return [_localize(argument, mounts) for argument in (*container["command"], *container["args"])], env
 
 
-def _placed(text: str, mounts: Mapping[str, str | Path]) -> str:
-    """`text` with the paths under a mount as they are here; a path is a word of its own, or follows = or a quote."""
-    for path, here in mounts.items():
+def _localize(text: str, mounts: Mapping[str, str | Path]) -> str:
+    """`text` with the paths under a mount replaced by those here; a path is the whole text, or follows = or a quote."""
+    for path, folder in mounts.items():
         if text == path or text.startswith(f"{path}/"):
-            text = f"{here}{text.removeprefix(path)}"
-        text = text.replace(f"={path}/", f"={here}/").replace(f'"{path}/', f'"{here}/')
+            text = f"{folder}{text.removeprefix(path)}"
+        text = text.replace(f"={path}/", f"={folder}/").replace(f'"{path}/', f'"{folder}/')
     return text
 
 
-def _merged(base: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+def _merge(base: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
     """`more` over `base`, as Helm merges values files."""
     result = dict(base)
     for key, value in more.items():
         old = result.get(key)
-        result[key] = _merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+        result[key] = _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
     return result

@@ -93,13 +93,13 @@ def test_selectors_match_exactly_the_pods_they_mean(manifests):
             assert matched(spec["podSelector"]["matchLabels"]) == expected
         if one["kind"] == "ServiceMonitor":
             services = [other for other in manifests if other["kind"] == "Service"]
-            wanted = spec["selector"]["matchLabels"].items()
-            (service,) = [other for other in services if wanted <= other["metadata"]["labels"].items()]
+            selector = spec["selector"]["matchLabels"].items()
+            (service,) = [other for other in services if selector <= other["metadata"]["labels"].items()]
             assert service["metadata"]["name"] == name
             assert {end["port"] for end in spec["endpoints"]} <= {port["name"] for port in service["spec"]["ports"]}
 
 
-def test_ports_and_references_lead_somewhere(manifests):
+def test_ports_and_references_exist(manifests):
     names = set(kinds(manifests))
     for one in manifests:
         if one["kind"] == "Service":
@@ -180,16 +180,19 @@ def test_no_secret_is_in_any_manifest(manifests):
                     assert entry["valueFrom"].keys() == {"secretKeyRef"}
 
 
-def test_pods_end_in_their_own_time(manifests):
+def test_pods_have_time_to_finish_before_they_are_killed(manifests):
     vllm, gateway = (find(manifests, "Deployment", name) for name in ("-vllm", "-gateway"))
-    words = rendering.vllm_command(manifests)[0]
-    config = served(manifests)
-    for one, work in ((vllm, float(words[words.index("--shutdown-timeout") + 1])), (gateway, config.limits.request_s)):
-        spec = pod(one)
-        leaving = spec["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
-        assert leaving >= 1
-        assert spec["terminationGracePeriodSeconds"] > leaving + work
-    assert float(words[words.index("--shutdown-timeout") + 1]) >= config.limits.model_s
+    command = rendering.vllm_command(manifests)[0]
+    config = gateway_config(manifests)
+    for deployment, seconds in (
+        (vllm, float(command[command.index("--shutdown-timeout") + 1])),
+        (gateway, config.limits.request_s),
+    ):
+        spec = pod(deployment)
+        pre_stop = spec["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
+        assert pre_stop >= 1
+        assert spec["terminationGracePeriodSeconds"] > pre_stop + seconds
+    assert float(command[command.index("--shutdown-timeout") + 1]) >= config.limits.model_s
 
 
 def test_probes(manifests):
@@ -202,16 +205,16 @@ def test_probes(manifests):
     assert paths(gateway) == ["/healthz", "/readyz", "/healthz"]
 
 
-def served(manifests):
+def gateway_config(manifests):
     """The gateway's configuration, as `sense serve` reads it."""
     text = find(manifests, "ConfigMap", "-gateway")["data"]["serve.yaml"]
     return validate(ServeConfig, yaml.safe_load(text), "serve.yaml")
 
 
-def test_the_gateway_knows_what_vllm_serves(manifests):
-    config, (words, _) = served(manifests), rendering.vllm_command(manifests)
+def test_the_gateway_has_the_models_that_vllm_serves(manifests):
+    config, (command, _) = gateway_config(manifests), rendering.vllm_command(manifests)
     vllm = config.backend.vllm
-    name = words[words.index("--served-model-name") + 1]
+    name = command[command.index("--served-model-name") + 1]
     assert name == "sense-3"
     assert list(vllm.models) == ["sense-3", "sense-2"]  # the gateway prefers the first
     assert [(one.name, one.version, one.digest[:4]) for one in vllm.models.values()] == [
@@ -221,12 +224,12 @@ def test_the_gateway_knows_what_vllm_serves(manifests):
     assert vllm.models[name].prompt.schema_style == "compact"
     service = find(manifests, "Service", "-vllm")
     assert vllm.url == f"http://{service['metadata']['name']}:{service['spec']['ports'][0]['port']}"
-    assert service["spec"]["ports"][0]["port"] == int(words[words.index("--port") + 1])
+    assert service["spec"]["ports"][0]["port"] == int(command[command.index("--port") + 1])
     assert service["metadata"]["name"] != "vllm"
 
 
 def test_the_gateway_finds_what_its_configuration_names(manifests):
-    config = served(manifests)
+    config = gateway_config(manifests)
     container = pod(find(manifests, "Deployment", "-gateway"))["containers"][0]
     mounts = {mount["mountPath"]: mount for mount in container["volumeMounts"]}
     env = {entry["name"] for entry in container["env"]}
@@ -278,7 +281,7 @@ def test_the_schema_knows_the_gateways_options_and_no_others():
     assert execution.keys() == type(LimitsConfig().execution).model_fields.keys()
 
 
-def test_the_defaults_that_the_chart_reckons_with_are_the_gateways():
+def test_the_charts_defaults_are_those_of_the_gateway():
     source = "".join(file.read_text() for file in (CHART / "templates").glob("_*.tpl"))
     assert {name: float(value) for name, value in re.findall(r'dig "(\w+_s)" (\d+)', source)} == {
         "request_s": LimitsConfig().request_s,

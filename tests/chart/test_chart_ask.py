@@ -36,27 +36,27 @@ def gateway(model, databases, monkeypatch):
         yield running
 
 
-def asked(gateway, *, keys=f"{KEY},other", **options):
-    """Exit code and what it said."""
+def run_test_pod(gateway, *, keys=f"{KEY},other", **options):
+    """Runs the command of `helm test` against the gateway; returns its exit code and output."""
     container = pod(find(render("values-cpu.yaml", set={f"test.{key}": value for key, value in options.items()}), "Pod"))[
         "containers"
     ][0]
     env = {entry["name"]: entry["value"] for entry in container["env"] if "value" in entry}
     env |= {"GATEWAY_URL": gateway.url, "SENSE_GATEWAY_KEYS": keys}
-    command = [sys.executable if word == "python3" else word for word in container["command"]]
+    command = [sys.executable if argument == "python3" else argument for argument in container["command"]]
     env["PATH"] = os.environ["PATH"]
-    done = subprocess.run(command, check=False, env=env, capture_output=True, text=True, timeout=120)
-    return done.returncode, done.stdout + done.stderr
+    process = subprocess.run(command, check=False, env=env, capture_output=True, text=True, timeout=120)
+    return process.returncode, process.stdout + process.stderr
 
 
 def test_a_gateway_that_answers_passes(gateway):
-    assert asked(gateway) == (0, "shop: SELECT 'sense-3'\n")
+    assert run_test_pod(gateway) == (0, "shop: SELECT 'sense-3'\n")
 
 
 def test_an_answer_without_sql_passes_too(gateway, model):
     model.write = lambda *_: " DROP TABLE item"
-    code, said = asked(gateway, question="Drop it!", database="shop")
-    assert (code, said.startswith("shop: abstained: ")) == (0, True), said
+    code, output = run_test_pod(gateway, question="Drop it!", database="shop")
+    assert (code, output.startswith("shop: abstained: ")) == (0, True), output
 
 
 @pytest.mark.parametrize(
@@ -67,16 +67,16 @@ def test_an_answer_without_sql_passes_too(gateway, model):
     ],
 )
 def test_a_refusal_fails_with_what_the_gateway_said(gateway, options, expected):
-    code, said = asked(gateway, **options)
-    assert (code, expected in said, "right-key" in said) == (1, True, False), said
+    code, output = run_test_pod(gateway, **options)
+    assert (code, expected in output, "right-key" in output) == (1, True, False), output
 
 
 def test_another_version_fails(databases, monkeypatch):
     monkeypatch.setenv("SENSE_GATEWAY_KEYS", KEY)
     with ModelServer(["sense-2"]) as model, Running(settings(model.url, databases, ("sense-2",))) as gateway:
-        code, said = asked(gateway, timeoutSeconds=1)
+        code, output = run_test_pod(gateway, timeoutSeconds=1)
     assert code == 1
-    assert "answered, not sense version 3" in said
+    assert "answered, not sense version 3" in output
 
 
 def test_the_last_answer_of_the_version_before_is_waited_for(databases, monkeypatch):
@@ -88,11 +88,11 @@ def test_the_last_answer_of_the_version_before_is_waited_for(databases, monkeypa
             return f" SELECT '{body['model']}'"
 
         model.write = write
-        assert asked(gateway) == (0, "shop: SELECT 'sense-3'\n")
+        assert run_test_pod(gateway) == (0, "shop: SELECT 'sense-3'\n")
     assert model.requests[0].body["model"] == "sense-2"
 
 
 def test_a_gateway_that_is_not_ready_fails(gateway, model):
     model.die()
-    code, said = asked(gateway, timeoutSeconds=1)
-    assert (code, said.startswith("/readyz: not ready: ")) == (1, True), said
+    code, output = run_test_pod(gateway, timeoutSeconds=1)
+    assert (code, output.startswith("/readyz: not ready: ")) == (1, True), output

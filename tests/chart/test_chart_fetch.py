@@ -21,7 +21,7 @@ from tests.chart.rendering import fetch_command, render, vllm_command
 from tests.mlflow_store import fresh
 
 FILES = {"config.json": b"{}", "model.safetensors": bytes(range(256)) * 64, "sub/vocab.txt": b"a\nb\n"}
-ABOUT = {"prompt": {"schema_style": "ddl", "sample_values": 2}}
+MODEL_INFO = {"prompt": {"schema_style": "ddl", "sample_values": 2}}
 
 
 def model(folder):
@@ -29,7 +29,7 @@ def model(folder):
     for name, content in FILES.items():
         (folder / "model" / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / "model" / name).write_bytes(content)
-    records.write_json(folder / "model" / "sense.json", ABOUT)
+    records.write_json(folder / "model" / "sense.json", MODEL_INFO)
     digest = records.digest(folder / "model")
     (folder / "model" / "README.md").write_text("# card\n")
     (folder / "MLmodel").write_text("flavors: {}\n")
@@ -65,8 +65,8 @@ class Pod:
         self.models, self.name = Path(models), name
         champion = {"model": {"name": "sense", "version": "1", "digest": "", "previous": None}}
         self.manifests = render("values-cpu.yaml", set=champion | options)
-        words, env = fetch_command(self.manifests, {"/models": models})
-        self.command = [sys.executable if word == "python" else word for word in words]
+        command, env = fetch_command(self.manifests, {"/models": models})
+        self.command = [sys.executable if argument == "python" else argument for argument in command]
         self.env = {**os.environ, **env, "POD_NAME": name, "MLFLOW_TRACKING_URI": os.environ["MLFLOW_TRACKING_URI"]}
 
     def start(self):
@@ -75,19 +75,19 @@ class Pod:
         )
 
     def run(self):
-        """Exit code and what it said."""
+        """Exit code and output."""
         process = self.start()
-        said = process.communicate(timeout=120)[0]
-        return process.returncode, said
+        output = process.communicate(timeout=120)[0]
+        return process.returncode, output
 
     @property
     def served(self):
-        """Where vLLM will look."""
-        words, _ = vllm_command(self.manifests, {"/models": self.models})
-        return Path(words[words.index("--model") + 1])
+        """The folder that vLLM loads the model from."""
+        command, _ = vllm_command(self.manifests, {"/models": self.models})
+        return Path(command[command.index("--model") + 1])
 
 
-def everything(folder):
+def file_contents(folder):
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
@@ -95,11 +95,11 @@ def leftovers(models):
     return [path.name for path in Path(models).rglob(".*") if path.name != ".whole"]
 
 
-def test_a_model_comes_whole_and_once(tmp_path, digest):
+def test_a_model_is_downloaded_completely_and_once(tmp_path, digest):
     pod = Pod(tmp_path / "models", **{"model.digest": digest})
-    code, said = pod.run()
-    assert code == 0, said
-    assert everything(pod.served) == {
+    code, output = pod.run()
+    assert code == 0, output
+    assert file_contents(pod.served) == {
         **FILES,
         "sense.json": (tmp_path / "stored/model-1/model/sense.json").read_bytes(),
         "README.md": b"# card\n",
@@ -107,45 +107,45 @@ def test_a_model_comes_whole_and_once(tmp_path, digest):
     assert pod.served == tmp_path / "models" / "sense" / f"1-{digest[:12]}" / "model"
     assert leftovers(pod.models) == []
     shutil.rmtree(tmp_path / "stored")  # nothing is fetched again
-    code, said = pod.run()
-    assert (code, said) == (0, f"models:/sense/1: {pod.served.parent} is there\n")
+    code, output = pod.run()
+    assert (code, output) == (0, f"models:/sense/1: {pod.served.parent} is there\n")
 
 
 def test_a_changed_model_is_refused(tmp_path, digest):
     (tmp_path / "stored/model-1/model/model.safetensors").write_bytes(b"other weights")
     pod = Pod(tmp_path / "models", **{"model.digest": digest})
-    code, said = pod.run()
+    code, output = pod.run()
     assert code == 1
-    assert f"not {digest}: it was changed since it was published" in said
+    assert f"not {digest}: it was changed since it was published" in output
     assert not pod.served.exists()
     assert leftovers(pod.models) == []
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"model.version": "7"}, "models:/sense/7: the download failed (see above)"),
         ({"model.name": "extra"}, "models:/extra/1: there must be one model/config.json in it"),
     ],
 )
-def test_what_cannot_be_served_is_refused(tmp_path, digest, options, said):
+def test_what_cannot_be_served_is_refused(tmp_path, digest, options, message):
     pod = Pod(tmp_path / "models", **options)
     code, output = pod.run()
-    assert (code, said in output) == (1, True), output
+    assert (code, message in output) == (1, True), output
     assert leftovers(pod.models) == []
-    assert everything(pod.models) == {}
+    assert file_contents(pod.models) == {}
 
 
-def abandoned(folder, days):
-    """A download that a lost pod has left, last written so long ago."""
+def write_partial(folder, days):
+    """A download that a lost pod has left, last written `days` ago."""
     folder.mkdir(parents=True)
     (folder / "weights").write_bytes(b"w")
     for path in (folder / "weights", folder):
         os.utime(path, (time.time() - days * 86_400,) * 2)
 
 
-def half(pod):
-    """The download of a pod that is under way, as soon as there is one."""
+def start_download(pod):
+    """Starts the pod and returns its process once its download has begun."""
     process = pod.start()
     while not list(pod.models.glob("sense/.*.partial")):
         assert process.poll() is None, process.communicate()[0]
@@ -155,25 +155,25 @@ def half(pod):
 
 def test_a_killed_download_is_done_again(tmp_path, digest):
     pod = Pod(tmp_path / "models")
-    process = half(pod)
+    process = start_download(pod)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     assert not pod.served.exists()
     (partial,) = pod.models.glob("sense/.*.partial")
     (partial / "model").mkdir(exist_ok=True)
     (partial / "model" / "config.json").write_bytes(b"ha")  # what it might have left
-    abandoned(pod.models / "sense" / ".9.pod-x.partial", 3)
-    abandoned(pod.models / "sense" / ".9.pod-y.partial", 0)  # of a pod that may be at it
-    code, said = pod.run()
-    assert code == 0, said
-    assert everything(pod.served)["config.json"] == b"{}"
+    write_partial(pod.models / "sense" / ".9.pod-x.partial", 3)
+    write_partial(pod.models / "sense" / ".9.pod-y.partial", 0)  # of a pod that may be at it
+    code, output = pod.run()
+    assert code == 0, output
+    assert file_contents(pod.served)["config.json"] == b"{}"
     assert leftovers(pod.models) == [".9.pod-y.partial"]
 
 
 def test_a_pod_that_is_deleted_during_the_download_leaves_nothing(tmp_path, digest):
     """As the kubelet does it: SIGTERM, to the container's first process alone."""
     pod = Pod(tmp_path / "models")
-    process = half(pod)
+    process = start_download(pod)
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     while not (child := children.read_text().strip()):
         assert process.poll() is None, process.communicate()[0]
@@ -184,57 +184,57 @@ def test_a_pod_that_is_deleted_during_the_download_leaves_nothing(tmp_path, dige
     assert process.returncode == 143
     assert select.select([download], [], [], 30)[0]  # readable once it has ended, which may be some moments after its output
     os.close(download)
-    assert everything(pod.models) == {}
+    assert file_contents(pod.models) == {}
     assert leftovers(pod.models) == []
 
 
-def test_a_folder_without_the_mark_counts_for_nothing(tmp_path, digest):
+def test_a_folder_without_the_mark_is_downloaded_again(tmp_path, digest):
     pod = Pod(tmp_path / "models")
     pod.served.mkdir(parents=True)
     (pod.served / "config.json").write_bytes(b"{}")
-    code, said = pod.run()
-    assert code == 0, said
-    assert everything(pod.served).keys() == {*FILES, "sense.json", "README.md"}
+    code, output = pod.run()
+    assert code == 0, output
+    assert file_contents(pod.served).keys() == {*FILES, "sense.json", "README.md"}
     assert (pod.served.parent / ".whole").is_file()
 
 
 def test_several_pods_on_one_volume_do_not_collide(tmp_path, digest):
     pods = [Pod(tmp_path / "models", f"pod-{number}") for number in range(2)]
-    started = [pod.start() for pod in pods]
-    said = [process.communicate(timeout=240)[0] for process in started]
-    assert [process.returncode for process in started] == [0, 0], said
-    assert everything(pods[0].served)["model.safetensors"] == FILES["model.safetensors"]
+    processes = [pod.start() for pod in pods]
+    outputs = [process.communicate(timeout=240)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs
+    assert file_contents(pods[0].served)["model.safetensors"] == FILES["model.safetensors"]
     assert leftovers(tmp_path / "models") == []
 
 
-def test_the_first_to_be_done_is_not_replaced(tmp_path, digest):
+def test_the_first_finished_download_is_not_replaced(tmp_path, digest):
     """Its vLLM may read it already."""
     pod = Pod(tmp_path / "models")
     assert pod.run()[0] == 0
     first = (pod.served / "model.safetensors").stat().st_ino
     (pod.served.parent / ".whole").unlink()  # it has renamed, and not yet marked
-    code, said = pod.run()
-    assert code == 0, said
+    code, output = pod.run()
+    assert code == 0, output
     assert (pod.served / "model.safetensors").stat().st_ino == first
     assert (pod.served.parent / ".whole").is_file()
 
 
 def test_the_champions_values_lead_to_the_champions_files(tmp_path, digest):
     """What `sense models values` writes, rendered, downloaded, with an adapter: the gateway reads prompts as the files say."""
-    written = yaml.safe_load(chart_values("sense", "champion"))
-    pod = Pod(tmp_path / "models", **written, **{"vllm.lora.adapters": [{"name": "extra", "version": "1"}]})
-    code, said = pod.run()
-    assert code == 0, said
-    assert json.loads((pod.served / "sense.json").read_text()) == ABOUT
-    words, _ = vllm_command(pod.manifests, {"/models": pod.models})
-    assert words[words.index("--served-model-name") + 1] == "sense-1"
+    champion_values = yaml.safe_load(chart_values("sense", "champion"))
+    pod = Pod(tmp_path / "models", **champion_values, **{"vllm.lora.adapters": [{"name": "extra", "version": "1"}]})
+    code, output = pod.run()
+    assert code == 0, output
+    assert json.loads((pod.served / "sense.json").read_text()) == MODEL_INFO
+    command, _ = vllm_command(pod.manifests, {"/models": pod.models})
+    assert command[command.index("--served-model-name") + 1] == "sense-1"
     (config,) = [one["data"]["serve.yaml"] for one in pod.manifests if one["kind"] == "ConfigMap"]
     assert yaml.safe_load(config)["backend"]["vllm"]["models"] == {
-        "sense-1": {"name": "sense", "version": "1", "digest": digest, "prompt": ABOUT["prompt"]}
+        "sense-1": {"name": "sense", "version": "1", "digest": digest, "prompt": MODEL_INFO["prompt"]}
     }
-    name, _, folder = words[-1].partition("=")
+    name, _, folder = command[-1].partition("=")
     assert name == "extra-1"
-    assert everything(Path(folder)) == {"adapter_config.json": b"{}", "adapter_model.safetensors": b"w", ".whole": b""}
+    assert file_contents(Path(folder)) == {"adapter_config.json": b"{}", "adapter_model.safetensors": b"w", ".whole": b""}
     assert leftovers(pod.models) == []
 
 
@@ -244,15 +244,15 @@ def test_from_a_real_server(tmp_path, monkeypatch):
     (tmp_path / "server").mkdir()
     fresh(tmp_path / "server", monkeypatch)
     digest = model(tmp_path / "published")
-    with mlflow_server.running(tmp_path / "server") as address:
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
-        client = MlflowClient(address, address)
+    with mlflow_server.running(tmp_path / "server") as url:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", url)
+        client = MlflowClient(url, url)
         run = client.create_run(client.create_experiment("sense")).info
         client.log_artifacts(run.run_id, str(tmp_path / "published"), "sense")
         client.create_registered_model("sense")
         client.create_model_version("sense", f"{run.artifact_uri}/sense", run.run_id)
         assert run.artifact_uri.startswith("mlflow-artifacts:")
         pod = Pod(tmp_path / "models", **{"model.digest": digest})
-        code, said = pod.run()
-    assert code == 0, said
+        code, output = pod.run()
+    assert code == 0, output
     assert records.digest(pod.served) == records.digest(tmp_path / "published" / "model")

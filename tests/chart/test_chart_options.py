@@ -417,9 +417,9 @@ def test_vllm_writes_only_where_it_may():
 
 
 def test_paths_of_the_container_become_paths_here():
-    words, env = rendering.vllm_command(render(FULL), {"/models": "/here", "/cache": "/there"})
-    assert "/here/sense/3-3b1f7f4f2f2f/model" in words
-    assert "trial=/here/adapters/trial-2106c4250059" in words
+    command, env = rendering.vllm_command(render(FULL), {"/models": "/here", "/cache": "/there"})
+    assert "/here/sense/3-3b1f7f4f2f2f/model" in command
+    assert "trial=/here/adapters/trial-2106c4250059" in command
     assert (env["HOME"], env["HF_HOME"]) == ("/there", "/there/huggingface")
     arguments = rendering.fetch_command(render(FULL), {"/models": "/here"})[0][3:]
     assert [yaml.safe_load(one)["into"].startswith("/here/") for one in arguments] == [True, True, True]
@@ -474,9 +474,9 @@ def test_the_port_of_mlflows_pods_may_be_another_than_its_services():
 
 @pytest.mark.parametrize(("options", "port"), [({}, 53), ({"dnsPort": 5353}, 5353)])
 def test_names_are_resolved_on_the_port_of_the_name_servers_pods(options, port):
-    found = policies(**options)
+    rules = policies(**options)
     for part in ("gateway", "vllm", "test"):
-        assert found[part]["egress"][0]["ports"] == [{"port": port, "protocol": "UDP"}, {"port": port, "protocol": "TCP"}]
+        assert rules[part]["egress"][0]["ports"] == [{"port": port, "protocol": "UDP"}, {"port": port, "protocol": "TCP"}]
 
 
 def gateway_storage(**options):
@@ -536,7 +536,7 @@ def test_what_looks_like_a_number_or_a_boolean_stays_a_string():
     for name in ("42", "on", "true"):
         for more in ({}, outside):
             texts = rendering.documents(rendering.values(FULL, rendering.CHAMPION, set=odd | more), name, "2024")
-            manifests = rendering.parsed(texts)
+            manifests = rendering.parse(texts)
             assert {one["metadata"]["namespace"] for one in manifests} == {"2024"}
             for one in manifests:
                 check(one)

@@ -74,7 +74,7 @@ SHARED = claims(MANY, "ReadOnlyMany")
 
 
 @pytest.mark.parametrize(
-    ("options", "interrupted", "because"),
+    ("options", "interrupted", "reasons"),
     [
         (
             {},
@@ -92,13 +92,13 @@ SHARED = claims(MANY, "ReadOnlyMany")
         ),
     ],
 )
-def test_the_notes_say_whether_and_why_a_promotion_interrupts_the_gateway(options, interrupted, because):
-    told = documents(values("values-one-gpu.yaml", CHAMPION, set=options))
-    notes = told["sense/templates/NOTES.txt"]
+def test_the_notes_say_whether_and_why_a_promotion_interrupts_the_gateway(options, interrupted, reasons):
+    texts_by_path = documents(values("values-one-gpu.yaml", CHAMPION, set=options))
+    notes = texts_by_path["sense/templates/NOTES.txt"]
     assert ("nothing is answered for some seconds" in notes) is interrupted
-    assert ("type: Recreate" in told["sense/templates/gateway-deployment.yaml"]) is interrupted
-    assert sorted(line.strip() for line in notes.splitlines() if " is ReadWrite" in line) == sorted(because)
-    assert ("A claim keeps the access" in notes) is bool(because)
+    assert ("type: Recreate" in texts_by_path["sense/templates/gateway-deployment.yaml"]) is interrupted
+    assert sorted(line.strip() for line in notes.splitlines() if " is ReadWrite" in line) == sorted(reasons)
+    assert ("A claim keeps the access" in notes) is bool(reasons)
 
 
 def test_while_a_rollout_shows_two_versions_the_gateway_knows_both():
@@ -128,6 +128,6 @@ def test_going_back_gives_the_old_bytes():
         ({"vllm.maxModelLen": 1024}, "vllm"),
     ],
 )
-def test_a_change_restarts_only_whom_it_concerns(options, template):
+def test_a_change_restarts_only_the_pods_it_concerns(options, template):
     changed = changes(texts(THREE), documents(values(FULL, set={**THREE, **options})))
     assert {name.partition("-")[0] for name in changed} == {template}

@@ -12,14 +12,15 @@ REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 SALES = [{"name": "sales", "claimName": "sales-databases"}]
 
 
-def refused(merged, name="release"):
-    with pytest.raises(helm.HelmError) as found:
+def render_error(merged, name="release"):
+    """The message of Helm, which must refuse these values."""
+    with pytest.raises(helm.HelmError) as error:
         documents(merged, name)
-    return str(found.value)
+    return str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "said"),
+    ("path", "value", "parts"),
     [
         # unknown keys, wherever they stand
         ("replicas", 2, ["replicas"]),
@@ -94,13 +95,13 @@ def refused(merged, name="release"):
         ("networkPolicy.mlflow", [{"ipBlock": {"cidr": "::/0"}, "podSelector": {}}], ["/mlflow/0", "got 2, want 1"]),
     ],
 )
-def test_the_schema_refuses(path, value, said):
-    message = refused(values(ONE, CHAMPION, set={path: value}))
-    assert [part for part in said if part not in message] == []
+def test_the_schema_refuses(path, value, parts):
+    message = render_error(values(ONE, CHAMPION, set={path: value}))
+    assert [part for part in parts if part not in message] == []
 
 
 @pytest.mark.parametrize(
-    ("file", "options", "said"),
+    ("file", "options", "message"),
     [
         (ONE, {"model.version": "champion"}, 'model.version "champion" is no version number'),
         (
@@ -177,35 +178,37 @@ def test_the_schema_refuses(path, value, said):
         (FULL, {"networkPolicy.vllmClients": []}, "networkPolicy.vllmClients is empty"),
     ],
 )
-def test_values_that_do_not_fit_together_are_refused(file, options, said):
-    assert said in refused(values(file, CHAMPION, set=options))
+def test_values_that_do_not_fit_together_are_refused(file, options, message):
+    assert message in render_error(values(file, CHAMPION, set=options))
 
 
 @pytest.mark.parametrize("memory", ["2912Mi", "3.1G", "1Ti", 3_100_000_000, None])
-def test_memory_that_suffices_is_taken(memory):
+def test_enough_memory_is_accepted(memory):
     assert documents(values(ONE, CHAMPION, set={"gateway.resources.limits.memory": memory}))
 
 
 def test_a_key_among_the_arguments_is_not_shown():
-    message = refused(values(ONE, CHAMPION, set={"vllm.extraArgs": ["--api-key=s3cret"]}))
+    message = render_error(values(ONE, CHAMPION, set={"vllm.extraArgs": ["--api-key=s3cret"]}))
     assert "set vllm.apiKey.existingSecret instead" in message
     assert "s3cret" not in message
 
 
 @pytest.mark.parametrize("release", ["1sense", "sense.v2", "42"])
 def test_a_release_that_no_service_can_be_named_after_is_refused(release):
-    message = refused(values(ONE, CHAMPION), release)
+    message = render_error(values(ONE, CHAMPION), release)
     assert f'release "{release}" would make a Service "{release}' in message
     assert "set fullnameOverride" in message
     assert documents(values(ONE, CHAMPION, set={"fullnameOverride": "sense"}), release)
 
 
 def test_without_the_champions_values_the_message_says_how_to_get_them():
-    assert "model.version is missing: run `sense models values sense@champion > values.champion.yaml`" in refused(values(ONE))
+    assert "model.version is missing: run `sense models values sense@champion > values.champion.yaml`" in render_error(
+        values(ONE)
+    )
 
 
-def test_everything_wrong_is_told_at_once():
-    message = refused({})
+def test_all_errors_are_in_one_message():
+    message = render_error({})
     assert message.count("\n- ") == 4
     for key in ("model.version", "mlflow.trackingUri", "gateway.keys.existingSecret", "gateway.databases"):
         assert f"- {key} is " in message
