@@ -1,69 +1,75 @@
-"""What the grammar works with: an invented database, and the pieces that both a SQL and its question are made of."""
+"""The data types of the grammar: an invented database, and the pieces of which a query and its question are made."""
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
+
+from sqlglot import exp
 
 from sense.teacher import CellValue, TableRows
 from sense.teacher.grammar.domains import ColumnSpec
 
-Function = Literal["AVG", "SUM", "MIN", "MAX"]
+AggregateFunction = Literal["AVG", "SUM", "MIN", "MAX"]
 Comparison = Literal["=", "!=", ">", "<", ">=", "<="]
-Operator = Literal["=", "!=", ">", "<", ">=", "<=", "between", "contains", "starts", "ends", "null", "known"]
+Operator = Literal["=", "!=", ">", "<", ">=", "<=", "between", "contains", "starts", "ends", "null", "not null"]
 
 
 @dataclass(frozen=True)
-class Column:
-    """A column: its identifier, the words in it, other words for the same, and (once filled) its value in every row.
+class GrammarColumn:
+    """A column: its identifier, the words in it, synonyms of them, and (once the table is filled) its value in every row.
 
     `spec` is None for the primary key and for foreign keys.
     """
 
     name: str
     words: str
-    others: tuple[str, ...]
+    synonyms: tuple[str, ...]
     spec: ColumnSpec | None
     values: tuple[CellValue, ...] = ()
 
     @property
     def kind(self) -> str:
-        """The semantic kind; "key" for primary and foreign keys."""
+        """What its values mean, as in the domain's file; "key" for primary and foreign keys."""
         return self.spec.kind if self.spec else "key"
 
     @cached_property
-    def known(self) -> list[CellValue]:
+    def non_null(self) -> list[CellValue]:
         """Its values without NULL, in row order."""
         return [value for value in self.values if value is not None]
 
     @cached_property
     def distinct(self) -> list[CellValue]:
         """Its different values without NULL, in the order they first occur."""
-        return list(dict.fromkeys(self.known))
+        return list(dict.fromkeys(self.non_null))
 
     @cached_property
-    def whole(self) -> bool:
+    def has_no_null(self) -> bool:
         """True if no row has NULL here."""
-        return len(self.known) == len(self.values)
+        return len(self.non_null) == len(self.values)
 
 
 @dataclass(frozen=True)
-class Table:
-    """A table: its identifier, its nouns, and its columns in order; `key` and `label` are among them, or None."""
+class GrammarTable:
+    """A table: its identifier, its noun in singular and plural, and its columns in order.
+
+    `synonyms` are other nouns for it, in singular and plural. `key` is the primary key and `label` the column that names a row;
+    both are among the columns, or None.
+    """
 
     name: str
-    one: str
-    many: str
-    others: tuple[tuple[str, str], ...]
-    columns: tuple[Column, ...]
-    key: Column | None
-    label: Column | None
+    singular: str
+    plural: str
+    synonyms: tuple[tuple[str, str], ...]
+    columns: tuple[GrammarColumn, ...]
+    key: GrammarColumn | None
+    label: GrammarColumn | None
 
     @property
-    def plain(self) -> list[Column]:
-        """The columns that say something of a row: all but the keys."""
+    def data_columns(self) -> list[GrammarColumn]:
+        """All columns except the keys."""
         return [column for column in self.columns if column.spec is not None]
 
-    def column(self, name: str) -> Column:
+    def column(self, name: str) -> GrammarColumn:
         """The column with this identifier."""
         return next(column for column in self.columns if column.name == name)
 
@@ -80,20 +86,20 @@ class Link:
 
 
 @dataclass(frozen=True)
-class Layout:
+class GrammarSchema:
     """A schema without rows; parents stand before their children."""
 
-    tables: tuple[Table, ...]
+    tables: tuple[GrammarTable, ...]
     links: tuple[Link, ...]
 
 
 @dataclass(frozen=True)
-class Database:
-    """An invented database, filled; `image` is its SQLite file."""
+class GrammarDatabase:
+    """An invented database with its rows; `image` is the content of its SQLite file."""
 
     db_id: str
     domain: str
-    tables: dict[str, Table]
+    tables: dict[str, GrammarTable]
     links: tuple[Link, ...]
     ddl: tuple[str, ...]
     rows: TableRows
@@ -102,10 +108,10 @@ class Database:
 
 @dataclass(frozen=True)
 class Condition:
-    """A condition on one column of a table; `values` holds two for "between" and none for "null" and "known"."""
+    """A condition on one column of a table; `values` has two values for "between", none for "null" and "not null", else one."""
 
-    table: Table
-    column: Column
+    table: GrammarTable
+    column: GrammarColumn
     operator: Operator
     values: tuple[CellValue, ...]
 
@@ -114,21 +120,21 @@ class Condition:
 class Aggregate:
     """An aggregate of a column."""
 
-    function: Function
-    column: Column
+    function: AggregateFunction
+    column: GrammarColumn
 
 
 @dataclass(frozen=True)
 class Order:
-    """An order by a column; `down` puts the highest first."""
+    """An order by a column; `descending` puts the highest first."""
 
-    column: Column
-    down: bool
+    column: GrammarColumn
+    descending: bool
 
 
 @dataclass(frozen=True)
 class Bound:
-    """What a count or an average of a group is compared with."""
+    """The value that a count or an average of a group is compared with."""
 
     operator: Comparison
     value: CellValue
@@ -136,9 +142,9 @@ class Bound:
 
 @dataclass(frozen=True)
 class Rank:
-    """The highest (`down`) or the lowest of groups."""
+    """The highest of several groups, or the lowest if not `descending`."""
 
-    down: bool
+    descending: bool
 
 
 @dataclass(frozen=True)
@@ -150,7 +156,11 @@ class Side:
 
 @dataclass(frozen=True)
 class Hops:
-    """Three tables in a row, and the two foreign keys between them."""
+    """Three tables that are joined one after the other, and the two foreign keys between them."""
 
-    tables: tuple[Table, Table, Table]
+    tables: tuple[GrammarTable, GrammarTable, GrammarTable]
     links: tuple[Link, Link]
+
+
+DrawnQuery = tuple[exp.Query, dict[str, Any]]
+"""What a production returns: the tree of its query, and the pieces of its question under the names its templates use."""

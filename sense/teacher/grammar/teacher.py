@@ -1,6 +1,6 @@
 """The built-in teacher: databases, questions and SQL from a grammar, in any number, without any model.
 
-Database number n holds the drafts n * per_database and following; its domain is the n-th of a seeded shuffle of all
+GrammarDatabase number n holds the drafts n * per_database and following; its domain is the n-th of a seeded shuffle of all
 domains, over and over, so that every domain has its even share.
 """
 
@@ -14,18 +14,18 @@ from sense.config import GrammarConfig
 from sense.records import Hardness
 from sense.teacher import Draft, RejectedDraft
 from sense.teacher.grammar import domains
-from sense.teacher.grammar.check import answers
+from sense.teacher.grammar.check import is_worth_asking
 from sense.teacher.grammar.draw import Draw, NoFit
-from sense.teacher.grammar.pieces import Database
-from sense.teacher.grammar.populate import invent
+from sense.teacher.grammar.pieces import GrammarDatabase
+from sense.teacher.grammar.populate import invent_database
 from sense.teacher.grammar.productions import PRODUCTIONS, Production
-from sense.teacher.grammar.tree import render
+from sense.teacher.grammar.tree import sql_text
 from sense.teacher.grammar.verbalise import question
 
 TRIES = 6
-"""How often a production is drawn anew on a database before another one takes its place."""
-CACHED = 32
-"""How many databases a teacher keeps; drafts are usually asked for in the order of their index."""
+"""How often a production is drawn on a database before another one is tried."""
+CACHED_DATABASES = 32
+"""How many databases a teacher keeps in memory; drafts are usually requested in the order of their index."""
 
 
 class GrammarTeacher:
@@ -35,30 +35,30 @@ class GrammarTeacher:
         self._config, self._seed = config, seed
         self._domains = list(domains.names())
         Random(f"{seed}-domains").shuffle(self._domains)
-        self._database = lru_cache(maxsize=CACHED)(self._invent)
+        self._database = lru_cache(maxsize=CACHED_DATABASES)(self._invent)
 
     def draft(self, index: int, level: Hardness, avoid: Sequence[str] = ()) -> Draft | RejectedDraft:  # noqa: ARG002
-        """The draft number `index` at hardness `level`; `avoid` is not needed here, the domains are even by design."""
-        number, place = divmod(index, self._config.per_database)
+        """Writes draft number `index` at hardness `level`; `avoid` is not used, because all domains come equally often."""
+        number, position = divmod(index, self._config.per_database)
         database = self._database(number)
         productions = list(PRODUCTIONS[level])
-        # One shuffle per database and level: its drafts go through all productions before one comes again.
+        # One shuffle for each database and level, so that all productions are used before one is used again.
         Random(f"{self._seed}-order-{number}-{level}").shuffle(productions)
         rng = Random(f"{self._seed}-q-{index}-{level}")
         with closing(sqlite3.connect(":memory:")) as connection:
             connection.deserialize(database.image)
             for turn in range(len(productions)):
-                production = productions[(place + turn) % len(productions)]
-                found = _realise(production, Draw(database, rng), connection)
-                if found is not None:
-                    return Draft(database.db_id, database.domain, database.ddl, database.rows, *found, level)
+                production = productions[(position + turn) % len(productions)]
+                question_and_sql = _realise(production, Draw(database, rng), connection)
+                if question_and_sql is not None:
+                    return Draft(database.db_id, database.domain, database.ddl, database.rows, *question_and_sql, level)
         detail = f"none of the {len(productions)} {level} productions fits database {database.db_id}; give it more rows or tables"
         return RejectedDraft("no production fits", detail, level)
 
-    def _invent(self, number: int) -> Database:
+    def _invent(self, number: int) -> GrammarDatabase:
         name = self._domains[number % len(self._domains)]
         rng = Random(f"{self._seed}-db-{number}")
-        return invent(f"{name}_{number:04d}", domains.load(name), self._config.tables, self._config.rows, rng)
+        return invent_database(f"{name}_{number:04d}", domains.load(name), self._config.tables, self._config.rows, rng)
 
 
 def _realise(production: Production, draw: Draw, connection: sqlite3.Connection) -> tuple[str, str] | None:
@@ -68,7 +68,7 @@ def _realise(production: Production, draw: Draw, connection: sqlite3.Connection)
             tree, pieces = production(draw)
         except NoFit:
             continue
-        sql = render(tree)
-        if answers(connection, tree, sql):
+        sql = sql_text(tree)
+        if is_worth_asking(connection, tree, sql):
             return question(production.__name__.rstrip("_"), pieces, draw.rng), sql
     return None

@@ -1,6 +1,6 @@
-"""SQL as trees: the few shapes that the grammar is made of, and their plain text (no aliases, `!=`, `NOT IN`).
+"""SQL as sqlglot trees: the few nodes that the grammar uses, and their plain text (no aliases, `!=`, `NOT IN`).
 
-Every function returns fresh nodes: sqlglot links a node to its one parent.
+Every function returns new nodes, because in sqlglot a node has one parent.
 """
 
 from collections.abc import Sequence
@@ -9,9 +9,9 @@ from sqlglot import exp
 from sqlglot.generators.sqlite import SQLiteGenerator
 
 from sense.teacher import CellValue
-from sense.teacher.grammar.pieces import Aggregate, Column, Comparison, Condition, Function, Link, Table
+from sense.teacher.grammar.pieces import Aggregate, AggregateFunction, Comparison, Condition, GrammarColumn, GrammarTable, Link
 
-_FUNCTIONS: dict[Function, type[exp.AggFunc]] = {"AVG": exp.Avg, "SUM": exp.Sum, "MIN": exp.Min, "MAX": exp.Max}
+_FUNCTIONS: dict[AggregateFunction, type[exp.AggFunc]] = {"AVG": exp.Avg, "SUM": exp.Sum, "MIN": exp.Min, "MAX": exp.Max}
 _COMPARISONS: dict[Comparison, type[exp.Binary]] = {
     "=": exp.EQ,
     "!=": exp.NEQ,
@@ -23,8 +23,8 @@ _COMPARISONS: dict[Comparison, type[exp.Binary]] = {
 _PATTERNS = {"contains": "%{}%", "starts": "{}%", "ends": "%{}"}
 
 
-class _Plain(SQLiteGenerator):
-    """SQLite's dialect in the spelling people use."""
+class _PlainGenerator(SQLiteGenerator):
+    """SQLite's dialect in the spelling that people use."""
 
     def not_sql(self, expression: exp.Not) -> str:
         inner = expression.this
@@ -38,12 +38,12 @@ class _Plain(SQLiteGenerator):
         return self.binary(expression, "!=")
 
 
-def render(tree: exp.Expr) -> str:
+def sql_text(tree: exp.Expr) -> str:
     """The SQL text of a tree."""
-    return _Plain().generate(tree, copy=False)
+    return _PlainGenerator().generate(tree, copy=False)
 
 
-def col(column: Column, table: Table | None = None) -> exp.Column:
+def col(column: GrammarColumn, table: GrammarTable | None = None) -> exp.Column:
     """A column; with `table`, qualified by its name."""
     return exp.Column(this=_name(column.name), table=_name(table.name) if table else None)
 
@@ -53,9 +53,9 @@ def count(inner: exp.Expr | None = None) -> exp.Count:
     return exp.Count(this=exp.Distinct(expressions=[inner]) if inner else exp.Star())
 
 
-def aggregate(made: Aggregate, table: Table | None = None) -> exp.Expr:
+def aggregate_call(aggregate: Aggregate, table: GrammarTable | None = None) -> exp.Expr:
     """AVG(x) and the like."""
-    return _FUNCTIONS[made.function](this=col(made.column, table))
+    return _FUNCTIONS[aggregate.function](this=col(aggregate.column, table))
 
 
 def literal(value: CellValue) -> exp.Expr:
@@ -63,20 +63,20 @@ def literal(value: CellValue) -> exp.Expr:
     return exp.Literal.string(value) if isinstance(value, str) else exp.Literal.number(value)
 
 
-def condition(made: Condition, qualified: bool = False) -> exp.Expr:
-    """A test as SQL; with `qualified`, its column carries the table's name."""
-    left = col(made.column, made.table if qualified else None)
-    match made.operator:
+def condition(piece: Condition, qualified: bool = False) -> exp.Expr:
+    """The tree of a condition; with `qualified`, its column is qualified by the table's name."""
+    left = col(piece.column, piece.table if qualified else None)
+    match piece.operator:
         case "between":
-            return exp.Between(this=left, low=literal(made.values[0]), high=literal(made.values[1]))
+            return exp.Between(this=left, low=literal(piece.values[0]), high=literal(piece.values[1]))
         case "contains" | "starts" | "ends":
-            return exp.Like(this=left, expression=literal(_PATTERNS[made.operator].format(made.values[0])))
+            return exp.Like(this=left, expression=literal(_PATTERNS[piece.operator].format(piece.values[0])))
         case "null":
             return exp.Is(this=left, expression=exp.Null())
-        case "known":
+        case "not null":
             return exp.Not(this=exp.Is(this=left, expression=exp.Null()))
         case _:
-            return compare(left, made.operator, literal(made.values[0]))
+            return compare(left, piece.operator, literal(piece.values[0]))
 
 
 def compare(left: exp.Expr, operator: Comparison, right: exp.Expr) -> exp.Expr:
@@ -96,11 +96,11 @@ def either(left: exp.Expr, right: exp.Expr) -> exp.Expr:
 
 def inside(left: exp.Expr, query: exp.Query, negated: bool = False) -> exp.Expr:
     """`left` IN or NOT IN the rows of `query`."""
-    found = exp.In(this=left, query=exp.Subquery(this=query))
-    return exp.Not(this=found) if negated else found
+    membership = exp.In(this=left, query=exp.Subquery(this=query))
+    return exp.Not(this=membership) if negated else membership
 
 
-def join(link: Link, joined: Table) -> exp.Join:
+def join(link: Link, joined: GrammarTable) -> exp.Join:
     """JOIN `joined` ON the foreign key of `link`, which is written child first."""
     child, parent = (
         exp.Column(this=_name(column), table=_name(table))
@@ -111,18 +111,18 @@ def join(link: Link, joined: Table) -> exp.Join:
 
 def select(
     columns: Sequence[exp.Expr],
-    table: Table,
+    table: GrammarTable,
     *,
     joins: Sequence[exp.Join] = (),
     where: exp.Expr | None = None,
     group: exp.Expr | None = None,
     having: exp.Expr | None = None,
     order: exp.Expr | None = None,
-    down: bool = False,
+    descending: bool = False,
     limit: int | None = None,
     distinct: bool = False,
 ) -> exp.Select:
-    """A SELECT; `order` is the key and `down` its direction."""
+    """A SELECT; `order` is the sort key and `descending` its direction."""
     return exp.Select(
         expressions=list(columns),
         distinct=exp.Distinct() if distinct else None,
@@ -131,7 +131,7 @@ def select(
         where=exp.Where(this=where) if where else None,
         group=exp.Group(expressions=[group]) if group else None,
         having=exp.Having(this=having) if having else None,
-        order=exp.Order(expressions=[exp.Ordered(this=order, desc=down, nulls_first=not down)]) if order else None,
+        order=exp.Order(expressions=[exp.Ordered(this=order, desc=descending, nulls_first=not descending)]) if order else None,
         limit=exp.Limit(expression=exp.Literal.number(limit)) if limit else None,
     )
 
@@ -140,5 +140,5 @@ def _name(text: str) -> exp.Identifier:
     return exp.Identifier(this=text, quoted=False)
 
 
-def _table(table: Table) -> exp.Table:
+def _table(table: GrammarTable) -> exp.Table:
     return exp.Table(this=_name(table.name))

@@ -1,7 +1,7 @@
-"""Questions in English, from the pieces a production was drawn from; nothing here reads SQL.
+"""Writes questions in English from the pieces of a production; the SQL is not needed for it.
 
 Tables and columns are called by the words in their identifiers, so that a small model can answer by copying; only a
-small share of questions uses other words for them. A literal is spelt exactly as in the SQL.
+small share of the questions uses synonyms for them. A literal is spelt exactly as in the SQL.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,160 +12,163 @@ from typing import Any
 
 from sense import config
 from sense.teacher import CellValue
-from sense.teacher.grammar.domains import NUMBERS as QUANTITIES
-from sense.teacher.grammar.pieces import Aggregate, Bound, Column, Condition, Hops, Link, Order, Rank, Side, Table
-from sense.teacher.grammar.words import (
+from sense.teacher.grammar.domains import NUMBERS
+from sense.teacher.grammar.english import (
     BOUNDS,
     EXTREME_TIMES,
-    FLAGS,
+    FLAG_COMPARISONS,
     FUNCTIONS,
-    NUMBERS,
-    OTHERS,
+    NUMBER_COMPARISONS,
+    OTHER_COMPARISONS,
     QUOTES,
     SHOW,
     THAN,
-    TIMES,
-    agreeing,
+    TIME_COMPARISONS,
     article,
-    is_many,
-    listed,
+    is_plural,
+    join_words,
+    with_plural_verb,
 )
+from sense.teacher.grammar.pieces import Aggregate, Bound, Condition, GrammarColumn, GrammarTable, Hops, Link, Order, Rank, Side
 
 SYNONYM_SHARE = 0.1
-"""The share of questions in which tables and columns may be called by other words than those in their identifiers."""
+"""The share of questions in which synonyms may stand for the words in the identifiers of tables and columns."""
 
 
-class Spoken:
-    """A piece as a template uses it: each attribute is one way to say it, chosen when it is used."""
+class Wording:
+    """The wordings of a piece, which a template uses as attributes, as in {where.clause}; each is chosen when it is used."""
 
-    def __init__(self, **ways: Callable[[], str]) -> None:
-        self._ways = ways
+    def __init__(self, **wordings: Callable[[], str]) -> None:
+        self._wordings = wordings
 
-    def __getattr__(self, way: str) -> str:
-        return self._ways[way]()
+    def __getattr__(self, name: str) -> str:
+        return self._wordings[name]()
 
     def __str__(self) -> str:
-        return self._ways["plain"]()
+        return self._wordings["plain"]()
 
 
-class Voice:
-    """One question's way of speaking: whether it uses other words, and how it quotes."""
+class Verbaliser:
+    """Puts the pieces of one question into words; all of them share its choice of synonyms and of quotation marks."""
 
     def __init__(self, rng: Random) -> None:
         self.rng = rng
-        self.loose = rng.random() < SYNONYM_SHARE
+        self.uses_synonyms = rng.random() < SYNONYM_SHARE
         self.quotes = rng.choice(QUOTES)
         self.columns: dict[tuple[str, tuple[str, ...]], str] = {}
         self.tables: dict[str, tuple[str, str]] = {}
 
-    def words(self, column: Column) -> str:
+    def words(self, column: GrammarColumn) -> str:
         """The words of a column, the same throughout a question."""
-        words = [column.words] if not self.loose else [column.words, *column.others]
-        return self.columns.setdefault((column.name, column.others), self.rng.choice(words))
+        words = [column.words] if not self.uses_synonyms else [column.words, *column.synonyms]
+        return self.columns.setdefault((column.name, column.synonyms), self.rng.choice(words))
 
-    def column(self, column: Column) -> Spoken:
+    def column(self, column: GrammarColumn) -> Wording:
         """A column: plain "weight", a "a weight", be "is"."""
         words = self.words(column)
-        many = column.kind in QUANTITIES and is_many(words)
-        return Spoken(plain=lambda: words, a=lambda: words if many else article(words), be=lambda: "are" if many else "is")
+        plural = column.kind in NUMBERS and is_plural(words)
+        return Wording(plain=lambda: words, a=lambda: words if plural else article(words), be=lambda: "are" if plural else "is")
 
-    def nouns(self, table: Table) -> tuple[str, str]:
+    def nouns(self, table: GrammarTable) -> tuple[str, str]:
         """Singular and plural of a table, the same throughout a question."""
-        pairs = [(table.one, table.many)] if not self.loose else [(table.one, table.many), *table.others]
+        pairs = [(table.singular, table.plural)] if not self.uses_synonyms else [(table.singular, table.plural), *table.synonyms]
         return self.tables.setdefault(table.name, self.rng.choice(pairs))
 
     def value(self, value: CellValue) -> str:
         """A literal as it is written in the SQL, a text perhaps in quotes."""
         return self.quotes.format(value) if isinstance(value, str) else str(value)
 
-    def table(self, table: Table) -> Spoken:
+    def table(self, table: GrammarTable) -> Wording:
         """A table: one, many, a."""
-        one, many = self.nouns(table)
-        return Spoken(one=lambda: one, many=lambda: many, a=lambda: article(one))
+        singular, plural = self.nouns(table)
+        return Wording(one=lambda: singular, many=lambda: plural, a=lambda: article(singular))
 
-    def condition(self, made: Condition) -> Spoken:
+    def condition(self, condition: Condition) -> Wording:
         """A condition: clause "weight is above 10", short "weight above 10", noun "a weight above 10"."""
-        column = self.column(made.column)
-        table: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = OTHERS
-        if made.column.kind == "flag":
-            table = FLAGS
-        elif made.column.kind in ("year", "date") and made.operator in TIMES:
-            table = TIMES
-        elif (made.operator in NUMBERS and not isinstance(made.values[0], str)) or made.operator == "between":
-            table = NUMBERS
-        clauses, shorts = table[made.operator]
-        values = [self.value(value) for value in made.values]
+        column = self.column(condition.column)
+        wordings: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = OTHER_COMPARISONS
+        if condition.column.kind == "flag":
+            wordings = FLAG_COMPARISONS
+        elif condition.column.kind in ("year", "date") and condition.operator in TIME_COMPARISONS:
+            wordings = TIME_COMPARISONS
+        elif (
+            condition.operator in NUMBER_COMPARISONS and not isinstance(condition.values[0], str)
+        ) or condition.operator == "between":
+            wordings = NUMBER_COMPARISONS
+        clauses, shorts = wordings[condition.operator]
+        values = [self.value(value) for value in condition.values]
         nouns = [way for way in shorts if way != "{}"]
         if column.be == "are":
-            clauses = tuple(agreeing(way) for way in clauses)
-        return Spoken(
+            clauses = tuple(with_plural_verb(way) for way in clauses)
+        return Wording(
             clause=lambda: f"{column} {self.rng.choice(clauses).format(*values)}",
             short=lambda: f"{column} {self.rng.choice(shorts).format(*values)}",
             noun=lambda: f"{column.a} {self.rng.choice(nouns).format(*values)}",
         )
 
-    def aggregate(self, made: Sequence[Aggregate]) -> Spoken:
+    def aggregates(self, aggregates: Sequence[Aggregate]) -> Wording:
         """Aggregates of one column: "minimum and maximum weight"."""
-        functions = FUNCTIONS | (EXTREME_TIMES if made[0].column.kind in ("year", "date") else {})
-        words = f"{listed([self.rng.choice(functions[one.function]) for one in made])} {self.words(made[0].column)}"
-        return Spoken(plain=lambda: words, a=lambda: article(words), be=lambda: "are" if len(made) > 1 else "is")
+        functions = FUNCTIONS | (EXTREME_TIMES if aggregates[0].column.kind in ("year", "date") else {})
+        names = join_words([self.rng.choice(functions[aggregate.function]) for aggregate in aggregates])
+        words = f"{names} {self.words(aggregates[0].column)}"
+        return Wording(plain=lambda: words, a=lambda: article(words), be=lambda: "are" if len(aggregates) > 1 else "is")
 
-    def order(self, order: Order) -> Spoken:
+    def order(self, order: Order) -> Wording:
         """An order: top "highest weight", sorted "in descending order of weight"."""
         name = self.words(order.column)
         times = order.column.kind in ("year", "date")
         high, low = ("latest", "earliest") if times else ("highest", "lowest")
-        tops = (high, "most recent" if times else "largest") if order.down else (low, low if times else "smallest")
-        ends = (high, low) if order.down else (low, high)
-        direction = "descending" if order.down else "ascending"
+        tops = (high, "most recent" if times else "largest") if order.descending else (low, low if times else "smallest")
+        ends = (high, low) if order.descending else (low, high)
+        direction = "descending" if order.descending else "ascending"
         ways = (
             f"sorted by {name} in {direction} order",
             f"in {direction} order of {name}",
             f"ordered by {name} from {ends[0]} to {ends[1]}",
         )
-        return Spoken(top=lambda: f"{self.rng.choice(tops)} {name}", sorted=lambda: self.rng.choice(ways))
+        return Wording(top=lambda: f"{self.rng.choice(tops)} {name}", sorted=lambda: self.rng.choice(ways))
 
-    def rank(self, rank: Rank) -> Spoken:
+    def rank(self, rank: Rank) -> Wording:
         """The first or last of groups: common "most common", most "most", top "highest"."""
-        common = ("most common", "most frequent") if rank.down else ("least common", "least frequent")
-        return Spoken(
+        common = ("most common", "most frequent") if rank.descending else ("least common", "least frequent")
+        return Wording(
             common=lambda: self.rng.choice(common),
-            most=lambda: "most" if rank.down else "fewest",
-            top=lambda: "highest" if rank.down else "lowest",
+            most=lambda: "most" if rank.descending else "fewest",
+            top=lambda: "highest" if rank.descending else "lowest",
         )
 
     def hops(self, hops: Hops) -> str:
-        """A way over two foreign keys: "owners that own a pet with a visit", "visits of a pet of an owner"."""
-        (_, many), (second, _), (third, _) = (self.nouns(table) for table in hops.tables)
-        one, two = hops.links
+        """Tables over two foreign keys: "owners that own a pet with a visit", "visits of a pet of an owner"."""
+        (_, first), (second, _), (third, _) = (self.nouns(table) for table in hops.tables)
+        first_link, second_link = hops.links
         middle = hops.tables[1].name
-        first_hop = "of" if one.parent == middle else f"that {one.verb}"
-        second_hop = "of" if two.child == middle else "with"
-        return f"{many} {first_hop} {article(second)} {second_hop} {article(third)}"
+        first_hop = "of" if first_link.parent == middle else f"that {first_link.verb}"
+        second_hop = "of" if second_link.child == middle else "with"
+        return f"{first} {first_hop} {article(second)} {second_hop} {article(third)}"
 
     def bound(self, bound: Bound) -> str:
         """ "more than 3", "at least 3"."""
         return self.rng.choice(BOUNDS[bound.operator]).format(self.value(bound.value))
 
-    def side(self, side: Side) -> Spoken:
-        """On which side of a value: plain "above", than "greater than"."""
+    def side(self, side: Side) -> Wording:
+        """A side of a value: plain "above", than "greater than"."""
         word = "above" if side.operator == ">" else "below"
-        return Spoken(plain=lambda: word, than=lambda: self.rng.choice(THAN[side.operator]))
+        return Wording(plain=lambda: word, than=lambda: self.rng.choice(THAN[side.operator]))
 
-    def several(self, pieces: Sequence[Column] | Sequence[Aggregate]) -> Spoken:
+    def several(self, pieces: Sequence[GrammarColumn] | Sequence[Aggregate]) -> Wording:
         """Several columns, or several aggregates of one."""
-        columns = [piece for piece in pieces if isinstance(piece, Column)]
+        columns = [piece for piece in pieces if isinstance(piece, GrammarColumn)]
         if not columns:
-            return self.aggregate([piece for piece in pieces if isinstance(piece, Aggregate)])
-        words = listed([self.words(column) for column in columns])
+            return self.aggregates([piece for piece in pieces if isinstance(piece, Aggregate)])
+        words = join_words([self.words(column) for column in columns])
         one = self.column(columns[0])
-        return Spoken(plain=lambda: words, be=lambda: "are" if len(columns) > 1 else one.be)
+        return Wording(plain=lambda: words, be=lambda: "are" if len(columns) > 1 else one.be)
 
     def slots(self, pieces: Mapping[str, Any]) -> dict[str, Any]:
-        """What the templates may use, from the pieces of a production."""
-        ways: dict[type, Callable[[Any], Any]] = {
-            Table: self.table,
-            Column: self.column,
+        """The values of the templates' fields for the pieces of a production."""
+        methods: dict[type, Callable[[Any], Any]] = {
+            GrammarTable: self.table,
+            GrammarColumn: self.column,
             Condition: self.condition,
             Order: self.order,
             Rank: self.rank,
@@ -173,12 +176,12 @@ class Voice:
             Bound: self.bound,
             Side: self.side,
             Link: lambda link: link.verb,
-            Aggregate: lambda made: self.aggregate([made]),
+            Aggregate: lambda aggregate: self.aggregates([aggregate]),
             list: self.several,
         }
         show = self.rng.choice(SHOW)
-        spoken = {name: ways.get(type(piece), self.value)(piece) for name, piece in pieces.items()}
-        return {"show": show, "show_small": show.lower(), **spoken}
+        wordings = {name: methods.get(type(piece), self.value)(piece) for name, piece in pieces.items()}
+        return {"show": show, "show_small": show.lower(), **wordings}
 
 
 @cache
@@ -190,6 +193,6 @@ def phrases() -> dict[str, list[str]]:
 
 
 def question(production: str, pieces: Mapping[str, Any], rng: Random) -> str:
-    """The question of a production drawn as `pieces`."""
-    voice = Voice(rng)
-    return rng.choice(phrases()[production]).format_map(voice.slots(pieces))
+    """A question for the query that `production` has drawn as `pieces`."""
+    verbaliser = Verbaliser(rng)
+    return rng.choice(phrases()[production]).format_map(verbaliser.slots(pieces))

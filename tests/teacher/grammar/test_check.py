@@ -6,7 +6,7 @@ from contextlib import closing
 import pytest
 import sqlglot
 
-from sense.teacher.grammar.check import answers
+from sense.teacher.grammar.check import is_worth_asking
 
 
 @pytest.fixture
@@ -31,8 +31,8 @@ def pets():
         "SELECT name FROM pet WHERE weight > (SELECT AVG(weight) FROM pet WHERE species = 'dog')",
     ],
 )
-def test_what_is_worth_asking(pets, sql):
-    assert answers(pets, sqlglot.parse_one(sql, dialect="sqlite"), sql)
+def test_queries_worth_asking(pets, sql):
+    assert is_worth_asking(pets, sqlglot.parse_one(sql, dialect="sqlite"), sql)
 
 
 @pytest.mark.parametrize(
@@ -62,5 +62,5 @@ def test_what_is_worth_asking(pets, sql):
         ("SELECT weight FROM pet WHERE weight < 6 EXCEPT SELECT weight FROM pet WHERE weight > 4", "9 is left out twice"),
     ],
 )
-def test_what_is_not(pets, sql, why):
-    assert not answers(pets, sqlglot.parse_one(sql, dialect="sqlite"), sql), why
+def test_queries_not_worth_asking(pets, sql, why):
+    assert not is_worth_asking(pets, sqlglot.parse_one(sql, dialect="sqlite"), sql), why

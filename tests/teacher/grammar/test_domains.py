@@ -8,9 +8,9 @@ from sense import config
 from sense.errors import ConfigError, InputError
 from sense.teacher.grammar import domains
 from sense.teacher.grammar.domains import ColumnSpec, Domain, TableSpec
+from sense.teacher.grammar.english import plural
 from sense.teacher.grammar.productions import PRODUCTIONS
 from sense.teacher.grammar.verbalise import phrases
-from sense.teacher.grammar.words import plural
 
 
 def test_there_are_many_domains_of_three_to_six_tables():

@@ -6,11 +6,11 @@ import pytest
 
 from sense.teacher.grammar import domains
 from sense.teacher.grammar.domains import GROUPS
-from sense.teacher.grammar.populate import invent
+from sense.teacher.grammar.populate import invent_database
 
 
 def make(name="animal_shelter", seed="0", tables=4, rows=30):
-    return invent(f"{name}_0", domains.load(name), tables, rows, Random(seed))
+    return invent_database(f"{name}_0", domains.load(name), tables, rows, Random(seed))
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def test_every_foreign_key_has_its_parent_and_is_never_null(every):
             declared = [row for table in database.tables for row in connection.execute(f"PRAGMA foreign_key_list({table})")]
             assert len(declared) == len(database.links)
         for link in database.links:
-            assert database.tables[link.child].column(link.column).whole
+            assert database.tables[link.child].column(link.column).has_no_null
 
 
 def test_some_parents_have_several_children_and_some_none(every):
@@ -65,7 +65,7 @@ def test_some_parents_have_several_children_and_some_none(every):
 
 
 def test_labels_are_known_and_different_and_nulls_are_few(every):
-    columns = [column for database in every for table in database.tables.values() for column in table.plain]
+    columns = [column for database in every for table in database.tables.values() for column in table.data_columns]
     values = [value for column in columns for value in column.values]
     assert 0.005 < values.count(None) / len(values) < 0.05
     for database in every:
@@ -76,29 +76,33 @@ def test_labels_are_known_and_different_and_nulls_are_few(every):
 
 def test_categories_repeat_and_quantities_spread(every):
     columns = [
-        column for database in every for table in database.tables.values() for column in table.plain if len(column.known) > 10
+        column
+        for database in every
+        for table in database.tables.values()
+        for column in table.data_columns
+        if len(column.non_null) > 10
     ]
     groups = [column for column in columns if column.kind in GROUPS]
-    assert sum(len(column.distinct) < len(column.known) * 0.7 for column in groups) / len(groups) > 0.95
+    assert sum(len(column.distinct) < len(column.non_null) * 0.7 for column in groups) / len(groups) > 0.95
     quantities = [column for column in columns if column.kind in ("measure", "price")]
-    assert sum(len(column.distinct) > len(column.known) * 0.8 for column in quantities) / len(quantities) > 0.95
+    assert sum(len(column.distinct) > len(column.non_null) * 0.8 for column in quantities) / len(quantities) > 0.95
 
 
 def test_values_lie_in_their_range(every):
     for database in every:
         for table in database.tables.values():
-            for column in table.plain:
+            for column in table.data_columns:
                 low, high = column.spec.low, column.spec.high
                 if column.kind == "date":
-                    assert all(str(int(low)) <= value[:4] <= str(int(high)) for value in column.known)
+                    assert all(str(int(low)) <= value[:4] <= str(int(high)) for value in column.non_null)
                 elif low is not None:
-                    assert all(low <= value <= high for value in column.known), column.name
+                    assert all(low <= value <= high for value in column.non_null), column.name
 
 
 def test_a_table_never_needs_more_names_than_there_are():
     database = make("newspaper", "3", tables=4, rows=400)
     assert max(len(rows) for _, rows in database.rows) > 100
-    sections = [table for table in database.tables.values() if table.one in ("section", "department")]
+    sections = [table for table in database.tables.values() if table.singular in ("section", "department")]
     assert all(len(table.columns[0].values) <= 12 for table in sections)
 
 

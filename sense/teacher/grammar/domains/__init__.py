@@ -1,8 +1,8 @@
-"""The domains that the grammar teacher invents databases of: one YAML file each, read when first needed.
+"""The domains of which the grammar teacher invents databases: one YAML file each, read when it is first needed.
 
-A file maps each table's words to its columns, and a column's words to its kind: what its values mean, and so what may
-be asked of it. `also` lists other words for the same thing; which of them becomes the identifier differs from database
-to database. Adding a domain is adding a file.
+A file maps the words for each table to its columns, and the words for a column to its kind: what its values mean, and so which
+questions on it make sense. `also` lists synonyms; which of them becomes the identifier differs from database to database. To
+add a domain, add a file.
 """
 
 from functools import cache
@@ -17,7 +17,7 @@ from sense.errors import InputError
 
 FOLDER = Path(__file__).parent
 
-Kind = Literal[
+ColumnKind = Literal[
     "person",
     "title",
     "code",
@@ -35,9 +35,9 @@ Kind = Literal[
     "date",
 ]
 NUMBERS = frozenset(["integer", "measure", "price", "rating"])
-"""Kinds whose values are quantities: they may be averaged."""
+"""Kinds whose values are quantities, which may be averaged."""
 GROUPS = frozenset(["city", "country", "category"])
-"""Kinds whose values repeat: they may be grouped by."""
+"""Kinds whose values repeat, which may be grouped by."""
 NAMES = frozenset(["person", "title", "code"])
 """Kinds that can name a row, as a table's label."""
 
@@ -47,17 +47,17 @@ _ARGUMENTS = {
     "category": ("of",),
     **dict.fromkeys(["integer", "measure", "price", "rating", "year", "date"], ("low", "high")),
 }
-Words = Annotated[str, Field(pattern=r"^[a-z]+( [a-z]+)*$")]
+LowercaseWords = Annotated[str, Field(pattern=r"^[a-z]+( [a-z]+)*$")]
 
 
 class ColumnSpec(Section):
-    """A column's kind and what its values are drawn from; `low` and `high` are years for a date.
+    """A column's kind and what its values are drawn from; for a date, `low` and `high` are years.
 
-    `form` is a pattern of # (digit) and L (letter); `sum: false` says that a total of it would mean nothing.
+    `form` is a pattern of # (a digit) and L (a letter). `sum: false` says that a total of the values makes no sense.
     """
 
-    kind: Kind
-    also: tuple[Words, ...] = ()
+    kind: ColumnKind
+    also: tuple[LowercaseWords, ...] = ()
     of: tuple[str, ...] = ()
     parts: tuple[tuple[str, ...], ...] = ()
     form: str = ""
@@ -80,14 +80,14 @@ class ColumnSpec(Section):
 class TableSpec(Section):
     """A table: its columns, the one that names a row (`label`), and the tables it refers to.
 
-    `refers` maps another table to the verb that leads from it here, as in "customers that *placed* an order".
+    `refers` maps a parent table to the verb that leads from it to this table, as in "customers that *placed* an order".
     """
 
     plural: str | None = None
-    also: tuple[Words, ...] = ()
+    also: tuple[LowercaseWords, ...] = ()
     plural_also: tuple[str, ...] = ()
     label: str | None = None
-    columns: dict[Words, ColumnSpec]
+    columns: dict[LowercaseWords, ColumnSpec]
     refers: dict[str, str] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -102,10 +102,10 @@ class TableSpec(Section):
 
 
 class Domain(Section):
-    """A domain: its tables by their words; `name` is the file's."""
+    """A domain: its tables by the words for them; `name` is that of the file."""
 
     name: str
-    tables: Annotated[dict[Words, TableSpec], Field(min_length=3)]
+    tables: Annotated[dict[LowercaseWords, TableSpec], Field(min_length=3)]
 
     @model_validator(mode="after")
     def _references_fit(self) -> "Domain":
@@ -118,8 +118,8 @@ class Domain(Section):
         return self
 
 
-class Shared(Section):
-    """Word lists for every domain."""
+class SharedLists(Section):
+    """The lists of words that all domains use."""
 
     first_names: tuple[str, ...]
     last_names: tuple[str, ...]
@@ -143,9 +143,9 @@ def load(name: str) -> Domain:
 
 
 @cache
-def shared() -> Shared:
-    """The word lists that domains share."""
-    lists: Shared = config.validate(Shared, _read("_shared.yaml"), "_shared.yaml")
+def shared_lists() -> SharedLists:
+    """The lists of words that all domains use, from _shared.yaml."""
+    lists: SharedLists = config.validate(SharedLists, _read("_shared.yaml"), "_shared.yaml")
     return lists
 
 

@@ -1,19 +1,17 @@
-"""The productions of the grammar: each draws what it is about and returns its SQL with the pieces of its question.
+"""The productions of the grammar: each draws tables, columns and conditions, and returns a query with the pieces of its question.
 
-A production belongs to one level of Spider's hardness by its shape alone (a test measures it), and is asked by the
-templates of its name in phrases.yaml. What is listed twice is drawn twice as often.
+The shape of a production's query alone decides its hardness (a test measures it). Its questions are written from the
+templates under its name in phrases.yaml. A production that is listed twice is drawn twice as often.
 """
 
 from collections.abc import Callable
-from typing import Any
-
-from sqlglot import exp
 
 from sense.records import Hardness
 from sense.teacher.grammar.draw import Draw
+from sense.teacher.grammar.pieces import DrawnQuery
 from sense.teacher.grammar.productions import joins, nested, numbers, paths, rows, sets
 
-Production = Callable[[Draw], tuple[exp.Query, dict[str, Any]]]
+Production = Callable[[Draw], DrawnQuery]
 
 PRODUCTIONS: dict[Hardness, tuple[Production, ...]] = {
     "easy": (

@@ -1,4 +1,4 @@
-"""English for the verbaliser: the words of comparisons, orders and aggregates, plurals, articles and lists."""
+"""English for the questions: wordings of comparisons and aggregates, plurals, articles and lists."""
 
 from collections.abc import Sequence
 
@@ -19,8 +19,8 @@ BOUNDS = {
     "=": ("exactly {}",),
 }
 THAN = {">": ("greater than", "higher than"), "<": ("less than", "lower than")}
-# After a column's words: (in "whose weight is ...", in "a weight ...").
-NUMBERS = {
+# operator -> (wordings after "whose weight", wordings after "a weight")
+NUMBER_COMPARISONS = {
     ">": (
         ("is above {}", "is greater than {}", "is more than {}", "exceeds {}"),
         ("above {}", "greater than {}", "over {}", "of more than {}"),
@@ -34,27 +34,27 @@ NUMBERS = {
     "between": (("is between {} and {}", "lies between {} and {}"), ("between {} and {}",)),
     "=": (("is {}", "is equal to {}", "equals {}"), ("of {}", "equal to {}")),
 }
-TIMES = {
+TIME_COMPARISONS = {
     ">": (("is after {}", "is later than {}"), ("after {}", "later than {}")),
     "<": (("is before {}", "is earlier than {}"), ("before {}", "earlier than {}")),
     ">=": (("is {} or later", "is not before {}"), ("of {} or later", "not before {}")),
     "<=": (("is {} or earlier", "is not after {}"), ("of {} or earlier", "not after {}")),
 }
-FLAGS = {
+FLAG_COMPARISONS = {
     "=": (("is {}", "equals {}", "is set to {}"), ("value of {}", "value equal to {}", "set to {}")),
     "null": (("is missing", "is not known", "is null"), ("value that is missing", "value that is not known")),
-    "known": (("is known", "is not missing", "is not null"), ("value that is known", "value that is not missing")),
+    "not null": (("is known", "is not missing", "is not null"), ("value that is known", "value that is not missing")),
 }
-OTHERS = {
+OTHER_COMPARISONS = {
     "=": (("is {}", "is {}", "equals {}"), ("{}", "of {}", "equal to {}")),
     "!=": (("is not {}", "is different from {}"), ("other than {}", "different from {}", "that is not {}")),
     "contains": (("contains {}", "includes {}"), ("containing {}", "that contains {}")),
     "starts": (("starts with {}", "begins with {}"), ("starting with {}", "that begins with {}")),
     "ends": (("ends with {}", "ends in {}"), ("ending with {}", "that ends in {}")),
     "null": (("is missing", "is not known", "is null"), ("that is missing", "that is not known")),
-    "known": (("is known", "is not missing", "is not null"), ("that is known", "that is not missing")),
+    "not null": (("is known", "is not missing", "is not null"), ("that is known", "that is not missing")),
 }
-AGREEING = {"is": "are", "exceeds": "exceed", "equals": "equal", "lies": "lie"}
+PLURAL_VERBS = {"is": "are", "exceeds": "exceed", "equals": "equal", "lies": "lie"}
 
 
 def plural(words: str) -> str:
@@ -66,22 +66,22 @@ def plural(words: str) -> str:
     return f"{words}s"
 
 
-def is_many(words: str) -> bool:
-    """True for words of a quantity that are plural: "bedrooms", "hours per week", "lines added"."""
+def is_plural(words: str) -> bool:
+    """Whether the words for a quantity are a plural, as in "bedrooms", "hours per week" and "lines added"."""
     return any(word.endswith("s") and not word.endswith(("ss", "us")) for word in words.split())
 
 
-def agreeing(clause: str) -> str:
-    """A clause after a plural: "is above 3" becomes "are above 3"."""
+def with_plural_verb(clause: str) -> str:
+    """The clause with its verb in the plural: "is above 3" becomes "are above 3"."""
     verb, space, rest = clause.partition(" ")
-    return AGREEING.get(verb, verb) + space + rest
+    return PLURAL_VERBS.get(verb, verb) + space + rest
 
 
 def article(words: str) -> str:
-    """Words with "a" or "an"."""
+    """The words after "a" or "an"."""
     return f"an {words}" if words[0] in "aeiou" and not words.startswith(("uni", "use", "eu", "one")) else f"a {words}"
 
 
-def listed(words: Sequence[str]) -> str:
+def join_words(words: Sequence[str]) -> str:
     """Words as a list: "name, weight and age"."""
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
