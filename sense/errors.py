@@ -35,3 +35,11 @@ class EndpointError(UserError):
 
 class StorageError(UserError):
     """A write failed (disk full, no permission); nothing half written was left under its final name."""
+
+
+_DISK_FULL_MESSAGES = ("No space left", "Disk quota", "File too large")
+
+
+def says_disk_full(error: BaseException) -> bool:
+    """Whether the message of an error says that the disk or the quota is full: some libraries wrap the OSError that says so."""
+    return any(message in str(error) for message in _DISK_FULL_MESSAGES)

@@ -14,7 +14,7 @@ import os
 import random
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, ClassVar, Literal, TypeVar
@@ -247,10 +247,10 @@ def read_dataset(dataset: Path) -> list[Example]:
     return rows
 
 
-def draw(rows: list[T], limit: int | None, seed: int | str) -> list[T]:
+def draw(rows: Sequence[T], limit: int | None, seed: int | str) -> list[T]:
     """At most `limit` of the rows, drawn with `seed`, in their own order; all of them if `limit` is None."""
     if limit is None or limit >= len(rows):
-        return rows
+        return list(rows)
     return [rows[index] for index in sorted(random.Random(seed).sample(range(len(rows)), limit))]
 
 

@@ -159,7 +159,7 @@ def measure_latency(options: argparse.Namespace) -> None:
         raise InputError(
             f"{name} version {version.version}: no prompts of {dataset} registered; publish again (dvc repro publish)"
         )
-    prompts = latency.draw_prompts([row.prompt for row in registered], options.questions)
+    prompts = records.draw([row.prompt for row in registered], options.questions, 0)
     if options.endpoint:
         endpoint = latency.ModelEndpoint(options.endpoint, options.served_name or f"{name}-{version.version}")
         measured = latency.measure_endpoint(endpoint, prompts, options.max_new_tokens)

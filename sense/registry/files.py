@@ -11,11 +11,10 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from sense import config, records
-from sense.errors import EndpointError, InputError, SenseError, StorageError
+from sense.errors import EndpointError, InputError, SenseError, StorageError, says_disk_full
 from sense.tracking import store
 
 _ORIGIN_FILE = "registered.json"  # in a downloaded folder: which version it is; sizes alone do not tell one version from another
-_DISK_FULL = ("No space left", "Disk quota", "File too large")
 
 
 @store.endpoint_errors()
@@ -95,7 +94,7 @@ def _fetch(repository: Any, path: str, target: Path) -> Path:
         try:
             return Path(repository.download_artifacts(path, dst_path=str(target)))
         except (OSError, MlflowException) as error:
-            if not any(message in str(error) for message in _DISK_FULL):
+            if not says_disk_full(error):
                 raise
             raise StorageError(f"{target}: cannot be written ({error}); free space, then run again") from None
 

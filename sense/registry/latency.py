@@ -1,7 +1,6 @@
 """How long a version takes for a question, asked one at a time: in this process, or at an endpoint that serves it."""
 
 import math
-import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -38,11 +37,6 @@ class MeasuredLatency:
 
 
 GATE_TAG = "sense.latency.p95_ms"  # the one that the gate looks at
-
-
-def draw_prompts(prompts: Sequence[str], n: int) -> list[str]:
-    """At most `n` of the prompts, drawn with a fixed seed."""
-    return list(prompts) if n >= len(prompts) else random.Random(0).sample(list(prompts), n)
 
 
 def measure_here(folder: Path, prompts: Sequence[str], max_tokens: int) -> MeasuredLatency:

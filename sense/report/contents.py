@@ -6,10 +6,11 @@ Examples are drawn with a seed, so that the same run gives the same page.
 import random
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sense import records
 from sense.records import HARDNESS, Example
 from sense.report import text
 from sense.report.results import MODEL_NAMES, SET_NAMES
@@ -100,7 +101,7 @@ def count_error_classes(details: Iterable[str]) -> Counter[str]:
 
 def strong_examples(run: RunData, seed: int, n: int = 3) -> list[Example]:
     """`n` strong examples, drawn with `seed`."""
-    return _draw(run.strong, f"{seed}-strong", n)
+    return records.draw(run.strong, n, f"{seed}-strong")
 
 
 @dataclass(frozen=True)
@@ -116,17 +117,11 @@ class PairDifference:
 def pair_differences(run: RunData, seed: int, n: int = 3) -> list[PairDifference]:
     """`n` pairs, drawn with `seed`, in the order of the file."""
     differences = []
-    for pair in _draw(run.pairs, f"{seed}-pairs", n):
+    for pair in records.draw(run.pairs, n, f"{seed}-pairs"):
         chosen, rejected = exact_pieces(text.printable(pair.chosen), text.printable(pair.rejected))
         question = run.unseen[pair.example_id].question
         differences.append(PairDifference(question, chosen, rejected, text.humanize(pair.error)))
     return differences
-
-
-def _draw(rows: Sequence[Any], seed: str, n: int) -> list[Any]:
-    """At most `n` of the rows, drawn with `seed`, in their order."""
-    indices = sorted(random.Random(seed).sample(range(len(rows)), min(n, len(rows))))
-    return [rows[index] for index in indices]
 
 
 # Which models are right, the most interesting outcome first. The keys name colours in style.css.

@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from sense import config, records
-from sense.errors import InputError, StorageError
+from sense.errors import InputError, StorageError, says_disk_full
 from sense.training import devices, nano
 
 transformers.logging.set_verbosity_error()
@@ -24,8 +24,7 @@ transformers.logging.disable_progress_bar()
 TRAINING_DTYPE = torch.float32
 _INFO_FILE = "sense.json"
 _ADAPTER_FILE = "adapter_config.json"
-# How torch and safetensors say that a disk is full: none of these is an OSError.
-_DISK_FULL_MESSAGES = ("No space left", "File too large", "Disk quota", "PytorchStreamWriter failed", "unexpected pos")
+_TORCH_DISK_FULL = ("PytorchStreamWriter failed", "unexpected pos")  # what torch says when a disk is full
 
 
 @dataclass(frozen=True)
@@ -123,7 +122,7 @@ def full_disk_is_a_storage_error(folder: Path) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, SafetensorError) as error:
-        if not any(message in str(error) for message in _DISK_FULL_MESSAGES):
+        if not (says_disk_full(error) or any(message in str(error) for message in _TORCH_DISK_FULL)):
             raise
         raise StorageError(f"{folder}: cannot be written ({str(error).splitlines()[0]}); free space, then rerun") from None
 
