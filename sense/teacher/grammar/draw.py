@@ -1,4 +1,4 @@
-"""Random choices on first_link database: the tables, columns and aggregates of a production.
+"""Random choices on one database: the tables, columns and aggregates of a production.
 
 A choice for which the database has no candidate raises NoFit; the grammar then tries again or uses another production. The
 choices make sense: only quantities are averaged, only columns whose values repeat are grouped by.
@@ -25,7 +25,7 @@ from sense.teacher.grammar.pieces import (
 T = TypeVar("T")
 
 LABEL_SHARE = 0.55
-"""How often the selected column is the first_link that names the row."""
+"""How often the selected column is the one that names the row."""
 
 ORDERED = NUMBERS | {"year", "date"}
 _EXTREMES: tuple[tuple[AggregateFunction, ...], ...] = (
@@ -72,21 +72,15 @@ class Draw:
     def hops(self, *ways: Literal["up", "down", "bridge"]) -> Hops:
         """Three tables to join: grandchild to grandparent (up), the other way (down), or two parents of one child (bridge)."""
         candidates: list[tuple[tuple[str, str, str], tuple[Link, Link]]] = []
-        for first_link in self.database.links:
-            for second_link in self.database.links:
-                if first_link.parent == second_link.child:
-                    candidates += (
-                        [((first_link.child, first_link.parent, second_link.parent), (first_link, second_link))]
-                        if "up" in ways
-                        else []
-                    )
-                    candidates += (
-                        [((second_link.parent, first_link.parent, first_link.child), (second_link, first_link))]
-                        if "down" in ways
-                        else []
-                    )
-                elif first_link.child == second_link.child and first_link is not second_link and "bridge" in ways:
-                    candidates.append(((first_link.parent, first_link.child, second_link.parent), (first_link, second_link)))
+        for link in self.database.links:
+            for other in self.database.links:
+                if link.parent == other.child:
+                    if "up" in ways:
+                        candidates.append(((link.child, link.parent, other.parent), (link, other)))
+                    if "down" in ways:
+                        candidates.append(((other.parent, link.parent, link.child), (other, link)))
+                elif link.child == other.child and link is not other and "bridge" in ways:
+                    candidates.append(((link.parent, link.child, other.parent), (link, other)))
         (first, second, third), links = self.pick(candidates)
         tables = self.database.tables
         return Hops((tables[first], tables[second], tables[third]), links)
@@ -149,7 +143,7 @@ class Draw:
         return Aggregate("AVG", self.number(table))
 
     def extremes(self, table: GrammarTable) -> list[Aggregate]:
-        """Two or three aggregates of first_link quantity."""
+        """Two or three aggregates of one quantity."""
         column = self.number(table)
         return [Aggregate(function, column) for function in self.pick(_EXTREMES)]
 

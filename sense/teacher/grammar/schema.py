@@ -104,20 +104,20 @@ def _table(
     key_words = _key_words(singular, style)
     key = GrammarColumn(style.identifier(key_words), key_words, ("id",) if style.long_keys else (), None) if keyed else None
     keys = [GrammarColumn(style.identifier(f"{parent} id"), f"{parent} id", (), None) for parent in parent_nouns]
-    plain = {words: _column(words, column, style, rng) for words, column in _appearing_columns(spec, rng).items()}
-    if spec.label in plain and style.long_labels and plain[spec.label].words == "name":
+    data_columns = {words: _column(words, column, style, rng) for words, column in _appearing_columns(spec, rng).items()}
+    if spec.label in data_columns and style.long_labels and data_columns[spec.label].words == "name":
         words = f"{singular} name"
-        if words not in [column.words for column in plain.values()]:
-            plain[spec.label] = GrammarColumn(style.identifier(words), words, ("name",), spec.columns[spec.label])
-    middle = [*plain.values(), *keys] if style.keys_last else [*keys, *plain.values()]
+        if words not in [column.words for column in data_columns.values()]:
+            data_columns[spec.label] = GrammarColumn(style.identifier(words), words, ("name",), spec.columns[spec.label])
+    other_columns = [*data_columns.values(), *keys] if style.keys_last else [*keys, *data_columns.values()]
     return GrammarTable(
         name=style.identifier(plural_noun if style.plural else singular),
         singular=singular,
         plural=plural_noun,
         synonyms=tuple(synonyms),
-        columns=(*([key] if key else []), *middle),
+        columns=(*([key] if key else []), *other_columns),
         key=key,
-        label=plain.get(spec.label) if spec.label else None,
+        label=data_columns.get(spec.label) if spec.label else None,
     )
 
 

@@ -1,6 +1,6 @@
 """The built-in teacher: databases, questions and SQL from a grammar, in any number, without any model.
 
-GrammarDatabase number n holds the drafts n * per_database and following; its domain is the n-th of a seeded shuffle of all
+Database number n holds the drafts n * per_database and following; its domain is the n-th of a seeded shuffle of all
 domains, over and over, so that every domain has its even share.
 """
 

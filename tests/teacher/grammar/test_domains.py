@@ -37,8 +37,8 @@ def test_every_table_can_be_asked_about():
     tables = [table for name in domains.names() for table in domains.load(name).tables.values()]
     kinds = [{column.kind for column in table.columns.values()} for table in tables]
     assert all(len(table.columns) >= 3 for table in tables)
-    assert all(found & (domains.NUMBERS | {"year", "date"}) for found in kinds)
-    assert sum(bool(found & domains.GROUPS) for found in kinds) / len(kinds) > 0.8
+    assert all(table_kinds & (domains.NUMBERS | {"year", "date"}) for table_kinds in kinds)
+    assert sum(bool(table_kinds & domains.GROUPS) for table_kinds in kinds) / len(kinds) > 0.8
 
 
 def test_all_words_make_identifiers_that_need_no_quotes():

@@ -24,10 +24,10 @@ def wordings(say):
 
 
 def test_a_condition_on_a_quantity():
-    made = Condition(PET, WEIGHT, ">", (3.5,))
-    clauses = wordings(lambda verbaliser: verbaliser.condition(made).clause)
+    condition = Condition(PET, WEIGHT, ">", (3.5,))
+    clauses = wordings(lambda verbaliser: verbaliser.condition(condition).clause)
     assert {"body weight is above 3.5", "body weight exceeds 3.5", "mass is greater than 3.5"} <= clauses
-    assert {"a body weight over 3.5", "a mass above 3.5"} <= wordings(lambda verbaliser: verbaliser.condition(made).noun)
+    assert {"a body weight over 3.5", "a mass above 3.5"} <= wordings(lambda verbaliser: verbaliser.condition(condition).noun)
 
 
 def test_plural_columns_agree_with_their_verb():
@@ -83,9 +83,9 @@ def test_ways_over_two_keys():
 
 
 def test_a_small_share_of_questions_uses_other_words():
-    asked = [question("counted", {"table": PET}, Random(str(seed))) for seed in range(2000)]
-    other = sum("animals" in text for text in asked) / len(asked)
-    assert all(("pets" in text) != ("animals" in text) for text in asked)
+    questions = [question("counted", {"table": PET}, Random(str(seed))) for seed in range(2000)]
+    other = sum("animals" in text for text in questions) / len(questions)
+    assert all(("pets" in text) != ("animals" in text) for text in questions)
     assert abs(other - SYNONYM_SHARE / 2) < 0.02  # a loose question still takes the identifier's words half of the time
 
 
