@@ -1,5 +1,6 @@
 """The pipeline as KFP's pipeline spec (IR YAML): compiled, and read back as a table of what each task asks of the cluster."""
 
+import itertools
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -15,17 +16,39 @@ from rich.table import Table
 
 COLUMNS = ("stage", "image", "GPU", "cpu", "memory", "nodes", "tolerations", "volumes", "retries", "timeout", "cache")
 _MIN_WIDTH = 170  # characters
+_WIDTH = 130  # characters of a line of YAML, where a text can be broken
 
 
 def compile_pipeline(pipeline: Callable[..., Any]) -> str:
-    """The YAML of `pipeline`. The same pipeline gives the same text; ParseError if KFP's protobuf does not know a part of it."""
+    """The YAML of `pipeline`. The same pipeline gives the same text; ParseError if KFP's protobuf does not know a part of it.
+
+    KFP writes its file for PyYAML's eyes; here every text is put in double quotes, because KFP's server and Kubernetes read YAML
+    as Go does: without quotes `y` is true there, and `0o14` is 12.
+    """
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "pipeline.yaml"
         compiler.Compiler().compile(pipeline, str(file))
         text = file.read_text(encoding="utf-8")
-    spec = next(yaml.safe_load_all(text))
+    spec, *platform = yaml.safe_load_all(text)
     json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec())
-    return text
+    return _leading_comments(text) + quoted_yaml(spec, *platform)
+
+
+def quoted_yaml(*documents: Mapping[str, Any]) -> str:
+    """The documents as YAML; every text, keys too, stands in double quotes, so that no reader takes it for another type."""
+    return yaml.dump_all(documents, Dumper=_QuotingDumper, width=_WIDTH, allow_unicode=True, sort_keys=False)
+
+
+class _QuotingDumper(yaml.SafeDumper):
+    """Writes every text in double quotes."""
+
+
+_QuotingDumper.add_representer(str, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"'))
+
+
+def _leading_comments(text: str) -> str:
+    """The comments before the first document: name, inputs and description, which KFP writes for people."""
+    return "".join(itertools.takewhile(lambda line: line.startswith("#"), text.splitlines(keepends=True)))
 
 
 def describe_tasks(text: str) -> list[dict[str, str]]:

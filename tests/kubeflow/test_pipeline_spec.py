@@ -6,11 +6,15 @@ from pathlib import Path
 import pytest
 import yaml
 from google.protobuf import json_format
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from kfp import components
 from kfp.kubernetes.kubernetes_executor_config_pb2 import KubernetesExecutorConfig
 
 from pipelines.sense import build
 from sense import cli, config
-from sense.kubeflow.pipeline_spec import compile_pipeline, describe_tasks
+from sense.kubeflow.pipeline_spec import compile_pipeline, describe_tasks, quoted_yaml
+from tests.yaml_texts import SHORT, TEXTS, read_as_go, read_as_python
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 PROFILES = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
@@ -105,3 +109,77 @@ def test_the_command_writes_the_pipeline(tmp_path, monkeypatch, capsys):
     assert cli.main(["pipeline", "describe", "--profile", "tiny"]) == 0
     assert "synthesize" in capsys.readouterr().out
     assert cli.main(["pipeline", "compile", "--profile", "none", "-o", str(file)]) == 2
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_go_and_python_read_the_same_and_kfp_loads_it(profile):
+    text = built(profile)
+    assert read_as_go(text) == read_as_python(text)
+    assert text.startswith("# PIPELINE DEFINITION\n# Name: sense\n")
+    assert components.load_component_from_text(text).name == "sense"
+
+
+def test_every_text_of_the_parameters_is_a_text_for_go_wherever_it_stands():
+    """A secret that is called y, a node's label null=1e5, a taint, an environment variable N, an image, a model, a path."""
+    texts = dict(zip((f"V{number}" for number in range(len(TEXTS))), TEXTS, strict=True))
+    more = {
+        "image": "1e5",
+        "remote": "1.5e3",
+        "env": texts | {"y": "n", "N": "1_000"},
+        "secrets": {"y": {"null": "on"}, "1e5": {"0o14": "NO"}},
+        "config_maps": {"0x1f": {"~": "off"}},
+        "image_pull_secrets": ["1e5", "n"],
+        "checkpoints": {"claim": "014", "path": "/1e5"},
+    }
+    file = CONFIGS / "tiny.yaml"
+    value = config.parse(file.read_text(), "tiny")
+    value["cluster"] = value.get("cluster", {}) | more
+    value["resources"] = {
+        "defaults": {
+            "node_selector": {text: text for text in SHORT},
+            "tolerations": [{"key": text, "value": text, "effect": "NoSchedule"} for text in TEXTS],
+        }
+    }
+    value["data"] = {"seeds": "0o14"}
+    params = config.validate(config.Params, value, "tiny")
+    text = compile_pipeline(build(params, "y", "1e5", "n"))
+    spec, platform = read_as_go(text)
+    assert [spec, platform] == read_as_python(text)
+    env = {one["name"]: one.get("value", "") for one in spec["deploymentSpec"]["executors"]["exec-sft"]["container"]["env"]}
+    assert more["env"].items() <= env.items()
+    task = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]["exec-sft"]
+    assert task["nodeSelector"]["labels"] == {text: text for text in SHORT}
+    tolerations = [(one.get("key", ""), one.get("value", "")) for one in task["tolerations"]]
+    assert tolerations == [(text, text) for text in TEXTS]
+    assert {secret["secretName"] for secret in task["secretAsEnv"]} == {"y", "1e5"}
+    (seeds,) = [one for name, one in spec["root"]["dag"]["tasks"].items() if name == "seeds"]
+    assert seeds["inputs"]["parameters"]["folder"]["runtimeValue"]["constant"] == "0o14"
+    assert seeds["inputs"]["parameters"]["data_rev"]["runtimeValue"]["constant"] == "n"
+
+
+_TEXT = st.sampled_from(TEXTS) | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
+_VALUE = st.recursive(
+    _TEXT | st.booleans() | st.integers(-(2**53), 2**53) | st.none(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_TEXT, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=150, deadline=None, database=None, derandomize=True)
+@given(st.dictionaries(_TEXT, _VALUE, min_size=1, max_size=4))
+def test_quoted_yaml_is_the_same_for_go_and_python(value):
+    text = quoted_yaml(value)
+    assert read_as_go(text) == [value]
+    assert read_as_python(text) == [value]
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "docs/trainjob.yaml",
+        *(f"charts/sense/examples/{file.name}" for file in CONFIGS.parent.glob("charts/sense/examples/*.yaml")),
+    ],
+)
+def test_the_files_for_kubernetes_in_the_repository_are_the_same_for_go_and_python(file):
+    text = (CONFIGS.parent / file).read_text()
+    assert read_as_go(text) == read_as_python(text)

@@ -1,6 +1,7 @@
 {{/* Values that the schema lets through and that cannot work, all told at once */}}
 {{- define "sense.validate" -}}
 {{- $wrong := concat
+  (include "sense.wrongCharacters" . | fromJsonArray)
   (include "sense.wrongNames" . | fromJsonArray)
   (include "sense.wrongModel" . | fromJsonArray)
   (include "sense.wrongVllm" . | fromJsonArray)
@@ -8,6 +9,13 @@
   (include "sense.wrongNetwork" . | fromJsonArray)
 -}}
 {{- if $wrong }}{{ fail (printf "\n\nthese values cannot work:\n- %s\n" (join "\n- " $wrong)) }}{{ end -}}
+{{- end -}}
+
+{{/* Helm's toYaml writes nothing at all for a list that holds U+007F, and a blank for U+0085 */}}
+{{- define "sense.wrongCharacters" -}}
+{{- $wrong := list -}}
+{{- with regexFind "\\S*[\\x{7f}-\\x{9f}]" (toJson .Values) }}{{ $wrong = append $wrong (printf "control characters (U+007F to U+009F) cannot stand in a manifest: remove the one in %q" .) }}{{ end -}}
+{{- toJson $wrong -}}
 {{- end -}}
 
 {{- define "sense.wrongNames" -}}
