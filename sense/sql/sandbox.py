@@ -91,7 +91,9 @@ def connect(file: DatabaseFile, limits: Limits) -> sqlite3.Connection:
     immutable = "&immutable=1" if idle_wal(file.path) else ""
     connection = sqlite3.connect(f"{file.uri}?mode=ro{immutable}", uri=True, isolation_level=None, cached_statements=0)
     try:
-        for pragma in ("query_only=ON", "trusted_schema=OFF", "temp_store=MEMORY", "mmap_size=0"):
+        # Views may use full-text tables, JSON and R-trees, which SQLite calls unsafe there unless it trusts the schema. What has
+        # side effects stays refused: SQLite allows it in no view, the authorizer in no statement.
+        for pragma in ("query_only=ON", "trusted_schema=ON", "temp_store=MEMORY", "mmap_size=0"):
             connection.execute(f"PRAGMA {pragma}").close()
         connection.execute(f"PRAGMA hard_heap_limit={limits.max_memory}").close()
         _load_schema(connection)
