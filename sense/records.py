@@ -4,14 +4,17 @@ docs/formats.md describes the formats: one JSON object a line, UTF-8, fields may
 A *dataset folder* is `examples.jsonl` beside `databases/<db_id>/<db_id>.sqlite` (Spider's layout).
 
 Writes go to a temporary name beside the target, are flushed to disk and renamed, so a reader never
-sees half a file. Reads name file and line of what they refuse.
+sees half a file. Reads name file and line of what they refuse. People's files come from any program: a byte order mark
+and the ends of lines and files of other systems are read over, and what is no text in UTF-8 is called what it is.
 """
 
+import codecs
 import hashlib
 import json
 import math
 import os
 import random
+import re
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -109,21 +112,116 @@ R = TypeVar("R", bound=Record)
 T = TypeVar("T")
 
 
+_END_OF_DOS_FILE = b"\x1a"  # Ctrl-Z
+_TO_UTF8 = "save it as UTF-8: iconv -f {} -t UTF-8"
+_MARKS = (  # the longer ones first: that of UTF-32 begins with that of UTF-16
+    (codecs.BOM_UTF32_LE, "UTF-32"),
+    (codecs.BOM_UTF32_BE, "UTF-32"),
+    (codecs.BOM_UTF16_LE, "UTF-16"),
+    (codecs.BOM_UTF16_BE, "UTF-16"),
+)
+# Where the first four bytes are NUL in a text that begins with two ASCII characters and has no mark.
+_NULS: dict[tuple[bool, ...], str] = {
+    (False, True, False, True): "UTF-16LE",
+    (True, False, True, False): "UTF-16BE",
+    (False, True, True, True): "UTF-32LE",
+    (True, True, True, False): "UTF-32BE",
+}
+_NO_TEXT = (
+    (b"\x1f\x8b", "it is compressed with gzip; unpack it: gunzip"),
+    (b"BZh91AY&SY", "it is compressed with bzip2; unpack it: bunzip2"),
+    (b"\xfd7zXZ\0", "it is compressed with xz; unpack it: unxz"),
+    (b"\x28\xb5\x2f\xfd", "it is compressed with Zstandard; unpack it: unzstd"),
+    (b"PK\x03\x04", "it is a zip archive, as .xlsx files are too; unpack it, or export a text file"),
+    (b"PAR1", "it is a Parquet file; write its rows as JSON, one object a line"),
+    (b"SQLite format 3\0", "it is a SQLite database; name the text file"),
+    (b"version https://git-lfs", "it is a pointer of Git LFS in place of the file; fetch the file: git lfs pull"),
+)
+_WEB_PAGE = re.compile(rb"\s*<(!doctype\s+html|html)\b", re.IGNORECASE)
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+_SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+def _check_is_text(path: Path, head: bytes) -> None:
+    """InputError that says what the file is, if its first bytes are not those of a text in UTF-8."""
+    encoding = next((name for mark, name in _MARKS if head.startswith(mark)), None)
+    encoding = encoding or _NULS.get(tuple(byte == 0 for byte in head[:4]))
+    if encoding:
+        raise InputError(
+            f"{path}: its text is {encoding}, as some programs of Windows save it (PowerShell with >); "
+            + _TO_UTF8.format(encoding)
+        )
+    for signature, message in _NO_TEXT:
+        if head.startswith(signature):
+            raise InputError(f"{path}: {message}")
+    if _WEB_PAGE.match(head):
+        raise InputError(f"{path}: it is a web page; download the file itself (on GitHub: Raw)")
+
+
+def _check_is_utf8(path: Path, content: bytes, first_line: int = 1) -> None:
+    """InputError that names line and byte of what is not UTF-8; `content` begins with the line of that number."""
+    try:
+        content.decode()
+    except UnicodeDecodeError as error:
+        before = content[: error.start]
+        line, byte = first_line + before.count(b"\n"), error.start - before.rfind(b"\n")
+        raise InputError(
+            f"{path}, line {line}, byte {byte}: 0x{content[error.start]:02x} is not UTF-8, but may be Windows-1252 or Latin-1; "
+            + _TO_UTF8.format("WINDOWS-1252")
+        ) from None
+
+
+def read_text(path: Path) -> str:
+    """The text of a file that a person wrote, with the ends of lines as \\n; OSError, or InputError if it is not UTF-8."""
+    content = path.read_bytes()
+    _check_is_text(path, content)
+    content = content.removeprefix(codecs.BOM_UTF8).removesuffix(_END_OF_DOS_FILE)
+    _check_is_utf8(path, content)
+    return content.decode().replace("\r\n", "\n").replace("\r", "\n")
+
+
+def jsonl_lines(stream: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
+    """The lines of a JSONL file with their numbers from 1; without empty ones, byte order marks, and the end mark of DOS.
+
+    Files that were joined have a mark in the middle too.
+    """
+    for number, line in enumerate(stream, start=1):
+        content = line.removeprefix(codecs.BOM_UTF8).rstrip(b" \t\r\n" + _END_OF_DOS_FILE)
+        if content:
+            yield number, content
+
+
 def read_jsonl(path: Path, kind: type[R]) -> Iterator[R]:
     """Yields the rows of `path`; raises InputError naming file and line of the first bad one."""
     if not path.is_file():
         raise InputError(f"{path}: no such file; the stage before this one writes it")
     with path.open("rb") as stream:
-        for number, line in enumerate(stream, start=1):
-            if not line.strip():
-                continue
+        _check_is_text(path, stream.read(512))
+        stream.seek(0)
+        for number, line in jsonl_lines(stream):
             try:
                 yield kind.model_validate_json(line)
             except ValidationError as error:
-                excerpt = line[:80].decode("utf-8", "replace").rstrip()
+                _check_is_utf8(path, line, number)
+                _check_surrogates(line.decode(), f"{path}, line {number}")
+                excerpt = line[:80].decode("utf-8", "replace")
                 raise InputError(
-                    f"{path}, line {number}: not a {kind.__name__} ({first_problem(error)}): {excerpt!r}; mend or delete the line"
+                    f"{path}, line {number}: not a {kind.__name__} ({first_problem(error)}): {excerpt!r}; "
+                    + _fix_of_line(line, first_problem(error))
                 ) from None
+
+
+def _fix_of_line(line: bytes, problem: str) -> str:
+    """What to do about a line that is no row."""
+    if b"\r" in line:
+        return "its lines end with CR alone, as on old Macs; end them with LF"
+    if b"\0" in line:
+        return "it holds NUL bytes, as after a crash or on a full disk; write the file again"
+    if line.startswith(b"["):
+        return "JSONL has one object a line, and no list around them (jq -c '.[]')"
+    if "EOF while parsing" in problem:
+        return "mend or delete the line; an object must end on the line on which it begins (jq -c .)"
+    return "mend or delete the line"
 
 
 def first_problem(error: ValidationError) -> str:
@@ -193,13 +291,55 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The JSON in `path`; raises InputError naming file, line and column."""
+    """The JSON in `path`; raises InputError naming file, line and column, or the place of a text that UTF-8 cannot hold."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        text = read_text(path)
+        value = json.loads(text)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not valid JSON ({error})") from None
+    _check_surrogates(text, str(path), value)
+    return value
+
+
+def _check_surrogates(text: str, where: str, value: Any = None) -> None:
+    """InputError that names the place, if a text in JSON holds half of a surrogate pair; `value` is the JSON, if it is parsed."""
+    if not _SURROGATE_ESCAPE.search(text):
+        return
+    try:
+        place = find_surrogate(json.loads(text) if value is None else value)
+    except (ValueError, RecursionError):
+        return
+    if place is not None:
+        name = place.removeprefix(".") or "its text"
+        raise InputError(
+            f"{where}: {name} holds half of a surrogate pair, as a cut through an emoji leaves it; that is no character: "
+            "delete its \\u escape (places in lists are counted from 0)"
+        )
+
+
+def find_surrogate(value: Any) -> str | None:
+    """Where in the values of JSON the first text stands that UTF-8 cannot hold (`[3].question`); None if there is none.
+
+    JSON can spell half of a surrogate pair (`"\\ud83d"`), and no file can be written with it.
+    """
+    if isinstance(value, str):
+        return "" if _SURROGATE.search(value) else None
+    items: Iterable[tuple[str, Any]] = ()
+    if isinstance(value, Mapping):
+        if any(_SURROGATE.search(str(key)) for key in value):
+            return ".(a key)"
+        items = ((f".{key}", item) for key, item in value.items())
+    elif isinstance(value, list):
+        items = ((f"[{index}]", item) for index, item in enumerate(value))
+    for name, item in items:
+        place = find_surrogate(item)
+        if place is not None:
+            return f"{name}{place}"
+    return None
 
 
 class Log:

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from sense import records
 from sense.config.cluster import ClusterConfig, ResourcesConfig
 from sense.config.data import DataConfig, IngestConfig, PreferConfig, SampleConfig, SynthesizeConfig
 from sense.config.evaluation import EvaluateConfig, PublishConfig, ReportConfig
@@ -69,8 +70,11 @@ def parse(text: str, where: str) -> Any:
     try:
         if re.search(r"(?<!\\)(\\\\)*\\u0000", json.dumps(value, default=str)):
             raise ConfigError(f"{where}: holds the character NUL, which no path, name or text may have; remove it")
+        place = records.find_surrogate(value)
     except (ValueError, RecursionError, TypeError):
         raise ConfigError(f"{where}: a part of it contains itself, or a key is no name; write it out without aliases") from None
+    if place is not None:
+        raise ConfigError(f"{where}: {place.removeprefix('.')} holds half of a surrogate pair, which is no character; remove it")
     return value
 
 
@@ -110,10 +114,10 @@ def _siblings(kind: type[Section], path: list[str]) -> list[str]:
 
 
 def load(path: Path) -> Params:
-    """Reads params.yaml; ConfigError lists all its errors at once."""
+    """Reads params.yaml; ConfigError lists all its errors at once, InputError says what a file is that is no text."""
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = records.read_text(path)
+    except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error}); profiles to start from lie in configs/") from None
     value = parse(text, str(path))
     params: Params = validate(Params, value if value is not None else {}, str(path))

@@ -43,7 +43,7 @@ def edit(path: Path, assignments: Sequence[tuple[list[str], str]]) -> str:
     yaml = YAML()
     yaml.width = 130
     try:
-        document = yaml.load(path.read_text(encoding="utf-8"))
+        document = yaml.load(records.read_text(path))
     except (OSError, YAMLError) as error:
         raise ConfigError(f"{path}: cannot be read as YAML ({error}); profiles to start from lie in configs/") from None
     for keys, value in assignments:
@@ -60,5 +60,5 @@ def edit(path: Path, assignments: Sequence[tuple[list[str], str]]) -> str:
 
 def save(path: Path, text: str) -> None:
     """Writes `text` to `path` if it differs, so that an unchanged file keeps its time stamp."""
-    if path.read_text(encoding="utf-8") != text:
+    if records.read_text(path) != text:
         records.write_text(path, text)

@@ -39,7 +39,7 @@ class Question(records.Record):
 def read(seeds: Path) -> SeedSource:
     """The questions on the databases that seeds.yaml lists, in its order; InputError or ConfigError names a malformed file."""
     file = seeds / MANIFEST
-    manifest: SeedsManifest = config.validate(SeedsManifest, config.parse(file.read_text(encoding="utf-8"), str(file)), str(file))
+    manifest: SeedsManifest = config.validate(SeedsManifest, config.parse(records.read_text(file), str(file)), str(file))
     db_ids = [check_db_id(db_id, str(file)) for db_id in (*manifest.seed, *manifest.dev)]
     repeated = sorted({db_id for db_id in db_ids if db_ids.count(db_id) > 1})
     if repeated:
@@ -73,8 +73,8 @@ def _write_database(seeds: Path, db_id: str, folder: Path) -> bool:
         for name in ("schema.sql", "rows.sql"):
             file = _require(seeds / db_id / name)
             try:
-                connection.executescript(f"BEGIN;\n{file.read_text(encoding='utf-8')}\n;COMMIT;")
-            except (sqlite3.Error, UnicodeDecodeError) as error:
+                connection.executescript(f"BEGIN;\n{records.read_text(file)}\n;COMMIT;")
+            except (sqlite3.Error, ValueError) as error:  # ValueError: NUL
                 raise InputError(f"{file}: SQLite refuses it ({error}); mend the file") from None
     return True
 

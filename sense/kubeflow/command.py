@@ -70,7 +70,7 @@ _FLAGS = {"compile": _compile_flags, "describe": _describe_flags, "run": _run_fl
 def main(options: argparse.Namespace) -> int:
     """Carries out one action; returns the exit code."""
     path = Path("configs") / f"{options.profile}.yaml" if options.profile else options.params
-    params_file = ParamsFile(config.load(path), path.read_text(encoding="utf-8"))
+    params_file = ParamsFile(config.load(path), records.read_text(path))
     _ACTIONS[options.action](params_file, options)
     return 0
 

@@ -188,7 +188,7 @@ def _read_artifact(name: str, version: str, path: str, row_type: type[R]) -> lis
     if text is None:
         return None
     try:
-        return [row_type.model_validate_json(line) for line in text.splitlines() if line.strip()]
+        return [row_type.model_validate_json(line) for line in text.split("\n") if line.strip()]
     except ValidationError as error:
         problem = error.errors()[0]["msg"]
         raise InputError(

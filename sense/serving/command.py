@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sense import config, console
+from sense import config, console, records
 from sense.config import LocalConfig, ServeConfig
 from sense.errors import ConfigError, UserError
 
@@ -72,8 +72,8 @@ def read_settings(options: argparse.Namespace) -> ServeConfig:
     if options.config is not None:
         source = str(options.config)
         try:
-            text = options.config.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
+            text = records.read_text(options.config)
+        except OSError as error:
             raise ConfigError(f"{source}: cannot be read ({error}); name a YAML file") from None
         value = config.parse(text, source)
     settings: ServeConfig = config.validate(ServeConfig, {} if value is None else value, source)

@@ -71,3 +71,12 @@ def test_verdicts_that_are_not_those_of_the_metrics_are_refused(client, tmp_path
         records.write_jsonl(file, wrong)
         with pytest.raises(InputError, match=r"dev\.sense\.verdicts\.jsonl: these verdicts are not those.*sense evaluate"):
             run_publish(tmp_path / "work", inputs)
+
+
+def test_a_prompt_may_hold_any_line_separator(tmp_path, monkeypatch):
+    """Sample values in a prompt come from databases; JSON leaves U+2028 and U+0085 as they are, and they end no line."""
+    rows = [comparison.QuestionPrompt(id="q1", prompt="a\u2028b\x85c\x1d"), comparison.QuestionPrompt(id="q2", prompt="d")]
+    records.write_jsonl(tmp_path / "prompts", rows)
+    monkeypatch.setattr(comparison.files, "artifact_repository", lambda *_: None)
+    monkeypatch.setattr(comparison.files, "read_text", lambda *_: (tmp_path / "prompts").read_text(encoding="utf-8"))
+    assert comparison.read_prompts("sense", "1", "dev") == rows

@@ -18,7 +18,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
 
-from sense.records import Example, Record, first_problem
+from sense.records import Example, Record, first_problem, jsonl_lines
 from sense.serving.backend import BackendError
 from sense.serving.messages import Message
 from sense.sql.sandbox import FileStamp, file_stamp
@@ -206,9 +206,7 @@ class JsonlTables:
 
     def _values(self, file: JsonlFile[Any], lines: Iterable[bytes], state: TableState) -> Iterator[tuple[Any, ...]]:
         """The table's values for each line that is a row; `state` counts them and those that are none."""
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
+        for number, line in jsonl_lines(lines):
             try:
                 row = file.record.model_validate_json(line)
             except ValidationError as error:
