@@ -32,21 +32,12 @@ class _ResolvedModel:
 
 
 @dataclass(frozen=True)
-class _LoadedModel:
-    """A version in memory. `count_tokens` counts the tokens of a prompt; `context` is the most it reads, None if unknown."""
-
-    generator: "Generator"
-    count_tokens: Callable[[str], int]
-    context: int | None
-
-
-@dataclass(frozen=True)
 class LocalModel:
     """A loaded version (a `ServedModel`). It stays usable while a newer one is served."""
 
     version: ServedVersion
     prompt: PromptConfig
-    model: _LoadedModel
+    model: "Generator"
     backend: "LocalBackend"
 
     async def complete(self, prompt: str, *, n: int, temperature: float) -> Sequence[str]:
@@ -85,7 +76,7 @@ class LocalBackend:
         for threads in (self._registry, self._torch):
             await asyncio.to_thread(threads.shutdown, wait=True, cancel_futures=True)
 
-    async def complete(self, model: _LoadedModel, prompt: str, n: int, temperature: float) -> Sequence[str]:
+    async def complete(self, model: "Generator", prompt: str, n: int, temperature: float) -> Sequence[str]:
         """`n` completions of `prompt` by `model`, one request after the other."""
         return await self._run_in(self._torch, _generate, model, self._generation, prompt, n, temperature)
 
@@ -159,29 +150,25 @@ def download(version: ServedVersion) -> Path:
     return files.download(version.name, version.version, target)
 
 
-def load_model(folder: Path) -> _LoadedModel:
+def load_model(folder: Path) -> "Generator":
     """The model of a folder, in memory."""
     from sense.training.generate import load_generator
-    from sense.training.model_folder import load_tokenizer
 
-    tokenizer = load_tokenizer(folder)
-    config_file = folder / "config.json"  # a LoRA adapter has none
-    context = records.read_json(config_file).get("max_position_embeddings") if config_file.is_file() else None
-    return _LoadedModel(load_generator(folder, batch_size=1), lambda text: len(tokenizer(text)["input_ids"]), context)
+    return load_generator(folder, batch_size=1)
 
 
-def _generate(model: _LoadedModel, settings: GenerationConfig, prompt: str, n: int, temperature: float) -> list[str]:
+def _generate(model: "Generator", settings: GenerationConfig, prompt: str, n: int, temperature: float) -> list[str]:
     """`n` completions, generated as `evaluate` and `sample` do, within the context of the model."""
     max_tokens = settings.max_new_tokens
     if model.context is not None:
-        tokens = model.count_tokens(prompt)
+        [tokens] = model.count_tokens([prompt])
         max_tokens = min(max_tokens, model.context - tokens)
         if max_tokens < 1:
             raise UserError(
                 f"question and schema are longer than the model reads: {tokens} tokens, and it reads {model.context}; "
                 "ask a smaller database, or more briefly"
             )
-    completions = model.generator.generate(
+    completions = model.generate(
         [prompt], n=n, temperature=temperature, top_p=settings.top_p, max_tokens=max_tokens, seed=settings.seed
     )
     return completions[0]

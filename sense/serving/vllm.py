@@ -26,6 +26,17 @@ RENEW_AFTER = 50  # every so many requests, one closes its connection, so that a
 OTHER_REPLICAS = 4  # tries on new connections after a replica has answered that it has another version
 MAX_BODY_BYTES = 16_000_000
 
+# What a request does not say, vLLM takes from the generation_config.json of the model that it serves, whoever wrote that.
+_NO_DEFAULTS = {
+    "add_special_tokens": True,
+    "top_p": 1.0,
+    "top_k": 0,
+    "min_p": 0.0,
+    "repetition_penalty": 1.0,
+    "presence_penalty": 0.0,
+    "frequency_penalty": 0.0,
+}
+
 _QUOTED = r"""'[^']*'|"[^"]*"|`[^`]*`"""
 # One statement that begins with SELECT or WITH; a semicolon inside quotes is text, outside it is the end. The last quote may stay
 # open, so that the constraint changes no text that `parse.extract` would take whole.
@@ -162,9 +173,9 @@ class VllmBackend:
     async def complete(self, model: str, prompt: str, *, n: int, temperature: float) -> Sequence[str]:
         """`n` completions of `prompt` by the version served as `model`."""
         body: dict[str, Any] = {"model": model, "prompt": prompt, "n": n, "max_tokens": self._generation.max_new_tokens}
-        body["temperature"] = temperature
+        body |= _NO_DEFAULTS | {"temperature": temperature}
         if temperature > 0:
-            body |= {"top_p": self._generation.top_p, "top_k": 0, "seed": self._generation.seed}
+            body |= {"top_p": self._generation.top_p, "seed": self._generation.seed}
         if self._config.structured:
             body["structured_outputs"] = {"regex": SELECT}
         reply = await self._call("POST", "v1/completions", body, self._timeout_s)
@@ -243,9 +254,10 @@ def raise_for_status(reply: Reply) -> NoReturn:
     if has_other_version(reply):
         raise VersionGoneError("the model server has another version now")
     error = reply.error()
-    if reply.status == HTTPStatus.BAD_REQUEST and error.get("param") == "input_tokens":
-        match = re.search(r"length is (\d+) tokens.* (\d+) input tokens", str(error.get("message")), re.DOTALL)
-        numbers = f": {match[2]} tokens or more, and it reads {match[1]}" if match else ""
+    if reply.status == HTTPStatus.BAD_REQUEST and error.get("param") in ("input_tokens", "input_text"):
+        match = re.search(r"length is (\d+) tokens.*? (\d+) (input tokens|characters)", str(error.get("message")), re.DOTALL)
+        size = f"{match[2]} {match[3]}".replace("input tokens", "tokens or more") if match else ""
+        numbers = f": {size}, and it reads {match[1]} tokens" if match else ""
         raise UserError(f"question and schema are longer than the model reads{numbers}; ask a smaller database, or more briefly")
     if reply.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
         raise BackendError("the gateway's key for the model server is refused", 30.0)

@@ -35,7 +35,7 @@ class Outputs:
 def run(config: DpoConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any]:
     """Trains on the pairs; returns pairs, steps, loss, rewards and what was dropped by reason."""
     from sense import tracking
-    from sense.training import fit, model_folder
+    from sense.training import fit, model_folder, tokenization
 
     info = model_folder.read_info(inputs.sft)
     pairs = records.read_rows(inputs.pairs, Pair)
@@ -44,8 +44,8 @@ def run(config: DpoConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any]:
     max_length = config.train.max_length
     fitting = [
         row
-        for row in rows
-        if max(len(tokenizer(row["prompt"] + row[side])["input_ids"]) for side in ("chosen", "rejected")) < max_length
+        for row in tokenization.dpo_rows(tokenizer, rows)
+        if len(row["prompt_ids"]) + max(len(row["chosen_ids"]), len(row["rejected_ids"])) <= max_length
     ]
     if not fitting:
         raise InputError(f"{inputs.pairs}: no pair fits into train.max_length = {max_length} tokens; raise it or make more pairs")

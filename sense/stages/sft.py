@@ -38,7 +38,7 @@ class Outputs:
 def run(config: SftConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any]:
     """Trains one model; returns examples, rows, steps, loss, parameters and what was dropped by reason."""
     from sense import tracking
-    from sense.training import fit, model_folder, nano
+    from sense.training import fit, model_folder, nano, tokenization
 
     datasets = [folder for name, folder in (("strong", inputs.strong), ("seed", inputs.seed)) if name in config.data.split("+")]
     rows = [row for folder in datasets for row in _rows(folder, config)]
@@ -48,7 +48,7 @@ def run(config: SftConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any]:
     else:
         dtype = model_folder.TRAINING_DTYPE if config.lora is None else None
         model, tokenizer = model_folder.load_pretrained(config.model, dtype)
-    tokenized = fit.tokenize(tokenizer, rows, config.loss_on)
+    tokenized = tokenization.sft_rows(tokenizer, rows, config.loss_on)
     fits = [len(row["input_ids"]) <= config.train.max_length for row in tokenized]
     fitting = list(compress(rows, fits))
     if not fitting:

@@ -37,21 +37,14 @@ trl_dpo.tqdm = lambda **options: _trl_tqdm(**{**options, "disable": not sys.stde
 torch.serialization.register_package(5, lambda _: None, lambda storage, location: storage if location == "cpu:0" else None)
 
 
-def tokenize(tokenizer: PreTrainedTokenizerBase, rows: Sequence[dict[str, str]], loss_on: str) -> list[dict[str, list[int]]]:
-    """input_ids and labels of rows of prompt and completion, EOS appended; with `loss_on` completion the prompt has label -100.
+class _TokenizedDPOTrainer(DPOTrainer):  # type: ignore[misc]
+    """TRL's trainer on rows of `tokenization.dpo_rows`.
 
-    All rows are tokenized in one batch: TRL does it row by row, which for a small model takes as long as a third of its training.
+    TRL 1.16 takes texts alone. It tokenizes prompt and answer as one text, and leaves out of the prompt what they do not share.
     """
-    if not rows:
-        return []
-    sequences = tokenizer([row["prompt"] + row["completion"] for row in rows])["input_ids"]
-    prompts = tokenizer([row["prompt"] for row in rows])["input_ids"]
-    tokenized = []
-    for sequence, prompt in zip(sequences, prompts, strict=True):
-        input_ids = [*sequence, tokenizer.eos_token_id]
-        ignored = min(len(prompt), len(sequence)) if loss_on == "completion" else 0
-        tokenized.append({"input_ids": input_ids, "labels": [-100] * ignored + input_ids[ignored:]})
-    return tokenized
+
+    def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
+        return dataset
 
 
 def sft(
@@ -85,20 +78,20 @@ def sft(
 def dpo(
     model: Any,
     tokenizer: PreTrainedTokenizerBase,
-    rows: Sequence[dict[str, str]],
+    rows: Sequence[dict[str, list[int]]],
     settings: config.DpoConfig,
     *,
     checkpoints: Path,
     on_log: OnLog,
 ) -> tuple[Any, list[dict[str, float]]]:
-    """Preference-tunes on rows of prompt, chosen and rejected; the model it starts from is the reference.
+    """Preference-tunes on tokenized rows of prompt, chosen and rejected; the model it starts from is the reference.
 
     Returns the model and its training curve, one dict for each logged step.
     """
     losses, weights = [settings.loss], [1.0]
     if settings.sft_weight > 0:
         losses, weights = [*losses, "sft"], [1.0, settings.sft_weight]  # type: ignore[list-item]
-    trainer = DPOTrainer(
+    trainer = _TokenizedDPOTrainer(
         model=model,
         args=DPOConfig(
             **_training_arguments(settings.train, settings.seed, checkpoints),

@@ -7,12 +7,18 @@ from typing import Any, Protocol
 import torch
 from transformers import PreTrainedTokenizerBase, set_seed
 
-from sense.training import model_folder
+from sense.training import model_folder, tokenization
 from sense.training.devices import device
 
 
 class Generator(Protocol):
-    """Whatever writes completions for prompts."""
+    """Whatever writes completions for prompts. `context` is how many tokens prompt and completion may have, None if unknown."""
+
+    context: int | None
+
+    def count_tokens(self, prompts: Sequence[str]) -> list[int]:
+        """How many tokens each prompt has."""
+        ...
 
     def generate(
         self, prompts: Sequence[str], *, n: int, temperature: float, top_p: float, max_tokens: int, seed: int
@@ -30,13 +36,28 @@ def load_generator(folder: Path, batch_size: int, base: bool = False) -> Generat
     return TransformersGenerator(model, model_folder.load_tokenizer(folder), batch_size)
 
 
+def context_length(model: Any) -> int | None:
+    """The most tokens that a model reads, prompt and completion together; None if its config sets no limit (ALiBi, Mamba)."""
+    shape = model.config.get_text_config()
+    positions: int | None = getattr(shape, "max_position_embeddings", None) or getattr(shape, "max_seq_len", None)
+    return positions
+
+
 class TransformersGenerator:
     """A Generator on a model in memory, on the GPU where there is one."""
 
     def __init__(self, model: Any, tokenizer: PreTrainedTokenizerBase, batch_size: int) -> None:
         self._model = model.to(device()).eval()
+        self._model.generation_config = tokenization.generation_config(
+            tokenizer
+        )  # what `generate` is not told, it takes from here
         self._tokenizer = tokenizer
         self._batch_size = batch_size
+        self.context = context_length(model)
+
+    def count_tokens(self, prompts: Sequence[str]) -> list[int]:
+        """How many tokens each prompt has."""
+        return [len(ids) for ids in tokenization.prompt_tokens(self._tokenizer, prompts)]
 
     def generate(
         self, prompts: Sequence[str], *, n: int, temperature: float, top_p: float, max_tokens: int, seed: int
@@ -64,8 +85,8 @@ class TransformersGenerator:
         if temperature > 0:
             sampling = {"do_sample": True, "temperature": temperature, "top_p": top_p, "top_k": 0, "num_return_sequences": n}
         with torch.inference_mode():
-            outputs = self._model.generate(
-                **inputs, **sampling, max_new_tokens=max_tokens, pad_token_id=self._tokenizer.pad_token_id
-            )
-        texts: list[str] = self._tokenizer.batch_decode(outputs[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+            outputs = self._model.generate(**inputs, **sampling, max_new_tokens=max_tokens)
+        texts: list[str] = self._tokenizer.batch_decode(
+            outputs[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
         return texts

@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 
 from sense import config, records
 from sense.errors import InputError, StorageError, says_disk_full
-from sense.training import devices, nano
+from sense.training import devices, nano, tokenization
 
 transformers.logging.set_verbosity_error()
 transformers.logging.disable_progress_bar()
@@ -78,15 +78,17 @@ def load_pretrained(
         raise InputError(
             f"the base model {base.name!r} cannot be loaded: {error}; check model.name, revision and HF_TOKEN"
         ) from None
-    return model, pad_left(tokenizer)
+    tokenizer = pad_left(tokenizer)
+    model.generation_config = tokenization.generation_config(tokenizer)  # else one that transformers refuses to save is kept
+    return model, tokenizer
 
 
 def pad_left(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
-    """The tokenizer, set to pad on the left, as generation in batches needs it; it gets a padding token if it has none."""
+    """The tokenizer, prepared, padding on the left as generation in batches needs it; it gets a padding token if it has none."""
     tokenizer.padding_side = "left"
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.unk_token or tokenizer.eos_token
-    return tokenizer
+    return tokenization.prepare(tokenizer)
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
@@ -134,6 +136,7 @@ def save(model: Any, tokenizer: PreTrainedTokenizerBase, info: ModelInfo, folder
     options = {"selected_adapters": ["default"]} if adapter else {}  # without DPO's reference adapter
     if not adapter:
         model.to(getattr(torch, info.dtype))
+        model.generation_config = tokenization.generation_config(tokenizer)
     with full_disk_is_a_storage_error(folder):
         model.save_pretrained(str(folder), **options)
     tokenizer.save_pretrained(str(folder))

@@ -11,6 +11,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, train
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from sense.config import NanoConfig
+from sense.training import tokenization
 
 PAD, BOS, EOS = "<pad>", "<s>", "</s>"
 
@@ -28,8 +29,15 @@ def train_tokenizer(corpus: Iterable[str], size: int) -> PreTrainedTokenizerBase
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     trainer = trainers.BpeTrainer(vocab_size=size, special_tokens=[PAD, BOS, EOS], initial_alphabet=alphabet, show_progress=False)
     bpe.train_from_iterator(corpus, trainer)
-    return PreTrainedTokenizerFast(
-        tokenizer_object=bpe, pad_token=PAD, bos_token=BOS, eos_token=EOS, clean_up_tokenization_spaces=False, padding_side="left"
+    return tokenization.prepare(
+        PreTrainedTokenizerFast(
+            tokenizer_object=bpe,
+            pad_token=PAD,
+            bos_token=BOS,
+            eos_token=EOS,
+            clean_up_tokenization_spaces=False,
+            padding_side="left",
+        )
     )
 
 

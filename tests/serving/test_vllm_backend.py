@@ -69,20 +69,11 @@ def test_requests_have_the_parameters_of_evaluate_and_sample(server):
         await ask(backend, "b\nsql:", n=3, temperature=0.8)
 
     run(server, work, generation=generation)
-    constraint = {"structured_outputs": {"regex": SELECT}}
+    always = {"model": "sense-1", "max_tokens": 64, "structured_outputs": {"regex": SELECT}, "add_special_tokens": True}
+    always |= {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0}
     assert [request.body for request in server.requests] == [
-        {"model": "sense-1", "prompt": "a\nsql:", "n": 1, "max_tokens": 64, "temperature": 0.0} | constraint,
-        {
-            "model": "sense-1",
-            "prompt": "b\nsql:",
-            "n": 3,
-            "max_tokens": 64,
-            "temperature": 0.8,
-            "top_p": 0.9,
-            "top_k": 0,
-            "seed": 7,
-        }
-        | constraint,
+        {"prompt": "a\nsql:", "n": 1, "temperature": 0.0, "top_p": 1.0} | always,
+        {"prompt": "b\nsql:", "n": 3, "temperature": 0.8, "top_p": 0.9, "seed": 7} | always,
     ]
     assert {request.headers["authorization"] for request in server.requests} == {f"Bearer {KEY}"}
 
@@ -227,8 +218,42 @@ def test_a_key_that_the_model_server_refuses(server):
 
 def test_a_prompt_longer_than_the_context_is_a_user_error(server):
     server.context = 5
-    with pytest.raises(UserError, match="longer than the model reads: 6 tokens or more, and it reads 5"):
+    with pytest.raises(UserError, match="longer than the model reads: 6 tokens or more, and it reads 5 tokens;"):
         run(server, lambda backend: ask(backend, "one two three four five six"))
+
+
+@pytest.mark.parametrize(
+    ("param", "said", "shown"),
+    [
+        (
+            "input_tokens",
+            "your prompt contains at least 1025 input tokens, which exceeds",
+            ": 1025 tokens or more, and it reads 1024 tokens",
+        ),
+        (
+            "input_tokens",
+            "you requested 256 output tokens and your prompt contains at least 769 input tokens, for a total of 1025 tokens.",
+            ": 769 tokens or more, and it reads 1024 tokens",
+        ),
+        (  # so long that vLLM does not even count the tokens
+            "input_text",
+            "you requested 256 output tokens and your prompt contains 90000 characters (more than 6144 characters, which is the "
+            "upper bound for 768 input tokens).",
+            ": 90000 characters, and it reads 1024 tokens",
+        ),
+        ("input_text", "in other words", ""),
+    ],
+)
+def test_every_form_in_which_vllm_refuses_a_long_prompt(server, param, said, shown):
+    error = {"message": f"This model's maximum context length is 1024 tokens. However, {said}", "param": param, "code": 400}
+
+    async def work(backend):
+        served = await backend.current()
+        server.fail(400, json.dumps({"error": error}).encode())
+        await served.complete("p", n=1, temperature=0.0)
+
+    with pytest.raises(UserError, match=re.escape(f"longer than the model reads{shown}; ask")):
+        run(server, work)
 
 
 def test_a_server_that_dies_and_comes_back_is_used_again(server):

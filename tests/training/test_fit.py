@@ -4,7 +4,7 @@ import pytest
 
 from sense import config
 from sense.errors import InputError
-from sense.training import fit, generate, model_folder, nano
+from sense.training import fit, generate, model_folder, nano, tokenization
 
 ROWS = [
     {"prompt": f"pet(id, name)\n\nquestion: {word} {number}\nsql:", "completion": f" SELECT {number}"}
@@ -52,7 +52,7 @@ def trained_sft(folder, on_log=ignore, lora=None, **changes):
     model, curve = fit.sft(
         model,
         tokenizer,
-        fit.tokenize(tokenizer, ROWS, settings.loss_on),
+        tokenization.sft_rows(tokenizer, ROWS, settings.loss_on),
         settings,
         checkpoints=folder / "checkpoints",
         on_log=on_log,
@@ -66,7 +66,7 @@ def trained_dpo(start, folder, on_log=ignore, **changes):
     model, curve = fit.dpo(
         model_folder.load_model(start, trainable=True),
         model_folder.load_tokenizer(start),
-        PAIRS,
+        tokenization.dpo_rows(model_folder.load_tokenizer(start), PAIRS),
         settings,
         checkpoints=folder / "checkpoints",
         on_log=on_log,
@@ -157,12 +157,12 @@ def test_what_is_no_model_folder_is_refused(tmp_path):
 
 def test_the_prompt_bears_no_loss_and_the_end_mark_does():
     tokenizer = train_tokenizer()
-    (row,) = fit.tokenize(tokenizer, ROWS[:1], "completion")
+    (row,) = tokenization.sft_rows(tokenizer, ROWS[:1], "completion")
     assert tokenizer.decode(row["input_ids"]) == ROWS[0]["prompt"] + ROWS[0]["completion"] + "</s>"
     assert tokenizer.decode([label for label in row["labels"] if label != -100]) == ROWS[0]["completion"] + "</s>"
-    (row,) = fit.tokenize(tokenizer, ROWS[:1], "sequence")
+    (row,) = tokenization.sft_rows(tokenizer, ROWS[:1], "sequence")
     assert row["labels"] == row["input_ids"]
-    assert fit.tokenize(tokenizer, [], "completion") == []
+    assert tokenization.sft_rows(tokenizer, [], "completion") == []
 
 
 def test_a_pretrained_base_is_loaded_tuned_by_lora_and_found_again(tmp_path):
@@ -172,7 +172,7 @@ def test_a_pretrained_base_is_loaded_tuned_by_lora_and_found_again(tmp_path):
     model, tokenizer = model_folder.load_pretrained(start)
     assert tokenizer.padding_side == "left"
     settings = config.SftConfig(model=start, train=TRAIN, lora=config.LoraConfig(r=4))
-    rows = fit.tokenize(tokenizer, ROWS, settings.loss_on)
+    rows = tokenization.sft_rows(tokenizer, ROWS, settings.loss_on)
     model, _ = fit.sft(model, tokenizer, rows, settings, checkpoints=tmp_path / "checkpoints", on_log=ignore)
     model_folder.save(model, tokenizer, model_folder.ModelInfo(start, 0, settings.prompt), tmp_path / "adapter")
     again, whole = model_folder.load_base(tmp_path / "adapter"), model_folder.load_model(base)

@@ -6,7 +6,7 @@ from safetensors.torch import load_file
 
 from sense import config
 from sense.errors import InputError
-from sense.training import devices, fit, model_folder, nano
+from sense.training import devices, fit, model_folder, nano, tokenization
 from tests.training.test_fit import BASE, NANO, PAIRS, ROWS, TRAIN, ignore, train_tokenizer
 
 SMALL = TRAIN.model_copy(update={"learning_rate": 1e-6, "precision": "bf16", "schedule": "constant", "warmup_ratio": 0.0})
@@ -43,11 +43,11 @@ def test_weights_are_float32_only_where_they_are_trained(sft):
 def test_steps_of_a_millionth_are_not_rounded_away(sft, tmp_path):
     start = model_folder.load_model(sft, trainable=True, dtype=model_folder.TRAINING_DTYPE)
     before = {name: value.clone() for name, value in start.state_dict().items()}
-    settings = config.DpoConfig(train=SMALL)
+    settings, tokenizer = config.DpoConfig(train=SMALL), model_folder.load_tokenizer(sft)
     model, _ = fit.dpo(
-        start, model_folder.load_tokenizer(sft), PAIRS, settings, checkpoints=tmp_path / "checkpoints", on_log=ignore
+        start, tokenizer, tokenization.dpo_rows(tokenizer, PAIRS), settings, checkpoints=tmp_path / "checkpoints", on_log=ignore
     )
-    inner = [name for name in before if "layers" in name and "norm" not in name]  # rows of tokenizer that do not occur stay
+    inner = [name for name in before if "layers" in name and "norm" not in name]  # rows of tokens that do not occur stay
     moved = [(model.state_dict()[name] != before[name]).float().mean().item() for name in inner]
     assert min(moved) > 0.9
     model_folder.save(model, model_folder.load_tokenizer(sft), model_folder.read_info(sft), tmp_path / "dpo")
@@ -58,7 +58,7 @@ def test_an_adapter_is_float32_on_a_base_that_is_not(sft, tmp_path, monkeypatch)
     base = config.ModelConfig(name=str(sft))
     model, tokenizer = model_folder.load_pretrained(base)
     settings = config.SftConfig(model=base, train=SMALL, lora=config.LoraConfig(r=4, dropout=0.0))
-    rows = fit.tokenize(tokenizer, ROWS, settings.loss_on)
+    rows = tokenization.sft_rows(tokenizer, ROWS, settings.loss_on)
     model, _ = fit.sft(model, tokenizer, rows, settings, checkpoints=tmp_path / "checkpoints", on_log=ignore)
     kinds = {parameter.requires_grad: parameter.dtype for parameter in model.parameters()}
     assert kinds == {True: torch.float32, False: torch.bfloat16}
