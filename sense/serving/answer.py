@@ -15,7 +15,8 @@ from sense.serving.databases import Catalog, Database
 from sense.serving.messages import AnswerResponse, AskRequest, CandidateMessage, LatencyMessage, ModelMessage
 from sense.serving.values import json_value, replace_surrogates
 from sense.serving.vote import Vote, explanation, reason, vote
-from sense.sql.parse import check_select, extract
+from sense.sql.extract import extract
+from sense.sql.parse import check_select
 from sense.sql.result import Failure, Outcome, Result
 
 T = TypeVar("T")

@@ -1,4 +1,4 @@
-"""What can be told from the words of a SQL text alone, without a grammar: tokens, extraction, single SELECT or not.
+"""What can be told from the words of a SQL text alone, without a grammar: tokens, single SELECT or not, clock or not.
 
 Everything here reads hostile text: it never raises on any string, and its time grows about linearly with the length.
 Syntax errors are left to SQLite, whose messages say more than a second parser's could. `tree.py` is the grammar.
@@ -23,23 +23,7 @@ _TOKEN = re.compile(
 )
 
 # Possessive (*+) where what follows may match the same: else a text of blanks takes the square of its length.
-_ONE_LINE = re.compile(r"\s*+(SELECT\b[^;`\n]*+);?\s*+\Z", re.IGNORECASE)  # what trained models answer: nothing to look for
 _ONE_SELECT = re.compile(r"\s*+SELECT\b[^;\0]*+;?\s*+\Z", re.IGNORECASE)
-_THINKING = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL)
-_BEGIN = (
-    r"(?:SELECT\b|WITH\s+(?:RECURSIVE\s+)?(?:\w+|\"[^\"\n]*\"|`[^`\n]*`|\[[^\[\]\n]*\])\s*(?:\([^()]*\)\s*)?"
-    r"AS\s*(?:NOT\s+)?(?:MATERIALIZED\s*)?\()"
-)
-# Where a statement begins, the likeliest first: a line or what follows "SQL:", then capitals, then anywhere.
-_STARTS = (
-    re.compile(rf"(?:^(?:sql\w*)?|[:>`])[ \t]*({_BEGIN})", re.IGNORECASE | re.MULTILINE),
-    re.compile(rf"\b({_BEGIN})"),
-    re.compile(rf"\b({_BEGIN})", re.IGNORECASE),
-)
-_CLAUSES = ("FROM", "WHERE", "GROUP", "ORDER", "HAVING", "LIMIT", "OFFSET", "WINDOW", "UNION", "INTERSECT", "EXCEPT", "AND", "OR")
-_JOINS = ("JOIN", "LEFT", "RIGHT", "FULL", "INNER", "CROSS", "NATURAL", "ON", "USING")
-_CONTINUES = frozenset([*_CLAUSES, *_JOINS])
-_BEFORE_SELECT = frozenset(["UNION", "ALL", "INTERSECT", "EXCEPT", ")"])
 _CLOCKS = frozenset(["CURRENT_DATE", "CURRENT_TIME", "CURRENT_TIMESTAMP"])
 _TIME_FUNCTIONS = frozenset(["DATE", "TIME", "DATETIME", "JULIANDAY", "UNIXEPOCH", "STRFTIME", "TIMEDIFF"])
 _VERBS = frozenset(["SELECT", "INSERT", "REPLACE", "UPDATE", "DELETE", "VALUES"])
@@ -81,51 +65,6 @@ def code_tokens(sql: str) -> Iterator[Token]:
             yield token._replace(text=token.text.upper())
         elif token.kind not in ("space", "comment"):
             yield token
-
-
-def extract(completion: str) -> str:
-    """The SQL in a chatty completion: the first SELECT, preferably in a fence; '' if there is none.
-
-    Surrounding prose, fences, the final semicolon and further statements are left out; SQL that is wrong stays wrong.
-
-    >>> extract("Sure! The query is: SELECT name FROM pet; It lists all pets.")
-    'SELECT name FROM pet'
-    >>> extract("I cannot answer that.")
-    ''
-    """
-    one_line = _ONE_LINE.match(completion)
-    if one_line:
-        return one_line[1].strip().removesuffix(".").rstrip()
-    pieces = _THINKING.sub("", completion).split("```")
-    for pattern in _STARTS:
-        for piece in [*pieces[1::2], *pieces[0::2]]:
-            match = pattern.search(piece)
-            if match:
-                start = match.start(1)
-                text = piece[start:]
-                if piece[max(start - 1, 0) : start] == "`":
-                    text = text.partition("`")[0]
-                return text[: _end(text)].strip().removesuffix(".").rstrip()
-    return ""
-
-
-def _end(text: str) -> int:
-    """Where the statement at the start of `text` ends: at a semicolon, or at a blank line before what is no SQL."""
-    last, blank = "", -1
-    for token in tokens(text):
-        if token.kind == "space":
-            if token.text.count("\n") > 1 and token.depth <= 0:
-                blank = token.start
-            continue
-        if token.kind == "comment":
-            continue
-        word = token.text.upper()
-        if blank >= 0 and token.kind == "word" and word not in _CONTINUES and not (word == "SELECT" and last in _BEFORE_SELECT):
-            return blank
-        if word == ";":
-            return token.start
-        last, blank = word, -1
-    return len(text)
 
 
 def check_select(sql: str) -> str | None:

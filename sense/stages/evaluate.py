@@ -13,8 +13,8 @@ from sense.evaluation.score import ScoringItem, score
 from sense.prompts.dataset import question_prompts
 from sense.records import HARDNESS, Example, Prediction, Verdict
 from sense.sql.execute import Executor
+from sense.sql.extract import extract
 from sense.sql.hardness import BANDS, complexity
-from sense.sql.parse import extract
 
 Config = EvaluateConfig
 

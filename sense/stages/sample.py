@@ -18,7 +18,7 @@ from sense.evaluation.score import ScoringItem, score
 from sense.prompts.dataset import question_prompts
 from sense.records import Example, Record, Sample
 from sense.sql.execute import Executor
-from sense.sql.parse import extract
+from sense.sql.extract import extract
 from sense.sql.tree import fingerprint
 from sense.stages import shards
 from sense.stages.shards import Shard
