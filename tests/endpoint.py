@@ -92,10 +92,20 @@ class Endpoint:
         return Handler
 
 
-def chat_reply(text: str | None, finish: str = "stop") -> Reply:
-    """A whole chat completion whose answer is `text`."""
-    choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": finish}
+def chat_reply(content: Any, finish: str = "stop", **message: Any) -> Reply:
+    """A whole chat completion whose answer is `content`, with further fields of its message."""
+    choice = {"index": 0, "message": {"role": "assistant", "content": content} | message, "finish_reason": finish}
     return 200, {}, {"id": "chatcmpl-1", "object": "chat.completion", "model": "fake", "choices": [choice]}
+
+
+def error_reply(status: int, message: str, **fields: Any) -> Reply:
+    """An error in OpenAI's form."""
+    return status, {}, {"error": {"message": message, "type": "invalid_request_error", "param": None, "code": None} | fields}
+
+
+def answer_text(reply: Reply) -> str:
+    """The text of a completion."""
+    return str(reply[2]["choices"][0]["message"]["content"])
 
 
 # domain, parent, child, what the child is counted in

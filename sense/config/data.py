@@ -55,12 +55,17 @@ class GrammarConfig(Section):
 
 
 class LlmConfig(Section):
-    """A teacher behind an OpenAI-compatible endpoint. Its key is read from the environment variable SENSE_API_KEY."""
+    """A teacher behind an OpenAI-compatible endpoint. Its key is read from the environment variable SENSE_API_KEY.
+
+    What the endpoint does not support is left out of the requests, with a message: JSON mode, seed, temperature, system role.
+    """
 
     model: str
     """The endpoint's name of the model."""
     base_url: str = "https://api.openai.com/v1"
-    """URL of the endpoint, up to and including its version; `/chat/completions` is appended."""
+    """URL of the endpoint, up to and including its version; `/chat/completions` is appended, before a query such as Azure's
+    `?api-version=...`, with which the key goes into the header `api-key`.
+    """
     temperature: Annotated[float, Field(ge=0, le=2)] = 1.0
     """Sampling temperature; higher values write more varied data."""
     max_tokens: Count = 4096
@@ -70,7 +75,7 @@ class LlmConfig(Section):
     timeout_s: Positive = 120.0
     """Seconds to wait for one completion."""
     retries: Annotated[int, Field(ge=0)] = 5
-    """Further tries after a failed request before the stage ends with an error."""
+    """Further tries after a request that failed by itself, before its draft is dropped or, with no connection, the stage ends."""
     demonstrations: Annotated[int, Field(ge=0)] = 2
     """Human-written examples shown in each prompt (the paper: 2)."""
 

@@ -2,7 +2,8 @@
 
 A stage module is `Config`, `Inputs`, `Outputs` and `run(config, inputs, outputs) -> metrics`. Inputs and
 Outputs are frozen dataclasses of paths; their fields are the CLI's flags, the dvc.yaml command's and the
-KFP component's ports. A field `metrics` of Outputs is a JSON file that `execute` writes from run's result.
+KFP component's ports. A field `metrics` of Outputs is a JSON file that `execute` writes from run's result. WITHOUT_EFFECT, if the
+module has it, names the keys of the section that are no part of the fingerprint, as pydantic's `exclude` takes them.
 
 `run` writes into a work directory that is named by a fingerprint of everything the result depends on and that survives a kill:
 the same command run again finds unfinished outputs, and further files of the stage beside them.
@@ -66,7 +67,7 @@ def fingerprint(stage: str, settings: config.Section, inputs: Mapping[str, Path]
     parts = {
         "stage": stage,
         "code": code_digest(),
-        "section": settings.model_dump(mode="json"),
+        "section": settings.model_dump(mode="json", exclude=getattr(module(stage), "WITHOUT_EFFECT", None)),
         "processes": config.processes(),
         "inputs": {name: records.digest(path) for name, path in sorted(inputs.items())},
     }

@@ -5,24 +5,35 @@ from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from sense import console, records
 from sense.config import SplitConfig, SynthesizeConfig, api_key
-from sense.errors import UserError
+from sense.errors import EndpointError, UserError
 from sense.records import HARDNESS, Example, Hardness
 from sense.schema import introspect, schema_text
 from sense.sql.execute import Executor
 from sense.sql.hardness import BANDS, complexity, hardness
 from sense.teacher import Draft, RejectedDraft, Teacher
-from sense.teacher.drafts import DraftChecker, LoggedTeacher, normalize_domain, over_represented_domains
+from sense.teacher.drafts import DraftChecker, LoggedTeacher, forget_rejected, normalize_domain, over_represented_domains
 from sense.teacher.grammar.teacher import GrammarTeacher
 from sense.teacher.llm import LlmTeacher
 
 Config = SynthesizeConfig
 
 SPLITS = ("strong", "unseen", "heldout")  # also the names of the outputs
+WITHOUT_EFFECT = {"llm": {"timeout_s": True, "retries": True}}
+"""Keys that may change between a run that broke off and the next one, which still finds its drafts."""
+
+MAX_FAILED_REQUESTS = 10
+"""Requests in a row that bring no answer before an LLM teacher's endpoint counts as failing."""
+MAX_REJECTED_DRAFTS = 20
+"""Drafts in a row that cannot be kept before an LLM teacher counts as failing: so many at the start, and later so many times the
+number of drafts that it has taken so far to get one example. By chance alone a teacher of whose drafts every second can be kept
+gets there once in 10^6 times at the start, and later, whatever the share, once in 10^8 times.
+"""
 
 
 @dataclass(frozen=True)
@@ -43,7 +54,7 @@ class Outputs:
 
 
 def run(config: SynthesizeConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any]:
-    """Writes the three datasets; EndpointError if the teacher's endpoint fails, UserError if no draft is kept."""
+    """Writes the three datasets; EndpointError if the teacher's endpoint fails, UserError if no draft can be kept."""
     return write_datasets(config, _make_teacher(config, inputs.seed), outputs)
 
 
@@ -57,11 +68,13 @@ def write_datasets(config: SynthesizeConfig, teacher: Teacher, outputs: Outputs)
     for leftover in (built, outputs.strong, outputs.unseen, outputs.heldout):  # of a killed run
         records.remove(leftover)
     workers = config.llm.concurrency if config.teacher == "llm" and config.llm else 1
-    with LoggedTeacher(teacher, work / "drafts.jsonl", workers) as logged_teacher, Executor(config.execution) as executor:
+    log = work / "drafts.jsonl"
+    with LoggedTeacher(teacher, log, workers) as logged_teacher, Executor(config.execution) as executor:
         collection = collect_examples(config, logged_teacher, DraftChecker(built, executor), 2 * workers)
     examples = collection.examples
-    if not examples:
-        raise UserError(_nothing_kept_message(config, collection))
+    if collection.failed or not examples:
+        forget_rejected(log, range(collection.checked - len(collection.rejected), collection.checked))
+        raise _nothing_kept_error(config, collection)
     if len(examples) < config.count:
         console.say(
             f"kept {len(examples)} of the {config.count} wanted: {collection.requested} asked, synthesize.max_attempts used up"
@@ -76,19 +89,31 @@ def write_datasets(config: SynthesizeConfig, teacher: Teacher, outputs: Outputs)
 class Collection:
     """The examples kept so far, and what became of the other drafts that were requested.
 
-    `dropped` counts the drafts not kept by reason, `first_details` has the detail of the first draft of each reason, and
-    `domains` counts the examples by domain.
+    `checked` counts the drafts whose fate is known, `rejected` are those of them since the last example, `failed` tells whether
+    they are so many that the run ends, `dropped` counts all drafts not kept by reason, and `domains` the examples by domain.
     """
 
     requested: int = 0
+    checked: int = 0
     examples: list[Example] = field(default_factory=list)
+    rejected: list[RejectedDraft] = field(default_factory=list)
+    failed: bool = False
     dropped: Counter[str] = field(default_factory=Counter)
-    first_details: dict[str, str] = field(default_factory=dict)
     domains: Counter[str] = field(default_factory=Counter)
+
+    def failed_requests(self) -> int:
+        """Requests in a row, up to the last one, that brought no answer."""
+        return sum(draft.failed_requests for draft in takewhile(lambda draft: draft.failed_requests > 0, reversed(self.rejected)))
+
+    def fails(self) -> bool:
+        """Whether the teacher fails, judged by the drafts since the last example."""
+        until_then = self.checked - len(self.rejected)
+        limit = MAX_REJECTED_DRAFTS * max(1.0, until_then / max(1, len(self.examples)))
+        return self.failed_requests() >= MAX_FAILED_REQUESTS or len(self.rejected) >= limit
 
 
 def collect_examples(config: SynthesizeConfig, teacher: LoggedTeacher, checker: DraftChecker, window: int) -> Collection:
-    """Requests drafts until `config.count` examples are kept or the attempts are used up.
+    """Requests drafts until `config.count` examples are kept, the attempts are used up, or an LLM teacher fails.
 
     At most `window` drafts are pending, and never more than there are examples missing. What is requested next depends on the
     drafts before it in order of their index, so the result does not depend on which of them arrives first.
@@ -103,18 +128,20 @@ def collect_examples(config: SynthesizeConfig, teacher: LoggedTeacher, checker: 
                 avoid = over_represented_domains(collection.domains)
                 pending.append(teacher.request_draft(index, _draw_level(config, index), avoid))
                 collection.requested += 1
-            if not pending:
+            if not pending or collection.failed:
                 return collection
-            index = collection.requested - len(pending)
             draft = pending.popleft().result()
             checked = checker.check(draft) if isinstance(draft, Draft) else draft
             if isinstance(checked, RejectedDraft):
                 collection.dropped[checked.reason] += 1
-                collection.first_details.setdefault(checked.reason, checked.detail)
+                collection.rejected.append(checked)
             else:
-                collection.examples.append(_example(config.teacher, index, checked))
+                collection.examples.append(_example(config.teacher, collection.checked, checked))
+                collection.rejected.clear()
                 collection.domains[normalize_domain(checked.domain)] += 1
                 bar.advance()
+            collection.checked += 1
+            collection.failed = config.teacher == "llm" and collection.fails()
 
 
 def split_databases(example_counts: Mapping[str, int], config: SplitConfig, seed: int) -> dict[str, str]:
@@ -154,7 +181,8 @@ def _make_teacher(config: SynthesizeConfig, seed: Path) -> Teacher:
     schemas = {}
     for db_id in sorted({example.db_id for example in examples}):
         schemas[db_id] = schema_text(introspect(records.database_path(seed, db_id), samples=3), "ddl")
-    return LlmTeacher(config.llm, config.seed, [(example, schemas[example.db_id]) for example in examples], api_key())
+    demonstrations = [(example, schemas[example.db_id]) for example in examples]
+    return LlmTeacher(config.llm, config.seed, demonstrations, api_key(), say=console.say)
 
 
 def _example(teacher: str, index: int, draft: Draft) -> Example:
@@ -181,15 +209,21 @@ def _write_dataset(examples: Sequence[Example], built: Path, dataset: Path) -> N
     records.write_jsonl(dataset / "examples.jsonl", examples)
 
 
-def _nothing_kept_message(config: SynthesizeConfig, collection: Collection) -> str:
-    reasons = [
-        f"  {count} {reason}, first: {collection.first_details[reason][:200]}"
-        for reason, count in collection.dropped.most_common(5)
-    ]
-    fix = "try another synthesize.llm.model" if config.teacher == "llm" else "raise synthesize.grammar.rows"
-    return "\n".join(
-        [f"none of the {collection.requested} drafts of the {config.teacher} teacher could be kept; {fix}", *reasons]
-    )
+def _nothing_kept_error(config: SynthesizeConfig, collection: Collection) -> UserError:
+    """Why the run ends: no draft since the last example could be kept."""
+    rejected, requests = collection.rejected, collection.failed_requests()
+    counts = Counter(draft.reason for draft in rejected)
+    details = {draft.reason: draft.detail for draft in reversed(rejected)}
+    reasons = [f"  {count} {reason}, first: {details[reason][:600]}" for reason, count in counts.most_common(5)]
+    drafts = f"none of the last {len(rejected)} drafts" if collection.examples else f"none of the {len(rejected)} drafts"
+    problem = f"{drafts} of the {config.teacher} teacher could be kept"
+    if config.teacher == "grammar":
+        return UserError("\n".join([f"{problem}; raise synthesize.grammar.rows", *reasons]))
+    again = "the next run of the same section asks for these drafts again and keeps all others"
+    if requests:
+        kind = "request" if requests == 1 else "requests in a row"
+        return EndpointError("\n".join([f"{problem}: {requests} {kind} brought no answer; {again}", *reasons]))
+    return UserError("\n".join([f"{problem}; try another synthesize.llm.model: {again}", *reasons]))
 
 
 def _metrics(config: SynthesizeConfig, collection: Collection, splits: Mapping[str, str]) -> dict[str, Any]:

@@ -60,12 +60,14 @@ class Draft:
 class RejectedDraft:
     """A draft that is not kept, by the teacher itself or by a later check.
 
-    `reason` is a short text to count by, `detail` is for people, `level` is the hardness that was asked for.
+    `reason` is a short text to count by, `detail` is for people, `level` is the hardness that was asked for. Where an endpoint
+    brought no answer, `failed_requests` is how many requests it took to see that.
     """
 
     reason: str
     detail: str
     level: Hardness
+    failed_requests: int = 0
 
 
 class Teacher(Protocol):

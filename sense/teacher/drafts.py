@@ -2,7 +2,8 @@
 
 Every draft goes to a log the moment it arrives, and a rerun after a kill takes it from there, so no answer of an endpoint is
 paid for twice. What is asked for depends on nothing but the drafts before, in order of their index, so neither threads nor
-kills change the result.
+kills change the result. When a run ends because nothing can be kept any more, the drafts of which that was so are taken out of
+the log, and so are all exchanges that failed: a rerun, by then perhaps with a mended endpoint, asks for them again.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,7 @@ from pathlib import Path
 from threading import Lock
 
 from sense.errors import InputError
-from sense.records import Hardness, Log, Record
+from sense.records import Hardness, Log, Record, read_jsonl, write_jsonl
 from sense.sql.execute import Executor
 from sense.sql.result import Failure
 from sense.sql.tree import fingerprint
@@ -77,6 +78,16 @@ class LoggedTeacher:
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown(cancel_futures=True)  # waits for what the teacher is writing, which is logged too
         self._log.__exit__()
+
+
+def forget_rejected(path: Path, rejected: range) -> None:
+    """Takes out of a closed log the drafts numbered `rejected`, those after them that the teacher rejected, failed exchanges."""
+    lines = list(read_jsonl(path, LoggedDraft))
+    write_jsonl(path, [line for line in lines if line.index not in rejected and not _is_suspect(line, rejected)])
+
+
+def _is_suspect(line: LoggedDraft, rejected: range) -> bool:
+    return isinstance(line.answer, RejectedDraft) and (line.index >= rejected.stop or line.answer.failed_requests > 0)
 
 
 class DraftChecker:

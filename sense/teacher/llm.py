@@ -1,8 +1,8 @@
 """A strong LLM as the teacher (paper section 3.1): one prompt asks for a new database with one question and its SQL.
 
 What a model writes is hostile text, so `parse_draft` is strict: the schema is parsed and written anew, rows are read as
-literals and never run as SQL, and the SQL must be one SELECT. An answer that does not pass is a RejectedDraft with its reason;
-only a failing endpoint is an error.
+literals and never run as SQL, and the SQL must be one SELECT. An answer that does not pass is a RejectedDraft with its reason, as
+is an exchange that failed; only a failing endpoint is an error.
 """
 
 import json
@@ -10,7 +10,7 @@ import math
 import random
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -25,16 +25,18 @@ from sense.records import Example, Hardness
 from sense.sql.parse import check_select
 from sense.sql.tree import parse_statements
 from sense.teacher import CellValue, Draft, RejectedDraft, TableRows
-from sense.teacher.openai import ChatClient
+from sense.teacher.openai import ChatClient, FailedExchange
 
 OVERREPRESENTED = ("education", "healthcare", "travel", "entertainment")
 """The paper's list of domains to avoid."""
 
 MAX_TABLES = 12
 MAX_ANSWER_CHARS = 200_000
+MAX_BRACES = 50  # an opening brace where no JSON begins costs time in proportion to the whole answer
 FIELD_TYPES: dict[str, type] = {"domain": str, "schema": list, "rows": list, "question": str, "sql": str}
 _FORBIDDEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")  # control characters, halves of surrogate pairs
 _NAME = re.compile(r"\w[\w ]{0,62}")
+_DECODER = json.JSONDecoder(strict=False)  # models break lines within a text; other control characters are refused later
 
 
 class LlmTeacher:
@@ -47,18 +49,21 @@ class LlmTeacher:
         demonstrations: Sequence[tuple[Example, str]],
         api_key: str,
         pause: Callable[[float], None] = time.sleep,
+        say: Callable[[str], None] = lambda _: None,
     ) -> None:
         """`demonstrations` are human-written examples, each with its schema as text.
 
-        `pause` sleeps the given number of seconds between tries.
+        `pause` sleeps the given number of seconds between tries, `say` gets what a person should know of the endpoint.
         """
         self._config, self._seed, self._demonstrations = config, seed, demonstrations
-        self._client = ChatClient(config, api_key, pause)
+        self._client = ChatClient(config, api_key, pause, say)
 
     def draft(self, index: int, level: Hardness, avoid: Sequence[str]) -> Draft | RejectedDraft:
         """Asks for draft number `index` at `level`, away from the domains in `avoid`; EndpointError if the endpoint fails."""
         seed = random.Random(f"{self._seed}-chat-{index}").getrandbits(31)
         completion = self._client.chat(render_prompt("strong_system"), self._prompt(index, level, avoid), seed=seed)
+        if isinstance(completion, FailedExchange):
+            return RejectedDraft(completion.reason, completion.detail, level, failed_requests=completion.requests)
         try:
             return parse_draft(completion.text, index, level)
         except UnusableError as error:
@@ -122,28 +127,64 @@ def parse_draft(text: str, index: int, level: Hardness) -> Draft:
 
 
 def _parse_fields(text: str) -> dict[str, Any]:
-    """The fields of the JSON object that is the answer, bare or fenced, each present and of its type."""
+    """The fields of the one JSON object in the answer, each present and of its type; a text stands for a list of one text."""
     text = text.rpartition("</think>")[2].strip()  # a reasoning model's thoughts come first
     if not 0 < len(text) <= MAX_ANSWER_CHARS:
         detail = f"{len(text)} characters, allowed are 1 to {MAX_ANSWER_CHARS}"
         raise UnusableError("too long" if text else "empty answer", detail)
-    fenced = re.fullmatch(r"```(?:json)?\s*(.*?)\s*```", text, re.DOTALL | re.IGNORECASE)
-    try:
-        fields = json.loads(fenced[1] if fenced else text)
-    except (ValueError, RecursionError):
-        fields = None
-    if not isinstance(fields, dict):
-        raise UnusableError("not json", f"no JSON object: {text[:80]!r}")
+    fields = _find_fields(text)
     for name, expected in FIELD_TYPES.items():
         value = fields.get(name)
         if value in (None, "", []):
             raise UnusableError("missing field", name)
+        if expected is list and isinstance(value, str):
+            value = fields[name] = [value]
         items = value if isinstance(value, list) else [value]
         texts = all(isinstance(item, str) and item.strip() and not _FORBIDDEN.search(item) for item in items)
         if not (isinstance(value, expected) and texts):
             wording = "a list of texts" if expected is list else "a text"
             raise UnusableError("bad field", f"{name} must be {wording} without control characters")
     return fields
+
+
+def _find_fields(text: str) -> dict[str, Any]:
+    """The JSON object that is the answer: all of `text`, or the only one in it with fields of ours, fenced or amid prose."""
+    try:
+        value = _DECODER.decode(text)
+    except (ValueError, RecursionError) as error:
+        objects = list(_json_objects(text))
+        problem = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+    else:
+        objects = [value] if isinstance(value, dict) else list(_json_objects(text))
+        problem = "not an object"
+    objects = [_unwrap(fields) for fields in objects]
+    whole = [fields for fields in objects if fields.keys() >= FIELD_TYPES.keys()]
+    answers = whole or [fields for fields in objects if fields.keys() & FIELD_TYPES.keys()] or objects[:1]
+    if not answers:
+        raise UnusableError("not json", f"no JSON object ({problem}): {text[:80]!r}")
+    if any(fields != answers[0] for fields in answers):
+        raise UnusableError("several answers", f"{len(answers)} JSON objects: {text[:80]!r}")
+    return answers[0]
+
+
+def _json_objects(text: str) -> Iterator[dict[str, Any]]:
+    """The JSON objects in `text`, from its start, that are in no other one; no more than MAX_BRACES begin none."""
+    failures, start = 0, text.find("{")
+    while start >= 0 and failures < MAX_BRACES:
+        try:
+            value, end = _DECODER.raw_decode(text, start)
+            yield value
+        except (ValueError, RecursionError):
+            failures, end = failures + 1, start + 1
+        start = text.find("{", end)
+
+
+def _unwrap(fields: dict[str, Any]) -> dict[str, Any]:
+    """The object within an object of one key, such as {"data_point": {...}}, and field names in lower case."""
+    while len(fields) == 1 and isinstance(inner := next(iter(fields.values())), dict):
+        fields = inner
+    lower = {name.strip().lower(): value for name, value in fields.items()}
+    return lower if len(lower) == len(fields) else fields
 
 
 def _parse_statements(texts: Sequence[str], reason: str) -> list[exp.Expr]:

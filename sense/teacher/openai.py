@@ -1,102 +1,113 @@
-"""A client for any OpenAI-compatible `/chat/completions`: OpenAI, vLLM, Ollama, llama.cpp and their like.
+"""A client for any OpenAI-compatible `/chat/completions`: OpenAI, Azure, vLLM, Ollama, llama.cpp and their like.
 
-Transient failures are retried with growing pauses; a failure that a retry cannot mend raises EndpointError at once.
-The API key travels in the Authorization header only: no message, log or repr contains it.
+Transient failures are retried with growing pauses. What the endpoint does not support (a parameter, the system role) is left out
+of all later requests. A failure of one exchange is a FailedExchange; one that every exchange would meet raises EndpointError
+at once. The API key travels in a header only: no message, log or repr contains it.
 """
 
-import json
 import random
-import re
+import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
 
 from sense.config import LlmConfig
 from sense.errors import EndpointError
+from sense.teacher.responses import SYSTEM_ROLE, CallFailure, ChatCompletion, UnsupportedParameter, read_response
 
 FIRST_PAUSE_S = 1.0
 MAX_PAUSE_S = 60.0
-MAX_RETRY_AFTER_S = 600  # when a server asks for a longer wait by Retry-After, the client gives up instead
 MAX_BODY_BYTES = 16_000_000
 EXCERPT_CHARS = 300  # of a response body, in an error message
-FIXES_BY_STATUS = {
-    401: "set SENSE_API_KEY to a key that this endpoint accepts",
-    403: "set SENSE_API_KEY to a key that may use this model",
-    404: "check llm.base_url (it usually ends in /v1) and llm.model",
-    429: "lower llm.concurrency or raise the quota, then run again: finished drafts are kept",
+PATH = "/chat/completions"
+ADAPTATIONS = {
+    "response_format": "has no JSON mode: requests are sent without response_format",
+    "seed": "takes no seed: requests are sent without it, so the same request may get another answer each time",
+    "temperature": "does not take llm.temperature: requests are sent without it, the model's own holds",
+    "max_tokens": "takes llm.max_tokens as max_completion_tokens only",
+    SYSTEM_ROLE: "has no system role: the system message is sent at the head of the user's",
 }
+"""Name of what the endpoint does not support -> what the client does about it."""
 
 
 @dataclass(frozen=True)
-class ChatCompletion:
-    """The text that the model wrote; `truncated` if it stopped at max_tokens. An answer removed by a content filter is empty."""
+class FailedExchange:
+    """An exchange that brought no answer though the endpoint may answer others.
 
-    text: str
-    truncated: bool
+    `reason` is a short text to count by, `detail` is for people, `requests` is how many requests were made.
+    """
 
-
-@dataclass(frozen=True)
-class _CallFailure:
-    """Why a call gave no completion; `retry` if the same call may succeed later, after at least `wait_s` seconds."""
-
-    message: str
-    fix: str
-    retry: bool
-    wait_s: float = 0.0
+    reason: str
+    detail: str
+    requests: int
 
 
 class ChatClient:
-    """Calls one model at one endpoint; thread-safe. `pause` sleeps the given number of seconds between tries."""
+    """Calls one model at one endpoint; thread-safe.
 
-    def __init__(self, config: LlmConfig, api_key: str, pause: Callable[[float], None] = time.sleep) -> None:
+    `pause` sleeps the given number of seconds between tries. `say` gets a line for a person, once for each thing that the
+    endpoint turns out not to support.
+    """
+
+    def __init__(
+        self,
+        config: LlmConfig,
+        api_key: str,
+        pause: Callable[[float], None] = time.sleep,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
         """Raises EndpointError if base_url or key cannot be used at all; opens no connection yet."""
-        self._config, self._key, self._pause = config, api_key.strip(), pause
+        self._config, self._key, self._pause, self._say = config, api_key.strip(), pause, say
         if not (self._key.isascii() and self._key.isprintable()):  # httpx would quote the key in its own error
             raise EndpointError("the API key holds characters that no HTTP header can carry; set SENSE_API_KEY to the key alone")
         try:
-            url = httpx.URL(config.base_url.rstrip("/") + "/chat/completions")
+            url = _completions_url(config.base_url)
         except httpx.InvalidURL as error:
             raise EndpointError(f"llm.base_url: {error}; write it like https://host/v1") from None
         self._endpoint = f"{url.copy_with(userinfo=b'', query=None)}"
         if url.scheme not in ("http", "https") or not url.host:
             raise EndpointError(f"llm.base_url leads to {self._endpoint}: no http(s) address; write it like https://host/v1")
         self._url = url
-        self._unsupported: frozenset[str] = frozenset()  # replaced, never changed: threads read it
+        self._unsupported: frozenset[str] = frozenset()  # replaced under the lock, never changed: threads read it
+        self._lock = threading.Lock()
         self._http = httpx.Client(
-            headers={"Authorization": f"Bearer {self._key}"} if self._key else {},
+            headers=_key_header(self._key, url),
             timeout=httpx.Timeout(config.timeout_s, pool=None),
             limits=httpx.Limits(max_connections=config.concurrency, max_keepalive_connections=config.concurrency),
         )
         weakref.finalize(self, self._http.close)  # a Teacher has no close method
 
-    def chat(self, system: str, user: str, *, seed: int) -> ChatCompletion:
-        """The model's completion, in JSON mode, of one system and one user message.
+    def chat(self, system: str, user: str, *, seed: int) -> ChatCompletion | FailedExchange:
+        """The model's completion, in JSON mode, of one system and one user message, or why this exchange brought none.
 
         `seed` is sent to the endpoint and also fixes the jitter of the pauses between tries. Raises EndpointError when the
         endpoint fails for good.
         """
         jitter = random.Random(f"{seed}-backoff")
-        messages = [{"role": "system", "content": system}, {"role": "user", "content": user}]
         tries = 0
         while True:
-            outcome = self._post(self._request_body(messages, seed))
+            outcome = self._post(self._request_body(system, user, seed))
             if isinstance(outcome, ChatCompletion):
                 return outcome
-            if outcome is None:  # an unsupported parameter was found: ask again without it, which counts as no try
+            if isinstance(outcome, UnsupportedParameter):  # ask again without it, which counts as no try
+                self._leave_out(outcome.name)
                 continue
             tries += 1
-            if not outcome.retry or tries > self._config.retries:
-                count = f" ({tries} tries)" if tries > 1 else ""
-                raise EndpointError(f"{self._endpoint}: {self._excerpt(outcome.message)}{count}; {outcome.fix}")
-            self._pause(max(outcome.wait_s, _backoff(tries, jitter)))
+            if outcome.retry and tries <= self._config.retries:
+                self._pause(max(outcome.wait_s, _backoff(tries, jitter)))
+                continue
+            count = f" ({tries} tries)" if tries > 1 else ""
+            detail = f"{self._endpoint}: {self._excerpt(outcome.message)}{count}; {outcome.fix}"
+            if not outcome.reason:
+                raise EndpointError(detail)
+            return FailedExchange(outcome.reason, detail, tries)
 
-    def _request_body(self, messages: list[dict[str, str]], seed: int) -> dict[str, Any]:
+    def _request_body(self, system: str, user: str, seed: int) -> dict[str, Any]:
+        messages = [{"role": "system", "content": system}, {"role": "user", "content": user}]
         body: dict[str, Any] = {
             "model": self._config.model,
             "messages": messages,
@@ -105,37 +116,69 @@ class ChatClient:
             "seed": seed,
             "response_format": {"type": "json_object"},
         }
-        for name in sorted(self._unsupported & body.keys()):
+        for name in sorted(self._unsupported):
+            if name == SYSTEM_ROLE:
+                body["messages"] = [{"role": "user", "content": f"{system}\n\n{user}"}]
+                continue
             value = body.pop(name)
             if name == "max_tokens":
                 body["max_completion_tokens"] = value
         return body
 
-    def _post(self, body: Mapping[str, Any]) -> "ChatCompletion | _CallFailure | None":
-        """Makes one call; None if the endpoint refused an optional parameter, which all later calls leave out."""
+    def _leave_out(self, name: str) -> None:
+        """Makes all later requests do without `name`, and says so the first time."""
+        with self._lock:
+            if name not in self._unsupported:
+                self._unsupported |= {name}
+                self._say(f"{self._endpoint} {ADAPTATIONS[name]}")
+
+    def _post(self, body: Mapping[str, Any]) -> ChatCompletion | UnsupportedParameter | CallFailure:
+        """Makes one call."""
         try:
             with self._http.stream("POST", self._url, json=body) as response:
-                content = _read_body(response)
+                return read_response(response, _read_body(response), body)
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
+            return _explain_no_connection(error)
         except httpx.TimeoutException as error:
             message = f"no answer within {self._config.timeout_s:g} s ({type(error).__name__})"
-            return _CallFailure(message, "raise llm.timeout_s or lower llm.concurrency", retry=True)
+            return CallFailure(message, "raise llm.timeout_s or lower llm.concurrency", "no answer in time", retry=True)
         except httpx.HTTPError as error:
-            fix = "check llm.base_url and that the server runs"
-            return _CallFailure(f"cannot be reached ({type(error).__name__}: {error})", fix, retry=True)
-        if response.status_code == httpx.codes.OK:
-            return _parse_completion(response, content)
-        text = content.decode("utf-8", "replace")
-        parameter = _unsupported_parameter(body, text) if response.status_code in (400, 422) else None
-        if parameter:
-            self._unsupported |= {parameter}
-            return None
-        return _explain_status(response, text)
+            message = f"the connection broke off ({type(error).__name__}: {error})"
+            return CallFailure(message, "check llm.base_url and the server's log", "connection lost", retry=True)
 
     def _excerpt(self, text: str) -> str:
         """The start of `text` on one line, without the API key, which some servers repeat in their errors."""
         text = text.replace(self._key, "***") if self._key else text
         line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
         return line if len(line) <= EXCERPT_CHARS else line[:EXCERPT_CHARS] + "..."
+
+
+def _completions_url(base_url: str) -> httpx.URL:
+    """The URL of the chat completions below `base_url`, whose query (Azure's `?api-version=...`) stays at the end."""
+    address, mark, query = base_url.strip().partition("#")[0].partition("?")
+    return httpx.URL(address.rstrip("/").removesuffix(PATH) + PATH + mark + query)
+
+
+def _key_header(key: str, url: httpx.URL) -> dict[str, str]:
+    """The header that carries the key: Azure, whose URLs have an api-version, wants it in one of its own.
+
+    Azure takes Microsoft Entra's tokens, which are JWTs and so begin with eyJ, as everybody takes keys.
+    """
+    if not key:
+        return {}
+    if "api-version" in url.params and not key.startswith("eyJ"):
+        return {"api-key": key}
+    return {"Authorization": f"Bearer {key}"}
+
+
+def _explain_no_connection(error: httpx.HTTPError) -> CallFailure:
+    """Why there is no connection; one that is refused may be accepted later, a certificate or protocol stays wrong."""
+    message = f"cannot be reached ({type(error).__name__}: {error})"
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return CallFailure(message, "set SSL_CERT_FILE to a file with the certificate of the authority that signed the server's")
+    if "SSL" in str(error):
+        return CallFailure(message, "check llm.base_url: does the server speak https, or http alone?")
+    return CallFailure(message, "check llm.base_url and that the server runs", retry=True)
 
 
 def _backoff(tries: int, jitter: random.Random) -> float:
@@ -151,53 +194,3 @@ def _read_body(response: httpx.Response) -> bytes:
         if len(body) > MAX_BODY_BYTES:
             break
     return bytes(body)
-
-
-def _parse_completion(response: httpx.Response, body: bytes) -> ChatCompletion | _CallFailure:
-    """The completion in a response with status 200."""
-    try:
-        choice = json.loads(body)["choices"][0]
-        content, finish = choice["message"].get("content"), choice.get("finish_reason")
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
-        content, finish = 0, None
-    if content is None or isinstance(content, str):
-        return ChatCompletion(content or "", truncated=finish == "length")
-    excerpt = body[:4096].decode("utf-8", "replace")
-    fix = "check that llm.base_url is that of an OpenAI-compatible API (it usually ends in /v1)"
-    return _CallFailure(f"HTTP {response.status_code} with something that is no chat completion: {excerpt}", fix, retry=True)
-
-
-def _unsupported_parameter(body: Mapping[str, Any], text: str) -> str | None:
-    """The optional parameter that the error message `text` complains about, if the request `body` has it.
-
-    OpenAI's newer models accept max_completion_tokens only, older servers max_tokens only. Some servers support no
-    JSON mode or no seed; leaving out the former is safe because the prompt asks for JSON too.
-    """
-    if "max_completion_tokens" in text and "max_tokens" in body:
-        return "max_tokens"
-    return next((name for name in ("response_format", "seed") if name in body and name in text), None)
-
-
-def _explain_status(response: httpx.Response, text: str) -> _CallFailure:
-    """Turns a response with a status other than 200 into a failure with its fix; `text` is the body."""
-    status = response.status_code
-    message = f"HTTP {status}: {text}"
-    if status == 429 and "insufficient_quota" in text:
-        return _CallFailure(message, "the account's quota is used up: top it up, then run again", retry=False)
-    wait = _retry_after(response.headers.get("retry-after", "")) if status in (429, 503) else 0.0
-    default_fix = "it fails by itself: run again later, finished drafts are kept" if status >= 500 else "check the llm section"
-    transient = status in (408, 409, 425, 429) or status >= 500
-    return _CallFailure(
-        message, FIXES_BY_STATUS.get(status, default_fix), retry=transient and wait <= MAX_RETRY_AFTER_S, wait_s=wait
-    )
-
-
-def _retry_after(value: str) -> float:
-    """Seconds that a Retry-After header asks for, as a number or as a date; 0 if it cannot be read."""
-    if re.fullmatch(r"[0-9]{1,9}", value.strip()):
-        return float(value)
-    try:
-        date = parsedate_to_datetime(value)
-    except ValueError:
-        return 0.0
-    return max(0.0, (date.astimezone(UTC) - datetime.now(UTC)).total_seconds())

@@ -7,6 +7,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import pytest
 
@@ -14,12 +15,12 @@ from sense import records
 from sense.config import SplitConfig, SynthesizeConfig
 from sense.errors import EndpointError, UserError
 from sense.records import Example, Hardness
-from sense.stages import synthesize
+from sense.stages import fingerprint, synthesize
 from sense.teacher import Draft, RejectedDraft, Teacher
 from sense.teacher.drafts import over_represented_domains
 from tests.endpoint import Answerer, Endpoint, Reply, good_teacher
+from tests.llm_runs import SPLITS, digests, seed_dataset
 
-SPLITS = ("strong", "unseen", "heldout")
 DDL = ("CREATE TABLE animal (id INTEGER PRIMARY KEY, name TEXT, legs INTEGER)",)
 ROWS = (("animal", ((1, "ant", 6), (2, "cow", 4), (3, "eel", None))),)
 
@@ -85,10 +86,6 @@ def run_stage(config: SynthesizeConfig, teacher: Teacher, work: Path) -> tuple[l
     metrics = synthesize.write_datasets(config, teacher, output_paths(work))
     rows = [row for name in SPLITS for row in records.read_dataset(work / name)]
     return sorted(rows, key=lambda row: row.id), metrics
-
-
-def digests(work: Path) -> list[str]:
-    return [records.digest(work / name) for name in SPLITS]
 
 
 def test_kept_examples_carry_measured_and_asked_hardness_and_their_domain(tmp_path: Path):
@@ -213,6 +210,61 @@ def test_no_draft_kept_is_an_error_with_the_reasons(tmp_path: Path):
         run_stage(synthesize_config(count=2), Zoo(bad), tmp_path)
 
 
+LLM: dict[str, Any] = {"teacher": "llm", "llm": {"model": "m", "concurrency": 1}}
+
+
+def rejected_except(indices: range, failed_requests: int = 0, until: int = 200) -> Zoo:
+    """A teacher that writes drafts of these numbers alone."""
+    rejected = RejectedDraft("not json", "Sure, here is", "easy", failed_requests)
+    return Zoo({index: rejected for index in range(until) if index not in indices})
+
+
+def test_an_llm_of_which_nothing_can_be_kept_is_asked_no_further(tmp_path: Path):
+    teacher = rejected_except(range(0))
+    with pytest.raises(
+        UserError, match=r"none of the 20 drafts of the llm teacher could be kept; try another(.|\n)* 20 not json"
+    ):
+        run_stage(synthesize_config(count=50, **LLM), teacher, tmp_path)
+    assert len(teacher.requests) <= 22
+    fails = Zoo({index: replace(good_draft(index), sql="SELECT nam FROM animal") for index in range(200)})
+    with pytest.raises(UserError, match=r"20 SQL fails, first: no such column: nam"):
+        run_stage(synthesize_config(count=50, **LLM), fails, tmp_path / "fails")
+    _, metrics = run_stage(synthesize_config(count=50, **LLM), Zoo(), tmp_path / "fails")
+    assert metrics["funnel"]["dropped"].get("SQL fails", 0) <= 2  # what was on its way when the run ended is not judged yet
+
+
+def test_an_llm_that_has_been_good_at_one_draft_in_three_may_be_wrong_for_longer(tmp_path: Path):
+    config = synthesize_config(count=60, max_attempts=4, **LLM)
+    _, metrics = run_stage(config, rejected_except(range(0, 180, 3)), tmp_path / "one in three")
+    assert metrics["funnel"] == {"asked": 178, "kept": 60, "dropped": {"not json": 118}}
+    teacher = rejected_except(range(0, 60, 3))
+    with pytest.raises(UserError, match="none of the last 58 drafts"):  # 20 times 58 drafts for 20 examples
+        run_stage(config, teacher, tmp_path / "no more")
+    _, metrics = run_stage(config, rejected_except(range(0, 60, 3), until=58 + 40), tmp_path / "again")
+    assert metrics["funnel"]["kept"] == 60
+
+
+def test_requests_without_an_answer_are_counted_in_a_row(tmp_path: Path):
+    config = synthesize_config(count=30, **LLM)
+    _, metrics = run_stage(config, rejected_except(range(0, 120, 10), failed_requests=1, until=60), tmp_path / "nine")
+    assert metrics["funnel"]["dropped"] == {"not json": 54}
+    with pytest.raises(EndpointError, match="none of the last 2 drafts of the llm teacher could be kept: 12 requests in a row"):
+        run_stage(config, rejected_except(range(0, 200, 3), failed_requests=6), tmp_path / "twelve")
+
+
+def test_the_grammar_is_asked_to_the_end(tmp_path: Path):
+    _, metrics = run_stage(synthesize_config(count=12, max_attempts=20), rejected_except(range(100, 200)), tmp_path)
+    assert metrics["funnel"] == {"asked": 112, "kept": 12, "dropped": {"not json": 100}}
+
+
+def test_another_timeout_finds_the_drafts_of_a_run_that_broke_off():
+    configs = [synthesize_config(**{**LLM, "llm": LLM["llm"] | change}) for change in ({}, {"timeout_s": 300.0, "retries": 1})]
+    assert len({fingerprint("synthesize", config, {}) for config in configs}) == 1
+    other = synthesize_config(**{**LLM, "llm": LLM["llm"] | {"temperature": 0.5}})
+    assert fingerprint("synthesize", other, {}) != fingerprint("synthesize", configs[0], {})
+    assert fingerprint("synthesize", synthesize_config(), {}) != fingerprint("synthesize", configs[0], {})
+
+
 def test_domains_above_their_fair_share_are_to_be_avoided(tmp_path: Path):
     assert over_represented_domains({}) == []
     assert over_represented_domains({"a": 1, "b": 1}) == []
@@ -292,20 +344,6 @@ def test_the_grammar_teacher_writes_the_same_bytes_each_time(tmp_path: Path):
     assert metrics[0]["funnel"]["kept"] == 30
     assert digests(tmp_path / "one") == digests(tmp_path / "two")
     assert all(row.domain for name in SPLITS for row in records.read_dataset(tmp_path / "one" / name))
-
-
-def seed_dataset(folder: Path) -> Path:
-    """Two demonstrations on one database."""
-    rows = [
-        Example(id=f"seed-{n}", db_id="pets", question=f"How many of {n}?", sql="SELECT 1", source="spider", hardness="easy")
-        for n in range(2)
-    ]
-    records.write_jsonl(folder / "examples.jsonl", rows)
-    database = records.database_path(folder, "pets")
-    database.parent.mkdir(parents=True)
-    with closing(sqlite3.connect(database)) as connection:
-        connection.executescript("CREATE TABLE pet (name TEXT); INSERT INTO pet VALUES ('Rex');")
-    return folder
 
 
 def run_over_http(answer: Answerer, seed: Path, work: Path) -> tuple[dict, list[str]]:

@@ -13,7 +13,7 @@ from sense.records import HARDNESS, Example
 from sense.sql.hardness import hardness
 from sense.teacher import Draft, RejectedDraft, build_database
 from sense.teacher.llm import LlmTeacher
-from tests.endpoint import Answerer, Endpoint, Reply, chat_reply, good_teacher
+from tests.endpoint import Answerer, Endpoint, Reply, chat_reply, error_reply, good_teacher
 
 SEEDS = [
     (
@@ -98,18 +98,27 @@ def test_nonsense_is_rejected_by_reason_or_left_to_the_execution():
 
 
 @pytest.mark.parametrize(
-    ("text", "finish", "reason"),
+    ("reply", "reason", "failed_requests"),
     [
-        ("I cannot help with that.", "stop", "not json"),
-        (None, "content_filter", "empty answer"),
-        ('{"domain": "bel', "length", "cut off"),
-        ("", "length", "cut off"),
+        (chat_reply("I cannot help with that."), "not json", 0),
+        (chat_reply('{"domain": "bel', "length"), "cut off", 0),
+        (chat_reply("<think>and so on", "length"), "cut off", 0),
+        (chat_reply("", "length"), "cut off", 1),
+        (chat_reply(None, "content_filter"), "content filter", 1),
+        (chat_reply(None, reasoning_content="{}"), "answer in reasoning_content", 1),
+        (error_reply(400, "Failed to generate JSON.", code="json_validate_failed"), "JSON mode failed", 1),
     ],
 )
-def test_an_unusable_answer_is_a_rejected_draft(text, finish, reason):
-    (result,) = write_drafts([chat_reply(text, finish)])
+def test_an_unusable_answer_is_a_rejected_draft(reply, reason, failed_requests):
+    (result,) = write_drafts([reply])
     assert isinstance(result, RejectedDraft)
-    assert (result.reason, result.level) == (reason, "easy")
+    assert (result.reason, result.level, result.failed_requests) == (reason, "easy", failed_requests)
+
+
+def test_an_exchange_that_fails_at_every_try_is_a_rejected_draft():
+    (result,) = write_drafts([(500, {}, "oops")] * 3, retries=2)
+    assert isinstance(result, RejectedDraft)
+    assert (result.reason, result.failed_requests) == ("HTTP 500", 3)
 
 
 def test_a_failing_endpoint_is_an_error():

@@ -1,23 +1,39 @@
 """The chat client against a real server on the loopback interface; pauses are recorded, not slept."""
 
 import logging
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 
 import pytest
 
 from sense.config import LlmConfig
 from sense.errors import EndpointError
-from sense.teacher.openai import MAX_BODY_BYTES, ChatClient, ChatCompletion
+from sense.teacher.openai import ADAPTATIONS, MAX_BODY_BYTES, ChatClient, FailedExchange
+from sense.teacher.responses import ChatCompletion
 from tests.endpoint import HANG, Endpoint, Reply, chat_reply
 
 KEY = "sk-secret-4711"
 OK = chat_reply("{}")
 
 
-def client(endpoint: Endpoint, pauses: list[float] | None = None, key: str = KEY, **options: Any) -> ChatClient:
+def client(
+    endpoint: Endpoint,
+    pauses: list[float] | None = None,
+    key: str = KEY,
+    say: Callable[[str], None] = lambda _: None,
+    **options: Any,
+) -> ChatClient:
     config = LlmConfig.model_validate({"model": "m", "base_url": endpoint.base_url, "retries": 3, "timeout_s": 20} | options)
-    return ChatClient(config, key, ([] if pauses is None else pauses).append)
+    return ChatClient(config, key, ([] if pauses is None else pauses).append, say)
+
+
+def chat_text(chat: ChatClient, user: str = "u", seed: int = 1) -> str:
+    completion = chat.chat("s", user, seed=seed)
+    assert isinstance(completion, ChatCompletion)
+    return completion.text
 
 
 def failure(script: list[Reply], **options: Any) -> tuple[str, int]:
@@ -25,6 +41,16 @@ def failure(script: list[Reply], **options: Any) -> tuple[str, int]:
     with Endpoint(script) as endpoint, pytest.raises(EndpointError) as caught:
         client(endpoint, **options).chat("s", "u", seed=1)
     return str(caught.value), len(endpoint.requests)
+
+
+def failed_exchange(script: list[Reply], **options: Any) -> FailedExchange:
+    """The outcome of one exchange, which fails."""
+    with Endpoint(script) as endpoint:
+        outcome = client(endpoint, **options).chat("s", "u", seed=1)
+    assert isinstance(outcome, FailedExchange)
+    assert outcome.requests == len(endpoint.requests)
+    assert outcome.detail.startswith(f"{endpoint.base_url}/chat/completions: ")
+    return outcome
 
 
 def test_asks_in_json_mode_with_seed_and_key():
@@ -51,18 +77,11 @@ def test_sends_no_key_where_there_is_none_and_strips_a_line_break():
     assert endpoint.requests[1].headers["authorization"] == f"Bearer {KEY}"
 
 
-def test_truncated_and_filtered_completions_are_told_apart():
-    with Endpoint([chat_reply("{", finish="length"), chat_reply(None, finish="content_filter")]) as endpoint:
-        chat = client(endpoint)
-        assert chat.chat("s", "u", seed=1) == ChatCompletion("{", truncated=True)
-        assert chat.chat("s", "u", seed=1) == ChatCompletion("", truncated=False)
-
-
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503])
 def test_retries_transient_failures_with_growing_pauses(status):
     pauses: list[float] = []
     with Endpoint([(status, {}, "busy"), (status, {}, "busy"), (status, {}, "busy"), OK]) as endpoint:
-        assert client(endpoint, pauses).chat("s", "u", seed=1).text == "{}"
+        assert chat_text(client(endpoint, pauses)) == "{}"
     assert len(endpoint.requests) == 4
     assert [0.5 * 2**n <= pause < 2**n for n, pause in enumerate(pauses)] == [True] * 3  # 1, 2, 4 s times [0.5, 1)
 
@@ -85,6 +104,15 @@ def test_waits_as_long_as_the_server_asks(status):
     assert pauses == [17.0]
 
 
+def test_waits_until_the_date_that_the_server_names():
+    pauses: list[float] = []
+    date = format_datetime(datetime.now(UTC) + timedelta(seconds=300), usegmt=True)
+    with Endpoint([(429, {"Retry-After": date}, ""), (429, {"Retry-After": "1.5"}, ""), OK]) as endpoint:
+        client(endpoint, pauses).chat("s", "u", seed=1)
+    assert 200 < pauses[0] <= 300
+    assert pauses[1] >= 1.5
+
+
 @pytest.mark.parametrize("value", ["soon", "-3", "", "²", "Mon, 01 Jan 2001 00:00:00 GMT", "Mon, 99 Jan 2001 00:00:00 GMT"])
 def test_backs_off_by_itself_where_retry_after_says_nothing(value):
     pauses: list[float] = []
@@ -104,11 +132,11 @@ def test_gives_up_where_the_server_asks_for_hours(value):
 @pytest.mark.parametrize(
     ("status", "fix"),
     [
-        (400, "check the llm section"),
         (401, "set SENSE_API_KEY"),
+        (402, "top it up"),
         (403, "set SENSE_API_KEY"),
         (404, "check llm.base_url"),
-        (301, "check"),
+        (405, "check llm.base_url"),
     ],
 )
 def test_does_not_retry_what_a_retry_cannot_mend(status, fix):
@@ -119,48 +147,62 @@ def test_does_not_retry_what_a_retry_cannot_mend(status, fix):
     assert fix in message
 
 
-def test_does_not_retry_a_used_up_quota():
-    message, tries = failure([(429, {}, {"error": {"code": "insufficient_quota"}}), OK])
+def test_names_where_it_is_redirected_to():
+    message, tries = failure([(308, {"Location": "https://host/v2/chat/completions?key=secret"}, ""), OK])
+    assert tries == 1
+    assert "redirected to https://host/v2/chat/completions; set llm.base_url to that address" in message
+
+
+@pytest.mark.parametrize("status", [429, 403, 400])
+def test_does_not_retry_a_used_up_quota(status):
+    message, tries = failure([(status, {}, {"error": {"code": "insufficient_quota"}}), OK])
     assert tries == 1
     assert "top it up" in message
 
 
 def test_a_long_error_is_cut_after_the_key_has_been_taken_out():
-    message, _ = failure([(400, {}, "x" * 285 + KEY + "y" * 1000)])
+    message, _ = failure([(404, {}, "x" * 285 + KEY + "y" * 1000)])
     assert "x" * 285 + "***yy..." in message
     assert "sk-" not in message
 
 
-def test_gives_up_after_the_last_try():
-    message, tries = failure([(500, {}, "oops")] * 9)
+def test_gives_up_an_exchange_after_the_last_try():
+    exchange = failed_exchange([(500, {}, "oops")] * 9)
+    assert (exchange.reason, exchange.requests) == ("HTTP 500", 4)
+    assert "HTTP 500: oops (4 tries); it fails by itself: run again later, finished drafts are kept" in exchange.detail
+
+
+def test_a_rate_limit_that_stays_is_the_endpoint_s():
+    message, tries = failure([(429, {}, "slow down")] * 9)
     assert tries == 4
-    assert "HTTP 500: oops (4 tries); it fails by itself: run again later, finished drafts are kept" in message
+    assert "HTTP 429: slow down (4 tries); raise the rate limit or wait, then run again" in message
 
 
 @pytest.mark.parametrize(
     "body",
     [
-        *("", "<html>hi</html>", "[]", "null", "{}", '{"choices": []}', '{"choices": [{"message": null}]}'),
+        *("", "<html>hi</html>", "[]", "null", "{}", '{"choices": [null]}', '{"choices": [{"text": "hi"}]}'),
         *('{"choices": [{"message": {"content": 5}}]}', b"\xff\xfe", "[" * 100_000, "1" * 5000, '{"choices": {"a": 1}}'),
     ],
 )
-def test_nonsense_with_status_200_is_retried_then_an_error(body):
-    message, tries = failure([(200, {}, body)] * 2, retries=1)
-    assert tries == 2
-    assert "no chat completion" in message
-    assert "check that llm.base_url is that of an OpenAI-compatible API" in message
+def test_nonsense_with_status_200_is_retried_then_given_up(body):
+    exchange = failed_exchange([(200, {}, body)] * 2, retries=1)
+    assert exchange.requests == 2
+    assert "no chat completion" in exchange.detail
+    assert "check that llm.base_url is that of an OpenAI-compatible API" in exchange.detail
     with Endpoint([(200, {}, body), OK]) as endpoint:
-        assert client(endpoint).chat("s", "u", seed=1).text == "{}"
+        assert chat_text(client(endpoint)) == "{}"
 
 
 def test_an_endless_body_is_not_read_to_its_end():
-    message, _ = failure([(200, {}, b" " * (MAX_BODY_BYTES + 1_000_000))], retries=0)
-    assert "no chat completion" in message
+    exchange = failed_exchange([(200, {}, b" " * (MAX_BODY_BYTES + 1_000_000))], retries=0)
+    assert "no chat completion" in exchange.detail
 
 
 def test_a_body_that_breaks_off_is_retried():
     with Endpoint([(200, {"Content-Length": "1000"}, "{"), OK]) as endpoint:
-        assert client(endpoint).chat("s", "u", seed=1).text == "{}"
+        assert chat_text(client(endpoint)) == "{}"
+    assert failed_exchange([(200, {"Content-Length": "1000"}, "{")] * 4).reason == "connection lost"
 
 
 def test_no_server():
@@ -174,8 +216,15 @@ def test_no_server():
 
 
 def test_a_silent_server():
-    message, _ = failure([HANG], timeout_s=0.05, retries=0)
-    assert "no answer within 0.05 s (ReadTimeout); raise llm.timeout_s" in message
+    exchange = failed_exchange([HANG], timeout_s=0.05, retries=0)
+    assert exchange.reason == "no answer in time"
+    assert "no answer within 0.05 s (ReadTimeout); raise llm.timeout_s" in exchange.detail
+
+
+def test_a_server_that_speaks_no_tls():
+    with Endpoint([]) as endpoint, pytest.raises(EndpointError, match="does the server speak https") as caught:
+        client(endpoint, base_url=endpoint.base_url.replace("http://", "https://")).chat("s", "u", seed=1)
+    assert "tries" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -186,14 +235,19 @@ def test_a_silent_server():
             "max_tokens",
         ),
         ("'response_format.type' must be 'json_schema' or 'text'", "response_format"),
+        ("JSON mode is not supported by this model", "response_format"),
         ("extra_forbidden: seed", "seed"),
+        ("Unsupported value: 'temperature' does not support 0.7. Only the default (1) value is supported.", "temperature"),
+        ("invalid temperature: only 1 is allowed for this model", "temperature"),
+        ("temperature: this parameter is deprecated for this model", "temperature"),
     ],
 )
 @pytest.mark.parametrize("status", [400, 422])
 def test_later_calls_leave_out_a_parameter_that_the_endpoint_does_not_support(status, error, name):
     pauses: list[float] = []
+    lines: list[str] = []
     with Endpoint([(status, {}, {"error": {"message": error}}), OK, OK]) as endpoint:
-        chat = client(endpoint, pauses)
+        chat = client(endpoint, pauses, say=lines.append)
         chat.chat("s", "u", seed=1)
         chat.chat("s", "u", seed=2)
     first, second, third = (request.body for request in endpoint.requests)
@@ -201,6 +255,47 @@ def test_later_calls_leave_out_a_parameter_that_the_endpoint_does_not_support(st
     assert set(first) - set(second) == set(first) - set(third) == {name}
     assert second.get("max_completion_tokens") == (4096 if name == "max_tokens" else None)
     assert pauses == []
+    (line,) = lines
+    assert line == f"{endpoint.base_url}/chat/completions {ADAPTATIONS[name]}"
+
+
+NO_SYSTEM_ROLE = [
+    *("System role not supported", "Conversation roles must alternate user/assistant/user/assistant/..."),
+    "Only user, assistant and tool roles are supported, got system.",
+    "Developer instruction is not enabled for models/gemma-3-27b-it",
+    "Unsupported value: 'messages[0].role' does not support 'system' with this model.",
+    "This model doesn't support the system message",
+]
+
+
+@pytest.mark.parametrize("status", [400, 422, 500])
+@pytest.mark.parametrize("error", NO_SYSTEM_ROLE)
+def test_where_there_is_no_system_role_the_user_says_it(status, error):
+    lines: list[str] = []
+    with Endpoint([(status, {}, {"object": "error", "message": error, "code": status}), OK, OK]) as endpoint:
+        chat = client(endpoint, say=lines.append)
+        chat.chat("be brief", "hi", seed=1)
+        chat.chat("be brief", "ho", seed=2)
+    messages = [request.body["messages"] for request in endpoint.requests]
+    assert [message["role"] for message in messages[0]] == ["system", "user"]
+    assert messages[1:] == [[{"role": "user", "content": f"be brief\n\n{text}"}] for text in ("hi", "ho")]
+    assert len(lines) == 1
+
+
+def test_an_endpoint_may_support_nothing_at_all():
+    names = ["response_format", "seed", "temperature"]
+    script = [(400, {}, {"detail": [{"loc": ["body", name], "msg": "Extra inputs", "input": "seed"}]}) for name in names]
+    with Endpoint([*script, (400, {}, NO_SYSTEM_ROLE[0]), (400, {}, "use max_completion_tokens instead"), OK]) as endpoint:
+        assert chat_text(client(endpoint)) == "{}"
+    assert sorted(endpoint.requests[-1].body) == ["max_completion_tokens", "messages", "model"]
+
+
+def test_what_is_left_out_already_is_no_cause():
+    script: list[Reply] = [(400, {}, "extra_forbidden: seed")] * 2
+    with Endpoint(script) as endpoint:
+        outcome = client(endpoint).chat("s", "u", seed=1)
+    assert isinstance(outcome, FailedExchange)
+    assert len(endpoint.requests) == 2
 
 
 def test_the_key_is_in_no_log_and_no_repr(caplog):
@@ -232,8 +327,52 @@ def test_a_password_in_the_url_is_not_shown():
     assert "hunter2" not in str(caught.value)
 
 
+AZURE = "/openai/deployments/gpt/chat/completions?api-version=2024-06-01"
+
+
+@pytest.mark.parametrize(
+    ("base", "path"),
+    [
+        ("/openai/deployments/gpt?api-version=2024-06-01", AZURE),
+        ("/openai/deployments/gpt/?api-version=2024-06-01#keys", AZURE),
+        (AZURE, AZURE),  # as the portal shows it
+        ("/v1/chat/completions", "/v1/chat/completions"),
+        ("/v1/", "/v1/chat/completions"),
+        ("/v1?key=a%2Fb&x=", "/v1/chat/completions?key=a%2Fb&x="),
+        ("", "/chat/completions"),
+    ],
+)
+def test_the_path_goes_before_the_query(base, path):
+    with Endpoint([OK]) as endpoint:
+        client(endpoint, base_url=endpoint.base_url.removesuffix("/v1") + base).chat("s", "u", seed=1)
+    assert endpoint.requests[0].path == path
+
+
+@pytest.mark.parametrize(
+    ("query", "key", "header"),
+    [
+        ("?api-version=2024-06-01", KEY, ("api-key", KEY)),
+        ("?api-version=2024-06-01", "eyJ.entra.token", ("authorization", "Bearer eyJ.entra.token")),
+        ("?version=1", KEY, ("authorization", f"Bearer {KEY}")),
+    ],
+)
+def test_azure_gets_the_key_in_a_header_of_its_own(query, key, header, caplog):
+    caplog.set_level(logging.DEBUG)
+    with Endpoint([OK]) as endpoint:
+        client(endpoint, base_url=endpoint.base_url + query, key=key).chat("s", "u", seed=1)
+    headers = endpoint.requests[0].headers
+    assert [(name, headers[name]) for name in ("api-key", "authorization") if name in headers] == [header]
+    assert key not in caplog.text
+
+
+def test_the_query_is_not_shown():
+    with Endpoint([(404, {}, "")]) as endpoint, pytest.raises(EndpointError) as caught:
+        client(endpoint, base_url=endpoint.base_url + "?key=hunter2").chat("s", "u", seed=1)
+    assert "hunter2" not in str(caught.value)
+
+
 def test_threads_share_one_client():
     with Endpoint(lambda request: chat_reply(request["messages"][1]["content"])) as endpoint, ThreadPoolExecutor(4) as pool:
         chat = client(endpoint, concurrency=2)
-        answers = list(pool.map(lambda number: chat.chat("s", f"u{number}", seed=number).text, range(24)))
+        answers = list(pool.map(lambda number: chat_text(chat, f"u{number}", number), range(24)))
     assert answers == [f"u{number}" for number in range(24)]

@@ -48,9 +48,38 @@ def test_a_good_answer_becomes_a_draft():
     )
 
 
-@pytest.mark.parametrize("form", ["{}", "```json\n{}\n```", "```\n{}```", " \n{}\n", "<think>{{ or not?</think>\n{}"])
-def test_fenced_bare_and_thoughtful_answers_are_read(form):
-    assert parse_draft(form.format(json.dumps(POINT)), 0, "easy") == draft_with()
+FORMS = [
+    *(
+        "{}",
+        "```json\n{}\n```",
+        "```\n{}```",
+        " \n{}\n",
+        "<think>{{ or not?</think>\n{}",
+        "Sure! {}",
+        "{}\nHope this helps {{:-}}",
+    ),
+    "Here is one more data point:\n\n```json\n{}\n```\n\nLet me know if you need another.",
+    "I use {{curly}} names, as in {{}}:\n~~~JSON5\n{}\n~~~",
+    *("[{}]", '{{"data_point": {}}}', '{{"answer": {{"data": {}}}}}', "\ufeff{}", "Draft:\n{0}\nChecked, final:\n{0}"),
+    'My plan: {{"tables": 1, "rows": 2}}\n{}',
+]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("indent", [None, 2])
+def test_one_object_is_read_bare_fenced_wrapped_or_amid_prose(form, indent):
+    assert parse_draft(form.format(json.dumps(POINT, indent=indent)), 0, "easy") == draft_with()
+
+
+def test_field_names_in_capitals_and_line_breaks_within_texts_are_read():
+    assert parse_draft(json.dumps({name.upper(): value for name, value in POINT.items()}), 0, "easy") == draft_with()
+    assert parse_draft(json.dumps(POINT).replace("\\n", "\n"), 0, "easy") == draft_with()
+
+
+def test_a_text_stands_for_a_list_of_one():
+    assert draft_with(schema=POINT["schema"][0], rows=POINT["rows"][0]) == draft_with()
+    both = POINT["schema"][0] + ";\n" + "CREATE TABLE tower (id INT)"
+    assert len(draft_with(schema=both, rows=POINT["rows"][0] + "; INSERT INTO tower VALUES (1);").ddl) == 2
 
 
 @pytest.mark.parametrize(
@@ -60,7 +89,16 @@ def test_fenced_bare_and_thoughtful_answers_are_read(form):
         ("[1, 2]", "not json"),
         ("[" * 100_000, "not json"),
         ('{"domain": "a", "n": ' + "1" * 5000 + "}", "not json"),
-        (f"Sure! {json.dumps(POINT)}", "not json"),
+        ("Sure! {curly}", "not json"),
+        (json.dumps(POINT)[:-1] + ",}", "not json"),
+        (json.dumps(POINT)[:-9], "not json"),
+        (json.dumps(POINT).replace('"', "'"), "not json"),
+        ("{" * 100_000, "not json"),
+        ('{"a":[' * 30_000, "not json"),
+        (f"{json.dumps(POINT)}\n{json.dumps(POINT | {'sql': 'SELECT 1'})}", "several answers"),
+        ('Sure! {"domain": "bells"}', "missing field"),
+        ('{"sql": "a"} {"sql": "b"}', "several answers"),
+        ('{"a": 1} {"b": 2}', "missing field"),
         ("", "empty answer"),
         ("<think>so</think> ", "empty answer"),
         (json.dumps(POINT | {"question": "q" * 200_000}), "too long"),
@@ -79,7 +117,7 @@ def test_a_missing_field_is_refused(name, empty):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"schema": "CREATE TABLE t (a)"},
+        {"schema": {"bell": "CREATE TABLE t (a)"}},
         {"rows": [1]},
         {"rows": {"bell": [[1]]}},
         {"question": ["q"]},

@@ -1,0 +1,64 @@
+"""Runs of `sense synthesize` with an LLM teacher behind the fake endpoint, in the test's own process."""
+
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sense import records
+from sense.config import SynthesizeConfig
+from sense.errors import UserError
+from sense.records import Example
+from sense.stages import synthesize
+from tests.endpoint import Answerer, Endpoint, Request
+
+SPLITS = ("strong", "unseen", "heldout")
+
+
+@dataclass(frozen=True)
+class LlmRun:
+    """One run: its metrics (none if it failed), the message of its failure, and the requests that were made."""
+
+    metrics: dict[str, Any]
+    message: str
+    requests: list[Request]
+
+
+def seed_dataset(folder: Path) -> Path:
+    """Two demonstrations on one database."""
+    rows = [
+        Example(id=f"seed-{n}", db_id="pets", question=f"How many of {n}?", sql="SELECT 1", source="spider", hardness="easy")
+        for n in range(2)
+    ]
+    records.write_jsonl(folder / "examples.jsonl", rows)
+    database = records.database_path(folder, "pets")
+    database.parent.mkdir(parents=True, exist_ok=True)
+    with closing(sqlite3.connect(database)) as connection:
+        connection.executescript("CREATE TABLE IF NOT EXISTS pet (name TEXT); INSERT INTO pet VALUES ('Rex');")
+    return folder
+
+
+def run_llm(answer: Answerer, work: Path, llm: dict[str, Any] | None = None, query: str = "", **section: Any) -> LlmRun:
+    """Runs the stage in `work`, where an earlier run may have left its log; `query` goes to the end of the base URL."""
+    seed = work / "seed"
+    if not seed.exists():
+        seed_dataset(seed)
+    with Endpoint(answer) as endpoint:
+        settings = {"model": "m", "base_url": endpoint.base_url + query, "concurrency": 1, "retries": 0, "timeout_s": 20}
+        config = SynthesizeConfig.model_validate(
+            {"count": 6, "max_attempts": 2, "execution": {"workers": 1}}
+            | section
+            | {"teacher": "llm", "llm": settings | (llm or {})}
+        )
+        outputs = synthesize.Outputs(**{name: work / name for name in (*SPLITS, "metrics")})
+        try:
+            metrics, message = synthesize.run(config, synthesize.Inputs(seed=seed), outputs), ""
+        except UserError as error:
+            metrics, message = {}, str(error)
+        return LlmRun(metrics, message, endpoint.requests)
+
+
+def digests(work: Path) -> list[str]:
+    """Of the three datasets that a run wrote."""
+    return [records.digest(work / name) for name in SPLITS]
