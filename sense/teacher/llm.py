@@ -22,6 +22,7 @@ from sense.config import LlmConfig
 from sense.errors import SenseError
 from sense.prompts import render_prompt
 from sense.records import Example, Hardness
+from sense.sql.extract import without_thoughts
 from sense.sql.parse import check_select
 from sense.sql.tree import parse_statements
 from sense.teacher import CellValue, Draft, RejectedDraft, TableRows
@@ -128,7 +129,7 @@ def parse_draft(text: str, index: int, level: Hardness) -> Draft:
 
 def _parse_fields(text: str) -> dict[str, Any]:
     """The fields of the one JSON object in the answer, each present and of its type; a text stands for a list of one text."""
-    text = text.rpartition("</think>")[2].strip()  # a reasoning model's thoughts come first
+    text = (text if _is_json(text) else without_thoughts(text)).strip()
     if not 0 < len(text) <= MAX_ANSWER_CHARS:
         detail = f"{len(text)} characters, allowed are 1 to {MAX_ANSWER_CHARS}"
         raise UnusableError("too long" if text else "empty answer", detail)
@@ -145,6 +146,14 @@ def _parse_fields(text: str) -> dict[str, Any]:
             wording = "a list of texts" if expected is list else "a text"
             raise UnusableError("bad field", f"{name} must be {wording} without control characters")
     return fields
+
+
+def _is_json(text: str) -> bool:
+    try:
+        _DECODER.decode(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _find_fields(text: str) -> dict[str, Any]:

@@ -61,6 +61,9 @@ FORMS = [
     "Here is one more data point:\n\n```json\n{}\n```\n\nLet me know if you need another.",
     "I use {{curly}} names, as in {{}}:\n~~~JSON5\n{}\n~~~",
     *("[{}]", '{{"data_point": {}}}', '{{"answer": {{"data": {}}}}}', "\ufeff{}", "Draft:\n{0}\nChecked, final:\n{0}"),
+    "{{maybe}}</think>\n{}",
+    "<reasoning>Is it {{}}?</reasoning>{}",
+    "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>final<|message|>{}",
     'My plan: {{"tables": 1, "rows": 2}}\n{}',
 ]
 
@@ -74,6 +77,11 @@ def test_one_object_is_read_bare_fenced_wrapped_or_amid_prose(form, indent):
 def test_field_names_in_capitals_and_line_breaks_within_texts_are_read():
     assert parse_draft(json.dumps({name.upper(): value for name, value in POINT.items()}), 0, "easy") == draft_with()
     assert parse_draft(json.dumps(POINT).replace("\\n", "\n"), 0, "easy") == draft_with()
+
+
+def test_tags_within_a_text_are_no_thoughts():
+    question = "Which bell has <analysis> in its name and </think> after it?"
+    assert draft_with(question=question).question == question
 
 
 def test_a_text_stands_for_a_list_of_one():
@@ -101,6 +109,7 @@ def test_a_text_stands_for_a_list_of_one():
         ('{"a": 1} {"b": 2}', "missing field"),
         ("", "empty answer"),
         ("<think>so</think> ", "empty answer"),
+        (f"<think>Perhaps {json.dumps(POINT)}? It never ends", "empty answer"),
         (json.dumps(POINT | {"question": "q" * 200_000}), "too long"),
     ],
 )
