@@ -1,5 +1,6 @@
 """Runs of `sense synthesize` with an LLM teacher behind the fake endpoint, in the test's own process."""
 
+import random
 import sqlite3
 from contextlib import closing
 from dataclasses import dataclass
@@ -57,6 +58,11 @@ def run_llm(answer: Answerer, work: Path, llm: dict[str, Any] | None = None, que
         except UserError as error:
             metrics, message = {}, str(error)
         return LlmRun(metrics, message, endpoint.requests)
+
+
+def chat_seed(index: int) -> int:
+    """The seed that the request for draft number `index` carries."""
+    return random.Random(f"0-chat-{index}").getrandbits(31)
 
 
 def digests(work: Path) -> list[str]:

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from tests.endpoint import Reply, chat_reply, error_reply, good_teacher
-from tests.llm_runs import digests, run_llm
+from tests.killed import file_changes, run_until_killed
+from tests.llm_runs import chat_seed, digests, run_llm, seed_dataset
 
 GOOD = good_teacher()
 FILTERED = error_reply(
@@ -27,17 +28,9 @@ NO_JSON = error_reply(
 )
 
 
-def teacher_without(reply: Reply, number: int = 2) -> Callable[[dict[str, Any]], Reply]:
+def teacher_without(reply: Reply, index: int = 2) -> Callable[[dict[str, Any]], Reply]:
     """A good teacher that gives `reply` to one prompt, however often it is asked."""
-    prompts: list[str] = []
-
-    def answer(request: dict[str, Any]) -> Reply:
-        prompt = f"{request['seed']}{request['messages']}"
-        if prompt not in prompts:
-            prompts.append(prompt)
-        return reply if prompts.index(prompt) == number else GOOD(request)
-
-    return answer
+    return lambda request: reply if request["seed"] == chat_seed(index) else GOOD(request)
 
 
 @pytest.mark.parametrize(
@@ -76,3 +69,14 @@ def test_a_rerun_gets_past_the_draft_without_asking_for_it_again(tmp_path: Path)
     assert again.metrics == undisturbed.metrics
     assert digests(tmp_path / "broken") == digests(tmp_path / "undisturbed")
     assert len(again.requests) == 3
+
+
+@pytest.mark.parametrize("moment", [2, 9, 20, 31])
+def test_killed_at_any_moment_the_run_ends_as_if_undisturbed(moment, tmp_path: Path):
+    answer = teacher_without(FILTERED)
+    undisturbed = run_llm(answer, tmp_path / "undisturbed")
+    work = tmp_path / "killed"
+    seed_dataset(work / "seed")
+    assert not run_until_killed(lambda: run_llm(answer, work), moment, file_changes(work))
+    assert run_llm(answer, work).metrics == undisturbed.metrics
+    assert digests(work) == digests(tmp_path / "undisturbed")

@@ -5,7 +5,6 @@ with errors must never be reused). Right: the run stops after a few requests and
 command asks the mended endpoint. What was kept before is not asked for again.
 """
 
-import random
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +15,7 @@ import pytest
 from sense.stages.synthesize import MAX_FAILED_REQUESTS, MAX_REJECTED_DRAFTS
 from tests.endpoint import Reply, answer_text, chat_reply, error_reply, good_teacher
 from tests.killed import file_changes, run_until_killed
-from tests.llm_runs import digests, run_llm, seed_dataset
+from tests.llm_runs import chat_seed, digests, run_llm, seed_dataset
 
 GOOD = good_teacher()
 MANY = {"count": 30, "max_attempts": 4}
@@ -88,11 +87,6 @@ def teacher_of(indices: set[int]) -> Callable[[dict[str, Any]], Reply]:
     """A teacher whose endpoint works for the drafts of these numbers alone."""
     seeds = {chat_seed(index) for index in indices}
     return lambda request: (GOOD if request["seed"] in seeds else in_reasoning)(request)
-
-
-def chat_seed(index: int) -> int:
-    """The seed that the request for draft number `index` carries."""
-    return random.Random(f"0-chat-{index}").getrandbits(31)
 
 
 @pytest.mark.parametrize("concurrency", [1, 4])
