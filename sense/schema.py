@@ -3,14 +3,13 @@
 import re
 import sqlite3
 from collections.abc import Mapping
-from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
 from sense.errors import InputError
-from sense.sql.sandbox import idle_wal
+from sense.sql.snapshot import open_database, unreadable
 
 SchemaStyle = Literal["compact", "ddl"]
 
@@ -74,13 +73,12 @@ def introspect(database: Path, samples: int = 0) -> Schema:
     if not database.is_file():
         raise InputError(f"{database}: no such database; every db_id needs its file databases/<db_id>/<db_id>.sqlite")
     try:
-        immutable = "&immutable=1" if idle_wal(str(database)) else ""
-        with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro{immutable}", uri=True)) as connection:
+        with open_database(database) as connection:
             connection.text_factory = _decode
             tables = tuple(Table(name, _columns(connection, name, samples)) for name in _table_names(connection))
             return Schema(tables, _foreign_keys(connection, tables))
     except (OSError, sqlite3.Error) as error:
-        raise InputError(f"{database}: not a readable SQLite database ({error}); replace the file or drop its examples") from None
+        raise unreadable(database, error) from None
 
 
 def _decode(data: bytes) -> str:

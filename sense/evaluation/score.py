@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from sense import console
 from sense.records import Verdict
 from sense.sql import modes
+from sense.sql.database_file import DatabaseFile
 from sense.sql.execute import Executor
-from sense.sql.sandbox import DatabaseFile
 
 _BATCH_SIZE = 64  # predictions in one batch, so that the last batches can be shared out among the workers
 

@@ -13,7 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, PlainTextResponse
 from fastapi.security import HTTPBearer
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 from pydantic_core import PydanticSerializationError
 from starlette.exceptions import HTTPException
 
@@ -121,6 +121,12 @@ class HealthResponse(messages.Message):
     status: Literal["ok"] = "ok"
 
 
+class ReadyResponse(HealthResponse):
+    """The response of /readyz where the gateway is ready; `unreadable` says which databases can't be read now, and why."""
+
+    unreadable: list[str] = Field(default_factory=list)
+
+
 def api_routes(gateway: Gateway) -> APIRouter:
     """The routes under /v1 that need a key where there are keys."""
     routes = APIRouter(prefix="/v1")
@@ -190,14 +196,14 @@ def operation_routes(gateway: Gateway, show_reasons: bool) -> APIRouter:
         return HealthResponse()
 
     @routes.get("/readyz", responses=openapi_responses(503))
-    async def readyz() -> HealthResponse:
-        """A version of the model is ready and every database can be read."""
-        reasons = await gateway.readiness.reasons()
-        if reasons:
-            details = [{"reason": reason} for reason in reasons] if show_reasons else []
+    async def readyz() -> ReadyResponse:
+        """A version of the model is ready, and databases can be read."""
+        report = await gateway.readiness.report()
+        if report.reasons:
+            details = [{"reason": reason} for reason in report.reasons] if show_reasons else []
             fix = "see details" if show_reasons else "the gateway's log says why"
             raise ApiError(503, "not_ready", "the gateway is not ready", fix, retry_after_s=1, details=details)
-        return HealthResponse()
+        return ReadyResponse(unreadable=report.unreadable if show_reasons else [])
 
     @routes.get("/metrics", response_class=PlainTextResponse)
     async def metrics() -> Response:

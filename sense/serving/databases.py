@@ -16,6 +16,7 @@ from sense.schema import Schema
 from sense.serving.backend import BackendError
 from sense.serving.remote import RemoteDatabase, open_url
 from sense.serving.sqlite import ExecutorPool, SqliteDatabase, find_sqlite_files
+from sense.sql.execute import Executor
 from sense.sql.result import Outcome
 
 _LONGEST_NAME = 200  # bytes: it is also the name of a folder and of a file where feedback is kept
@@ -50,8 +51,15 @@ class Database(Protocol):
         """
         ...
 
+    def check(self, executor: Executor) -> None:
+        """Raises BackendError if questions could not be answered from it now; `executor` is for SQL on files."""
+        ...
+
     def run(self, sqls: Sequence[str]) -> list[Outcome]:
-        """The outcomes of SQL in SQLite's dialect, in order: SELECTs alone, read-only, within the limits; no path in a detail."""
+        """The outcomes of SQL in SQLite's dialect, in order: SELECTs alone, read-only, within the limits; no path in a detail.
+
+        BackendError if the database can't be read now.
+        """
         ...
 
     def native(self, sql: str) -> str:
@@ -85,13 +93,13 @@ class Catalog:
                     f"there is no database to ask in {', '.join(config.folders) or 'databases.folders (empty)'}; give folders of "
                     "<name>/<name>.sqlite or <name>.sqlite (--databases), or databases.urls"
                 )
-            broken = [reason for database in self._databases.values() if database.file and (reason := _read_error(database))]
+            unreadable = self._check()
+            broken = [_describe(self._databases[name], error) for name, error in unreadable if self._databases[name].file]
             if broken:
                 raise UserError(
                     "\n".join([*broken, "mend or replace what is broken, or leave it out of the gateway's databases"])
                 )
-            remote = [database for database in self._databases.values() if database.file is None]
-            self.unreachable = [reason for database in remote if (reason := _read_error(database))]
+            self.unreachable = [_describe(self._databases[name], error) for name, error in unreadable]
         except BaseException:
             self.close()
             raise
@@ -111,9 +119,19 @@ class Catalog:
             raise UnknownDatabaseError(f"there is no database {name[:200]!r}; GET /v1/databases lists those there are")
         return database
 
-    def check(self) -> list[str]:
-        """The names of the databases that can't be read now; blocks, for seconds where a server does not answer."""
-        return [name for name in self.names() if _read_error(self._databases[name])]
+    def check(self) -> dict[str, str]:
+        """Why databases can't be read now, by name; blocks, for seconds where a server does not answer."""
+        return {name: error.reason for name, error in self._check()}
+
+    def _check(self) -> list[tuple[str, BackendError]]:
+        errors = []
+        with self.executors.temporary() as executor:  # of its own: no probe waits for the questions at work
+            for name in self.names():
+                try:
+                    self._databases[name].check(executor)
+                except BackendError as error:
+                    errors.append((name, error))
+        return errors
 
     def warm(self) -> None:
         """Starts executors of SQL on files before they are needed; blocks. Errors are left to the requests that meet them."""
@@ -138,10 +156,6 @@ def _check_name(name: str, where: str) -> str:
     return name
 
 
-def _read_error(database: Database) -> str:
-    """Why a database can't be read now; empty if it can."""
-    try:
-        database.schema(0)
-    except BackendError as error:
-        return ": ".join([str(database.file or database.name), error.reason, *getattr(error, "__notes__", [])])
-    return ""
+def _describe(database: Database, error: BackendError) -> str:
+    """Why a database can't be read, for the operator."""
+    return ": ".join([str(database.file or database.name), error.reason, *getattr(error, "__notes__", [])])

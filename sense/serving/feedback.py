@@ -22,13 +22,12 @@ from sense.records import Example, Record, Sample
 from sense.serving import messages
 from sense.serving.databases import Catalog, Database
 from sense.serving.feedback_storage import DatabaseCopies, Journal
-from sense.serving.sqlite import database_stamp
 from sense.serving.values import replace_surrogates
 from sense.sql import modes
+from sense.sql.database_file import DatabaseFile
 from sense.sql.execute import Executor
 from sense.sql.hardness import hardness
 from sense.sql.parse import check_select, reads_clock
-from sense.sql.sandbox import DatabaseFile
 from sense.verdicts import VerdictFields
 
 
@@ -108,7 +107,7 @@ class FeedbackStore:
             _check_gold(feedback, VerdictFields(False, "gold_error", f"rejected: {reason}"))
         if reads_clock(gold):
             _check_gold(feedback, VerdictFields(False, "mismatch", "it asks what time it is"))
-        name, stamp, executors = feedback.database, database_stamp(source), self._catalog.executors
+        name, stamp, executors = feedback.database, DatabaseFile.from_path(source).stamp(), self._catalog.executors
         db_id = self._copies.find(name, stamp)
         if db_id is not None:
             return db_id, _judge_on_copy(executors.borrow(), records.database_path(self._folder, db_id), feedback, gold)

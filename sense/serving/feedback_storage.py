@@ -20,7 +20,8 @@ from typing import Any
 from sense import records
 from sense.errors import StorageError
 from sense.serving.backend import BackendError
-from sense.serving.sqlite import DatabaseStamp, database_stamp
+from sense.sql.database_file import DatabaseFile, DatabaseStamp
+from sense.sql.snapshot import open_database
 
 _RESERVED_SPACE = 64 * 1024**2  # bytes of the volume, for the rows
 _LARGEST_COPY = 1 << 30  # bytes; larger databases are not copied
@@ -230,7 +231,7 @@ class DatabaseCopies:
         raise BackendError(f"there is no name for a copy of the database {name!r}")  # another file has this very digest's name
 
     def _digest(self, path: Path) -> str:
-        stamp = database_stamp(path)
+        stamp = DatabaseFile.from_path(path).stamp()
         cached = self._digests.get(path)
         if cached is None or cached[0] != stamp:
             cached = self._digests[path] = stamp, records.digest(path)
@@ -246,19 +247,11 @@ def _copy(source: Path, target: Path) -> None:
         if time.monotonic() > deadline:
             raise sqlite3.OperationalError("database is locked")
 
-    # In a read-only folder, a file in WAL mode without a writer can only be opened as immutable.
-    idle = _is_wal(source) and not Path(f"{source}-wal").exists()
-    uri = f"{source.absolute().as_uri()}?mode=ro{'&immutable=1' if idle else ''}"
-    with closing(sqlite3.connect(uri, uri=True)) as reading, closing(sqlite3.connect(target)) as writing:
-        writing.execute("PRAGMA synchronous=OFF")
-        reading.backup(writing, pages=-1, progress=check_deadline)
-    with closing(sqlite3.connect(target)) as writing:
-        writing.execute("PRAGMA journal_mode=DELETE")  # a copy in WAL mode could not be read in a read-only folder
-
-
-def _is_wal(path: Path) -> bool:
     try:
-        with path.open("rb") as stream:
-            return stream.read(20)[18:20] == b"\2\2"
+        with open_database(source) as reading, closing(sqlite3.connect(target)) as writing:
+            writing.execute("PRAGMA synchronous=OFF")
+            reading.backup(writing, pages=-1, progress=check_deadline)
     except OSError as error:
         raise sqlite3.OperationalError(str(error)) from error
+    with closing(sqlite3.connect(target)) as writing:
+        writing.execute("PRAGMA journal_mode=DELETE")  # a copy in WAL mode could not be read in a read-only folder

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
@@ -86,8 +87,20 @@ MAX_AGE_S = 1.0  # seconds for which the result of a check is used again
 CHECK_TIMEOUT_S = 2.0  # seconds in which model and databases must answer
 
 
+@dataclass(frozen=True)
+class ReadinessReport:
+    """`reasons` say why the gateway is not ready, none if it is; `unreadable` why it answers no questions on some databases."""
+
+    reasons: list[str]
+    unreadable: list[str]
+
+
 class Readiness:
-    """Whether the gateway can answer questions now: the model is ready, and every database can be read.
+    """Whether the gateway can answer questions now: the model is ready, and databases can be read.
+
+    Each database has to be readable once before the gateway is ready: a rollout with a broken one does not replace what works.
+    From then on it is ready as long as one can be read: all replicas read the same databases, and the loss of one is no reason to
+    answer no questions on the others. Questions on a database that can't be read get a 503 of their own.
 
     Checks run in the background with a thread of their own, so that neither traffic nor hanging databases delay a probe.
     """
@@ -95,18 +108,19 @@ class Readiness:
     def __init__(self, backend: Backend, catalog: Catalog, metrics: Metrics) -> None:
         self._backend, self._catalog, self._metrics = backend, catalog, metrics
         self._threads = ThreadPoolExecutor(1, "sense-ready")
-        self._check: asyncio.Task[list[str]] | None = None
+        self._check: asyncio.Task[ReadinessReport] | None = None
         self._checked_at = 0.0
-        self._logged: list[str] = []
+        self._logged = ReadinessReport([], [])
+        self._never_read = set(catalog.names())
 
-    async def reasons(self) -> list[str]:
-        """Why the gateway is not ready; empty if it is."""
+    async def report(self) -> ReadinessReport:
+        """Whether the gateway is ready, as of the last second."""
         now = asyncio.get_running_loop().time()
         if self._check is None or (self._check.done() and now - self._checked_at > MAX_AGE_S):
             self._checked_at = now
             self._check = asyncio.create_task(self._run_check())
         done, _ = await asyncio.wait((self._check,), timeout=CHECK_TIMEOUT_S)
-        return self._check.result() if done else [f"it took more than {CHECK_TIMEOUT_S:g} s to look"]
+        return self._check.result() if done else ReadinessReport([f"it took more than {CHECK_TIMEOUT_S:g} s to look"], [])
 
     async def close(self) -> None:
         """Cancels a running check; its thread ends when its database answers."""
@@ -115,18 +129,22 @@ class Readiness:
             await asyncio.gather(self._check, return_exceptions=True)
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _run_check(self) -> list[str]:
+    async def _run_check(self) -> ReadinessReport:
         try:
-            reasons = [*await self._model(), *await self._databases()]
+            unready, databases = await self._model(), await self._databases()
+            report = ReadinessReport([*unready, *databases.reasons], databases.unreadable)
         except Exception as error:
             observability.log_event(logging.ERROR, "failed", error, route="/readyz")
-            reasons = ["the gateway failed; its log says where"]
-        if reasons != self._logged:
-            self._logged = reasons
+            report = ReadinessReport(["the gateway failed; its log says where"], [])
+        if report != self._logged:
+            self._logged = report
             observability.log_event(
-                logging.WARNING if reasons else logging.INFO, "not_ready" if reasons else "ready", reasons=reasons
+                logging.WARNING if report.reasons or report.unreadable else logging.INFO,
+                "not_ready" if report.reasons else "ready",
+                reasons=report.reasons,
+                unreadable=report.unreadable,
             )
-        return reasons
+        return report
 
     async def _model(self) -> list[str]:
         try:
@@ -139,6 +157,13 @@ class Readiness:
         self._metrics.version(served.version)
         return []
 
-    async def _databases(self) -> list[str]:
-        names = await asyncio.get_running_loop().run_in_executor(self._threads, self._catalog.check)
-        return [f"database {name}: cannot be read" for name in names]
+    async def _databases(self) -> ReadinessReport:
+        try:
+            unreadable = await asyncio.get_running_loop().run_in_executor(self._threads, self._catalog.check)
+        except BackendError as error:
+            return ReadinessReport([error.reason], [])
+        names, reasons = set(self._catalog.names()), list(unreadable.values())
+        self._never_read &= unreadable.keys()
+        if unreadable.keys() == names or self._never_read:
+            return ReadinessReport(reasons, [])
+        return ReadinessReport([], reasons)

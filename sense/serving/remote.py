@@ -23,6 +23,7 @@ from sense.serving.backend import BackendError
 from sense.serving.database_server import DatabaseServer
 from sense.serving.driver_errors import ServerLostError
 from sense.serving.translation import DatabaseNames, group_by_lower_case, translate
+from sense.sql.execute import Executor
 from sense.sql.result import Failure, Outcome, Result
 
 if TYPE_CHECKING:
@@ -46,6 +47,10 @@ class RemoteDatabase:
         self._lock = threading.Lock()
         self._schemas: dict[int, tuple[float, Schema, DatabaseNames]] = {}  # by number of samples, with when they expire
         self._lost: tuple[float, ServerLostError] | None = None
+
+    def check(self, _executor: Executor) -> None:
+        """Reads the schema; BackendError if the server can't be reached."""
+        self.schema(0)
 
     def schema(self, samples: int) -> Schema:
         """The schema as it was at most half a minute ago, or the last one while it is being read again.

@@ -7,16 +7,17 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from sense.config import ExecutionConfig
-from sense.errors import InputError, SenseError, UserError
+from sense.errors import InputError, SenseError, StorageError, UserError
 from sense.schema import Schema, introspect
 from sense.serving.backend import BackendError
 from sense.serving.values import MIN_VALUE
+from sense.sql.database_file import DatabaseFile, DatabaseStamp
 from sense.sql.execute import Executor
-from sense.sql.result import Outcome, Result
-from sense.sql.sandbox import DatabaseFile, FileStamp, file_stamp
+from sense.sql.result import Failure, Outcome
+from sense.sql.sandbox import is_unreadable
+from sense.sql.snapshot import Snapshots, is_lfs_pointer
 
-DatabaseStamp = tuple[FileStamp | None, FileStamp | None]
-
+_ATTEMPTS = 2  # to execute SQL on a file that cannot be read: its writer may have died since it was opened
 _START_S = 0.2  # what it takes to start a worker: a request waits as long for an executor to become free
 
 
@@ -24,7 +25,7 @@ class ExecutorPool:
     """At most `count` executors, started when they are needed; each is used by one thread at a time."""
 
     def __init__(self, limits: ExecutionConfig, count: int) -> None:
-        self._limits, self._count = limits, count
+        self._limits, self._count, self._snapshots = limits, count, Snapshots()
         self._free = threading.BoundedSemaphore(count)
         self._changed = threading.Condition()
         self._idle: list[Executor] = []
@@ -47,7 +48,7 @@ class ExecutorPool:
                     self._changed.wait_for(lambda: self._idle or self._closed, patience_s)
                 if self._closed:
                     raise BackendError("the gateway is stopping")
-                executor = self._idle.pop() if self._idle else Executor(self._limits, MIN_VALUE)
+                executor = self._idle.pop() if self._idle else self._new_executor()
                 self._borrowed += 1
             try:
                 with _start_errors():
@@ -58,8 +59,11 @@ class ExecutorPool:
     @contextmanager
     def temporary(self) -> Iterator[Executor]:
         """A new executor that ends with the block, and closes the files that it has opened; BackendError if it can't start."""
-        with _start_errors(), Executor(self._limits, MIN_VALUE) as executor:
+        with _start_errors(), self._new_executor() as executor:
             yield executor
+
+    def _new_executor(self) -> Executor:
+        return Executor(self._limits, MIN_VALUE, self._snapshots)
 
     def _give_back(self, executor: Executor) -> None:
         with self._changed:
@@ -84,7 +88,7 @@ class ExecutorPool:
 def _start_errors() -> Iterator[None]:
     try:
         yield
-    except UserError:
+    except (UserError, BackendError):
         raise
     except (OSError, SenseError) as error:
         raise BackendError("no SQL can be executed: the machine is out of memory or processes") from error
@@ -101,30 +105,60 @@ class SqliteDatabase:
         self._path, self._executors = file, executors
         self._schemas: dict[int, tuple[DatabaseStamp, Schema]] = {}  # by number of sample values
         self._lock = threading.Lock()
+        self._checked: DatabaseStamp | None = None
 
     def schema(self, samples: int) -> Schema:
         """The schema, read again, by one thread for all, when the file has changed; BackendError if it can't be read."""
         try:
             with self._lock:
-                stamp = database_stamp(self._path)
+                stamp = DatabaseFile.from_path(self._path).stamp()
                 cached = self._schemas.get(samples)
                 if cached is None or cached[0] != stamp:
                     cached = self._schemas[samples] = stamp, introspect(self._path, samples)
                 return cached[1]
-        except (InputError, OSError) as error:
-            reason = "the file is missing" if not self._path.is_file() else "the file is no readable SQLite database"
-            raise BackendError(f"the database {self.name!r} can't be read now: {reason}") from error
+        except (InputError, OSError, StorageError) as error:
+            raise self._unreadable(error) from error
+
+    def check(self, executor: Executor) -> None:
+        """Reads the schema and executes SQL, unless that was done since the file changed; BackendError if that fails."""
+        self.schema(0)
+        stamp = DatabaseFile.from_path(self._path).stamp()
+        if stamp != self._checked:
+            self._run(executor, ["SELECT count(*) FROM sqlite_master"])
+            self._checked = stamp
 
     def run(self, sqls: Sequence[str]) -> list[Outcome]:
-        """The outcomes, in order; the file's path is in none of them."""
+        """The outcomes, in order; the file's path is in none of them. BackendError if the file can't be read."""
         with self._executors.borrow() as executor:
-            outcomes = list(executor.map((self._path, sql) for sql in sqls))
-        return [self._without_path(outcome) for outcome in outcomes]
+            return self._run(executor, sqls)
 
-    def _without_path(self, outcome: Outcome) -> Outcome:
-        if isinstance(outcome, Result):
-            return outcome
-        return outcome._replace(detail=outcome.detail.replace(DatabaseFile.from_path(self._path).path, self.name))
+    def _run(self, executor: Executor, sqls: Sequence[str]) -> list[Outcome]:
+        file = DatabaseFile.from_path(self._path)
+        unreadable: list[Failure] = []
+        for _ in range(_ATTEMPTS):
+            try:
+                outcomes = list(executor.map((self._path, sql) for sql in sqls))
+            except (InputError, StorageError) as error:
+                raise self._unreadable(error) from error
+            unreadable = [outcome for outcome in outcomes if isinstance(outcome, Failure) and is_unreadable(outcome, file)]
+            if not unreadable:
+                return outcomes
+        cause = InputError(unreadable[0].detail)
+        raise self._unreadable(cause) from cause
+
+    def _unreadable(self, error: Exception) -> BackendError:
+        """The error for callers, which names no path; `error` is for the log."""
+        if isinstance(error, StorageError):
+            reason = "there is no room for the copy that reading it takes"
+        elif "database is locked" in str(error):
+            reason = "the file is locked by whoever writes to it"
+        elif not self._path.is_file():
+            reason = "the file is missing"
+        elif is_lfs_pointer(self._path):
+            reason = "the file is a Git LFS pointer, not the database itself"
+        else:
+            reason = "the file is no readable SQLite database"
+        return BackendError(f"the database {self.name!r} can't be read now: {reason}")
 
     def native(self, sql: str) -> str:
         """The SQL itself."""
@@ -132,18 +166,6 @@ class SqliteDatabase:
 
     def close(self) -> None:
         """Nothing is open."""
-
-
-def database_stamp(path: Path) -> DatabaseStamp:
-    """Changes when the database does: stamps of its file and of the write-ahead log (None: there is none); OSError."""
-    return _stamp(path), _stamp(Path(f"{path}-wal"))
-
-
-def _stamp(path: Path) -> FileStamp | None:
-    try:
-        return file_stamp(path.stat())
-    except FileNotFoundError:
-        return None
 
 
 def find_sqlite_files(folders: Sequence[Path]) -> dict[str, Path]:

@@ -19,11 +19,13 @@ from typing import Any
 
 from sense.config import ExecutionConfig
 from sense.errors import SenseError
+from sense.sql.database_file import DatabaseFile
 from sense.sql.judge import Batch, failure_verdict, gold_error
 from sense.sql.parse import MAX_LENGTH, check_select
 from sense.sql.process import WorkerEnd, WorkerProcess
 from sense.sql.result import Failure, Outcome, Result
-from sense.sql.sandbox import DatabaseFile, Limits
+from sense.sql.sandbox import Limits
+from sense.sql.snapshot import PrivateCopy, Snapshots
 from sense.verdicts import VerdictFields
 
 _START_ATTEMPTS = 3
@@ -36,12 +38,14 @@ class Executor:
 
     A statement's outcome depends on it, on its database and on the limits, not on the statements around it. Steps
     are counted, so the load of the machine does not matter unless it makes `max_steps` take longer than `timeout_s`.
+    InputError or StorageError is raised where a database needs a private copy (`snapshot.py`) and none can be made.
     """
 
-    def __init__(self, limits: ExecutionConfig, min_value: int = 0) -> None:
-        """`min_value`: the bytes of `limits.max_bytes` that a value takes at least, however short it is."""
+    def __init__(self, limits: ExecutionConfig, min_value: int = 0, snapshots: Snapshots | None = None) -> None:
+        """`min_value`: the bytes of `limits.max_bytes` that a value takes at least; `snapshots`: shared with other executors."""
         numbers = Limits(limits.timeout_s, limits.max_rows, limits.max_bytes, limits.max_steps, MAX_LENGTH, min_value)
         self._pool = _Pool(numbers, limits.workers)
+        self._snapshots = snapshots or Snapshots()
 
     def __enter__(self) -> "Executor":
         return self
@@ -59,7 +63,7 @@ class Executor:
 
     def map(self, statements: Iterable[tuple[Path, str]]) -> Iterator[Outcome]:
         """The outcomes of (database, SQL) pairs, in their order; as many are executed at a time as the limits name workers."""
-        queue = _StatementQueue(statements)
+        queue = _StatementQueue(statements, self._snapshots)
         while queue.more:
             for pending in self._pool.run(queue.take):
                 queue.answers[pending.number] = pending.answers[0]
@@ -71,7 +75,7 @@ class Executor:
 
         `costs` are relative: the dearest batches are begun first.
         """
-        for pending in self._pool.run(_BatchQueue(batches, costs).take):
+        for pending in self._pool.run(_BatchQueue(batches, costs, self._snapshots).take):
             yield pending.number, [VerdictFields(*answer) for answer in pending.answers]
 
 
@@ -79,7 +83,7 @@ class _PendingBatch:
     """Statements handed to a worker as one request; `answers` are filled in as they arrive.
 
     `request_head` and the statements without an answer are what a worker is sent. `answer_to_end(end)` is the answer to a
-    statement that ended its worker. `number` is for whoever made the batch.
+    statement that ended its worker. `number` is for whoever made the batch. `copies` are those of databases that it uses.
     """
 
     def __init__(
@@ -88,7 +92,9 @@ class _PendingBatch:
         request_head: tuple[Any, ...],
         statements: tuple[Any, ...],
         answer_to_end: Callable[[WorkerEnd], tuple[Any, ...]],
+        copies: Sequence[PrivateCopy],
     ) -> None:
+        self.copies = copies
         self.number, self._request_head, self._statements = number, request_head, statements
         self._answer_to_end = answer_to_end
         self.answers: list[Any] = [None] * len(statements)
@@ -125,8 +131,9 @@ class _PendingBatch:
 class _StatementQueue:
     """Statements as batches of one, and their outcomes, held back until those before them are known."""
 
-    def __init__(self, statements: Iterable[tuple[Path, str]]) -> None:
+    def __init__(self, statements: Iterable[tuple[Path, str]], snapshots: Snapshots) -> None:
         self._coming = enumerate(statements)
+        self._snapshots = snapshots
         self._next = 0
         self.more = True
         self.answers: dict[int, Any] = {}
@@ -141,8 +148,8 @@ class _StatementQueue:
             database, sql = statement
             reason = check_select(sql)
             if reason is None:
-                head = ("select", tuple(DatabaseFile.from_path(database)))
-                return _PendingBatch(number, head, (sql,), lambda end: ("failure", *end.failure))
+                (file,), copies = _readable((DatabaseFile.from_path(database),), self._snapshots)
+                return _PendingBatch(number, ("select", file), (sql,), lambda end: ("failure", *end.failure), copies)
             self.answers[number] = ("failure", "rejected", reason, "")
         return None
 
@@ -161,7 +168,8 @@ class _BatchQueue:
     worker is on, or helps on the one with the most.
     """
 
-    def __init__(self, batches: Sequence[Batch], costs: Sequence[float]) -> None:
+    def __init__(self, batches: Sequence[Batch], costs: Sequence[float], snapshots: Snapshots) -> None:
+        self._snapshots = snapshots
         self._waiting: dict[tuple[DatabaseFile, ...], list[tuple[float, int, Batch]]] = {}
         for number, (batch, cost) in enumerate(zip(batches, costs, strict=True)):
             self._waiting.setdefault(batch.files, []).append((cost, number, batch))
@@ -183,8 +191,16 @@ class _BatchQueue:
         _, number, batch = waiting.pop()
         if not waiting:
             del self._waiting[files]
-        head = ("judge", batch.mode, tuple(tuple(file) for file in batch.files), batch.gold, batch.ordered, batch.order_columns)
-        return _PendingBatch(number, head, batch.predictions, lambda end: _verdict_on_end(batch, end))
+        opened, copies = _readable(batch.files, self._snapshots)
+        head = ("judge", batch.mode, opened, batch.gold, batch.ordered, batch.order_columns)
+        return _PendingBatch(number, head, batch.predictions, lambda end: _verdict_on_end(batch, end), copies)
+
+
+def _readable(files: Sequence[DatabaseFile], snapshots: Snapshots) -> tuple[tuple[tuple[str, ...], ...], list[PrivateCopy]]:
+    """The files as a worker is to open them, and the private copies among them."""
+    copies = [snapshots.copy(file) for file in files]
+    opened = tuple(tuple(copy.file if copy else file) for file, copy in zip(files, copies, strict=True))
+    return opened, [copy for copy in copies if copy]
 
 
 def _verdict_on_end(batch: Batch, end: WorkerEnd) -> VerdictFields:
@@ -230,9 +246,13 @@ class _Pool:
         some = False
         while len(busy) < self._workers:
             worker = self._idle.pop() if self._idle else self._new_worker()
-            batch = next_batch(worker)
+            batch = None
+            try:
+                batch = next_batch(worker)
+            finally:
+                if batch is None:
+                    self._idle.append(worker)
             if batch is None:
-                self._idle.append(worker)
                 break
             some = True
             busy[self._send(worker, batch)] = batch

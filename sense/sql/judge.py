@@ -12,8 +12,9 @@ from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 from sense.sql import compare
+from sense.sql.database_file import DatabaseFile
 from sense.sql.result import Failure, Result, ResultRow
-from sense.sql.sandbox import DatabaseFile, FileState, Sandbox, fetch_all
+from sense.sql.sandbox import FileState, Sandbox, fetch_all
 from sense.verdicts import Mismatch, VerdictFields
 
 # Cells of golds cached for later batches, 64 bytes of text or blob counted as one; mostly that is all of them.

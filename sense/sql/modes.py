@@ -15,9 +15,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from sense.sql.database_file import DatabaseFile, sqlite_files
 from sense.sql.judge import Batch
 from sense.sql.parse import MAX_LENGTH, check_select, too_long
-from sense.sql.sandbox import DatabaseFile
 from sense.sql.tree import is_ordered, order_columns
 
 STRICT, SPIDER = "strict@1", "spider-exec@1"
@@ -31,10 +31,11 @@ def databases(mode: str, database: Path) -> tuple[Path, ...]:
     """The databases that decide: `database`, or with it all others of its folder (a test suite).
 
     The original takes every file with ".sqlite" anywhere in its name; we want it at the end: not a journal, not a backup.
+    Hidden files are left out.
     """
     if mode != SPIDER:
         return (database,)
-    return tuple(sorted(database.parent.glob("*.sqlite"))) or (database,)
+    return tuple(sqlite_files(database.parent)) or (database,)
 
 
 def make_batch(mode: str, files: tuple[DatabaseFile, ...], gold: str, predictions: Sequence[str]) -> Batch:

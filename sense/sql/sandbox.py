@@ -2,7 +2,8 @@
 
 What it protects from:
 
-    writing    mode=ro, query_only, an authorizer that knows SELECT alone; the process may grow no file (RLIMIT_FSIZE)
+    writing    mode=ro, query_only, an authorizer that knows SELECT alone; the process may grow no file (RLIMIT_FSIZE); nor does
+               SQLite itself write anything beside the file (`database_file.py`)
     reading    no ATTACH, no extension, no function that reads files: of all files, a query sees its database alone
     work       a progress handler counts VM steps, so that the verdict does not depend on the machine's load
     time       the same handler looks at the clock; one long C call never calls it: then the parent kills the process
@@ -20,6 +21,7 @@ What it does NOT protect from:
 The limits on the process (RLIMIT_...) are set in `worker.py`, the killing is done in `process.py`.
 """
 
+import errno
 import os
 import signal
 import sqlite3
@@ -27,16 +29,14 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
+from sense.sql.database_file import IMMUTABLE, READ_ONLY_INDEX, DatabaseFile, DatabaseStamp
 from sense.sql.result import Failure, ResultRow
 from sense.verdicts import FailureName, Limit
 
-if TYPE_CHECKING:
-    from pathlib import Path  # importing it would double the start-up time of a worker
-
 T = TypeVar("T")
-FileState = tuple["DatabaseFile", "FileStamp", bool]  # the last: is there a WAL beside the file?
+FileState = tuple[DatabaseFile, DatabaseStamp]
 Consume = Callable[[tuple[str, ...], Iterator[ResultRow]], T]  # is handed column names and rows while they are fetched
 
 MIB = 1 << 20
@@ -44,6 +44,11 @@ _MAX_SQLITE_LENGTH = 1_000_000_000  # bytes; SQLite knows no longer text or blob
 _MAX_CONNECTIONS = 64  # kept open, for folders of many databases; each holds up to 2 MB of pages
 _STRIDE = 1_000  # VM steps between two looks at the clock: some 40 microseconds, unless single steps are long
 _STATEMENT_ERRORS = (sqlite3.Error, sqlite3.Warning, UnicodeError, ValueError, OverflowError)
+# Errors of the database and not of the statement; SQLITE_READONLY alone is what a statement gets that writes.
+_DATABASE_ERRORS = frozenset(
+    {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOTADB}
+    | {sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_READONLY_CANTINIT, sqlite3.SQLITE_READONLY_ROLLBACK}
+)
 _ALLOWED_ACTIONS = (sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_RECURSIVE)
 _FORBIDDEN_FUNCTIONS = frozenset({"load_extension", "fts3_tokenizer", "readfile", "writefile", "edit", "zipfile"})
 
@@ -73,23 +78,11 @@ class Limits(NamedTuple):
         return 256 * MIB + 4 * self.max_value
 
 
-class DatabaseFile(NamedTuple):
-    """A SQLite file by its absolute path, and the same as a URI (file:///...), which is how SQLite opens it read-only."""
-
-    path: str
-    uri: str
-
-    @classmethod
-    def from_path(cls, path: "Path") -> "DatabaseFile":
-        """The file at `path`, which need not exist."""
-        absolute = path.absolute()
-        return cls(str(absolute), absolute.as_uri())
-
-
-def connect(file: DatabaseFile, limits: Limits) -> sqlite3.Connection:
-    """Opens a database for reading alone; raises sqlite3.Error or OSError if it is none."""
-    immutable = "&immutable=1" if idle_wal(file.path) else ""
-    connection = sqlite3.connect(f"{file.uri}?mode=ro{immutable}", uri=True, isolation_level=None, cached_statements=0)
+def connect(state: FileState, limits: Limits) -> tuple[sqlite3.Connection, str]:
+    """Opens a database in this state for reading alone, and says by which URI; raises sqlite3.Error or OSError if it is none."""
+    file, stamp = state
+    uri = file.read_only_uri(stamp)
+    connection = sqlite3.connect(uri, uri=True, isolation_level=None, cached_statements=0)
     try:
         # Views may use full-text tables, JSON and R-trees, which SQLite calls unsafe there unless it trusts the schema. What has
         # side effects stays refused: SQLite allows it in no view, the authorizer in no statement.
@@ -114,13 +107,7 @@ def connect(file: DatabaseFile, limits: Limits) -> sqlite3.Connection:
     ):
         connection.setlimit(category, limit)
     connection.set_authorizer(_authorize)
-    return connection
-
-
-def idle_wal(path: str) -> bool:
-    """True for a database in WAL mode that nobody writes to: only as immutable can it be read without writing beside it."""
-    with open(path, "rb") as stream:  # noqa: PTH123  (pathlib would double the start-up time)
-        return stream.read(20)[18:20] == b"\2\2" and not os.path.exists(f"{path}-wal")  # noqa: PTH110
+    return connection, uri
 
 
 def _load_schema(connection: sqlite3.Connection) -> None:
@@ -146,19 +133,6 @@ def _authorize(action: int, first: str | None, second: str | None, _database: st
     return sqlite3.SQLITE_DENY
 
 
-class FileStamp(NamedTuple):
-    """By what a file is known to be still the one that was read."""
-
-    inode: int
-    modified_ns: int
-    size: int
-
-
-def file_stamp(status: os.stat_result) -> FileStamp:
-    """The stamp of the file that has this status."""
-    return FileStamp(status.st_ino, status.st_mtime_ns, status.st_size)
-
-
 class LimitReachedError(Exception):
     """A statement is stopped because its result reached a limit."""
 
@@ -172,13 +146,14 @@ class Sandbox:
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self._connections: OrderedDict[FileState, sqlite3.Connection] = OrderedDict()
+        self._connections: OrderedDict[FileState, tuple[sqlite3.Connection, str]] = OrderedDict()
 
     def file_state(self, file: DatabaseFile) -> FileState:
-        """A key that changes when another database is put at the path; raises OSError if there is none."""
-        stamp = file_stamp(os.stat(file.path))  # noqa: PTH116  (pathlib would double the start-up time)
-        # A writer begins a WAL beside the file, which a connection made without it does not see.
-        return file, stamp, os.path.exists(f"{file.path}-wal")  # noqa: PTH110
+        """A key that changes when the database does; raises OSError if there is none."""
+        stamp = file.stamp()
+        if stamp.file is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+        return file, stamp
 
     def run(self, file: DatabaseFile, sql: str, consume: Consume[T], errors: str) -> T | Failure:
         """What `consume(columns, rows)` makes of the result of `sql`; whatever goes wrong with the statement is a Failure.
@@ -186,31 +161,50 @@ class Sandbox:
         Texts that are no UTF-8 are decoded with `errors`; "strict" makes them an error, as in Python's sqlite3. A
         statement without any result, for instance an empty one, gives no columns and no rows.
         """
-        try:
-            state = self.file_state(file)
-            connection = self._connection(state)
-        except (OSError, sqlite3.Error, UnicodeError) as error:
-            reason = getattr(error, "strerror", None) or error
-            return Failure("error", f"{file.path}: not a readable SQLite database ({str(reason)[:300]})")
-        outcome = self._run_limited(connection, sql, consume, errors)
-        if isinstance(outcome, Failure) and (outcome.verdict == "rejected" or outcome.limit == "memory"):
+        for last in (False, True):
+            try:
+                state = self.file_state(file)
+                connection, uri = self._connection(state)
+            except (OSError, sqlite3.Error, UnicodeError) as error:
+                return _unreadable(file, str(getattr(error, "strerror", None) or error))
+            try:
+                outcome = self._run_limited(connection, sql, consume, errors, file)
+            except Exception:  # of `consume`
+                if last or not uri.endswith(IMMUTABLE) or file.stamp() == state[1]:
+                    raise
+                continue
+            if last or not uri.endswith(IMMUTABLE) or file.stamp() == state[1]:
+                break  # else somebody has begun to write to a file that is read as one that nobody writes to
+        if isinstance(outcome, Failure) and (
+            outcome.verdict == "rejected" or outcome.limit == "memory" or is_unreadable(outcome, file)
+        ):
             # The connection may have lost more than the statement: a VACUUM, refused half way, closes the virtual tables, and
             # the authorizer does not let them be opened again.
-            self._connections.pop(state).close()
+            self._close(state)
         return outcome
 
-    def _connection(self, state: FileState) -> sqlite3.Connection:
-        """The connection to the database in this state; raises sqlite3.Error or OSError if it is none."""
+    def close_shared(self) -> None:
+        """Closes the connections beside which a writer that ends would leave its -wal and -shm, as if they were still needed."""
+        for state in [state for state, (_, uri) in self._connections.items() if uri.endswith(READ_ONLY_INDEX)]:
+            self._close(state)
+
+    def _connection(self, state: FileState) -> tuple[sqlite3.Connection, str]:
+        """The connection to the database in this state, and its URI; raises sqlite3.Error or OSError if it is none."""
         if state not in self._connections:
-            for old in [other for other in self._connections if other[0] == state[0]]:
-                self._connections.pop(old).close()  # a file that was replaced takes its room until nobody has it open
-            self._connections[state] = connect(state[0], self.limits)
+            for old in [other for other in self._connections if other[0].path == state[0].path]:
+                self._close(old)  # a file that was replaced takes its room until nobody has it open
+            self._connections[state] = connect(state, self.limits)
             if len(self._connections) > _MAX_CONNECTIONS:
-                self._connections.popitem(last=False)[1].close()
+                self._close(next(iter(self._connections)))
         self._connections.move_to_end(state)
         return self._connections[state]
 
-    def _run_limited(self, connection: sqlite3.Connection, sql: str, consume: Consume[T], errors: str) -> T | Failure:
+    def _close(self, state: FileState) -> None:
+        self._connections.pop(state)[0].close()
+
+    def _run_limited(
+        self, connection: sqlite3.Connection, sql: str, consume: Consume[T], errors: str, file: DatabaseFile
+    ) -> T | Failure:
         budget = _Budget(self.limits)
         connection.set_progress_handler(budget.spend, budget.stride)
         # Should the parent die in the middle of a long C call, nobody is left to kill this process but itself.
@@ -222,7 +216,7 @@ class Sandbox:
         except MemoryError:
             return Failure("too_large", "needs more memory than a query may use", "memory")
         except _STATEMENT_ERRORS as error:
-            return budget.exceeded or self._failure(error)
+            return budget.exceeded or self._failure(error, file)
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
             connection.set_progress_handler(None, 0)
@@ -255,13 +249,24 @@ class Sandbox:
                 raise LimitReachedError("too_large", "rows", f"more than {limits.max_rows:,} rows")
             yield row
 
-    def _failure(self, error: Exception) -> Failure:
-        code, message = getattr(error, "sqlite_errorcode", None), str(error)[:300]
+    def _failure(self, error: Exception, file: DatabaseFile) -> Failure:
+        code, message = getattr(error, "sqlite_errorcode", None) or 0, str(error)[:300]
+        if code & 0xFF in _DATABASE_ERRORS or code in _DATABASE_ERRORS:
+            return _unreadable(file, message)
         if code == sqlite3.SQLITE_TOOBIG and "string or blob" in message:
             return Failure("too_large", f"a value of more than {self.limits.max_value:,} bytes", "value")
         if code == sqlite3.SQLITE_AUTH or message.startswith(("not authorized", "You can only execute one statement")):
             return Failure("rejected", message)
         return Failure("error", message)
+
+
+def _unreadable(file: DatabaseFile, reason: str) -> Failure:
+    return Failure("error", f"{file.path}: not a readable SQLite database ({reason[:300]})")
+
+
+def is_unreadable(outcome: Failure, file: DatabaseFile) -> bool:
+    """Whether a statement failed because its database cannot be read, whatever the statement is."""
+    return outcome.verdict == "error" and outcome.detail.startswith(_unreadable(file, "").detail.removesuffix(")"))
 
 
 class _Budget:

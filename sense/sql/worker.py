@@ -21,9 +21,10 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, BinaryIO
 
+from sense.sql.database_file import DatabaseFile
 from sense.sql.judge import Batch, GoldCache, judge
 from sense.sql.result import Failure
-from sense.sql.sandbox import MIB, DatabaseFile, Limits, Sandbox, fetch_all
+from sense.sql.sandbox import MIB, Limits, Sandbox, fetch_all
 
 HEADER = struct.Struct("!Q")  # the length of a message in bytes
 # The number of the statement (-1: the gold), whether it is a comparison, which has no limit, and since when (time.monotonic).
@@ -119,4 +120,5 @@ def main(shared: str, timeout_s: str, *numbers: str) -> None:
             channel.start_request()
             for answer in _answers(sandbox, golds, request, channel):
                 channel.send(answer)
+            sandbox.close_shared()
             channel.flush()

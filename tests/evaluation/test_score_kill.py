@@ -18,11 +18,12 @@ import pytest
 from sense.config import ExecutionConfig
 from sense.evaluation.score import ScoringItem, score
 from sense.records import Verdict, dump
+from sense.sql.database_file import DatabaseFile
 from sense.sql.execute import Executor
 from sense.sql.modes import MODES, STRICT
 from sense.sql.process import WorkerEnd, WorkerProcess
 from sense.sql.result import Result
-from sense.sql.sandbox import DatabaseFile, Limits
+from sense.sql.sandbox import Limits
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="finds processes through /proc")
 

@@ -121,19 +121,24 @@ def test_a_file_that_vanishes_breaks_and_comes_back(catalog, tmp_path):
     select = ["SELECT count(*) FROM customer"]
     assert shop_database.run(select) == [Result(("count(*)",), [(3,)])]
     away = shop_database.file.rename(tmp_path / "away")
-    assert catalog.check() == ["shop"]
-    (failure,) = shop_database.run(select)
-    assert failure == Failure("error", "shop: not a readable SQLite database (No such file or directory)")
-    with pytest.raises(BackendError, match="'shop' can't be read now: the file is missing") as caught:
-        shop_database.schema(0)
-    assert str(tmp_path) not in caught.value.reason
-    shop_database.file.write_bytes(b"rubbish" * 1000)
-    assert catalog.check() == ["shop"]
-    (failure,) = shop_database.run(select)
-    assert failure.verdict == "error"
-    assert str(tmp_path) not in failure.detail
+    missing = "the database 'shop' can't be read now: the file is missing"
+    assert catalog.check() == {"shop": missing}
+    for ask in (lambda: shop_database.run(select), lambda: shop_database.schema(0)):
+        with pytest.raises(BackendError) as caught:
+            ask()
+        assert caught.value.reason == missing
+    for content, what in (
+        (b"rubbish" * 1000, "no readable SQLite database"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 4096\n", "a Git LFS pointer, not the database itself"),
+    ):
+        shop_database.file.write_bytes(content)
+        broken = f"the database 'shop' can't be read now: the file is {what}"
+        assert catalog.check() == {"shop": broken}
+        with pytest.raises(BackendError) as caught:
+            shop_database.run(select)
+        assert caught.value.reason == broken
     away.replace(shop_database.file)
-    assert catalog.check() == []
+    assert catalog.check() == {}
     assert shop_database.run(select) == [Result(("count(*)",), [(3,)])]
 
 

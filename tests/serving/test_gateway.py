@@ -306,12 +306,40 @@ def test_readiness_needs_readable_databases(start: Start, shop: Path, tmp_path, 
     content = file.read_bytes()
     file.write_bytes(b"no database")
     response = gateway.client.get("/readyz")
-    assert [detail["reason"] for detail in problem(response, 503, "not_ready").details] == ["database mine: cannot be read"]
+    assert [detail["reason"] for detail in problem(response, 503, "not_ready").details] == [
+        "the database 'mine' can't be read now: the file is no readable SQLite database"
+    ]
     assert problem(gateway.client.get("/v1/databases/mine"), 503, "unavailable").message
     assert str(tmp_path) not in response.text + gateway.client.get("/v1/databases/mine").text + gateway.ask(database="mine").text
     assert gateway.client.get("/healthz").status_code == 200
     file.write_bytes(content)
     assert gateway.client.get("/readyz").status_code == 200
+
+
+def test_the_loss_of_one_database_among_several_is_told_and_the_others_are_asked(start: Start, shop: Path, tmp_path, monkeypatch):
+    monkeypatch.setattr("sense.serving.gateway.MAX_AGE_S", 0.0)
+    for name in ("shop", "mine"):
+        shutil.copy(shop / "shop" / "shop.sqlite", tmp_path / f"{name}.sqlite")
+    gateway = start(databases={"folders": [str(tmp_path)]})
+    assert gateway.client.get("/readyz").json() == {"status": "ok", "unreadable": []}
+    (tmp_path / "mine.sqlite").write_bytes(b"no database")
+    message = "the database 'mine' can't be read now: the file is no readable SQLite database"
+    assert gateway.client.get("/readyz").json() == {"status": "ok", "unreadable": [message]}
+    assert gateway.ask().status_code == 200
+    assert problem(gateway.ask(database="mine"), 503, "unavailable").message == message
+    (tmp_path / "shop.sqlite").unlink()
+    reasons = [detail["reason"] for detail in problem(gateway.client.get("/readyz"), 503, "not_ready").details]
+    assert reasons == [message, "the database 'shop' can't be read now: the file is missing"]
+
+
+def test_a_database_that_was_never_read_keeps_the_gateway_from_being_ready(start: Start, shop: Path, tmp_path, monkeypatch):
+    """A server that is away when the gateway starts, as in a rollout with a wrong address."""
+    monkeypatch.setattr("sense.serving.gateway.MAX_AGE_S", 0.0)
+    monkeypatch.setenv("AWAY_URL", "postgresql://nobody@127.0.0.1:1/nothing")
+    gateway = start(databases={"folders": [str(shop)], "urls": {"away": "AWAY_URL"}})
+    reasons = [detail["reason"] for detail in problem(gateway.client.get("/readyz"), 503, "not_ready").details]
+    assert len(reasons) == 1
+    assert "away" in reasons[0]
 
 
 def test_concurrent_probes_share_one_readiness_check(start: Start, model: ModelServer):

@@ -301,18 +301,18 @@ def test_a_dead_server_is_listed_and_its_address_is_not_shown(monkeypatch, postg
     database(tmp_path / "file.sqlite")
     monkeypatch.setenv("SHOP_URL", postgres.url())
     catalog = Catalog(DatabasesConfig(folders=[str(tmp_path)], urls={"shop": "SHOP_URL"}), LIMITS)
-    assert (catalog.names(), catalog.check()) == (["file", "shop"], [])
+    assert (catalog.names(), catalog.check()) == (["file", "shop"], {})
     postgres.stop()
     remote_shop = catalog.get("shop")
     remote_shop._schemas.clear()  # as after its time to live
-    assert catalog.check() == ["shop"]
+    assert list(catalog.check()) == ["shop"]
     with pytest.raises(BackendError) as caught:
         remote_shop.schema(0)
     assert caught.value.reason == "the database 'shop' can't be read now: the database server cannot be reached"
     assert catalog.get("file").run(["SELECT 1"])[0].rows == [(1,)]
     postgres.start()
     remote_shop._lost = None  # as after the pause
-    assert catalog.check() == []
+    assert catalog.check() == {}
     catalog.close()
 
 
@@ -345,7 +345,7 @@ def test_a_server_that_is_unreachable_at_the_start_is_listed_with_a_reason_and_n
         monkeypatch.setenv("SHOP_URL", url)
         with closing(Catalog(DatabasesConfig(folders=[], urls={"shop": "SHOP_URL"}), LIMITS)) as catalog:
             (message,) = catalog.unreachable
-            assert catalog.check() == ["shop"]
+            assert list(catalog.check()) == ["shop"]
         assert reason in message
         assert message.startswith("shop: ")
         assert not any(secret in message for secret in ("hush", "sh@", "se:cr", "se:cr%2Fet"))
@@ -360,7 +360,7 @@ def test_a_server_that_is_unreachable_at_the_start_is_tried_again(monkeypatch, p
         postgres.start()
     assert len(catalog.unreachable) == 1
     catalog.get("shop")._lost = None  # as after the pause
-    assert catalog.check() == []
+    assert catalog.check() == {}
     assert catalog.get("shop").run(["SELECT 1"])[0].rows == [(1,)]
     catalog.close()
 

@@ -11,10 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sense.sql.compare import compare
+from sense.sql.database_file import DatabaseFile
 from sense.sql.judge import Batch, GoldCache, judge
 from sense.sql.modes import MODES
 from sense.sql.result import Result
-from sense.sql.sandbox import DatabaseFile, Limits, Sandbox
+from sense.sql.sandbox import Limits, Sandbox
 
 LIMITS = Limits(timeout_s=30, max_rows=1000, max_bytes=100_000, max_steps=10_000_000, max_sql=100_000)
 STRICT, SPIDER, EX, F1, _ = MODES

@@ -9,10 +9,11 @@ from contextlib import closing
 import pytest
 
 from sense.config import ExecutionConfig
+from sense.sql.database_file import DatabaseFile
 from sense.sql.execute import Executor
 from sense.sql.process import WorkerEnd, WorkerProcess
 from sense.sql.result import Failure, Result
-from sense.sql.sandbox import DatabaseFile, Limits, Sandbox, fetch_all
+from sense.sql.sandbox import Limits, Sandbox, fetch_all
 
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
 

@@ -11,10 +11,10 @@ import pytest
 from sense.evaluation.score import ScoringItem, score
 from sense.records import digest, dump
 from sense.sql import modes
+from sense.sql.database_file import DatabaseFile
 from sense.sql.execute import Executor
 from sense.sql.parse import MAX_LENGTH
 from sense.sql.result import Failure, Result
-from sense.sql.sandbox import DatabaseFile
 from tests.sql import hostile
 from tests.sql.hostile import LIMITS, PLAIN, TEXT, fill_placeholders
 

@@ -5,9 +5,10 @@ from contextlib import closing
 
 import pytest
 
+from sense.sql.database_file import DatabaseFile
 from sense.sql.judge import GoldCache, judge
 from sense.sql.modes import make_batch
-from sense.sql.sandbox import DatabaseFile, Limits, Sandbox
+from sense.sql.sandbox import Limits, Sandbox
 
 LIMITS = Limits(timeout_s=5, max_rows=1000, max_bytes=100_000, max_steps=10_000_000, max_sql=100_000)
 

@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 
 from sense.sql import modes
-from sense.sql.sandbox import DatabaseFile
+from sense.sql.database_file import DatabaseFile
 
-FILES = (DatabaseFile("/a.sqlite", "file:///a.sqlite"),)
+FILES = (DatabaseFile("/a.sqlite", "file:///a.sqlite", "/a.sqlite"),)
 
 
 @pytest.mark.parametrize(

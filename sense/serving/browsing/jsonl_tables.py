@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from sense.records import Example, Record, first_problem, jsonl_lines
 from sense.serving.backend import BackendError
 from sense.serving.messages import Message
-from sense.sql.sandbox import FileStamp, file_stamp
+from sense.sql.database_file import FileStamp, file_stamp
 
 R = TypeVar("R", bound=Record)
 
