@@ -25,7 +25,7 @@ ARROWS: dict[str, set[str]] = {
     "prompts": {"config", "records", "schema", "templates"},
     "ingest": {"config", "errors", "records"},
     "teacher": {"config", "errors", "prompts", "records", "sql"},
-    "training": {"config", "console", "errors", "records", "schema"},
+    "training": {"config", "console", "errors", "records", "schema", "sql"},
     "evaluation": {"config", "console", "errors", "ingest", "records", "sql"},
     "tracking": {"config", "errors", "mlflow_settings", "records"},
     "report": {"errors", "records", "sql", "templates"},

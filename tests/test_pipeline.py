@@ -217,6 +217,7 @@ def test_the_trainings_saw_the_rows_they_say_and_their_curves_end_where_they_do(
     assert copy.metrics("weak")["examples"] + copy.metrics("weak")["dropped"]["longer than max_length"] == strong
     sft = copy.metrics("sft")  # its rows are each example and one renamed copy
     assert sft["rows"] + sft["dropped"]["longer than max_length"] == 2 * (strong + seed)
+    assert sft["copies"] == {"renamed": sft["rows"] - sft["examples"], "not renamed": 0}
     dpo = copy.metrics("dpo")
     assert dpo["pairs"] + dpo["dropped"]["longer than max_length"] == copy.metrics("prefer")["pairs"]
     for section, steps in (("sft", 12), ("weak", 12), ("dpo", 6)):

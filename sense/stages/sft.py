@@ -18,6 +18,10 @@ from sense.training import renaming
 Config = SftConfig
 
 
+# what a copy of an example is: one whose SQL is not understood for certain keeps its names
+_RENAMED, _NOT_RENAMED = "renamed", "not renamed"
+
+
 @dataclass(frozen=True)
 class Inputs:
     """The strong data and the human-written seeds, both dataset folders."""
@@ -36,7 +40,7 @@ class Outputs:
 
 
 def run(config: SftConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any]:
-    """Trains one model; returns examples, rows, steps, loss, parameters and what was dropped by reason."""
+    """Trains one model; returns examples, rows, copies, steps, loss, parameters and what was dropped by reason."""
     from sense import tracking
     from sense.training import fit, model_folder, nano, tokenization
 
@@ -72,6 +76,7 @@ def run(config: SftConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any]:
             "examples": len({(row["source"], row["id"]) for row in fitting}),
             "rows": len(fitting),
             "dropped": {"longer than max_length": len(rows) - len(fitting)},
+            "copies": {kind: sum(row["kind"] == kind for row in fitting) for kind in (_RENAMED, _NOT_RENAMED)},
             **model_folder.count_parameters(model),
             "steps": int(curve[-1]["step"]),
             "loss": curve[-1]["loss"],
@@ -87,11 +92,13 @@ def _rows(folder: Path, config: SftConfig) -> Iterator[dict[str, str]]:
     for example in examples:
         schema = schema_of[example.db_id]
         if config.rename.keep_original:
-            yield _row(example, schema, config)
+            yield _row(example, schema, config, "original")
         for copy in range(config.rename.copies):
-            yield _row(*renaming.rename(example, schema, random.Random(f"{config.seed}-{example.id}-{copy}")), config)
+            renamed = renaming.rename(example, schema, random.Random(f"{config.seed}-{example.id}-{copy}"))
+            yield _row(*(renamed or (example, schema)), config, _RENAMED if renamed else _NOT_RENAMED)
 
 
-def _row(example: Example, schema: Schema, config: SftConfig) -> dict[str, str]:
+def _row(example: Example, schema: Schema, config: SftConfig, kind: str) -> dict[str, str]:
     prompt = prompts.question_prompt(schema, example.question, example.evidence, config.prompt.schema_style)
-    return {"id": example.id, "source": example.source, "prompt": prompt, "completion": prompts.completion(example.sql)}
+    completion = prompts.completion(example.sql)
+    return {"id": example.id, "source": example.source, "kind": kind, "prompt": prompt, "completion": completion}

@@ -2,30 +2,33 @@
 
 A small model that sees real names learns the names; one that sees new names every time learns to find
 them in the schema and in the question, and to copy them. The renaming is word by word and consistent over
-schema, question and SQL (`pet_age` and "pet age" become `lamp_river` and "lamp river"), so references stay consistent.
+schema, question and SQL (`pet_age` and "pet age" become `lamp_river` and "lamp river"), so references stay consistent:
+on a database whose names and values are renamed in the same way, the new SQL gives the old result, renamed.
+
+Some words keep their place for that: those of a value that the question does not have ('CA' for California), and those
+of a text that is not compared as a whole (LIKE '%ab%', the arguments of functions). They are renamed nowhere.
 """
 
 import functools
 import random
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from importlib import resources
-
-from sqlglot.dialects.sqlite import SQLite
-from sqlglot.errors import SqlglotError
-from sqlglot.tokenizer_core import Token, TokenType
 
 from sense.records import Example
 from sense.schema import Column, ForeignKey, Schema, Table
+from sense.training.sql_words import SqlPart, cut_words, find_parts, quoted
 
-_WORD = re.compile(r"[A-Za-z]+")
-_PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^A-Za-z0-9]+")
+_WORD = re.compile(r"[^\W\d_]+")
+# a name's words: a run of letters with one beyond ASCII is one word, others are split at capitals
+_PART = re.compile(r"[A-Za-z]*[^\W\d_A-Za-z][^\W\d_]*|[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[\W_]+")
 # words that carry the meaning of a question and are no names; they are never renamed
 _NEVER_RENAMED = frozenset(
     """a all and any are as at average avg by count distinct each every for from has have id in is it least less list many max
     maximum mean min minimum more most name no not number of on or order per show sum than that the to top total what where
     which who with""".split()
 )
+_SHORTEST_CUT = 3  # letters
 
 
 @functools.cache
@@ -34,37 +37,109 @@ def replacement_words() -> tuple[str, ...]:
     return tuple(resources.files("sense.training").joinpath("words.txt").read_text(encoding="utf-8").split())
 
 
-def rename(example: Example, schema: Schema, rng: random.Random) -> tuple[Example, Schema]:
+def rename(example: Example, schema: Schema, rng: random.Random) -> tuple[Example, Schema] | None:
     """A consistently renamed copy of the example and its schema, tables and columns in a new order; the SQL keeps its form.
 
-    An example whose SQL cannot be tokenized comes back as it is: a half renamed example would be wrong.
+    None if it cannot be said for certain what in the SQL is a name: a half renamed example would be wrong.
     """
-    try:
-        tokens = SQLite().tokenize(example.sql)
-    except SqlglotError:
-        return example, schema
+    parts = find_parts(example.sql, schema)
+    if parts is None:
+        return None
     names = [table.name for table in schema.tables] + [column.name for table in schema.tables for column in table.columns]
-    values = [token.text for token in tokens if token.token_type == TokenType.STRING and _WORD.search(token.text)]
-    mapping = _mapping(names, values, rng)
-    new_names = {name.lower(): _renamed(name, mapping) for name in names}
+    words = _draw(names, parts, f"{example.question} {example.evidence}", rng)
     changes = {
-        "question": _text(example.question, mapping),
-        "evidence": _text(example.evidence, mapping),
-        "sql": _sql(example.sql, tokens, new_names, mapping),
+        "question": words.text(example.question),
+        "evidence": words.text(example.evidence),
+        "sql": _sql(example.sql, parts, words),
     }
-    return example.model_copy(update=changes), _schema(schema, new_names, mapping, rng)
+    return example.model_copy(update=changes), _schema(schema, words, rng)
 
 
-def _mapping(names: list[str], values: list[str], rng: random.Random) -> dict[str, str]:
-    """Lower-case word -> new word, for every word of a name or a text value, no new word used twice."""
-    old = dict.fromkeys(part.lower() for text in names + values for part in _PART.findall(text) if part.isalpha())
-    candidates = [word for word in old if word not in _NEVER_RENAMED and len(word) > 1]
-    pool = rng.sample(replacement_words(), min(len(replacement_words()), len(candidates)))
-    return dict(zip(candidates, pool, strict=False))
+class _Words:
+    """The new word of each word that is renamed, in lower case; the words that are renamed nowhere; the schema's names."""
+
+    def __init__(self, mapping: Mapping[str, str], fixed: Set[str], names: Iterable[str]) -> None:
+        self._mapping, self._fixed = mapping, fixed
+        self._names = {name.lower(): "".join(self._renamed(part) for part in _PART.findall(name)) for name in names}
+
+    def _renamed(self, word: str) -> str:
+        new = self._mapping.get(word.lower())
+        return word if new is None else _cased(word, new)
+
+    def name(self, name: str) -> str:
+        """A table's or column's name; any other, such as an alias, is returned as it is."""
+        return self._names.get(name.lower(), name)
+
+    def value(self, text: str) -> str:
+        """A value, word by word."""
+        return _WORD.sub(lambda match: self._renamed(match[0]), text)
+
+    def text(self, text: str) -> str:
+        """A question: its words may stand in the plural, and names in it may be written as in the schema (PetAge)."""
+        return _WORD.sub(lambda match: self._spoken(match[0]), text)
+
+    def _spoken(self, word: str) -> str:
+        if word.lower() in self._fixed:
+            return word
+        for stem, ending in _stems(word):
+            if stem.lower() in self._mapping:
+                return self._renamed(stem) + ending
+        name = self.name(word)
+        return word if name.lower() == word.lower() else name
 
 
-def _renamed(name: str, mapping: Mapping[str, str]) -> str:
-    return "".join(_cased(part, mapping.get(part.lower(), part)) for part in _PART.findall(name))
+def _draw(names: Sequence[str], parts: Iterable[SqlPart], question: str, rng: random.Random) -> _Words:
+    """New words for those of the names, and for those of the values that the question has."""
+    texts = [part for part in parts if part.use]
+    named = dict.fromkeys(part.lower() for name in names for part in _PART.findall(name) if part.isalpha())
+    values = dict.fromkeys(word for part in texts if part.use != "other" for word in _words(part.text))
+    fixed = _fixed_words([*named, *values], texts, question)
+    candidates = [word for word in dict.fromkeys([*named, *values]) if len(word) > 1 and word not in _NEVER_RENAMED | fixed]
+    written = {word for text in (question, *names, *(part.text for part in parts)) for word in _words(text)} | named.keys()
+    kept = {stem for word in written for stem, _ in _stems(word)} - set(candidates)
+    mapping = _sample(candidates, kept, rng)
+    for word in candidates:  # where a value is the plural of a name, or a name that of a value, their new words are as well
+        for stem, ending in _stems(word):
+            if ending and stem in mapping and word in mapping and (word in named) != (stem in named):
+                mapping[word] = mapping[stem] + ending
+    return _Words(mapping, fixed, names)
+
+
+def _fixed_words(words: Iterable[str], texts: Sequence[SqlPart], question: str) -> set[str]:
+    """The words that must stay, in lower case: in another place they would mean something else, or nothing could tell them."""
+    spoken = {stem for word in _words(question) for stem, _ in _stems(word)}
+    fixed = {word for part in texts for word in _words(part.text) if part.use == "other" or word not in spoken}
+    # McDonald and Mcdonald are different values, and would both become Lamp
+    fixed |= {word.lower() for part in texts for word in _WORD.findall(part.text) if not (word[1:].islower() or word.isupper())}
+    cut = {word for part in texts if part.use == "pattern" for word in cut_words(part.text)}
+    long_cut = [word for word in cut if len(word) >= _SHORTEST_CUT]
+    fixed |= cut | {word for word in words if any(piece in word for piece in long_cut)}
+    return fixed | {stem for word in fixed for stem, _ in _stems(word)}
+
+
+def _sample(candidates: Sequence[str], kept: Set[str], rng: random.Random) -> dict[str, str]:
+    """A new word for each candidate, no word twice and none of those that are kept, as long as there are any."""
+    unused = set(kept)
+    while True:
+        pool = [word for word in replacement_words() if word not in unused]
+        left_over = set(candidates[len(pool) :]) - unused
+        if not left_over:
+            return dict(zip(candidates, rng.sample(pool, min(len(pool), len(candidates))), strict=False))
+        unused |= left_over
+
+
+def _words(text: str) -> list[str]:
+    return [word.lower() for word in _WORD.findall(text)]
+
+
+def _stems(word: str) -> Iterator[tuple[str, str]]:
+    """The word itself, and what it may be the plural of, each with the ending that a new word gets."""
+    yield word, ""
+    for ending in ("s", "es"):
+        if word.endswith(ending):
+            yield word.removesuffix(ending), ending
+    if word.endswith("ies"):
+        yield word[:-3] + "y", "s"
 
 
 def _cased(old: str, new: str) -> str:
@@ -74,46 +149,26 @@ def _cased(old: str, new: str) -> str:
     return new.capitalize() if old[:1].isupper() else new
 
 
-def _text(text: str, mapping: Mapping[str, str]) -> str:
-    def replaced(match: re.Match[str]) -> str:
-        word = match.group()
-        for ending in ("", "s", "es"):
-            stem = word.removesuffix(ending) if ending else word
-            if stem.lower() in mapping and stem + ending == word:
-                return _cased(stem, mapping[stem.lower()]) + ending
-        singular = word[:-3] + "y" if word.endswith("ies") else word
-        return _cased(word, mapping[singular.lower()]) + "s" if singular.lower() in mapping else word
-
-    return _WORD.sub(replaced, text)
-
-
-def _sql(sql: str, tokens: list[Token], new_names: Mapping[str, str], mapping: Mapping[str, str]) -> str:
-    """The SQL with identifiers and text literals replaced in place, everything else to the letter as it was."""
+def _sql(sql: str, parts: Sequence[SqlPart], words: _Words) -> str:
+    """The SQL with names and texts replaced in place, everything else to the letter as it was."""
     pieces, end = [], 0
-    for token in tokens:
-        text = sql[token.start : token.end + 1]
-        if token.token_type == TokenType.STRING:
-            new = _WORD.sub(lambda m: _cased(m.group(), mapping.get(m.group().lower(), m.group())), text)
-        elif token.text.lower() in new_names and text.strip('"`[]').lower() == token.text.lower():
-            new = text.replace(token.text, new_names[token.text.lower()])
-        else:
-            new = text
-        pieces += [sql[end : token.start], new]
-        end = token.end + 1
+    for part in parts:
+        new = words.value(part.text) if part.use else words.name(part.text)
+        pieces += [sql[end : part.start], quoted(new, sql[part.start : part.end])]
+        end = part.end
     return "".join([*pieces, sql[end:]])
 
 
-def _schema(schema: Schema, new_names: Mapping[str, str], mapping: Mapping[str, str], rng: random.Random) -> Schema:
-    def samples(column: Column) -> tuple[str, ...]:
-        return tuple(_text(text, mapping) for text in column.samples)
-
+def _schema(schema: Schema, words: _Words, rng: random.Random) -> Schema:
     def columns(table: Table) -> tuple[Column, ...]:
-        new = [Column(new_names[c.name.lower()], c.type, c.primary_key, samples(c)) for c in table.columns]
+        new = [
+            Column(words.name(column.name), column.type, column.primary_key, tuple(map(words.value, column.samples)))
+            for column in table.columns
+        ]
         return tuple(rng.sample(new, len(new)))
 
-    tables = [Table(new_names[table.name.lower()], columns(table)) for table in schema.tables]
+    tables = [Table(words.name(table.name), columns(table)) for table in schema.tables]
     keys = tuple(
-        ForeignKey(*(new_names.get(name.lower(), name) for name in (key.table, key.column, key.other_table, key.other_column)))
-        for key in schema.foreign_keys
+        ForeignKey(*map(words.name, (key.table, key.column, key.other_table, key.other_column))) for key in schema.foreign_keys
     )
     return Schema(tuple(rng.sample(tables, len(tables))), keys)
