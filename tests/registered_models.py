@@ -29,7 +29,7 @@ def publish_inputs(
     records.write_json(model / "tokenizer_config.json", {})
     model_info = {"base": {"name": "x"}, "prompt": {"schema_style": "compact", "sample_values": 0}}
     records.write_json(model / "sense.json", model_info | info)
-    (model / "model.safetensors").write_bytes(weights)
+    (model / "model.safetensors").write_bytes(safetensors_file(weights))
     right = right or "y" * round(20 * ex) + "n" * (20 - round(20 * ex))
     row = {"n": 20, "ex": ex, "ex_low": 0.1, "ex_high": 0.9, "executable": 1.0, "mcnemar_p": None, "wins": None, "losses": None}
     held = {"n": 20, "digest": "hhh", "models": {"sense": row | {"ex": 0.25}}}
@@ -47,6 +47,13 @@ def publish_inputs(
         (folder / f"{name}.jsonl").write_text("{}\n")
     folders = (folder / name for name in ("predictions", "dev", "heldout", "strong", "samples.jsonl", "pairs.jsonl"))
     return publish.Inputs(model, folder / "evaluate.json", *folders)
+
+
+def safetensors_file(content: bytes) -> bytes:
+    """A file in the format of safetensors, of one tensor with these bytes."""
+    size = len(content)
+    header = json.dumps({"tensor": {"dtype": "U8", "shape": [size], "data_offsets": [0, size]}}).encode()
+    return len(header).to_bytes(8, "little") + header + content
 
 
 def write_predictions(folder: Path, name: str, correct: str) -> None:

@@ -26,7 +26,7 @@ class ModelConfig(Section):
     """The base model: either `name`, a pretrained one, or `nano`, random weights."""
 
     name: str | None = None
-    """A hub name or a local folder in the layout of transformers."""
+    """A hub name or a local folder in the layout of transformers; whole weights, not an adapter, and not quantized."""
     revision: str | None = None
     """Revision of the hub name (branch, tag or commit); pin a commit so that the base cannot change."""
     nano: NanoConfig | None = None
@@ -57,8 +57,8 @@ class LoraConfig(Section):
     """Scale of the adapter: its output is multiplied by alpha / r."""
     dropout: Share = 0.05
     """Dropout on the input of the adapter, as a probability."""
-    target_modules: Literal["all-linear"] | list[str] = "all-linear"
-    """Modules that get an adapter: all linear ones but the output layer, or a list of names."""
+    target_modules: Literal["all-linear"] | Annotated[list[str], Field(min_length=1)] = "all-linear"
+    """Modules that get an adapter: all linear ones but the output layer, or a list of names or of their last parts."""
 
 
 class TrainConfig(Section):
@@ -83,7 +83,7 @@ class TrainConfig(Section):
     max_grad_norm: Positive = 1.0
     """Gradients are clipped to this norm."""
     max_length: Count = 2048
-    """Tokens a row may have: SFT drops longer rows, DPO cuts them."""
+    """Tokens a row may have: SFT drops longer rows, DPO cuts them. At most what the model reads."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Autocast: bf16, fp32 for none, or auto (bf16 where the GPU supports it); weights under training are float32."""
     gradient_checkpointing: bool = False

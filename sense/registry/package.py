@@ -23,6 +23,7 @@ from sense.prompts.dataset import question_prompts
 from sense.registry import card, comparison, gate
 from sense.registry.gate import VersionScore
 from sense.tracking import runs
+from sense.training import model_files
 
 # What `mlflow models serve` and `mlflow.transformers.load_model` need, pinned to what wrote the model.
 _REQUIREMENTS = ("mlflow", "transformers", "torch", "accelerate")
@@ -85,11 +86,13 @@ def build_package(name: str, sources: ModelSources, extra_tags: Mapping[str, str
     """All that is registered under `name`, read from the model's folder and from evaluate's metrics.
 
     `work` is a folder of the caller's: the merged weights of a LoRA adapter and the evaluation files are written there.
-    InputError if the predictions are not those that evaluate's sets count.
+    InputError if a file of the model is broken, or if the predictions are not those that evaluate's sets count.
     """
     folder = _merge_adapter(sources.model, work / "merged")
     info = sources.model / "sense.json"
-    prompt: config.PromptConfig = config.validate(config.PromptConfig, records.read_json(info).get("prompt"), str(info))
+    model_files.check_model(folder)
+    section = model_files.read_object(info).get("prompt")
+    prompt: config.PromptConfig = config.validate(config.PromptConfig, section, f"{info}, prompt")
     verdicts = comparison.evaluated_verdicts(sources.predictions, sources.sets)
     comparison.write_evaluation(work / "evaluation", verdicts, sources.predictions, sources.datasets, prompt)
     digests = {f"sense.digest.{source}": digest for source, digest in sources.digests.items()}
@@ -139,7 +142,7 @@ def _dataset_metrics(sets: Mapping[str, Any]) -> list[DatasetMetric]:
 
 def _merge_adapter(folder: Path, target: Path) -> Path:
     """`folder`, or, if it holds a LoRA adapter, `target` with that merged into its base, as vLLM and MLflow load it."""
-    if not (folder / "adapter_config.json").is_file():
+    if not model_files.is_adapter(folder):
         return folder
     from sense.training import model_folder
 

@@ -14,6 +14,7 @@ from sense.config import GenerationConfig, LocalConfig, PromptConfig
 from sense.errors import InputError, UserError
 from sense.serving import observability
 from sense.serving.backend import BackendError, ServedVersion
+from sense.training import model_files
 
 if TYPE_CHECKING:
     from sense.training.generate import Generator
@@ -137,7 +138,8 @@ def resolve(uri: str) -> _ResolvedModel:
     folder = Path(uri)
     if not (folder / "sense.json").is_file():
         raise InputError(f"{uri}: no model folder of SENSE (no sense.json); name one, or models:/NAME@ALIAS of the registry")
-    prompt = config.validate(PromptConfig, records.read_json(folder / "sense.json").get("prompt"), str(folder / "sense.json"))
+    info = model_files.read_object(folder / "sense.json")
+    prompt = config.validate(PromptConfig, info.get("prompt"), f"{folder / 'sense.json'}, prompt")
     name = folder.resolve().name
     return _ResolvedModel(ServedVersion(name, name, records.digest(folder)), prompt, folder)
 

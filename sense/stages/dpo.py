@@ -35,9 +35,11 @@ class Outputs:
 def run(config: DpoConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any]:
     """Trains on the pairs; returns pairs, steps, loss, rewards and what was dropped by reason."""
     from sense import tracking
-    from sense.training import fit, model_folder, tokenization
+    from sense.training import checks, fit, model_folder, tokenization
 
     info = model_folder.read_info(inputs.sft)
+    sft_model = model_folder.load_model(inputs.sft, trainable=True, dtype=model_folder.TRAINING_DTYPE)
+    checks.check_max_length(sft_model, config.train.max_length, str(inputs.sft))
     pairs = records.read_rows(inputs.pairs, Pair)
     rows = _rows(inputs, pairs, info.prompt)
     tokenizer = model_folder.load_tokenizer(inputs.sft)
@@ -51,7 +53,6 @@ def run(config: DpoConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any]:
         raise InputError(f"{inputs.pairs}: no pair fits into train.max_length = {max_length} tokens; raise it or make more pairs")
     with tracking.training_run("dpo", config.model_dump(mode="json"), outputs.metrics.with_name("mlflow.json")) as tracked_run:
         checkpoints = outputs.model.with_name("checkpoints")
-        sft_model = model_folder.load_model(inputs.sft, trainable=True, dtype=model_folder.TRAINING_DTYPE)
         model, curve = fit.dpo(sft_model, tokenizer, fitting, config, checkpoints=checkpoints, on_log=tracked_run.log)
         if is_main_process():
             recipe = {**info.recipe, "dpo": config.model_dump(mode="json")}

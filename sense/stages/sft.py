@@ -42,16 +42,18 @@ class Outputs:
 def run(config: SftConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any]:
     """Trains one model; returns examples, rows, copies, steps, loss, parameters and what was dropped by reason."""
     from sense import tracking
-    from sense.training import fit, model_folder, nano, tokenization
+    from sense.training import checks, fit, model_folder, nano, tokenization
 
+    if config.model.name is not None:  # loaded and checked before the data are read, which takes long
+        dtype = model_folder.TRAINING_DTYPE if config.lora is None else None
+        model, tokenizer = model_folder.load_pretrained(config.model, dtype)
+        checks.check_settings(model, config, config.model.name)
     datasets = [folder for name, folder in (("strong", inputs.strong), ("seed", inputs.seed)) if name in config.data.split("+")]
     rows = [row for folder in datasets for row in _rows(folder, config)]
     if config.model.nano is not None:
         tokenizer = nano.train_tokenizer((row["prompt"] + row["completion"] for row in rows), config.model.nano.vocabulary)
-        model: Any = nano.create_model(config.model.nano, tokenizer, config.seed)
-    else:
-        dtype = model_folder.TRAINING_DTYPE if config.lora is None else None
-        model, tokenizer = model_folder.load_pretrained(config.model, dtype)
+        model = nano.create_model(config.model.nano, tokenizer, config.seed)
+        checks.check_settings(model, config, "the nano model")
     tokenized = tokenization.sft_rows(tokenizer, rows, config.loss_on)
     fits = [len(row["input_ids"]) <= config.train.max_length for row in tokenized]
     fitting = list(compress(rows, fits))

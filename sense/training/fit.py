@@ -14,6 +14,7 @@ import trl.trainer.utils as trl_utils
 from datasets import Dataset, disable_progress_bars
 from peft import LoraConfig
 from transformers import PreTrainedTokenizerBase, PrinterCallback, TrainerCallback, TrainerState
+from transformers.pytorch_utils import Conv1D
 from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
 from sense import config, console, records
@@ -69,7 +70,7 @@ def sft(
         ),
         train_dataset=_dataset(rows),
         processing_class=tokenizer,
-        peft_config=_lora(settings.lora),
+        peft_config=_lora(settings.lora, model),
         callbacks=[TrainingProgress("sft", on_log)],
     )
     return _train(trainer, checkpoints)
@@ -161,11 +162,16 @@ def _passes(train: config.TrainConfig, rows: int) -> float:
     return train.max_steps * train.batch_size * train.accumulation * config.processes() / rows
 
 
-def _lora(lora: config.LoraConfig | None) -> LoraConfig | None:
+def _lora(lora: config.LoraConfig | None, model: Any) -> LoraConfig | None:
     if lora is None:
         return None
     return LoraConfig(
-        r=lora.r, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=lora.target_modules, task_type="CAUSAL_LM"
+        r=lora.r,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=lora.target_modules,
+        fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),  # as GPT-2 stores its weights
+        task_type="CAUSAL_LM",
     )
 
 

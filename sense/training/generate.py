@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import torch
 from transformers import PreTrainedTokenizerBase, set_seed
 
-from sense.training import model_folder, tokenization
+from sense.training import checks, model_folder, tokenization
 from sense.training.devices import device
 
 
@@ -36,13 +36,6 @@ def load_generator(folder: Path, batch_size: int, base: bool = False) -> Generat
     return TransformersGenerator(model, model_folder.load_tokenizer(folder), batch_size)
 
 
-def context_length(model: Any) -> int | None:
-    """The most tokens that a model reads, prompt and completion together; None if its config sets no limit (ALiBi, Mamba)."""
-    shape = model.config.get_text_config()
-    positions: int | None = getattr(shape, "max_position_embeddings", None) or getattr(shape, "max_seq_len", None)
-    return positions
-
-
 class TransformersGenerator:
     """A Generator on a model in memory, on the GPU where there is one."""
 
@@ -53,7 +46,7 @@ class TransformersGenerator:
         )  # what `generate` is not told, it takes from here
         self._tokenizer = tokenizer
         self._batch_size = batch_size
-        self.context = context_length(model)
+        self.context = checks.context_length(model.config)
 
     def count_tokens(self, prompts: Sequence[str]) -> list[int]:
         """How many tokens each prompt has."""

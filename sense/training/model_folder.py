@@ -8,13 +8,12 @@ from typing import Any, Literal
 
 import torch
 import transformers
-from peft import PeftModel
 from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from sense import config, records
 from sense.errors import InputError, StorageError, says_disk_full
-from sense.training import devices, nano, tokenization
+from sense.training import devices, model_files, nano, pretrained, tokenization
 
 transformers.logging.set_verbosity_error()
 transformers.logging.disable_progress_bar()
@@ -23,7 +22,6 @@ transformers.logging.disable_progress_bar()
 # changes a weight of 0.02 by less than its last bit, so that nothing would be learnt. PEFT itself keeps an adapter in float32.
 TRAINING_DTYPE = torch.float32
 _INFO_FILE = "sense.json"
-_ADAPTER_FILE = "adapter_config.json"
 _TORCH_DISK_FULL = ("PytorchStreamWriter failed", "unexpected pos")  # what torch says when a disk is full
 
 
@@ -54,13 +52,15 @@ def read_info(folder: Path) -> ModelInfo:
     file = folder / _INFO_FILE
     if not file.is_file():
         raise InputError(f"{folder}: not a model folder of SENSE (no sense.json); `sense sft` and `sense dpo` write them")
-    value = records.read_json(file)
-    base = config.validate(config.ModelConfig, value.get("base"), str(file))
-    prompt = config.validate(config.PromptConfig, value.get("prompt"), str(file))
-    dtype = value.get("dtype", "float32")
+    value = model_files.read_object(file)
+    base = config.validate(config.ModelConfig, value.get("base"), f"{file}, base")
+    prompt = config.validate(config.PromptConfig, value.get("prompt"), f"{file}, prompt")
+    seed, recipe, dtype = value.get("seed", 0), value.get("recipe", {}), value.get("dtype", "float32")
     if dtype not in ("float32", "bfloat16"):
         raise InputError(f"{file}: dtype is {dtype!r}; it is float32 or bfloat16: train the model again")
-    return ModelInfo(base, int(value.get("seed", 0)), prompt, value.get("recipe", {}), dtype)
+    if not isinstance(seed, int) or not isinstance(recipe, dict):
+        raise InputError(f"{file}: seed ({seed!r}) is no integer, or recipe ({recipe!r}) no object: train the model again")
+    return ModelInfo(base, seed, prompt, recipe, dtype)
 
 
 def load_pretrained(
@@ -70,30 +70,12 @@ def load_pretrained(
 
     InputError if it cannot be loaded.
     """
-    dtype = dtype or devices.compute_dtype()
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(base.name, revision=base.revision or "main")
-        model = AutoModelForCausalLM.from_pretrained(base.name, revision=base.revision or "main", dtype=dtype)
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"the base model {base.name!r} cannot be loaded: {error}; check model.name, revision and HF_TOKEN"
-        ) from None
-    tokenizer = pad_left(tokenizer)
-    model.generation_config = tokenization.generation_config(tokenizer)  # else one that transformers refuses to save is kept
-    return model, tokenizer
-
-
-def pad_left(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
-    """The tokenizer, prepared, padding on the left as generation in batches needs it; it gets a padding token if it has none."""
-    tokenizer.padding_side = "left"
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.unk_token or tokenizer.eos_token
-    return tokenization.prepare(tokenizer)
+    return pretrained.load_model(str(base.name), dtype or devices.compute_dtype(), base.revision)
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """The tokenizer of a model folder, padding on the left."""
-    return pad_left(AutoTokenizer.from_pretrained(str(folder)))
+    return pretrained.load_tokenizer(str(folder))
 
 
 def load_model(folder: Path, trainable: bool = False, dtype: torch.dtype | None = None) -> PreTrainedModel:
@@ -101,9 +83,9 @@ def load_model(folder: Path, trainable: bool = False, dtype: torch.dtype | None 
 
     `trainable` says whether the adapter is to be trained further.
     """
-    if not _is_adapter(folder):
-        return AutoModelForCausalLM.from_pretrained(str(folder), dtype=dtype or devices.compute_dtype())
-    return PeftModel.from_pretrained(load_base(folder), str(folder), is_trainable=trainable)
+    if not model_files.is_adapter(folder):
+        return pretrained.load_model(str(folder), dtype or devices.compute_dtype())[0]
+    return pretrained.load_adapter(load_base(folder), folder, trainable)
 
 
 def load_base(folder: Path, dtype: torch.dtype | None = None) -> PreTrainedModel:
@@ -111,11 +93,10 @@ def load_base(folder: Path, dtype: torch.dtype | None = None) -> PreTrainedModel
     info = read_info(folder)
     if info.base.nano is not None:
         return nano.create_model(info.base.nano, load_tokenizer(folder), info.seed)
-    return load_pretrained(info.base, dtype)[0]
-
-
-def _is_adapter(folder: Path) -> bool:
-    return (folder / _ADAPTER_FILE).is_file()
+    try:
+        return load_pretrained(info.base, dtype)[0]
+    except InputError as error:
+        raise InputError(f"{folder}: the base that {_INFO_FILE} names cannot be used: {error}") from None
 
 
 @contextmanager
@@ -145,10 +126,10 @@ def save(model: Any, tokenizer: PreTrainedTokenizerBase, info: ModelInfo, folder
 
 def merge_adapter(folder: Path, target: Path) -> Path:
     """A folder with whole weights: `folder` itself if it has them, else `target`, where the adapter is merged into its base."""
-    if not _is_adapter(folder):
+    if not model_files.is_adapter(folder):
         return folder
     info = read_info(folder)
-    model: Any = PeftModel.from_pretrained(load_base(folder, getattr(torch, info.dtype)), str(folder))
+    model: Any = pretrained.load_adapter(load_base(folder, getattr(torch, info.dtype)), folder)
     save(model.merge_and_unload(), load_tokenizer(folder), info, target)
     return target
 

@@ -7,24 +7,22 @@ from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 from sense.errors import InputError
 from sense.registry import files
 from tests.killed import file_changes, run_until_killed
-from tests.registered_models import (
-    run_refused,
-)
+from tests.registered_models import run_refused, safetensors_file
 
 
 def test_a_download_is_whole_kept_and_mended(two_versions, tmp_path):
     target = tmp_path / "cache" / "sense-1"
     assert files.download("sense", "1", target) == target
-    assert (target / "model.safetensors").read_bytes() == b"a"
+    assert (target / "model.safetensors").read_bytes() == safetensors_file(b"a")
     assert (target / "sense.json").is_file()
     stamp = (target / "model.safetensors").stat().st_mtime_ns
     files.download("sense", "1", target)
     assert (target / "model.safetensors").stat().st_mtime_ns == stamp
     (target / "model.safetensors").write_bytes(b"ab")  # of another size than the store lists
     files.download("sense", "1", target)
-    assert (target / "model.safetensors").read_bytes() == b"a"
+    assert (target / "model.safetensors").read_bytes() == safetensors_file(b"a")
     files.download("sense", "2", target)  # of the same sizes, and yet another
-    assert (target / "model.safetensors").read_bytes() == b"b"
+    assert (target / "model.safetensors").read_bytes() == safetensors_file(b"b")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "diary.txt").write_text("dear diary")
     with pytest.raises(InputError, match="something else"):
@@ -38,7 +36,7 @@ def test_a_killed_download_leaves_nothing_that_looks_whole(two_versions, tmp_pat
     while not whole:
         whole = run_until_killed(lambda: files.download("sense", "1", target), dies_at, file_changes(target.parent))
         if target.exists():
-            assert (target / "model.safetensors").read_bytes() == b"a"
+            assert (target / "model.safetensors").read_bytes() == safetensors_file(b"a")
             assert (target / "registered.json").is_file()
         dies_at += 1
     assert dies_at > 6

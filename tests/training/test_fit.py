@@ -151,7 +151,7 @@ def test_sampling_is_seeded_and_in_the_order_asked(tmp_path):
 def test_what_is_no_model_folder_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"no sense\.json"):
         model_folder.read_info(tmp_path)
-    with pytest.raises(InputError, match="cannot be loaded"):
+    with pytest.raises(InputError, match="nowhere: no such folder"):
         model_folder.load_pretrained(config.ModelConfig(name=str(tmp_path / "nowhere")))
 
 
