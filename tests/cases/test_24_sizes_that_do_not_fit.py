@@ -7,6 +7,10 @@ code 2 with both numbers and the fix; before, torch said "index out of range in 
 
 import pytest
 
+from sense import config
+from sense.errors import InputError
+from sense.stages import dpo, sft
+from sense.training import model_folder, nano
 from tests import bases
 
 
@@ -71,3 +75,24 @@ def test_no_eos_token(tmp_path, refusal):
     message = refusal(base)
     assert f"{base}: the tokenizer has no EOS token" in message
     assert "set eos_token in tokenizer_config.json" in message
+
+
+def test_dpo_refuses_rows_longer_than_the_sft_model_reads(tmp_path):
+    """Before it looks for its pairs, which are not even there."""
+    shape = config.NanoConfig(vocabulary=300, hidden=16, layers=1, heads=2, context=64)
+    tokenizer = nano.train_tokenizer(["SELECT name FROM pet"], 300)
+    info = model_folder.ModelInfo(config.ModelConfig(nano=shape), 3, config.PromptConfig())
+    model_folder.save(nano.create_model(shape, tokenizer, 3), tokenizer, info, tmp_path / "sft")
+    inputs = dpo.Inputs(tmp_path / "sft", tmp_path / "pairs.jsonl", tmp_path / "unseen")
+    outputs = dpo.Outputs(tmp_path / "model", tmp_path / "curve.csv", tmp_path / "metrics.json")
+    with pytest.raises(InputError, match=r"train\.max_length = 65 is more than the 64 positions of .*sft"):
+        dpo.run(config.DpoConfig(train=config.TrainConfig(max_length=65)), inputs, outputs)
+
+
+def test_a_nano_model_shorter_than_its_rows(tmp_path):
+    dataset = bases.write_dataset(tmp_path / "data")
+    section = config.SftConfig(
+        model=config.ModelConfig(nano=config.NanoConfig(context=64)), train=config.TrainConfig(max_length=65)
+    )
+    with pytest.raises(InputError, match=r"train\.max_length = 65 is more than the 64 positions of the nano model"):
+        sft.run(section, sft.Inputs(dataset, dataset), sft.Outputs(tmp_path / "m", tmp_path / "c.csv", tmp_path / "m.json"))

@@ -14,6 +14,7 @@ from sense.config import GenerationConfig, LocalConfig, ModelConfig, NanoConfig,
 from sense.errors import UserError
 from sense.registry import aliases, registration
 from sense.registry.package import ModelPackage
+from sense.serving import local
 from sense.serving.backend import BackendError, ServedVersion
 from sense.serving.local import LocalBackend
 from sense.training import model_folder, nano
@@ -169,6 +170,13 @@ def test_a_model_that_does_not_exist_fails_at_start(mlflow_store, uri, tmp_path)
 
     with pytest.raises(UserError):
         run(work)
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"prompt": null}', '{"prompt": {"style_of_next_year": 1}}'])
+def test_a_folder_with_a_broken_sense_json_fails_at_start(tmp_path, content):
+    (tmp_path / "sense.json").write_text(content)
+    with pytest.raises(UserError, match=r"sense\.json"):
+        local.resolve(str(tmp_path))
 
 
 def test_a_missing_registry_fails_at_start(tmp_path, monkeypatch):

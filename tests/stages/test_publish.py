@@ -10,7 +10,7 @@ from sense.errors import ConfigError, InputError
 from sense.stages import publish
 from tests.killed import run_until_killed, store_calls
 from tests.mlflow_store import fresh
-from tests.registered_models import alias_versions, publish_inputs, run_publish
+from tests.registered_models import alias_versions, publish_inputs, run_publish, safetensors_file
 
 
 @pytest.fixture
@@ -231,6 +231,24 @@ def test_killed_at_any_call_and_run_again_it_ends_as_undisturbed(promote, step, 
         assert rerun_record == record, dies_at
         dies_at += step
     assert dies_at > 30  # it was killed at many places indeed
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "problem"),
+    [
+        ("model.safetensors", safetensors_file(b"weights")[:-1], "cut off or damaged"),
+        ("model.safetensors", b"", "empty"),
+        ("config.json", b"[]", "holds a list, not a JSON object"),
+        ("sense.json", b"[]", "holds a list, not a JSON object"),
+        ("tokenizer_config.json", b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS"),
+    ],
+)
+def test_a_broken_model_is_not_registered(client, tmp_path, name, content, problem):
+    inputs = publish_inputs(tmp_path / "in")
+    (inputs.sense / name).write_bytes(content)
+    with pytest.raises(InputError, match=f"{name}: {problem}"):
+        run_publish(tmp_path / "work", inputs)
+    assert not client.search_registered_models()
 
 
 @pytest.mark.slow

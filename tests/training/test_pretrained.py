@@ -107,7 +107,7 @@ def test_pointers_of_git_lfs(base, name):
 @pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json"])
 @pytest.mark.parametrize(
     ("content", "problem"),
-    [(b"", "empty"), (b"{", "not valid JSON"), (b"[]", "holds a list, not a JSON object"), (b"\xff\xfe{}", "not valid JSON")],
+    [(b"", "empty"), (b"{", "not valid JSON"), (b"[]", "holds a list, not a JSON object"), (b"\xff\xfe{}", "its text is UTF-16")],
 )
 def test_configs_that_are_broken(base, name, content, problem):
     (base / name).write_bytes(content)
@@ -389,6 +389,17 @@ def test_more_embeddings_than_tokens_are_usual(tmp_path):
     tokenizer = bases.bpe(bos_token="<s>", eos_token="</s>")
     base = bases.write(tmp_path / "base", bases.llama(len(tokenizer) + 30), tokenizer)
     pretrained.load_model(str(base), torch.float32)
+
+
+def test_special_tokens_beyond_the_embeddings_that_nothing_uses(tmp_path):
+    """Gemma 3 of 1B has a token for images, and no row for it; a text that spells it is text."""
+    tokenizer = bases.bpe(bos_token="<s>", eos_token="</s>")
+    rows = len(tokenizer)
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<image>"]})
+    base = bases.write(tmp_path / "base", bases.llama(rows), tokenizer)
+    _, loaded = pretrained.load_model(str(base), torch.float32)
+    assert len(loaded) == rows + 1
+    assert max(loaded("Where is <image> used?")["input_ids"]) < rows
 
 
 @pytest.fixture
