@@ -27,12 +27,16 @@ SPLITS = ("strong", "unseen", "heldout")  # also the names of the outputs
 WITHOUT_EFFECT = {"llm": {"timeout_s": True, "retries": True}}
 """Keys that may change between a run that broke off and the next one, which still finds its drafts."""
 
-MAX_FAILED_REQUESTS = 10
-"""Requests in a row that bring no answer before an LLM teacher's endpoint counts as failing."""
 MAX_REJECTED_DRAFTS = 20
 """Drafts in a row that cannot be kept before an LLM teacher counts as failing: so many at the start, and later so many times the
 number of drafts that it has taken so far to get one example. By chance alone a teacher of whose drafts every second can be kept
 gets there once in 10^6 times at the start, and later, whatever the share, once in 10^8 times.
+"""
+MAX_FAILED_REQUESTS = 10
+"""Requests in a row that bring no answer before an LLM teacher counts as failing, as long as there is no example."""
+MAX_LATER_FAILED_REQUESTS = 60
+"""The same once there are examples, times the number of drafts that it has taken so far to get one. All tries of a draft count,
+and an endpoint that fails at one draft in ten must not be given up where a few such drafts happen to follow one another.
 """
 
 
@@ -108,8 +112,9 @@ class Collection:
     def fails(self) -> bool:
         """Whether the teacher fails, judged by the drafts since the last example."""
         until_then = self.checked - len(self.rejected)
-        limit = MAX_REJECTED_DRAFTS * max(1.0, until_then / max(1, len(self.examples)))
-        return self.failed_requests() >= MAX_FAILED_REQUESTS or len(self.rejected) >= limit
+        scale = max(1.0, until_then / max(1, len(self.examples)))
+        max_requests = MAX_LATER_FAILED_REQUESTS * scale if self.examples else MAX_FAILED_REQUESTS
+        return self.failed_requests() >= max_requests or len(self.rejected) >= MAX_REJECTED_DRAFTS * scale
 
 
 def collect_examples(config: SynthesizeConfig, teacher: LoggedTeacher, checker: DraftChecker, window: int) -> Collection:

@@ -94,8 +94,8 @@ def test_what_was_kept_before_the_endpoint_failed_is_not_asked_for_again(concurr
     section: dict[str, Any] = {"count": 30, "llm": {"concurrency": concurrency}}
     undisturbed = run_llm(GOOD, tmp_path / "undisturbed", **section)
     broken = run_llm(teacher_of(set(range(12))), tmp_path / "broken", **section)
-    assert "none of the last 10 drafts" in broken.message
-    assert len(broken.requests) <= 12 + MAX_FAILED_REQUESTS + 2 * concurrency
+    assert "none of the last 20 drafts of the llm teacher could be kept: 20 requests in a row brought no answer" in broken.message
+    assert len(broken.requests) <= 12 + MAX_REJECTED_DRAFTS + 2 * concurrency
     again = run_llm(GOOD, tmp_path / "broken", **section)
     assert again.metrics == undisturbed.metrics
     assert digests(tmp_path / "broken") == digests(tmp_path / "undisturbed")
@@ -104,9 +104,9 @@ def test_what_was_kept_before_the_endpoint_failed_is_not_asked_for_again(concurr
 
 def test_failures_before_and_answers_after_the_last_example_are_told_apart(tmp_path: Path):
     section: dict[str, Any] = {"count": 30, "llm": {"concurrency": 4}}
-    answered = {0, 1, 2, 3, 6, 7, 18, 19}  # the last two were on their way when ten in a row had failed
+    answered = {0, 1, 2, 3, 6, 7, 35, 36}  # the last two are on their way when 20 * 8 / 6 in a row have failed
     broken = run_llm(teacher_of(answered), tmp_path, **section)
-    assert "none of the last 10 drafts" in broken.message
+    assert "none of the last 27 drafts" in broken.message
     again = run_llm(GOOD, tmp_path, **section)
     assert again.metrics["funnel"] == {"asked": 30, "kept": 30, "dropped": {}}
     kept = {chat_seed(index) for index in answered} & {request.body["seed"] for request in broken.requests}

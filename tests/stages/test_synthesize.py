@@ -213,6 +213,9 @@ def test_no_draft_kept_is_an_error_with_the_reasons(tmp_path: Path):
 LLM: dict[str, Any] = {"teacher": "llm", "llm": {"model": "m", "concurrency": 1}}
 
 
+SLOW = RejectedDraft("no answer in time", "no answer within 120 s", "easy", failed_requests=6)
+
+
 def rejected_except(indices: range, failed_requests: int = 0, until: int = 200) -> Zoo:
     """A teacher that writes drafts of these numbers alone."""
     rejected = RejectedDraft("not json", "Sure, here is", "easy", failed_requests)
@@ -248,8 +251,12 @@ def test_requests_without_an_answer_are_counted_in_a_row(tmp_path: Path):
     config = synthesize_config(count=30, **LLM)
     _, metrics = run_stage(config, rejected_except(range(0, 120, 10), failed_requests=1, until=60), tmp_path / "nine")
     assert metrics["funnel"]["dropped"] == {"not json": 54}
-    with pytest.raises(EndpointError, match="none of the last 2 drafts of the llm teacher could be kept: 12 requests in a row"):
-        run_stage(config, rejected_except(range(0, 200, 3), failed_requests=6), tmp_path / "twelve")
+    with pytest.raises(EndpointError, match="none of the 2 drafts of the llm teacher could be kept: 12 requests in a row"):
+        run_stage(config, rejected_except(range(2, 200), failed_requests=6), tmp_path / "at the start")
+    with pytest.raises(EndpointError, match="none of the last 10 drafts of the llm teacher could be kept: 60 requests in a row"):
+        run_stage(config, rejected_except(range(12), failed_requests=6), tmp_path / "later")
+    _, metrics = run_stage(config, Zoo({7: SLOW, 8: SLOW, 9: SLOW}), tmp_path / "three")
+    assert metrics["funnel"]["dropped"] == {"no answer in time": 3}
 
 
 def test_the_grammar_is_asked_to_the_end(tmp_path: Path):
