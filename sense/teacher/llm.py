@@ -22,7 +22,7 @@ from sense.config import LlmConfig
 from sense.errors import SenseError
 from sense.prompts import render_prompt
 from sense.records import Example, Hardness
-from sense.sql.extract import without_thoughts
+from sense.sql.extract import extract, without_thoughts
 from sense.sql.parse import check_select
 from sense.sql.tree import parse_statements
 from sense.teacher import CellValue, Draft, RejectedDraft, TableRows
@@ -111,6 +111,8 @@ def parse_draft(text: str, index: int, level: Hardness) -> Draft:
     fields = _parse_fields(text)
     tables = _parse_tables(fields["schema"])
     sql = fields["sql"].strip().rstrip(";").strip()
+    if not sql[:1].isalpha():  # in a fence or a tag
+        sql = extract(sql)
     problem = check_select(sql)
     if problem:
         raise UnusableError("not a select", problem)

@@ -253,6 +253,13 @@ def test_literals_keep_their_value_and_type(literal, value):
 
 
 @pytest.mark.parametrize(
+    "sql", ["```sql\nSELECT name FROM bell;\n```", "<sql>SELECT name FROM bell</sql>", "`SELECT name FROM bell`"]
+)
+def test_sql_in_a_fence_or_a_tag_is_read_as_a_completion_is(sql):
+    assert draft_with(sql=sql).sql == "SELECT name FROM bell"
+
+
+@pytest.mark.parametrize(
     "sql", ["DELETE FROM bell", "SELECT 1; SELECT 2", "PRAGMA user_version", "WITH a AS (SELECT 1) DELETE FROM bell", ";"]
 )
 def test_sql_that_is_not_one_select_is_refused(sql):
