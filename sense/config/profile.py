@@ -4,9 +4,11 @@ import argparse
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from sense import records
 from sense.config import params
@@ -41,7 +43,7 @@ def _assignment(item: str) -> tuple[list[str], str]:
 def edit(path: Path, assignments: Sequence[tuple[list[str], str]]) -> str:
     """The text of `path` with each (key path, value as YAML) set; ConfigError names a key whose section is not there."""
     yaml = YAML()
-    yaml.width = 130
+    yaml.width, yaml.preserve_quotes = 130, True
     try:
         document = yaml.load(records.read_text(path))
     except (OSError, YAMLError) as error:
@@ -52,10 +54,23 @@ def edit(path: Path, assignments: Sequence[tuple[list[str], str]]) -> str:
             if not isinstance(section, dict) or key not in section:
                 raise ConfigError(f"{path}: no section {key!r} for {'.'.join(keys)}")
             section = section[key]
-        section[keys[-1]] = YAML(typ="safe").load(value)
+        if not isinstance(section, dict):
+            raise ConfigError(f"{path}: {'.'.join(keys[:-1]) or 'the file'} holds no keys, so none can be set in it")
+        new = params.parse(value, f"--set {'.'.join(keys)}={value}")
+        if not (isinstance(new, str) and section.get(keys[-1]) == new):  # a text that stays is not put in quotes
+            section[keys[-1]] = _with_quotes(new)
     text = io.StringIO()
     yaml.dump(document, text)
     return text.getvalue()
+
+
+def _with_quotes(value: Any) -> Any:
+    """`value` with every text in quotes: without them `on` and 1:30 would be read as something else."""
+    if isinstance(value, dict):
+        return {key: _with_quotes(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_with_quotes(item) for item in value]
+    return DoubleQuotedScalarString(value) if isinstance(value, str) else value
 
 
 def save(path: Path, text: str) -> None:

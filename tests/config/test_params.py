@@ -1,10 +1,13 @@
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 
 from sense import cli, config
+from sense.config import profile as profile_command
 from sense.errors import ConfigError
+from tests.yaml_texts import TEXTS
 
 ROOT = Path(__file__).parents[2]
 
@@ -128,3 +131,30 @@ def test_an_empty_variable_is_one_that_is_not_set(monkeypatch):
         monkeypatch.setenv(name, "")
     assert config.tracking_uri() == "sqlite:///mlflow.db"
     assert config.work_root() == Path(".sense/work")
+
+
+@pytest.mark.parametrize("text", [*TEXTS, "e: on"])
+def test_a_text_that_is_set_is_that_text_and_texts_in_quotes_stay(tmp_path, text):
+    """Without quotes `on` is true and 1:30 is 90, for whoever reads the file next."""
+    file = tmp_path / "params.yaml"
+    file.write_text((ROOT / "configs/tiny.yaml").read_text() + '  env: {MODE: "on"} # a comment\n')
+    for value in (json.dumps(text, ensure_ascii=False), json.dumps({"A": text, "B": [text]}, ensure_ascii=False)):
+        written = profile_command.edit(file, [(["cluster", "env", "X"], value)])
+        assert config.parse(written, "file")["cluster"]["env"] == {"MODE": "on", "X": json.loads(value)}
+        assert "# a comment" in written
+
+
+@pytest.mark.parametrize("name", ["nano", "tiny", "sense-7b"])
+def test_setting_what_is_there_changes_nothing(name):
+    file = ROOT / f"configs/{name}.yaml"
+    text = file.read_text()
+    assert profile_command.edit(file, [(["data", "seeds"], config.load(file).data.seeds)] if "\ndata:" in text else []) == text
+
+
+def test_a_value_that_is_no_yaml_is_named(tmp_path):
+    file = tmp_path / "params.yaml"
+    file.write_text("a: 1\n")
+    with pytest.raises(ConfigError, match=r"--set a={b: not valid YAML"):
+        profile_command.edit(file, [(["a"], "{b")])
+    with pytest.raises(ConfigError, match="a holds no keys"):
+        profile_command.edit(file, [(["a", "b"], "1")])
