@@ -89,7 +89,7 @@ class Verdict(JudgedRow):
 
 
 class Sample(JudgedRow):
-    """One of k SQL sampled for a question, with its verdict under strict@1; `id` is `<example_id>#<k>`."""
+    """One of k SQL sampled for a question, with its verdict under strict@2; `id` is `<example_id>#<k>`."""
 
     first_keys = ("id", "example_id", "sql")
 

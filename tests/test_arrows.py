@@ -23,7 +23,7 @@ ARROWS: dict[str, set[str]] = {
     "sql": {"config", "errors", "records", "verdicts"},
     "schema": {"errors", "sql"},
     "prompts": {"config", "records", "schema", "templates"},
-    "ingest": {"config", "errors", "records"},
+    "ingest": {"config", "errors", "records", "sql"},
     "teacher": {"config", "errors", "prompts", "records", "sql"},
     "training": {"config", "console", "errors", "records", "schema", "sql"},
     "evaluation": {"config", "console", "errors", "ingest", "records", "sql"},

@@ -80,7 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser, _name: str) -> None:
         f"modes: {', '.join(MODES)}\n\nexample:\n"
         "  sense score \\\n    --databases data/dev/databases \\\n    --examples data/dev/examples.jsonl \\\n"
         "    --predictions data/predictions/dev.sense.predictions.jsonl \\\n"
-        "    --mode strict@1 --mode bird-ex@1 --output data/verdicts.jsonl"
+        "    --mode strict@2 --mode bird-ex@1 --output data/verdicts.jsonl"
     )
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from sense import records
 from sense.errors import InputError
-from sense.ingest.source import SeedQuestion, SeedSource, check_db_id, copy_databases, strip_sql
+from sense.ingest.source import SeedQuestion, SeedSource, check_db_id, copy_databases
+from sense.sql.parse import tidy
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def _parse_row(row: Any, origin: str, index: int, sql_key: str) -> SeedQuestion:
     evidence = row.get("evidence") or ""
     if not isinstance(evidence, str):
         raise InputError(f"{origin} (counted from 0): 'evidence' must be a string, is {type(evidence).__name__}")
-    return SeedQuestion(index, check_db_id(db_id, origin), question.strip(), strip_sql(sql), evidence.strip())
+    return SeedQuestion(index, check_db_id(db_id, origin), question.strip(), tidy(sql), evidence.strip())
 
 
 def _required_text(row: dict[str, Any], key: str, origin: str) -> str:

@@ -15,7 +15,8 @@ from pydantic import Field
 
 from sense import config, records
 from sense.errors import InputError
-from sense.ingest.source import SeedQuestion, SeedSource, check_db_id, strip_sql
+from sense.ingest.source import SeedQuestion, SeedSource, check_db_id
+from sense.sql.parse import tidy
 
 MANIFEST = "seeds.yaml"
 
@@ -56,7 +57,7 @@ def _read_split(seeds: Path, db_ids: list[str], domains: dict[str, str]) -> tupl
                 index=len(questions),
                 db_id=db_id,
                 question=line.question.strip(),
-                sql=strip_sql(line.sql),
+                sql=tidy(line.sql),
                 evidence=line.evidence,
                 domain=domains.get(db_id, ""),
             )

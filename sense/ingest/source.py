@@ -44,11 +44,6 @@ def check_db_id(db_id: str, origin: str) -> str:
     return db_id
 
 
-def strip_sql(sql: str) -> str:
-    """A gold query as a model should learn to write it: without blanks around it and without a semicolon at its end."""
-    return sql.strip().rstrip(";").rstrip()
-
-
 def copy_databases(origin: Path, folder: Path) -> None:
     """Copies every *.sqlite file in `origin` to `folder` byte for byte; file modes and times are not copied."""
     folder.mkdir(parents=True, exist_ok=True)

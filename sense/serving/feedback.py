@@ -138,7 +138,7 @@ def _normalize(feedback: messages.FeedbackRequest) -> messages.FeedbackRequest:
 def _judge_on_copy(
     borrowed: AbstractContextManager[Executor], copy: Path, feedback: messages.FeedbackRequest, gold: str
 ) -> list[VerdictFields]:
-    """The verdicts of scoring (strict@1) on the SQL and, if it differs, on the gold; UserError if the gold is invalid."""
+    """The verdicts of scoring (strict@2) on the SQL and, if it differs, on the gold; UserError if the gold is invalid."""
     file = DatabaseFile.from_path(copy)
     batch = modes.make_batch(modes.STRICT, (file,), gold, tuple(dict.fromkeys([feedback.sql, gold])))
     with borrowed as executor:

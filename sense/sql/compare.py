@@ -1,15 +1,17 @@
 """Whether two results are the same answer: strict about what a question asks for, and about nothing else.
 
-Column names do not matter, nor does the order of the columns; rows are a bag, unless the gold query sorts them.
+Column names do not matter, nor does the order of the columns; rows are a bag, unless the gold query sorts them; then those that
+tie are a bag.
 Numbers are equal to a relative 1e-6, integers to one another exactly; texts and blobs are equal byte for byte.
 """
 
 import math
 import random
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 
-from sense.sql.result import Result, Value
+from sense.sql.result import Result, ResultRow, Value
+from sense.sql.ties import TiedResult
 from sense.verdicts import Mismatch
 
 _RELATIVE, _ABSOLUTE = 1e-6, 1e-9  # the tolerances of math.isclose()
@@ -41,15 +43,46 @@ def compare(
         return "rows"
     if predicted.rows == gold.rows:
         return None
-    match = _ColumnMatch(_columns(predicted, exact), _columns(gold, exact))
+    match = _ColumnMatch(_columns(predicted.rows, exact), _columns(gold.rows, exact))
     one_group = [0] * len(gold.rows)
     if not ordered:
-        return None if match.exists(one_group, ()) else "values"
+        return None if match.exists(one_group, one_group) else "values"
     row_groups = range(_FIRST_GROUP, _FIRST_GROUP + len(gold.rows))
-    same_order = match.exists(row_groups, ()) if order_columns is None else match.exists(one_group, order_columns)
+    same_order = (
+        match.exists(row_groups, row_groups)
+        if order_columns is None
+        else match.exists(one_group, one_group, in_place=order_columns)
+    )
     if same_order:
         return None
-    return "order" if match.exists(one_group, ()) else "values"
+    return "order" if match.exists(one_group, one_group) else "values"
+
+
+def compare_tied(predicted: Result, gold: TiedResult) -> Mismatch | None:
+    """As compare(), where each row of the prediction must be one of those that tie with the gold's row at the same place.
+
+    No row of the gold's pool may be taken twice. So groups that LIMIT and OFFSET leave whole are equal as bags, and of those at
+    the edges any rows will do.
+    """
+    result = gold.result
+    if len(predicted.columns) != len(result.columns):
+        return "columns"
+    if len(predicted.rows) != len(result.rows):
+        return "rows"
+    if predicted.rows == result.rows:
+        return None
+    match = _ColumnMatch(_columns(predicted.rows, False), _columns(gold.pool, False))
+    groups = [_FIRST_GROUP + group for group in gold.groups]
+    inside = groups[gold.start :][: len(result.rows)]
+    if match.exists(inside, groups):
+        return None
+    cut = {
+        group
+        for group, rows in ((inside[0], gold.pool[: gold.start]), (inside[-1], gold.pool[gold.start + len(inside) :]))
+        if rows
+    }
+    required = [number for number, group in enumerate(groups) if group not in cut]
+    return "order" if match.exists([0] * len(inside), [0] * len(groups), required=required) else "values"
 
 
 class _Column:
@@ -70,7 +103,9 @@ class _Column:
         return isinstance(other, _Column) and self.hash == other.hash and self.key == other.key
 
     def may_equal(self, other: "_Column") -> bool:
-        """False if the two cannot hold the same values, in whatever order."""
+        """False if the other cannot hold the values of this one, in whatever order, nor the same values if it is as long."""
+        if len(self.values) < len(other.values):
+            return len(self.numbers) <= len(other.numbers)
         if len(self.numbers) != len(other.numbers) or self.others != other.others:
             return False
         if not (self.real or other.real):
@@ -78,31 +113,47 @@ class _Column:
         return all(map(_close, self.numbers, other.numbers))
 
 
-def _columns(result: Result, exact: bool) -> list[_Column]:
-    return [_Column(values, exact) for values in zip(*result.rows, strict=True)]
+def _columns(rows: Sequence[ResultRow], exact: bool) -> list[_Column]:
+    return [_Column(values, exact) for values in zip(*rows, strict=True)]
+
+
+def _holds(all_codes: Sequence[Hashable], codes: Sequence[Hashable]) -> bool:
+    """Whether `codes` are among the others, each at least as often; as many of them must be the same bag."""
+    all_counts, counts = Counter(all_codes), Counter(codes)
+    if len(codes) == len(all_codes):
+        return dict.__eq__(all_counts, counts)  # Counter's own is no C code
+    return all(all_counts[code] >= count for code, count in counts.items())
 
 
 class _ColumnMatch:
     """The search for the predicted column that is each gold column, such that the rows agree as wholes.
 
     Rows start in groups of those not told apart yet. Each column that is matched splits the groups, and the two
-    results must split alike; so a wrong choice shows at once or, where columns are much alike, some columns later.
+    results must split alike; so a wrong choice shows at once or, where columns are much alike, some columns later. The gold
+    may have more rows than the prediction, any of which may be left out unless they are required.
     """
 
     def __init__(self, predicted: list[_Column], gold: list[_Column]) -> None:
         self._predicted, self._gold = predicted, gold
         self._codes: dict[tuple[_Column, _Column], tuple[Sequence[Value], Sequence[Value]]] = {}
         self._cells_left = 0
+        self._required: Sequence[int] = ()
 
-    def exists(self, groups: Sequence[int], in_place: Sequence[int]) -> bool:
-        """True if there is a match of the columns; those of the gold columns `in_place` must agree row by row."""
-        self._cells_left = max(_MIN_CELLS, _CELLS_FACTOR * len(groups) * len(self._gold))
+    def exists(
+        self, groups: Sequence[int], gold_groups: Sequence[int], in_place: Sequence[int] = (), required: Sequence[int] = ()
+    ) -> bool:
+        """True if there is a match of the columns, rows only matching those of their group.
+
+        Those of the gold columns `in_place` must agree row by row. The gold's rows numbered in `required` must be matched.
+        """
+        self._cells_left = max(_MIN_CELLS, _CELLS_FACTOR * len(gold_groups) * len(self._gold))
+        self._required = required
         choices = [self._choices(column, number in in_place) for number, column in enumerate(self._gold)]
         if not all(choices):
             return False
         order = sorted(range(len(choices)), key=lambda number: len(choices[number]))
         used: list[int] = []
-        pending = [self._splits(self._gold[order[0]], choices[order[0]], used, groups, groups)]
+        pending = [self._splits(self._gold[order[0]], choices[order[0]], used, groups, gold_groups)]
         while pending:
             step = next(pending[-1], None)
             if step is None:
@@ -129,7 +180,7 @@ class _ColumnMatch:
         if not (in_place or column.real or gold.real):
             return True  # nothing but the order can differ
         codes, gold_codes = self._encode(column, gold)
-        return list(codes) == list(gold_codes) if in_place else Counter(codes) == Counter(gold_codes)
+        return list(codes) == list(gold_codes) if in_place else _holds(gold_codes, codes)
 
     def _splits(
         self, gold: _Column, choices: list[int], used: list[int], mine: Sequence[int], theirs: Sequence[int]
@@ -145,8 +196,11 @@ class _ColumnMatch:
             names: dict[tuple[int, Value], int] = {}
             my_groups = [names.setdefault(pair, _FIRST_GROUP + len(names)) for pair in zip(mine, my_codes, strict=True)]
             their_groups = [names.setdefault(pair, _FIRST_GROUP + len(names)) for pair in zip(theirs, their_codes, strict=True)]
-            if Counter(my_groups) == Counter(their_groups):
+            if _holds(their_groups, my_groups) and self._has_required(my_groups, their_groups):
                 yield number, my_groups, their_groups
+
+    def _has_required(self, mine: Sequence[int], theirs: Sequence[int]) -> bool:
+        return not self._required or _holds(mine, [theirs[row] for row in self._required])
 
     def _encode(self, mine: _Column, theirs: _Column) -> tuple[Sequence[Value], Sequence[Value]]:
         """The values of the two columns, numbers that count as equal made the same."""

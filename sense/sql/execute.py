@@ -192,7 +192,8 @@ class _BatchQueue:
         if not waiting:
             del self._waiting[files]
         opened, copies = _readable(batch.files, self._snapshots)
-        head = ("judge", batch.mode, opened, batch.gold, batch.ordered, batch.order_columns)
+        ordering = batch.ordering and tuple(batch.ordering)
+        head = ("judge", batch.mode, opened, batch.gold, batch.ordered, batch.order_columns, ordering)
         return _PendingBatch(number, head, batch.predictions, lambda end: _verdict_on_end(batch, end), copies)
 
 

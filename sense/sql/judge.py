@@ -9,13 +9,16 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from sense.sql import compare
 from sense.sql.database_file import DatabaseFile
 from sense.sql.result import Failure, Result, ResultRow
-from sense.sql.sandbox import FileState, Sandbox, fetch_all
+from sense.sql.sandbox import Consume, FileState, Sandbox, fetch_all
+from sense.sql.ties import Ordering, TiedResult, fetch_tied
 from sense.verdicts import Mismatch, VerdictFields
+
+T = TypeVar("T")
 
 # Cells of golds cached for later batches, 64 bytes of text or blob counted as one; mostly that is all of them.
 _MAX_CACHED_CELLS = 200_000
@@ -28,7 +31,7 @@ class Batch(NamedTuple):
     """Scoring items of one gold under one mode, for one worker: the predictions are (SQL, the reason to reject it or "").
 
     All `files` decide: a prediction is right if it is right on each. `ordered` and `order_columns` are those of
-    compare.compare(); the modes that do without them ignore them.
+    compare.compare(), `ordering` is that of ties.fetch_tied(); the modes that do without them ignore them.
     """
 
     mode: str
@@ -36,6 +39,7 @@ class Batch(NamedTuple):
     gold: str
     ordered: bool
     order_columns: tuple[int, ...] | None
+    ordering: Ordering | None
     predictions: tuple[tuple[str, str], ...]
 
 
@@ -52,20 +56,29 @@ class GoldCache:
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
-        self._outcomes: OrderedDict[tuple[FileState, str, str], Result | Failure] = OrderedDict()
+        self._outcomes: OrderedDict[tuple[FileState, str, str, bool], Result | TiedResult | Failure] = OrderedDict()
         self._cells = 0
 
-    def get(self, file: DatabaseFile, sql: str, decode_errors: str) -> Result | Failure:
-        """The outcome of a gold, executed now unless it is cached."""
+    def get(
+        self, file: DatabaseFile, sql: str, decode_errors: str, ordering: Ordering | None, announce: Callable[[], None]
+    ) -> Result | TiedResult | Failure:
+        """The outcome of a gold, executed now unless it is cached, with its ties if there is an `ordering`.
+
+        `announce` is called before each execution.
+        """
         try:
-            key = (self._sandbox.file_state(file), sql, decode_errors)
+            key = (self._sandbox.file_state(file), sql, decode_errors, ordering is not None)
         except OSError:
             key = None
         if key is not None and key in self._outcomes:
             self._outcomes.move_to_end(key)
             return self._outcomes[key]
-        fetched = self._sandbox.run(file, sql, fetch_all, decode_errors)
-        outcome = fetched if isinstance(fetched, Failure) else Result(*fetched)
+
+        def run(statement: str, consume: Consume[T]) -> T | Failure:
+            announce()
+            return self._sandbox.run(file, statement, consume, decode_errors)
+
+        outcome = fetch_tied(run, sql, ordering) if ordering else _result(run(sql, fetch_all))
         if key is not None:
             self._outcomes[key] = outcome
             self._cells += _count_cells(outcome)
@@ -74,18 +87,25 @@ class GoldCache:
         return outcome
 
 
-def _count_cells(outcome: Result | Failure) -> int:
+def _result(fetched: tuple[tuple[str, ...], list[ResultRow]] | Failure) -> Result | Failure:
+    return fetched if isinstance(fetched, Failure) else Result(*fetched)
+
+
+def _count_cells(outcome: Result | TiedResult | Failure) -> int:
     if isinstance(outcome, Failure):
         return 1
-    texts = sum(len(value) for row in outcome.rows for value in row if isinstance(value, (str, bytes)))
-    return 1 + len(outcome.rows) * len(outcome.columns) + (texts + sum(map(len, outcome.columns))) // 64
+    columns, rows = (outcome.result.columns, outcome.pool) if isinstance(outcome, TiedResult) else outcome
+    texts = sum(len(value) for row in rows for value in row if isinstance(value, (str, bytes)))
+    return 1 + len(rows) * len(columns) + (texts + sum(map(len, columns))) // 64
 
 
 class GoldResult:
-    """The gold's result on one database: what the predictions of a batch are compared with."""
+    """The gold's result on one database: what the predictions of a batch are compared with; `tied` if it has an ordering."""
 
-    def __init__(self, file: DatabaseFile, result: Result, batch: Batch) -> None:
-        self.file, self.result, self.batch = file, result, batch
+    def __init__(self, file: DatabaseFile, outcome: Result | TiedResult, batch: Batch) -> None:
+        self.file, self.batch = file, batch
+        self.tied = outcome if isinstance(outcome, TiedResult) else None
+        self.result = outcome.result if isinstance(outcome, TiedResult) else outcome
 
     @cached_property
     def distinct(self) -> dict[ResultRow, None]:
@@ -102,8 +122,7 @@ def judge(sandbox: Sandbox, golds: GoldCache, batch: Batch, announce: Callable[[
     mode = _MODES[batch.mode]
     gold_results = []
     for file in batch.files:
-        announce(-1, False)
-        outcome = golds.get(file, batch.gold, mode.decode_errors)
+        outcome = golds.get(file, batch.gold, mode.decode_errors, batch.ordering, partial(announce, -1, False))
         if isinstance(outcome, Failure):
             verdict = gold_error(outcome, file.path if len(batch.files) > 1 else "")
             yield from (verdict for _ in batch.predictions)
@@ -186,7 +205,7 @@ def _verdict(kind: Mismatch | None, predicted: Result, gold: GoldResult) -> Verd
     return VerdictFields(False, "mismatch", detail, kind=kind)
 
 
-# --- strict@1
+# --- strict@1 and strict@2
 
 
 def _consume_strict(gold: GoldResult, columns: tuple[str, ...], rows: Iterator[ResultRow]) -> Result:
@@ -196,6 +215,15 @@ def _consume_strict(gold: GoldResult, columns: tuple[str, ...], rows: Iterator[R
 
 def _compare_strict(gold: GoldResult, predicted: Result) -> VerdictFields:
     return _verdict(compare.compare(predicted, gold.result, gold.batch.ordered, gold.batch.order_columns), predicted, gold)
+
+
+def _compare_strict_tied(gold: GoldResult, predicted: Result) -> VerdictFields:
+    if gold.tied is None:
+        return _verdict(compare.compare(predicted, gold.result, ordered=False), predicted, gold)
+    verdict = _verdict(compare.compare_tied(predicted, gold.tied), predicted, gold)
+    if verdict.kind in ("order", "values") and gold.tied.problem:
+        return verdict._replace(detail=f"{verdict.detail} (the gold's ties are not known: {gold.tied.problem})")
+    return verdict
 
 
 # --- spider-exec@1
@@ -318,6 +346,7 @@ def _mean_without_outliers(ratios: Sequence[float]) -> float:
 
 _MODES = {
     "strict@1": _Mode("surrogateescape", _consume_strict, _compare_strict),
+    "strict@2": _Mode("surrogateescape", _consume_strict, _compare_strict_tied),
     "spider-exec@1": _Mode("ignore", _consume_spider, _compare_spider),
     "bird-ex@1": _Mode("strict", _consume_set, _compare_set),
     "bird-f1@1": _Mode("strict", _consume_distinct, _compare_f1, lowest_score=0.0),

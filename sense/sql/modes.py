@@ -1,6 +1,7 @@
 """The scoring modes by name, and what each does to the texts before they are executed.
 
-    strict@1       ours: rows are a bag, sorted only if the gold's outermost query sorts, and ties may come either way
+    strict@2       ours: rows are a bag, sorted only if the gold's outermost query sorts, and rows that tie may come either way
+    strict@1       the same, where ties are those of golds that return all of their sort keys
     spider-exec@1  test-suite-sql-eval with `--etype exec` and its defaults, on all databases of the folder
     bird-ex@1      BIRD's EX: the sets of rows are equal
     bird-f1@1      BIRD's soft F1
@@ -17,11 +18,12 @@ from pathlib import Path
 
 from sense.sql.database_file import DatabaseFile, sqlite_files
 from sense.sql.judge import Batch
-from sense.sql.parse import MAX_LENGTH, check_select, too_long
+from sense.sql.order import read_ordering
+from sense.sql.parse import MAX_LENGTH, check_select, tidy, too_long
 from sense.sql.tree import is_ordered, order_columns
 
-STRICT, SPIDER = "strict@1", "spider-exec@1"
-MODES = (STRICT, SPIDER, "bird-ex@1", "bird-f1@1", "bird-rves@1")
+STRICT, SPIDER = "strict@2", "spider-exec@1"
+MODES = (STRICT, "strict@1", SPIDER, "bird-ex@1", "bird-f1@1", "bird-rves@1")
 
 _YEAR = re.compile(r"YEAR\s*\(\s*CURDATE\s*\(\s*\)\s*\)\s*", re.IGNORECASE)
 _SPLIT = re.compile(r"distinct|;|\bgo\b", re.IGNORECASE)  # what sqlparse would look at; without it, the text stays as it is
@@ -43,12 +45,22 @@ def make_batch(mode: str, files: tuple[DatabaseFile, ...], gold: str, prediction
     if mode == SPIDER:
         gold = _clean_spider(gold) or gold
         cleaned = tuple(_reject_or_send(*_prepare_spider(sql)) for sql in predictions)
-        return Batch(mode, files, _fix_year(gold), "order by" in gold.lower(), None, cleaned)
-    if mode != STRICT:
-        return Batch(mode, files, gold, False, None, tuple(_reject_or_send(sql, too_long(sql)) for sql in predictions))
-    ordered = is_ordered(gold)
-    columns = order_columns(gold) if ordered else None
-    return Batch(mode, files, gold, ordered, columns, tuple(_reject_or_send(sql, check_select(sql) or "") for sql in predictions))
+        return Batch(mode, files, _fix_year(gold), "order by" in gold.lower(), None, None, cleaned)
+    if mode == STRICT:
+        gold = tidy(gold)
+        ordering = read_ordering(gold)
+        return Batch(
+            mode, files, gold, ordering is not None, None, ordering, tuple(map(_select_or_reason, map(tidy, predictions)))
+        )
+    if mode == "strict@1":
+        ordered = is_ordered(gold)
+        columns = order_columns(gold) if ordered else None
+        return Batch(mode, files, gold, ordered, columns, None, tuple(map(_select_or_reason, predictions)))
+    return Batch(mode, files, gold, False, None, None, tuple(_reject_or_send(sql, too_long(sql)) for sql in predictions))
+
+
+def _select_or_reason(sql: str) -> tuple[str, str]:
+    return _reject_or_send(sql, check_select(sql) or "")
 
 
 def _reject_or_send(sql: str, reason: str) -> tuple[str, str]:

@@ -29,6 +29,10 @@ _TIME_FUNCTIONS = frozenset(["DATE", "TIME", "DATETIME", "JULIANDAY", "UNIXEPOCH
 _VERBS = frozenset(["SELECT", "INSERT", "REPLACE", "UPDATE", "DELETE", "VALUES"])
 
 
+# Characters around a statement that are no part of it.
+_AROUND = ";\ufeff" + "".join(filter(str.isspace, map(chr, range(0x3001))))
+
+
 class Token(NamedTuple):
     """A piece of SQL: `start` is its offset in characters, `depth` how many parentheses are open before it."""
 
@@ -65,6 +69,19 @@ def code_tokens(sql: str) -> Iterator[Token]:
             yield token._replace(text=token.text.upper())
         elif token.kind not in ("space", "comment"):
             yield token
+
+
+def tidy(sql: str) -> str:
+    """A query without what may stand around it and means nothing: a byte order mark, blanks, comments and semicolons.
+
+    >>> tidy("\ufeffSELECT name FROM pet;; -- all of them")
+    'SELECT name FROM pet'
+    """
+    text = sql.strip(_AROUND)
+    if len(text) > MAX_LENGTH or ("--" not in text and "/*" not in text):
+        return text
+    code = [token for token in tokens(text) if token.kind not in ("space", "comment") and token.text not in _AROUND]
+    return text[code[0].start : code[-1].start + len(code[-1].text)] if code else ""
 
 
 def check_select(sql: str) -> str | None:

@@ -25,6 +25,7 @@ from sense.sql.database_file import DatabaseFile
 from sense.sql.judge import Batch, GoldCache, judge
 from sense.sql.result import Failure
 from sense.sql.sandbox import MIB, Limits, Sandbox, fetch_all
+from sense.sql.ties import Ordering
 
 HEADER = struct.Struct("!Q")  # the length of a message in bytes
 # The number of the statement (-1: the gold), whether it is a comparison, which has no limit, and since when (time.monotonic).
@@ -64,8 +65,9 @@ class Channel:
 def _answers(sandbox: Sandbox, golds: GoldCache, request: tuple[Any, ...], channel: Channel) -> Iterator[tuple[Any, ...]]:
     kind, *rest = request
     if kind == "judge":
-        mode, files, gold, ordered, order_columns, predictions = rest
-        batch = Batch(mode, tuple(DatabaseFile(*file) for file in files), gold, ordered, order_columns, predictions)
+        mode, files, gold, ordered, order_columns, ordering, predictions = rest
+        files = tuple(DatabaseFile(*file) for file in files)
+        batch = Batch(mode, files, gold, ordered, order_columns, ordering and Ordering(*ordering), predictions)
         yield from map(tuple, judge(sandbox, golds, batch, channel.announce))
         return
     file, statements = rest

@@ -70,17 +70,17 @@ def test_a_verdict_says_how_it_differs_and_which_limit_was_reached(executor, pet
     ]
     rows = score(executor, [ScoringItem(str(number), pets, sql, GOLD) for number, sql in enumerate(predictions)], "test")
     assert [(row.mode, row.kind, row.limit, row.score) for row in rows] == [
-        ("strict@1", "columns", "", None),
-        ("strict@1", "rows", "", None),
-        ("strict@1", "values", "", None),
-        ("strict@1", "", "steps", None),
-        ("strict@1", "", "", None),
+        ("strict@2", "columns", "", None),
+        ("strict@2", "rows", "", None),
+        ("strict@2", "values", "", None),
+        ("strict@2", "", "steps", None),
+        ("strict@2", "", "", None),
     ]
 
 
 def test_endless_rows_are_stopped_at_the_first_too_many(executor, pets):
     endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n"
-    for mode, detail in (("strict@1", "rows (more than 2)"), ("spider-exec@1", "rows (more than 2)"), ("bird-ex@1", "values")):
+    for mode, detail in (("strict@2", "rows (more than 2)"), ("spider-exec@1", "rows (more than 2)"), ("bird-ex@1", "values")):
         (row,) = score(executor, [ScoringItem("q", pets, endless, GOLD)], "test", mode)
         assert (row.verdict, row.detail[: len(detail)]) == ("mismatch", detail)
 

@@ -11,7 +11,7 @@ from sense.evaluation import command, scoreboard
 from sense.evaluation.scoreboard import QueryLevels
 from sense.records import Verdict
 
-MODES = ("strict@1", "spider-exec@1", "bird-ex@1", "bird-f1@1", "bird-rves@1")
+MODES = ("strict@2", "strict@1", "spider-exec@1", "bird-ex@1", "bird-f1@1", "bird-rves@1")
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
 GOLD = {
     "a": "SELECT name FROM pet",  # easy, 2 points: band 1
@@ -204,16 +204,16 @@ def test_help_has_an_example_and_every_mode(capsys):
 
 
 def test_verdicts_come_in_the_order_of_the_predictions_and_the_modes(folder, capsys):
-    assert score(folder, *modes("bird-ex@1", "strict@1", "bird-ex@1")) == 0
+    assert score(folder, *modes("bird-ex@1", "strict@2", "bird-ex@1")) == 0
     written = rows(folder / "out.jsonl")
     assert [(row["id"], row["mode"]) for row in written] == [
-        (key, mode) for key in "fedcba" for mode in ("bird-ex@1", "strict@1")
+        (key, mode) for key in "fedcba" for mode in ("bird-ex@1", "strict@2")
     ]
     assert list(written[0]) == ["id", "correct", "verdict", "detail", "vacuous", "mode", "kind", "limit", "score"]
-    by_mode = {mode: {row["id"]: row for row in written if row["mode"] == mode} for mode in ("strict@1", "bird-ex@1")}
+    by_mode = {mode: {row["id"]: row for row in written if row["mode"] == mode} for mode in ("strict@2", "bird-ex@1")}
     right = {mode: {key for key, row in scores.items() if row["correct"]} for mode, scores in by_mode.items()}
-    assert right == {"strict@1": {"c", "d"}, "bird-ex@1": {"a", "c", "d"}}
-    strict = {key: (row["verdict"], row["kind"], row["vacuous"]) for key, row in by_mode["strict@1"].items()}
+    assert right == {"strict@2": {"c", "d"}, "bird-ex@1": {"a", "c", "d"}}
+    strict = {key: (row["verdict"], row["kind"], row["vacuous"]) for key, row in by_mode["strict@2"].items()}
     assert strict == {
         "a": ("mismatch", "rows", False),
         "b": ("mismatch", "values", False),
@@ -222,13 +222,13 @@ def test_verdicts_come_in_the_order_of_the_predictions_and_the_modes(folder, cap
         "e": ("mismatch", "columns", False),
         "f": ("error", "", False),
     }
-    assert "nme" in by_mode["strict@1"]["f"]["detail"]
+    assert "nme" in by_mode["strict@2"]["f"]["detail"]
     assert capsys.readouterr().err == ""
 
 
 def test_the_mode_is_strict_unless_another_is_named(folder):
     assert score(folder) == 0
-    assert {row["mode"] for row in rows(folder / "out.jsonl")} == {"strict@1"}
+    assert {row["mode"] for row in rows(folder / "out.jsonl")} == {"strict@2"}
 
 
 def test_the_same_files_give_the_same_bytes_whatever_the_workers(folder):
@@ -238,7 +238,7 @@ def test_the_same_files_give_the_same_bytes_whatever_the_workers(folder):
     )
     for name, workers in (("one", "1"), ("two", "3")):
         assert score(folder, *modes(*MODES[:-1]), "--workers", workers, output=name) == 0
-    assert len(rows(folder / "one")) == 36 * 4
+    assert len(rows(folder / "one")) == 36 * 5
     assert (folder / "one").read_bytes() == (folder / "two").read_bytes()
 
 
@@ -250,7 +250,7 @@ def test_several_predictions_join_by_example_id(folder, capsys):
     assert (scores["examples"], scores["predictions"]) == (6, 18)
     assert [row["id"] for row in rows(folder / "out.jsonl")] == [row["id"] for row in samples]
     assert [row["correct"] for row in rows(folder / "out.jsonl")] == [False] * 6 + [True] * 12
-    strict = scores["modes"]["strict@1"]
+    strict = scores["modes"]["strict@2"]
     assert (strict["n"], strict["right"], strict["ex"], strict["vacuous"]) == (18, 12, 12 / 18, 2)
     assert strict["verdicts"] == {
         "match": {"n": 12, "share": 12 / 18, "why": {}},
@@ -262,7 +262,7 @@ def test_several_predictions_join_by_example_id(folder, capsys):
 
 
 def test_the_json_is_what_a_hand_counts(folder, capsys):
-    assert score(folder, *modes("strict@1", "bird-ex@1"), "--json") == 0
+    assert score(folder, *modes("strict@2", "bird-ex@1"), "--json") == 0
     output = capsys.readouterr()
     assert output.err == ""
     scores = json.loads(output.out)
@@ -271,7 +271,7 @@ def test_the_json_is_what_a_hand_counts(folder, capsys):
         "examples": 6,
         "predictions": 6,
     }
-    strict = scores["modes"]["strict@1"]
+    strict = scores["modes"]["strict@2"]
     assert strict.pop("seconds") > 0
     assert strict.pop("per_second") > 0
     assert strict == {
@@ -297,7 +297,7 @@ def test_the_json_is_what_a_hand_counts(folder, capsys):
     assert scores["modes"]["bird-ex@1"]["ex"] == 3 / 6
     assert scores["disagreements"] == [
         {
-            "a": "strict@1",
+            "a": "strict@2",
             "b": "bird-ex@1",
             "only_a_right": 0,
             "only_b_right": 1,
@@ -309,9 +309,9 @@ def test_the_json_is_what_a_hand_counts(folder, capsys):
 def test_a_failing_gold_is_set_apart(folder, capsys):
     golds = [{"id": key, "db_id": "pets", "sql": "SELECT nme FROM pet" if key in "ab" else GOLD[key]} for key in GOLD]
     write(folder / "examples.jsonl", golds)
-    assert score(folder, *modes("strict@1", "bird-f1@1"), "--json") == 0
+    assert score(folder, *modes("strict@2", "bird-f1@1"), "--json") == 0
     scores = json.loads(capsys.readouterr().out)["modes"]
-    strict = scores["strict@1"]
+    strict = scores["strict@2"]
     assert (strict["ex"], strict["ex_gold_ok"], strict["gold_errors"]) == (2 / 6, 2 / 4, 2)
     assert strict["verdicts"]["gold_error"] == {"n": 2, "share": 2 / 6, "why": {}}
     assert score(folder) == 0
@@ -324,7 +324,7 @@ def test_the_hardness_in_an_example_line_is_kept(folder, capsys):
     examples = [{"id": key, "db_id": "pets", "sql": GOLD[key], "hardness": "extra", "question": "?", "source": 7} for key in GOLD]
     write(folder / "examples.jsonl", examples)
     assert score(folder, "--json") == 0
-    assert json.loads(capsys.readouterr().out)["modes"]["strict@1"]["hardness"] == {"extra": {"n": 6, "ex": 2 / 6}}
+    assert json.loads(capsys.readouterr().out)["modes"]["strict@2"]["hardness"] == {"extra": {"n": 6, "ex": 2 / 6}}
 
 
 def test_a_limit_is_named(folder, capsys):
@@ -332,7 +332,7 @@ def test_a_limit_is_named(folder, capsys):
     assert score(folder, "--timeout", "0.05", "--json") == 0
     (reasons,) = [
         part["why"]
-        for name, part in json.loads(capsys.readouterr().out)["modes"]["strict@1"]["verdicts"].items()
+        for name, part in json.loads(capsys.readouterr().out)["modes"]["strict@2"]["verdicts"].items()
         if name == "timeout"
     ]
     assert list(reasons.values()) == [1]
@@ -355,12 +355,12 @@ def test_the_limits_follow_the_timeout():
 
 
 def test_the_tables_say_the_same(folder, capsys):
-    assert score(folder, *modes("strict@1", "bird-ex@1")) == 0
+    assert score(folder, *modes("strict@2", "bird-ex@1")) == 0
     output = capsys.readouterr()
     assert output.err == ""
     printed = " ".join(output.out.split())
     for part in (
-        "strict@1: EX 33.3% (2 of 6)",
+        "strict@2: EX 33.3% (2 of 6)",
         "1 of these vacuous (both results are empty)",
         "predictions/s",
         "match 2 33.3% easy 4 50.0%",
@@ -368,7 +368,7 @@ def test_the_tables_say_the_same(folder, capsys):
         "columns 1 16.7% hard 1 0.0%",
         "error 1 16.7% complexity 3 1 100.0%",
         "bird-ex@1: EX 50.0% (3 of 6)",
-        "bird-ex@1 strict@1 1 a (mismatch: rows)",
+        "bird-ex@1 strict@2 1 a (mismatch: rows)",
         f"Verdicts: {folder}/out.jsonl",
     ):
         assert part in printed
@@ -378,7 +378,7 @@ def test_the_tables_say_the_same(folder, capsys):
 
 def test_modes_that_agree_are_reported_as_agreeing(folder, capsys):
     write(folder / "predictions.jsonl", [{"id": key, "sql": sql} for key, sql in GOLD.items()])
-    assert score(folder, *modes("strict@1", "spider-exec@1", "bird-ex@1")) == 0
+    assert score(folder, *modes("strict@2", "spider-exec@1", "bird-ex@1")) == 0
     printed = capsys.readouterr().out
     assert "The modes agree on all 6 predictions." in printed
     assert "right under" not in printed
@@ -388,7 +388,7 @@ def test_control_characters_of_ids_are_escaped(folder, capsys):
     bad = "a\x1b[31m[bold]"
     write(folder / "examples.jsonl", [{"id": bad, "db_id": "pets", "sql": GOLD["a"]}])
     write(folder / "predictions.jsonl", [{"id": bad, "sql": ANSWERS["a"]}])
-    assert score(folder, *modes("strict@1", "bird-ex@1")) == 0
+    assert score(folder, *modes("strict@2", "bird-ex@1")) == 0
     printed = capsys.readouterr().out
     assert "\x1b" not in printed
     assert "'a\\x1b[31m[bold]' (mismatch: rows)" in printed
@@ -422,9 +422,9 @@ def test_r_ves_is_the_mean_of_the_rewards_roots():
 
 
 def test_with_no_usable_gold_there_is_no_such_ex(capsys):
-    numbers = count_mode("strict@1", [verdict(None, "gold_error")])
+    numbers = count_mode("strict@2", [verdict(None, "gold_error")])
     assert (numbers["ex"], numbers["ex_gold_ok"]) == (0.0, None)
-    scoreboard.show({"modes": {"strict@1": numbers}, "disagreements": [], "output": "o", "predictions": 1})
+    scoreboard.show({"modes": {"strict@2": numbers}, "disagreements": [], "output": "o", "predictions": 1})
     assert "no other is left" in " ".join(capsys.readouterr().out.split())
 
 

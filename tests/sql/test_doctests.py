@@ -6,7 +6,7 @@ import importlib
 import pytest
 
 
-@pytest.mark.parametrize("name", ["compare", "extract", "hardness", "parse", "tree"])
+@pytest.mark.parametrize("name", ["compare", "extract", "hardness", "order", "parse", "tree"])
 def test_examples_in_docstrings(name):
     result = doctest.testmod(importlib.import_module(f"sense.sql.{name}"))
     assert result.attempted > 0

@@ -53,7 +53,7 @@ def verdict_on(database, mode, predicted, gold):
     ],
 )
 def test_where_the_modes_differ(database, predicted, gold, strict, spider, bird):
-    correct = [verdict_on(database, mode, predicted, gold).correct for mode in ("strict@1", "spider-exec@1", "bird-ex@1")]
+    correct = [verdict_on(database, mode, predicted, gold).correct for mode in ("strict@2", "spider-exec@1", "bird-ex@1")]
     assert correct == [strict, spider, bird]
 
 
@@ -65,8 +65,8 @@ def test_bird_wants_texts_that_are_utf8(database):
 
 
 def test_strict_tells_texts_apart_by_their_bytes(database):
-    assert not verdict_on(database, "strict@1", "SELECT CAST(x'61e8' AS TEXT)", "SELECT s FROM latin WHERE rowid = 1").correct
-    assert verdict_on(database, "strict@1", "SELECT CAST(x'61e9' AS TEXT)", "SELECT s FROM latin WHERE rowid = 1").correct
+    assert not verdict_on(database, "strict@2", "SELECT CAST(x'61e8' AS TEXT)", "SELECT s FROM latin WHERE rowid = 1").correct
+    assert verdict_on(database, "strict@2", "SELECT CAST(x'61e9' AS TEXT)", "SELECT s FROM latin WHERE rowid = 1").correct
 
 
 @pytest.mark.parametrize(
@@ -121,19 +121,91 @@ def test_a_gold_is_executed_once_and_again_after_its_database_was_replaced(datab
     path.write_bytes(database.read_bytes())
     sandbox = Sandbox(LIMITS)
     golds = GoldCache(sandbox)
-    one = golds.get(DatabaseFile.from_path(path), "SELECT count(*) FROM t", "strict")
-    assert golds.get(DatabaseFile.from_path(path), "SELECT count(*) FROM t", "strict") is one
+    one = golds.get(DatabaseFile.from_path(path), "SELECT count(*) FROM t", "strict", None, lambda: None)
+    assert golds.get(DatabaseFile.from_path(path), "SELECT count(*) FROM t", "strict", None, lambda: None) is one
     fresh = tmp_path / "fresh.sqlite"
     with closing(sqlite3.connect(fresh)) as connection:
         connection.executescript("CREATE TABLE t(i)")
     fresh.replace(path)
-    assert golds.get(DatabaseFile.from_path(path), "SELECT count(*) FROM t", "strict").rows == [(0,)]
+    assert golds.get(DatabaseFile.from_path(path), "SELECT count(*) FROM t", "strict", None, lambda: None).rows == [(0,)]
 
 
 def test_each_statement_and_comparison_is_announced_before_it_begins(database):
     announced = []
     sandbox = Sandbox(LIMITS)
-    batch = make_batch("strict@1", (DatabaseFile.from_path(database),), "SELECT 1", ["SELECT 1", "DROP TABLE t", "SELECT nme"])
+    batch = make_batch("strict@2", (DatabaseFile.from_path(database),), "SELECT 1", ["SELECT 1", "DROP TABLE t", "SELECT nme"])
     verdicts = list(judge(sandbox, GoldCache(sandbox), batch, lambda *activity: announced.append(activity)))
     assert [verdict.verdict for verdict in verdicts] == ["match", "rejected", "error"]
     assert announced == [(-1, False), (0, False), (0, True), (2, False)]
+
+
+@pytest.mark.parametrize(
+    "around", ["{};", "{};;", "\ufeff{}", "{} -- all", "{}; -- by hand", "/* 7 */ {} ;\n; /* end", "\ufeff -- 7\n{}"]
+)
+@pytest.mark.parametrize(
+    ("predicted", "gold"),
+    [
+        ("SELECT s FROM t", "SELECT s FROM t"),
+        ("SELECT s FROM t ORDER BY r, s", "SELECT s FROM t ORDER BY i"),
+        ("SELECT s FROM t ORDER BY i DESC LIMIT 1", "SELECT s FROM t ORDER BY i LIMIT 1"),
+        ("SELECT i, '--' FROM t", "SELECT s FROM t"),
+        ("DELETE FROM t", "SELECT s FROM t"),
+        ("SELECT s FROM t", "SELECT nme FROM t"),
+    ],
+)
+def test_what_stands_around_a_gold_or_a_prediction_changes_nothing(database, around, predicted, gold):
+    expected = verdict_on(database, "strict@2", predicted, gold)
+    for texts in (
+        (around.format(predicted), gold),
+        (predicted, around.format(gold)),
+        (around.format(predicted), around.format(gold)),
+    ):
+        assert verdict_on(database, "strict@2", *texts) == expected
+
+
+def test_published_verdicts_stay(database):
+    """strict@1 neither tidies nor knows of keys that are not in the result."""
+    for predicted, gold, expected in (
+        ("SELECT s FROM t", "SELECT s FROM t;;", "gold_error"),
+        ("\ufeffSELECT s FROM t", "SELECT s FROM t", "rejected"),
+        ("SELECT rowid FROM t ORDER BY i, rowid DESC", "SELECT rowid FROM t ORDER BY i", "mismatch"),
+        ("SELECT rowid, i FROM t ORDER BY i, rowid DESC", "SELECT rowid, i FROM t ORDER BY i", "match"),
+        ("SELECT rowid FROM t WHERE i = 10 AND rowid = 3", "SELECT rowid FROM t ORDER BY i DESC LIMIT 1", "mismatch"),
+    ):
+        assert verdict_on(database, "strict@1", predicted, gold).verdict == expected
+        assert verdict_on(database, "strict@2", predicted, gold).verdict == "match"
+
+
+NUMBERS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {}) SELECT i FROM n"
+
+
+@pytest.mark.parametrize(
+    ("gold", "problem"),
+    [
+        (f"{NUMBERS.format(2000)} ORDER BY 1 > 0 LIMIT 3", "rows behind its LIMIT cannot be read: more than 1,000 rows"),
+        ("SELECT i FROM t ORDER BY i LIMIT 1 + 1", "rows behind its LIMIT cannot be read: it is no number"),
+        ("SELECT DISTINCT i FROM t ORDER BY rowid", "a row of its SELECT DISTINCT has several values of a sort key"),
+    ],
+)
+def test_a_verdict_says_where_ties_are_not_known(database, gold, problem):
+    assert verdict_on(database, "strict@2", gold, gold)[:3] == (True, "match", "")
+    other = f"SELECT i + 1 FROM ({gold})"
+    assert verdict_on(database, "strict@2", other, gold).detail == f"values (the gold's ties are not known: {problem})"
+    assert verdict_on(database, "strict@2", "SELECT 1, 2", gold).detail == "columns (2 against 1)"
+
+
+def test_a_gold_that_reaches_a_limit_is_not_tried_again(database):
+    """Each try would take all of the time that a query may take."""
+    executions = []
+    sandbox = Sandbox(LIMITS)
+    run = sandbox.run
+    sandbox.run = lambda file, sql, *rest: executions.append(sql) or run(file, sql, *rest)
+    for gold, tries in ((f"{NUMBERS.format(10**9)} ORDER BY i % 7", 1), (f"{NUMBERS.format(10**9)} ORDER BY i % 7 LIMIT 1", 2)):
+        executions.clear()
+        (verdict,) = judge(
+            sandbox,
+            GoldCache(sandbox),
+            make_batch("strict@2", (DatabaseFile.from_path(database),), gold, ["SELECT 1"]),
+            lambda *_: None,
+        )
+        assert (verdict.verdict, verdict.limit, len(executions)) == ("gold_error", "steps", tries)

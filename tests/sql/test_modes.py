@@ -50,7 +50,7 @@ def test_spider_looks_for_order_by_in_the_text(gold, ordered):
 def test_an_empty_prediction_is_refused_where_the_original_cannot_take_it():
     assert modes.make_batch("spider-exec@1", FILES, "SELECT 1", ["", " "]).predictions == (("", "empty"), ("", "empty"))
     assert modes.make_batch("bird-ex@1", FILES, "SELECT 1", [""]).predictions == (("", ""),)
-    assert modes.make_batch("strict@1", FILES, "SELECT 1", [""]).predictions == (("", "empty"),)
+    assert modes.make_batch("strict@2", FILES, "SELECT 1", [""]).predictions == (("", "empty"),)
 
 
 def test_a_text_that_no_query_is_as_long_as_is_refused_by_every_mode():
@@ -64,6 +64,6 @@ def test_a_test_suite_is_every_database_of_the_folder(tmp_path: Path):
         (tmp_path / name).touch()
     main = tmp_path / "b.sqlite"
     assert modes.databases("spider-exec@1", main) == (tmp_path / "a.sqlite", main)
-    assert modes.databases("strict@1", main) == (main,)
+    assert modes.databases("strict@2", main) == (main,)
     missing = tmp_path / "none" / "none.sqlite"
     assert modes.databases("spider-exec@1", missing) == (missing,)

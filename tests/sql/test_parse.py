@@ -1,6 +1,6 @@
 import pytest
 
-from sense.sql.parse import MAX_LENGTH, check_select, reads_clock
+from sense.sql.parse import MAX_LENGTH, check_select, reads_clock, tidy
 
 
 @pytest.mark.parametrize(
@@ -77,3 +77,33 @@ def test_long_texts_of_little_are_read_at_once(text, reason):
 )
 def test_whether_a_result_depends_on_the_time(sql, expected):
     assert reads_clock(sql) is expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT a FROM t;",
+        "SELECT a FROM t ;; ; ",
+        "\ufeffSELECT a FROM t",
+        "\ufeff\n ;SELECT a FROM t\u00a0",
+        "SELECT a FROM t -- all of them",
+        "SELECT a FROM t; -- by hand; twice",
+        "/* first */ -- one\nSELECT a FROM t /* last */ ; /* open",
+        "SELECT a FROM t; --",
+    ],
+)
+def test_what_stands_around_a_statement_is_left_out(text):
+    assert tidy(text) == "SELECT a FROM t"
+    assert tidy(tidy(text)) == tidy(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["SELECT '--', \"/*\"", "SELECT 1 -- one\n+ 1", "SELECT ';'", "SELECT 1; SELECT 2", "SELECT '\ufeff'", "", "SELECT ';--"],
+)
+def test_what_stands_within_a_statement_stays(text):
+    assert tidy(text) == text
+
+
+def test_a_text_of_nothing_else_becomes_empty():
+    assert [tidy(text) for text in (" ", ";;", "\ufeff", "-- SELECT 1", "/**/;--")] == [""] * 5
