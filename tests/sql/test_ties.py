@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 from sense import ingest
 from sense.config import ExecutionConfig
 from sense.evaluation.score import ScoringItem, score
+from sense.sql.database_file import DatabaseFile
 from sense.sql.execute import Executor
 from sense.sql.judge import GoldCache, judge
 from sense.sql.modes import make_batch
 from sense.sql.order import read_ordering
 from sense.sql.result import Result
-from sense.sql.sandbox import DatabaseFile, Limits, Sandbox
+from sense.sql.sandbox import Limits, Sandbox
 from sense.sql.ties import TiedResult, fetch_tied
 from tests.sql.test_compare_properties import query_of
 
