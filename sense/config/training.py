@@ -83,7 +83,7 @@ class TrainConfig(Section):
     max_grad_norm: Positive = 1.0
     """Gradients are clipped to this norm."""
     max_length: Count = 2048
-    """Tokens a row may have: SFT drops longer rows, DPO cuts them. At most what the model reads."""
+    """Tokens a row may have; longer ones are dropped and counted. At most what the model reads."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Autocast: bf16, fp32 for none, or auto (bf16 where the GPU supports it); weights under training are float32."""
     gradient_checkpointing: bool = False
