@@ -142,6 +142,13 @@ _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
+def foreign_content(head: bytes) -> str:
+    """What a file is, by its first bytes, that is packed, a pointer or a web page, and what mends that; '' for all else."""
+    if _WEB_PAGE.match(head):
+        return "it is a web page; download the file itself (on GitHub: Raw)"
+    return next((message for signature, message in _NO_TEXT if head.startswith(signature)), "")
+
+
 def _check_is_text(path: Path, head: bytes) -> None:
     """InputError that says what the file is, if its first bytes are not those of a text in UTF-8."""
     encoding = next((name for mark, name in _MARKS if head.startswith(mark)), None)
@@ -151,11 +158,9 @@ def _check_is_text(path: Path, head: bytes) -> None:
             f"{path}: its text is {encoding}, as some programs of Windows save it (PowerShell with >); "
             + _TO_UTF8.format(encoding)
         )
-    for signature, message in _NO_TEXT:
-        if head.startswith(signature):
-            raise InputError(f"{path}: {message}")
-    if _WEB_PAGE.match(head):
-        raise InputError(f"{path}: it is a web page; download the file itself (on GitHub: Raw)")
+    message = foreign_content(head)
+    if message:
+        raise InputError(f"{path}: {message}")
 
 
 def _check_is_utf8(path: Path, content: bytes, first_line: int = 1) -> None:

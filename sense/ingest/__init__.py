@@ -4,9 +4,10 @@ from pathlib import Path
 
 from sense.errors import InputError
 from sense.ingest import benchmark, builtin
-from sense.ingest.source import SeedQuestion, SeedSource
+from sense.ingest.databases import broken_database
+from sense.ingest.source import SeedQuestion, SeedSource, UnusableDatabase
 
-__all__ = ["SeedQuestion", "SeedSource", "read_seeds"]
+__all__ = ["SeedQuestion", "SeedSource", "UnusableDatabase", "broken_database", "read_seeds"]
 
 
 def read_seeds(seeds: Path) -> SeedSource:
@@ -16,6 +17,10 @@ def read_seeds(seeds: Path) -> SeedSource:
     layout = benchmark.detect_layout(seeds)
     if layout is not None:
         return benchmark.read(seeds, layout)
+    if seeds.is_dir():
+        for folder in sorted(seeds.iterdir()):
+            if folder.is_dir() and ((folder / builtin.MANIFEST).is_file() or benchmark.detect_layout(folder) is not None):
+                raise InputError(f"{seeds}: the seeds are one folder deeper; set data.seeds to {folder}")
     expected = [f"  built-in: {builtin.MANIFEST}"]
     for layout in (benchmark.SPIDER, benchmark.BIRD):
         splits = {f"{'/'.join(split.question_files)} with {split.database_folder}/" for split in (layout.train, layout.dev)}

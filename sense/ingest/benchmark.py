@@ -1,13 +1,13 @@
 """Reads Spider's and BIRD's official layouts: JSON lists of questions beside folders of databases. They differ in names only."""
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sense import records
 from sense.errors import InputError
-from sense.ingest.source import SeedQuestion, SeedSource, check_db_id, copy_databases
+from sense.ingest.databases import DatabaseFolders
+from sense.ingest.source import SeedQuestion, SeedSource, check_db_id
 from sense.sql.parse import tidy
 
 
@@ -67,19 +67,10 @@ def read(seeds: Path, layout: BenchmarkLayout) -> SeedSource:
     """
     train, dev = (_read_split(seeds, split, layout.sql_key) for split in (layout.train, layout.dev))
     folders = sorted({layout.train.database_folder, layout.dev.database_folder}, reverse=True)
-    write_database = partial(_write_database, [seeds / folder for folder in folders])
+    write_database = DatabaseFolders([seeds / folder for folder in folders]).write_database
     if train and dev:
         return SeedSource(layout.name, tuple(train), tuple(dev), write_database)
     return SeedSource(layout.name, tuple(train or dev), None, write_database)
-
-
-def _write_database(origins: list[Path], db_id: str, folder: Path) -> bool:
-    """Copies the database from the first of the folders `origins` that has it."""
-    for origin in origins:
-        if (origin / db_id / f"{db_id}.sqlite").is_file():
-            copy_databases(origin / db_id, folder)
-            return True
-    return False
 
 
 def _read_split(seeds: Path, split: BenchmarkSplit, sql_key: str) -> list[SeedQuestion]:

@@ -65,7 +65,7 @@ def _read_split(seeds: Path, db_ids: list[str], domains: dict[str, str]) -> tupl
     return tuple(questions)
 
 
-def _write_database(seeds: Path, db_id: str, folder: Path) -> bool:
+def _write_database(seeds: Path, db_id: str, folder: Path) -> None:
     """Builds the database from its two SQL files; the same text gives the same bytes."""
     folder.mkdir(parents=True, exist_ok=True)
     with closing(sqlite3.connect(folder / f"{db_id}.sqlite", isolation_level=None)) as connection:
@@ -77,7 +77,6 @@ def _write_database(seeds: Path, db_id: str, folder: Path) -> bool:
                 connection.executescript(f"BEGIN;\n{records.read_text(file)}\n;COMMIT;")
             except (sqlite3.Error, ValueError) as error:  # ValueError: NUL
                 raise InputError(f"{file}: SQLite refuses it ({error}); mend the file") from None
-    return True
 
 
 def _deny_attach(action: int, *_: str | None) -> int:

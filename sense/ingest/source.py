@@ -1,6 +1,5 @@
 """What every reader of human-written questions returns: the questions, and a way to write their databases."""
 
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,17 +20,26 @@ class SeedQuestion:
 
 
 @dataclass(frozen=True)
+class UnusableDatabase:
+    """Why a database cannot be used: `reason` is what questions are counted by, `detail` names the file, `fix` mends it."""
+
+    reason: str
+    detail: str
+    fix: str
+
+
+@dataclass(frozen=True)
 class SeedSource:
     """The questions of a seeds folder; `dev` is None if the source has no dev split.
 
     `write_database(db_id, folder)` writes `<db_id>.sqlite` into `folder`, with the databases of its test suite beside it if
-    there are any, and returns whether the source has that database.
+    there are any, or returns why that cannot be done.
     """
 
     name: str
     seed: tuple[SeedQuestion, ...]
     dev: tuple[SeedQuestion, ...] | None
-    write_database: Callable[[str, Path], bool]
+    write_database: Callable[[str, Path], UnusableDatabase | None]
 
 
 def check_db_id(db_id: str, origin: str) -> str:
@@ -42,10 +50,3 @@ def check_db_id(db_id: str, origin: str) -> str:
     if db_id in ("", ".", "..") or any(char in db_id for char in "/\\\0"):
         raise InputError(f"{origin}: db_id = {db_id!r} cannot be the name of a folder; give it a plain name")
     return db_id
-
-
-def copy_databases(origin: Path, folder: Path) -> None:
-    """Copies every *.sqlite file in `origin` to `folder` byte for byte; file modes and times are not copied."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for file in sorted(origin.glob("*.sqlite")):
-        shutil.copyfile(file, folder / file.name)

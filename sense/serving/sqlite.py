@@ -15,7 +15,7 @@ from sense.sql.database_file import DatabaseFile, DatabaseStamp
 from sense.sql.execute import Executor
 from sense.sql.result import Failure, Outcome
 from sense.sql.sandbox import is_unreadable
-from sense.sql.snapshot import Snapshots, is_lfs_pointer
+from sense.sql.snapshot import Snapshots, foreign_content
 
 _ATTEMPTS = 2  # to execute SQL on a file that cannot be read: its writer may have died since it was opened
 _START_S = 0.2  # what it takes to start a worker: a request waits as long for an executor to become free
@@ -154,10 +154,8 @@ class SqliteDatabase:
             reason = "the file is locked by whoever writes to it"
         elif not self._path.is_file():
             reason = "the file is missing"
-        elif is_lfs_pointer(self._path):
-            reason = "the file is a Git LFS pointer, not the database itself"
         else:
-            reason = "the file is no readable SQLite database"
+            reason = foreign_content(self._path) or "the file is no readable SQLite database"
         return BackendError(f"the database {self.name!r} can't be read now: {reason}")
 
     def native(self, sql: str) -> str:

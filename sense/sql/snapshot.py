@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from sense import records
 from sense.errors import InputError, StorageError
 from sense.sql.database_file import DatabaseFile, DatabaseStamp
 
@@ -22,7 +23,7 @@ _ATTEMPTS = 50  # to copy a file that is written to meanwhile
 _TICK_NS = (
     20_000_000  # a change within this time of the last one may leave a file's time as it is: clocks of files tick every 4 ms
 )
-_LFS_POINTERS = (b"version https://git-lfs.github.com/spec/", b"version https://hawser.github.com/spec/")
+_SQLITE = b"SQLite format 3\0"
 
 
 class PrivateCopy:
@@ -93,19 +94,21 @@ def copy_database(source: DatabaseFile, target: Path) -> DatabaseStamp:
     return stamp
 
 
-def is_lfs_pointer(path: Path) -> bool:
-    """Whether the file is what Git LFS leaves in the place of one that was not fetched."""
+def foreign_content(path: Path) -> str:
+    """What the file is instead of a database (a Git LFS pointer, an archive), and what mends it; '' if that is unknown."""
     try:
         with path.open("rb") as stream:
-            return stream.read(64).startswith(_LFS_POINTERS)
+            head = stream.read(512)
     except OSError:
-        return False
+        return ""
+    return "" if head.startswith(_SQLITE) else records.foreign_content(head)
 
 
 def unreadable(path: Path, error: Exception) -> InputError:
     """The error that says why a database can't be read and what mends it."""
-    if is_lfs_pointer(path):
-        return InputError(f"{path}: a Git LFS pointer, not the database itself; `git lfs pull` fetches it")
+    what = foreign_content(path)
+    if what:
+        return InputError(f"{path}: {what}")
     reason = getattr(error, "strerror", None) or error
     return InputError(f"{path}: not a readable SQLite database ({reason}); replace the file or drop its examples")
 

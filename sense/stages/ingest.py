@@ -1,10 +1,8 @@
 """Ingest: reads human-written questions, executes each gold query, drops what fails, and splits the rest by database."""
 
 import random
-import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,13 +10,16 @@ from typing import Any
 from sense import console, ingest, records
 from sense.config import IngestConfig
 from sense.errors import InputError
-from sense.ingest import SeedQuestion, SeedSource
+from sense.ingest import SeedQuestion, SeedSource, UnusableDatabase
 from sense.records import HARDNESS, Example
 from sense.sql.execute import Executor
 from sense.sql.hardness import BANDS, complexity, hardness
+from sense.sql.parse import reads_clock
 from sense.sql.result import Result
 
 Config = IngestConfig
+
+_MAX_NAMES = 10  # of databases that a message lists
 
 REASONS = {"rejected": "gold rejected", "error": "gold fails", "timeout": "gold times out", "too_large": "gold too large"}
 """The verdict on a gold query -> the reason for which its question is dropped."""
@@ -69,12 +70,19 @@ def run(config: IngestConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any
     splits = [_drop_unusable(questions, unusable, dropped) for questions in (_drop_in_dev(source, dropped), source.dev or ())]
     with Executor(config.execution) as executor:
         seed, dev = (list(_drop_failing(questions, staging, executor, dropped)) for questions in splits)
+    remaining = len({question.db_id for question in seed})
     if source.dev is None:
         seed, dev = hold_out_databases(seed, config.holdout, config.seed)
     dev = records.draw(dev, config.dev_limit, f"{config.seed}-dev-limit")
     dropped.print_summary()
+    lines = _unusable_lines(unusable)
+    for line in [*lines, _test_suite_line(staging)]:
+        if line:
+            console.say(line)
     if not seed or not dev:
-        raise InputError(_nothing_left_message(inputs.seeds, config, source, "seed" if not seed else "dev", dropped))
+        if source.dev is None and remaining:
+            lines.append(f"lower ingest.holdout (now {config.holdout}) or bring questions on more databases ({remaining} remain)")
+        raise InputError(_nothing_left_message(inputs.seeds, "seed" if not seed else "dev", dropped, lines or ["mend the seeds"]))
     metrics = {
         "seed": _write_dataset(seed, source.name, "seed", staging, outputs.seed),
         "dev": _write_dataset(dev, source.name, "dev", staging, outputs.dev),
@@ -95,26 +103,40 @@ def hold_out_databases(
     )
 
 
-def _write_databases(source: SeedSource, staging: Path) -> dict[str, str]:
-    """Writes every database that a question names into `staging`; returns db_id -> reason for those that cannot be used."""
-    unusable: dict[str, str] = {}
+def _write_databases(source: SeedSource, staging: Path) -> dict[str, UnusableDatabase]:
+    """Writes every database that a question names into `staging`; returns by db_id why some cannot be used."""
+    unusable: dict[str, UnusableDatabase] = {}
     db_ids = sorted({question.db_id for question in (*source.seed, *(source.dev or ()))})
     for db_id in console.track(db_ids, "databases", len(db_ids)):
-        if not source.write_database(db_id, staging / db_id):
-            unusable[db_id] = "missing database"
-        elif not _has_table(staging / db_id / f"{db_id}.sqlite"):
-            unusable[db_id] = "broken database"
+        problem = source.write_database(db_id, staging / db_id) or ingest.broken_database(staging / db_id)
+        if problem is not None:
+            unusable[db_id] = problem
     return unusable
 
 
-def _has_table(database: Path) -> bool:
-    """Whether SQLite can read the file's schema and there is a table in it."""
-    with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
-        try:
-            (tables,) = connection.execute("SELECT count(*) FROM sqlite_master WHERE type = 'table'").fetchone()
-        except sqlite3.DatabaseError:
-            return False
-    return bool(tables)
+def _unusable_lines(unusable: Mapping[str, UnusableDatabase]) -> list[str]:
+    """For each reason why databases cannot be used: how many, which, the first of them, and the fix."""
+    db_ids: dict[str, list[str]] = {}
+    for db_id, problem in unusable.items():
+        db_ids.setdefault(problem.reason, []).append(db_id)
+    lines = []
+    for reason, names in sorted(db_ids.items()):
+        more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
+        first = unusable[names[0]]
+        lines.append(f"{reason}: {len(names)} ({', '.join(names[:_MAX_NAMES])}{more}); {first.detail}; {first.fix}")
+    return lines
+
+
+def _test_suite_line(staging: Path) -> str:
+    """What further databases lie beside those that the questions name, '' if none: `spider-exec@1` scores on them too."""
+    further = [file for file in sorted(staging.glob("*/*.sqlite")) if file.stem != file.parent.name]
+    if not further:
+        return ""
+    folders = {file.parent for file in further}
+    return (
+        f"test suites: {len(further)} further *.sqlite files beside {len(folders)} databases, on which spider-exec@1 scores too; "
+        f"first: {further[0].parent.name}/{further[0].name}; move away what is a backup"
+    )
 
 
 def _drop_in_dev(source: SeedSource, dropped: DroppedQuestions) -> Iterator[SeedQuestion]:
@@ -128,17 +150,19 @@ def _drop_in_dev(source: SeedSource, dropped: DroppedQuestions) -> Iterator[Seed
 
 
 def _drop_unusable(
-    questions: Iterable[SeedQuestion], unusable: Mapping[str, str], dropped: DroppedQuestions
+    questions: Iterable[SeedQuestion], unusable: Mapping[str, UnusableDatabase], dropped: DroppedQuestions
 ) -> list[SeedQuestion]:
-    """The questions whose database can be used, each of them once."""
+    """The questions whose database can be used and whose gold has the same result tomorrow, each of them once."""
     seen: set[tuple[str, str, str]] = set()
     remaining: list[SeedQuestion] = []
     for question in questions:
         key = (question.db_id, question.question, question.sql)
         if question.db_id in unusable:
-            dropped.add(unusable[question.db_id], question)
+            dropped.add(unusable[question.db_id].reason, question)
         elif key in seen:
             dropped.add("duplicate", question)
+        elif reads_clock(question.sql):
+            dropped.add("gold tells the time", question)
         else:
             remaining.append(question)
         seen.add(key)
@@ -159,12 +183,9 @@ def _drop_failing(
             yield question
 
 
-def _nothing_left_message(seeds: Path, config: IngestConfig, source: SeedSource, split: str, dropped: DroppedQuestions) -> str:
+def _nothing_left_message(seeds: Path, split: str, dropped: DroppedQuestions, fixes: Sequence[str]) -> str:
     reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.counts.most_common()) or "none"
-    fix = "mend the seeds"
-    if source.dev is None:
-        fix = f"lower ingest.holdout (now {config.holdout}) or bring questions on more databases"
-    return f"{seeds}: no question remains for {split} (dropped: {reasons}); {fix}"
+    return ("; " if len(fixes) == 1 else "\n  ").join([f"{seeds}: no question remains for {split} (dropped: {reasons})", *fixes])
 
 
 def _write_dataset(questions: Sequence[SeedQuestion], source: str, split: str, staging: Path, dataset: Path) -> dict[str, Any]:

@@ -127,12 +127,13 @@ def test_a_file_that_vanishes_breaks_and_comes_back(catalog, tmp_path):
         with pytest.raises(BackendError) as caught:
             ask()
         assert caught.value.reason == missing
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 4096\n"
     for content, what in (
-        (b"rubbish" * 1000, "no readable SQLite database"),
-        (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 4096\n", "a Git LFS pointer, not the database itself"),
+        (b"rubbish" * 1000, "the file is no readable SQLite database"),
+        (pointer, "it is a pointer of Git LFS in place of the file; fetch the file: git lfs pull"),
     ):
         shop_database.file.write_bytes(content)
-        broken = f"the database 'shop' can't be read now: the file is {what}"
+        broken = f"the database 'shop' can't be read now: {what}"
         assert catalog.check() == {"shop": broken}
         with pytest.raises(BackendError) as caught:
             shop_database.run(select)
