@@ -42,7 +42,7 @@ def check_tokenizer(tokenizer: PreTrainedTokenizerBase, model_config: PreTrained
             f"{name}: the tokenizer has no EOS token, so that no completion would ever end; "
             "set eos_token in tokenizer_config.json to the token that ends a text"
         )
-    rows = int(model_config.get_text_config().vocab_size)
+    rows = getattr(model_config.get_text_config(), "vocab_size", 0)
     used = {tokenizer.pad_token_id, tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.unk_token_id}
     unused = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special} - used
     beyond = sorted((number, token) for token, number in tokenizer.get_vocab().items() if number >= rows and number not in unused)

@@ -4,7 +4,7 @@ The libraries would end with an error about bytes, long after the start, or fill
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ ADAPTER_CONFIG = "adapter_config.json"
 
 _LFS_POINTER = b"version https://git-lfs"
 _CONFIGS = ("config.json", "generation_config.json", "tokenizer_config.json", "special_tokens_map.json", "tokenizer.json")
+_SLOW_TOKENIZERS = ("tokenizer.model", "spiece.model", "vocab.json", "merges.txt", "vocab.txt")  # read without tokenizer.json
 # What transformers looks for, in this order.
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 _ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
@@ -40,9 +41,11 @@ def check_adapter(folder: Path) -> None:
 
 def check_configs(folder: Path) -> None:
     """Checks that the JSON files of a model and its tokenizer, as far as they are there, hold JSON objects."""
-    for file in (folder / name for name in _CONFIGS):
-        if file.exists() or file.is_symlink():
-            read_object(file)
+    for file in _present(folder, _CONFIGS):
+        read_object(file)
+    if not (folder / "tokenizer.json").exists():
+        for file in _present(folder, _SLOW_TOKENIZERS):
+            _check_readable(file)
 
 
 def is_adapter(folder: Path) -> bool:
@@ -83,6 +86,11 @@ def adapter_error(name: str) -> InputError:
     )
 
 
+def _present(folder: Path, names: tuple[str, ...]) -> Iterator[Path]:
+    """Those of the files that are there, if only as links to nothing."""
+    return (folder / name for name in names if (folder / name).exists() or (folder / name).is_symlink())
+
+
 def _check_readable(file: Path) -> None:
     """InputError unless the file can be opened and holds something other than a pointer of Git LFS."""
     try:
@@ -101,7 +109,7 @@ def _check_readable(file: Path) -> None:
 
 def _check_weights(folder: Path, names: tuple[str, ...]) -> None:
     """Checks the first of `names` that is there, and all shards if it is an index."""
-    file = next((folder / name for name in names if (folder / name).exists() or (folder / name).is_symlink()), None)
+    file = next(_present(folder, names), None)
     if file is None:
         others = sorted(path.name for path in folder.iterdir() if path.suffix in (".safetensors", ".bin", ".gguf", ".pth", ".pt"))
         advice = f"; transformers does not read {', '.join(others[:3])} by themselves" if others else ""

@@ -21,7 +21,7 @@ from transformers.utils import find_adapter_config_file
 from sense.errors import InputError, StorageError, says_disk_full
 from sense.training import checks, model_files, tokenization
 
-_LONGEST_REASON = 300  # characters of a library's message
+_LONGEST_REASON = 400  # characters of a library's message
 _NO_MEMORY = "it does not fit into memory: take a smaller model, or a machine with more memory"
 _NO_TENSORS = "its weights are no plain tensors (half a file, or code in it, which is never run): name a model in safetensors"
 # What libraries raise -> what that means for the user, by a part of the message, and by the class.
@@ -29,6 +29,7 @@ _MEANING_OF_MESSAGES = {
     "trust_remote_code": "it needs code of its own (auto_map in its JSON files), which SENSE never runs: name another model",
     "does not recognize this architecture": f"transformers {transformers.__version__} does not know its model_type: name another",
     "backend tokenizer": "no tokenizer that can be read (no tokenizer.json?): copy the tokenizer's files of the model there",
+    **dict.fromkeys(("sentencepiece", "tiktoken"), "its tokenizer has no tokenizer.json: save one, or install sentencepiece"),
     **dict.fromkeys(("out of memory", "can't allocate memory", "not enough memory"), _NO_MEMORY),
 }
 _MEANING_OF_CLASSES = {

@@ -22,7 +22,7 @@ from transformers import (
 
 from sense import config
 from sense.errors import InputError, StorageError
-from sense.training import checks, model_folder, pretrained
+from sense.training import checks, generate, model_folder, nano, pretrained
 from tests import bases
 
 
@@ -134,6 +134,15 @@ def test_a_tokenizer_file_that_is_no_tokenizer(base):
 def test_files_that_are_missing(base, name, message):
     (base / name).unlink()
     assert refusal(base).startswith(f"{base}: {message}")
+
+
+def test_a_tokenizer_that_only_sentencepiece_reads(base):
+    (base / "tokenizer.json").unlink()
+    (base / "tokenizer.model").write_text(bases.LFS_POINTER)
+    assert refusal(base).startswith(f"{base}/tokenizer.model: a pointer of Git LFS")
+    (base / "tokenizer.model").write_bytes(b"\x0a\x0e half of a model")
+    bases.edit_json(base / "tokenizer_config.json", tokenizer_class="LlamaTokenizer")
+    assert refusal(base).startswith(f"{base}: cannot be loaded: its tokenizer has no tokenizer.json")
 
 
 def test_weights_in_the_format_of_another_program(base):
@@ -351,9 +360,9 @@ def test_a_hub_name_without_the_hub(monkeypatch, tmp_path):
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes"), InputError, "into memory"),
         (OSError("You are trying to access a gated repo."), InputError, "You are trying to access a gated repo.; check the name"),
         (
-            ImportError("requires sentencepiece"),
+            ImportError("requires optimum"),
             InputError,
-            "a package is missing: install it, or name a model that does not need it (requires sentencepiece)",
+            "a package is missing: install it, or name a model that does not need it (requires optimum)",
         ),
     ],
 )
@@ -484,3 +493,19 @@ def test_a_sense_json_that_is_broken_or_of_another_version(tmp_path, change, pro
     with pytest.raises(Exception, match=rf"sense\.json.*[\s\S]*{problem}") as error:
         model_folder.read_info(tmp_path)
     assert error.value.exit_code == 2
+
+
+def test_what_samples_and_serves_a_model_folder_checks_it_too(tmp_path):
+    shape = config.NanoConfig(vocabulary=300, hidden=16, layers=1, heads=2, context=64)
+    tokenizer = nano.train_tokenizer(["SELECT name FROM pet"], 300)
+    info = model_folder.ModelInfo(config.ModelConfig(nano=shape), 3, config.PromptConfig())
+    model_folder.save(nano.create_model(shape, tokenizer, 3), tokenizer, info, tmp_path)
+    weights = (tmp_path / "model.safetensors").read_bytes()
+    (tmp_path / "model.safetensors").write_bytes(weights[:-1])
+    with pytest.raises(InputError, match=r"model\.safetensors: cut off or damaged"):
+        generate.load_generator(tmp_path, 4)
+    (tmp_path / "model.safetensors").write_bytes(weights)
+    (tmp_path / "tokenizer.json").write_text(bases.LFS_POINTER)
+    for base in (False, True):
+        with pytest.raises(InputError, match=r"tokenizer\.json: a pointer of Git LFS"):
+            generate.load_generator(tmp_path, 4, base=base)
