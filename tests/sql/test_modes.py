@@ -60,7 +60,7 @@ def test_a_text_that_no_query_is_as_long_as_is_refused_by_every_mode():
 
 
 def test_a_test_suite_is_every_database_of_the_folder(tmp_path: Path):
-    for name in ("b.sqlite", "a.sqlite", "schema.sql"):
+    for name in ("b.sqlite", "a.sqlite", "schema.sql", "._b.sqlite", "b.sqlite-wal", "b.sqlite-backup", "b.sqlite.bak"):
         (tmp_path / name).touch()
     main = tmp_path / "b.sqlite"
     assert modes.databases("spider-exec@1", main) == (tmp_path / "a.sqlite", main)
