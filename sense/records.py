@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, ClassVar, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, ValidationError, model_serializer
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
 from sense.errors import InputError, StorageError
 from sense.verdicts import Limit, MismatchKind, VerdictName
@@ -51,10 +51,11 @@ class Example(Record):
 
 
 class Prediction(Record):
-    """A model's SQL for the example of the same id."""
+    """A model's SQL for the example of the same id; `rejected` says why the model was not asked, if it was not."""
 
     id: str
     sql: str
+    rejected: str = Field(default="", exclude_if=lambda reason: not reason)
 
 
 class JudgedRow(Record):

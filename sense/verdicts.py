@@ -9,14 +9,15 @@ VerdictName = Literal["match", "mismatch", "error", "timeout", "too_large", "rej
 FailureName = Literal["error", "timeout", "too_large", "rejected"]  # a query without a result
 Mismatch = Literal["columns", "rows", "order", "values"]
 MismatchKind = Literal["", Mismatch]
-Limit = Literal["", "clock", "steps", "rows", "bytes", "value", "memory"]
+Limit = Literal["", "clock", "steps", "rows", "bytes", "value", "memory", "context"]
 
 
 class VerdictFields(NamedTuple):
     """The verdict on a prediction, without the id of the prediction: what a worker sends back, and what rows add an id to.
 
     `detail` is for people; `vacuous` says that both results were empty; `kind` is how a mismatch differs; `limit` is the limit
-    that stopped the query; `score` is what a scoring mode measures beyond right and wrong.
+    that stopped the query, or `context` if the question was longer than the model reads; `score` is what a scoring mode measures
+    beyond right and wrong.
     """
 
     correct: bool

@@ -45,11 +45,16 @@ def measure_here(folder: Path, prompts: Sequence[str], max_tokens: int) -> Measu
     from sense.training.generate import load_generator
 
     model = load_generator(folder, batch_size=1)
+    room = math.inf if model.context is None else model.context - max_tokens
+    fitting = [prompt for prompt, tokens in zip(prompts, model.count_tokens(prompts), strict=True) if tokens <= room]
+    if len(fitting) < len(prompts):
+        left_out = f"{len(prompts) - len(fitting):,} of {len(prompts):,} prompts"
+        console.say(f"{left_out} are longer than the model reads, and not measured")
 
     def ask(prompt: str) -> None:
         model.generate([prompt], n=1, temperature=0.0, top_p=1.0, max_tokens=max_tokens, seed=0)
 
-    return time_prompts(ask, prompts, f"{devices.device().type}, transformers")
+    return time_prompts(ask, fitting, f"{devices.device().type}, transformers")
 
 
 def measure_endpoint(endpoint: ModelEndpoint, prompts: Sequence[str], max_tokens: int) -> MeasuredLatency:

@@ -107,6 +107,8 @@ def _sample(metrics: Mapping[str, Any]) -> str:
         f"{samples:,} samples for {metrics['questions']:,} questions, {metrics['distinct']:,} of them distinct. "
         f"**{text.percent(metrics['right'])}** are right; {text.percent(metrics['pass_at_k'])} of the questions have a right one."
     )
+    if metrics.get("too_long"):
+        sentences += f" {metrics['too_long']:,} of the questions are longer than the model reads; their samples are rejected."
     return _page(sentences, _count_table("verdict", "samples", metrics["verdicts"], samples))
 
 
@@ -146,6 +148,9 @@ def _evaluate(metrics: Mapping[str, Any]) -> str:
             _table(head, rows),
             _table(("hardness", "questions", *(model.name for model in on_set.models)), levels),
             on_set.conclusion,
+            f"{on_set.too_long:,} of the questions are longer than the model reads, and count as wrong."
+            if on_set.too_long
+            else "",
         ]
     return _page(*parts) if parts else "No model has been evaluated.\n"
 

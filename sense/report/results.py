@@ -46,7 +46,10 @@ class LevelResult(NamedTuple):
 
 @dataclass(frozen=True)
 class SetResults:
-    """The results of all models on one set; `conclusion` is a sentence on the last model and the one before it."""
+    """The results of all models on one set; `conclusion` is a sentence on the last model and the one before it.
+
+    `too_long` is how many of its questions were longer than a model reads.
+    """
 
     name: str
     description: str
@@ -58,6 +61,7 @@ class SetResults:
     hardness: list[LevelResult]
     complexity: list[LevelResult]
     conclusion: str
+    too_long: int
 
 
 def set_results(evaluate: Mapping[str, Any]) -> list[SetResults]:
@@ -102,6 +106,7 @@ def _set_results(name: str, on_set: Mapping[str, Any], highest: float) -> SetRes
         hardness=hardness,
         complexity=_level_results(on_set["models"], models, "complexity", BANDS),
         conclusion=_conclusion(models[-1], models[-2]) if len(models) > 1 else "",
+        too_long=max((metrics.get("too_long", 0) for metrics in on_set["models"].values()), default=0),
     )
 
 

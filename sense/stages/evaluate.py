@@ -12,9 +12,11 @@ from sense.errors import InputError
 from sense.evaluation.score import ScoringItem, score
 from sense.prompts.dataset import question_prompts
 from sense.records import HARDNESS, Example, Prediction, Verdict
+from sense.sql import modes
 from sense.sql.execute import Executor
 from sense.sql.extract import extract
 from sense.sql.hardness import BANDS, complexity
+from sense.stages import long_prompts
 
 Config = EvaluateConfig
 
@@ -51,7 +53,8 @@ class DevSet:
 def run(config: EvaluateConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any]:
     """Scores every model on every set.
 
-    Returns, for each set and model: n, EX with its interval, EX by hardness and complexity, counts of verdicts, McNemar's test.
+    Returns, for each set and model: n, EX with its interval, EX by hardness and complexity, counts of verdicts and of
+    questions too long for the model, McNemar's test.
     """
     sets = [
         DevSet(name, folder, records.draw(records.read_dataset(folder), config.limit, config.seed))
@@ -74,8 +77,11 @@ def run(config: EvaluateConfig, inputs: Inputs, outputs: Outputs) -> dict[str, A
 
 
 def score_predictions(executor: Executor, dev: DevSet, predictions: Sequence[Prediction]) -> list[Verdict]:
-    """One verdict for each example, joined by id; InputError names missing and unknown ids."""
-    by_id = {prediction.id: prediction.sql for prediction in predictions}
+    """One verdict for each example, joined by id; InputError names missing and unknown ids.
+
+    Where the question was longer than the model reads, the verdict is `rejected`, with `context` as the limit.
+    """
+    by_id = {prediction.id: prediction for prediction in predictions}
     ids = {example.id for example in dev.examples}
     missing, unknown = sorted(ids - set(by_id)), sorted(set(by_id) - ids)
     if missing or unknown:
@@ -84,10 +90,18 @@ def score_predictions(executor: Executor, dev: DevSet, predictions: Sequence[Pre
             f"{len(unknown)} are unknown {unknown[:3]}; predict this set again"
         )
     items = [
-        ScoringItem(example.id, records.database_path(dev.folder, example.db_id), by_id[example.id], example.sql)
+        ScoringItem(example.id, records.database_path(dev.folder, example.db_id), by_id[example.id].sql, example.sql)
         for example in dev.examples
+        if not by_id[example.id].rejected
     ]
-    return score(executor, items, f"score {dev.name}")
+    scored = {verdict.id: verdict for verdict in score(executor, items, f"score {dev.name}")}
+    return [scored.get(example.id) or _rejected(by_id[example.id]) for example in dev.examples]
+
+
+def _rejected(prediction: Prediction) -> Verdict:
+    return Verdict(
+        id=prediction.id, correct=False, verdict="rejected", detail=prediction.rejected, limit="context", mode=modes.STRICT
+    )
 
 
 def _check_gold(executor: Executor, dev: DevSet) -> None:
@@ -114,11 +128,22 @@ def _predict(model: str, folder: Path, sets: Sequence[DevSet], config: EvaluateC
     with console.bar(f"evaluate {model}", sum(len(dev.examples) for dev in todo)) as bar:
         for dev in todo:
             prompts = question_prompts(dev.folder, dev.examples, model_folder.read_info(folder).prompt)
+            label = f"evaluate {model} on {dev.name}"
+            rejections = long_prompts.rejections(generator, dev.examples, prompts, config.max_new_tokens, label)
+            if all(rejections):
+                raise long_prompts.nothing_to_ask(dev.folder, len(dev.examples), rejections[0], "evaluate")
             completions = generator.generate(
-                prompts, n=1, temperature=0.0, top_p=1.0, max_tokens=config.max_new_tokens, seed=config.seed
+                [prompt for prompt, reason in zip(prompts, rejections, strict=True) if not reason],
+                n=1,
+                temperature=0.0,
+                top_p=1.0,
+                max_tokens=config.max_new_tokens,
+                seed=config.seed,
             )
+            answers = iter(completions)
             rows = [
-                Prediction(id=example.id, sql=extract(texts[0])) for example, texts in zip(dev.examples, completions, strict=True)
+                Prediction(id=example.id, sql="" if reason else extract(next(answers)[0]), rejected=reason)
+                for example, reason in zip(dev.examples, rejections, strict=True)
             ]
             records.write_jsonl(target / f"{dev.name}.{model}.predictions.jsonl", rows)
             bar.advance(len(rows))
@@ -152,6 +177,7 @@ def _accuracy(verdicts: Sequence[Verdict], config: EvaluateConfig) -> dict[str, 
         "ex_low": low,
         "ex_high": high,
         "executable": executed / len(right),
+        "too_long": sum(verdict.limit == "context" for verdict in verdicts),
         "verdicts": records.verdict_counts(verdict.verdict for verdict in verdicts),
     }
 

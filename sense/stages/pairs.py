@@ -38,8 +38,8 @@ class QuestionCandidates:
 def group_candidates(samples: Sequence[Sample], drop_errors: bool = False) -> QuestionCandidates:
     """The samples of one question, sorted into right and wrong.
 
-    Left out are samples whose verdict proves little (vacuous, or the gold itself failed), empty ones, repetitions, and with
-    `drop_errors` those that did not execute.
+    Left out are samples whose verdict proves little (vacuous, or the gold itself failed), those of a question too long for the
+    model, empty ones, repetitions, and with `drop_errors` those that did not execute.
     """
     candidates = QuestionCandidates()
     for sample in samples:
@@ -61,6 +61,8 @@ def _unfit(sample: Sample, drop_errors: bool) -> str:
         return "gold_error"
     if sample.vacuous:
         return "vacuous"
+    if sample.limit == "context":
+        return "longer than the model reads"
     if not sample.sql.strip():
         return "empty"
     if drop_errors and sample.verdict in UNEXECUTED:

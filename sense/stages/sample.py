@@ -4,9 +4,11 @@ Several tasks can share the work: each samples a shard of the questions and reco
 same bytes that the stage writes without shards.
 """
 
+import operator
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +22,7 @@ from sense.records import Example, Record, Sample
 from sense.sql.execute import Executor
 from sense.sql.extract import extract
 from sense.sql.tree import fingerprint
-from sense.stages import shards
+from sense.stages import long_prompts, shards
 from sense.stages.shards import Shard
 
 if TYPE_CHECKING:
@@ -54,7 +56,10 @@ class _Chunk(Record):
 
 
 def run(config: SampleConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any]:
-    """Samples and labels; returns questions, samples, verdicts, distinct SQL, pass@k and the share that is right."""
+    """Samples and labels; returns questions, those too long, samples, verdicts, distinct SQL, pass@k and the share that is right.
+
+    A question that is longer than the model reads gets k samples without SQL, which are rejected.
+    """
     from sense.training import model_folder
     from sense.training.generate import load_generator
 
@@ -65,11 +70,17 @@ def run(config: SampleConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any
     with records.Log(outputs.metrics.with_name("chunks.jsonl"), _Chunk) as log, Executor(config.execution) as executor:
         with console.bar("sample", len(starts)) as bar:
             bar.advance(len(log.rows))
-            generator = load_generator(inputs.model, config.batch_size) if len(log.rows) < len(starts) else None
+            if len(log.rows) < len(starts):
+                generator = load_generator(inputs.model, config.batch_size)
+                rejections = long_prompts.rejections(generator, examples, prompts, config.max_new_tokens, "sample")
+                if all(rejections) and config.shard is None:
+                    raise long_prompts.nothing_to_ask(inputs.unseen, len(examples), rejections[0], "sample")
             for start in starts[len(log.rows) :]:
                 chunk = slice(start - starts.start, start - starts.start + _CHUNK)
-                completions = _generate(generator, examples[chunk], prompts[chunk], config, config.seed + start)
-                log.append([_Chunk(samples=list(_score(executor, inputs.unseen, completions)))])
+                asked = list(compress(zip(examples[chunk], prompts[chunk], strict=True), map(operator.not_, rejections[chunk])))
+                completions = _generate(generator, asked, config, config.seed + start)
+                scored = _score(executor, inputs.unseen, completions)
+                log.append([_Chunk(samples=list(_in_order(examples[chunk], rejections[chunk], scored, config.k)))])
                 bar.advance()
         samples = [sample for chunk in log.rows for sample in chunk.samples]
     records.write_jsonl(outputs.samples, samples if config.shard is None else [_shard(config, config.shard, inputs, samples)])
@@ -93,6 +104,8 @@ def merge(section: Mapping[str, Any], unseen: Path, parts: Sequence[Path], sampl
         if [sample.id for sample in shard.samples] != expected:
             raise InputError(f"{part}: {shard} does not hold {config.k} samples of each of its questions; sample it again")
     rows = [sample for _, shard in ordered for sample in shard.samples]
+    if rows and all(sample.limit == "context" for sample in rows):
+        raise long_prompts.nothing_to_ask(unseen, len(questions), rows[0].detail, "sample")
     records.write_jsonl(samples, rows)
     return _metrics(rows, len(questions))
 
@@ -119,19 +132,34 @@ def _settings(config: SampleConfig) -> dict[str, Any]:
 
 
 def _generate(
-    generator: "Generator | None", examples: Sequence[Example], prompts: Sequence[str], config: SampleConfig, seed: int
+    generator: "Generator", asked: Sequence[tuple[Example, str]], config: SampleConfig, seed: int
 ) -> list[tuple[Example, str, str]]:
-    """(example, sample id, SQL) for each of the k completions of each question."""
-    if generator is None:
-        return []
+    """(example, sample id, SQL) for each of the k completions of each question, given as (example, prompt)."""
     completions = generator.generate(
-        prompts, n=config.k, temperature=config.temperature, top_p=config.top_p, max_tokens=config.max_new_tokens, seed=seed
+        [prompt for _, prompt in asked],
+        n=config.k,
+        temperature=config.temperature,
+        top_p=config.top_p,
+        max_tokens=config.max_new_tokens,
+        seed=seed,
     )
     return [
         (example, _sample_id(example, number), extract(text))
-        for example, texts in zip(examples, completions, strict=True)
+        for (example, _), texts in zip(asked, completions, strict=True)
         for number, text in enumerate(texts)
     ]
+
+
+def _in_order(examples: Sequence[Example], rejections: Sequence[str], scored: Iterator[Sample], k: int) -> Iterator[Sample]:
+    """k samples of each example: those `scored`, in order, or rejected ones of an example that has a reason in `rejections`."""
+    for example, reason in zip(examples, rejections, strict=True):
+        for number in range(k):
+            name = _sample_id(example, number)
+            yield _rejected(example, name, reason) if reason else next(scored)
+
+
+def _rejected(example: Example, name: str, reason: str) -> Sample:
+    return Sample(id=name, example_id=example.id, sql="", correct=False, verdict="rejected", detail=reason, limit="context")
 
 
 def _sample_id(example: Example, number: int) -> str:
@@ -151,9 +179,10 @@ def _metrics(samples: Sequence[Sample], questions: int) -> dict[str, Any]:
         by_question[sample.example_id].append(sample.correct)
     return {
         "questions": questions,
+        "too_long": len({sample.example_id for sample in samples if sample.limit == "context"}),
         "samples": len(samples),
         "verdicts": records.verdict_counts(sample.verdict for sample in samples),
-        "distinct": len({(sample.example_id, fingerprint(sample.sql)) for sample in samples}),
+        "distinct": len({(sample.example_id, fingerprint(sample.sql)) for sample in samples if sample.limit != "context"}),
         "pass_at_k": sum(any(flags) for flags in by_question.values()) / max(1, questions),
         "right": sum(sample.correct for sample in samples) / max(1, len(samples)),
     }
