@@ -56,6 +56,7 @@ def _version_row(
         "ex_low": score.low,
         "ex_high": score.high,
         "edition": score.digest,
+        "mode": score.mode,
         "latency_p95_ms": gate.number_tag(version.tags, "sense.latency.p95_ms"),
         "digest": versions.model_digest(version),
         "created": tables.format_time(version.created),

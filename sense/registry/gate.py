@@ -1,19 +1,25 @@
-"""The gate: which version is the champion. Only EX measured on the very same edition of a set is compared."""
+"""The gate: which version is the champion. Only EX on the very same edition of a set, under one scoring mode, is compared."""
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+EARLY_MODE = "strict@1"  # of all EX that does not say under which scoring mode it was measured
+
 
 @dataclass(frozen=True)
 class VersionScore:
-    """EX of a version on one set, a share, with its 95% interval; None: never measured. `digest` is that of the set's edition."""
+    """EX of a version on one set, a share, with its 95% interval; None: never measured.
+
+    `digest` is that of the set's edition, `mode` the scoring mode.
+    """
 
     version: str
     digest: str | None
     ex: float | None
     low: float | None = None
     high: float | None = None
+    mode: str = EARLY_MODE
 
 
 @dataclass(frozen=True)
@@ -33,15 +39,16 @@ def score_tags(scores: Mapping[str, VersionScore]) -> dict[str, str]:
     tags: dict[str, str] = {}
     for name, score in scores.items():
         values = {"ex": score.ex, "ex_low": score.low, "ex_high": score.high}
-        tags[f"sense.eval.{name}.digest"] = str(score.digest)
+        tags |= {f"sense.eval.{name}.digest": str(score.digest), f"sense.eval.{name}.mode": score.mode}
         tags |= {f"sense.eval.{name}.{key}": repr(value) for key, value in values.items() if value is not None}
     return tags
 
 
 def score_from_tags(version: str, tags: Mapping[str, str], name: str) -> VersionScore:
     """The score on the set `name` of a version that carries these tags."""
-    numbers = [number_tag(tags, f"sense.eval.{name}.{key}", 1.0) for key in ("ex", "ex_low", "ex_high")]
-    return VersionScore(version, tags.get(f"sense.eval.{name}.digest") or None, *numbers)
+    ex, low, high = (number_tag(tags, f"sense.eval.{name}.{key}", 1.0) for key in ("ex", "ex_low", "ex_high"))
+    digest, mode = tags.get(f"sense.eval.{name}.digest") or None, tags.get(f"sense.eval.{name}.mode") or EARLY_MODE
+    return VersionScore(version, digest, ex, low, high, mode)
 
 
 def number_tag(tags: Mapping[str, str], name: str, maximum: float = math.inf) -> float | None:
@@ -61,7 +68,8 @@ def decide(new: VersionScore, champion: VersionScore | None, name: str) -> GateD
         return GateDecision(new.version, False, "champion", "this version is the champion already", champion.version, champion.ex)
     problem = why_not_comparable(new, champion, name, f"the champion, version {champion.version},")
     if problem:
-        fix = f"evaluate both on one edition, or: sense models promote {new.version} --force --reason WHY"
+        force = f"sense models promote {new.version} --force --reason WHY"
+        fix = f"evaluate both on one edition and under one scoring mode, or: {force}"
         reason = f"not comparable: {problem}; {fix}"
         return GateDecision(new.version, False, "challenger", reason, champion.version, champion.ex)
     promoted = (new.ex or 0.0) >= (champion.ex or 0.0)
@@ -81,6 +89,8 @@ def why_not_comparable(new: VersionScore, old: VersionScore, name: str, old_desc
             f"version {new.version} was evaluated on {name} with the digest {new.digest}, "
             f"{old_description} on one with {old.digest}"
         )
+    if old.mode != new.mode:
+        return f"version {new.version} was scored under {new.mode}, {old_description} under {old.mode}"
     return ""
 
 

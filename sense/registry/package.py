@@ -21,7 +21,7 @@ from sense import config, records
 from sense.errors import InputError
 from sense.prompts.dataset import question_prompts
 from sense.registry import card, comparison, gate
-from sense.registry.gate import VersionScore
+from sense.registry.gate import EARLY_MODE, VersionScore
 from sense.tracking import runs
 from sense.training import model_files
 
@@ -123,11 +123,12 @@ def build_package(name: str, sources: ModelSources, extra_tags: Mapping[str, str
 
 def scores_by_set(sets: Mapping[str, Any]) -> dict[str, VersionScore]:
     """set -> its edition and SENSE's EX on it, which the gate compares; `sets` are those of evaluate's metrics."""
-    scores = {name: (str(metrics["digest"]), metrics["models"].get("sense", {})) for name, metrics in sets.items()}
-    return {
-        name: VersionScore("", digest, *(row.get(key) for key in ("ex", "ex_low", "ex_high")))
-        for name, (digest, row) in scores.items()
-    }
+    scores = {}
+    for name, metrics in sets.items():
+        row = metrics["models"].get("sense", {})
+        ex, low, high = (row.get(key) for key in ("ex", "ex_low", "ex_high"))
+        scores[name] = VersionScore("", str(metrics["digest"]), ex, low, high, metrics.get("mode", EARLY_MODE))
+    return scores
 
 
 def _dataset_metrics(sets: Mapping[str, Any]) -> list[DatasetMetric]:

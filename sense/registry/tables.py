@@ -21,9 +21,10 @@ def print_versions(name: str, dataset: str, rows: Sequence[Mapping[str, Any]]) -
     """Every version on a line; `rows` as `sense models list --json` gives them."""
     is_shown = {
         "edition": len({row["edition"] for row in rows} - {None}) > 1,  # EX on two editions must not look comparable
+        "mode": len({row["mode"] for row in rows if row["ex"] is not None}) > 1,
         "p95": any(row["latency_p95_ms"] is not None for row in rows),
     }
-    names = ("version", "aliases", "edition", "EX", "95% CI", "p95", "digest", "created")
+    names = ("version", "aliases", "edition", "mode", "EX", "95% CI", "p95", "digest", "created")
     columns = [name for name in names if is_shown.get(name, True)]
     table = _table(*columns, title=f"{name}: EX on {dataset}")
     for row in rows:
@@ -31,6 +32,7 @@ def print_versions(name: str, dataset: str, rows: Sequence[Mapping[str, Any]]) -
             "version": row["version"],
             "aliases": "\n".join(row["aliases"]),
             "edition": (row["edition"] or "")[:_DIGEST_DIGITS],
+            "mode": row["mode"],
             "EX": text.percent(row["ex"]),
             "95% CI": format_interval(row["ex_low"], row["ex_high"]),
             "p95": _seconds(row["latency_p95_ms"]),
@@ -125,7 +127,7 @@ def conclusions(on_set: SetComparison) -> list[str]:
     new, old = on_set.second.version, on_set.first.version
     if on_set.problem:
         return [f"Not comparable: {on_set.problem}."]
-    lines = [f"Comparable: both were evaluated on the edition {on_set.second.digest}."]
+    lines = [f"Comparable: both were evaluated on the edition {on_set.second.digest}, under {on_set.second.mode}."]
     if on_set.test is None:
         return [*lines, f"No McNemar test: {on_set.untested}."]
     significance = "more than chance explains" if on_set.test.p < 0.05 else "no more than chance explains"

@@ -162,7 +162,7 @@ def _metrics(dev: DevSet, verdicts: Mapping[str, Sequence[Verdict]], config: Eva
         parts = {"hardness": _by_label(HARDNESS, levels, right), "complexity": _by_label(BANDS, bands, right)}
         models[model] = {**_accuracy(model_verdicts, config), **parts, "wins": wins, "losses": losses, "mcnemar_p": p}
         before = right
-    return {"n": len(dev.examples), "digest": _digest(dev), "models": models}
+    return {"n": len(dev.examples), "digest": _digest(dev), "mode": modes.STRICT, "models": models}
 
 
 def _accuracy(verdicts: Sequence[Verdict], config: EvaluateConfig) -> dict[str, Any]:

@@ -38,6 +38,18 @@ def test_list_shows_every_version_with_what_decided_about_it(two_versions, capsy
     assert [row["ex"] for row in run_json(capsys, "list", "--set", "heldout")["versions"]] == [0.25, 0.25]
 
 
+def test_ex_of_two_scoring_modes_does_not_look_comparable(two_versions, capsys):
+    assert run_models("list") == 0
+    assert "strict" not in capsys.readouterr().out
+    two_versions.set_model_version_tag("sense", "2", "sense.eval.dev.mode", "strict@2")
+    assert run_models("list") == 0
+    printed = capsys.readouterr().out
+    assert "strict@1" in printed
+    assert "strict@2" in printed
+    assert run_models("compare", "1", "2") == 0
+    assert "Not comparable: version 2 was scored under strict@2, version 1 under strict@1." in capsys.readouterr().out
+
+
 def test_show_tells_tags_decisions_and_the_whole_card(two_versions, capsys):
     for reference_ in ("champion", "1", "sense@champion", "sense/1", "models:/sense/1"):
         assert run_json(capsys, "show", reference_)["version"] == "1"

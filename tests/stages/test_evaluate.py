@@ -74,6 +74,7 @@ def test_predictions_join_by_id_in_any_order(tmp_path, dataset):
     backwards = dict(reversed(RIGHT.items()))
     metrics, _ = evaluated(tmp_path, dataset, base=WRONG, sft=RIGHT, sense=backwards)
     assert metrics["sets"]["dev"]["models"]["sense"]["ex"] == 1.0
+    assert metrics["sets"]["dev"]["mode"] == "strict@2"
 
 
 @pytest.mark.parametrize(
