@@ -27,7 +27,7 @@ from sense.sql import modes
 from sense.sql.database_file import DatabaseFile
 from sense.sql.execute import Executor
 from sense.sql.hardness import hardness
-from sense.sql.parse import check_select, reads_clock
+from sense.sql.parse import check_select, reads_clock, tidy
 from sense.verdicts import VerdictFields
 
 
@@ -127,7 +127,7 @@ def _normalize(feedback: messages.FeedbackRequest) -> messages.FeedbackRequest:
     """The feedback with SQL as it is kept, and texts that UTF-8 can hold; UserError if it contradicts itself."""
     texts = {name: replace_surrogates(getattr(feedback, name)) for name in ("question", "evidence", "sql", "corrected")}
     for name in ("sql", "corrected"):
-        texts[name] = texts[name].strip().removesuffix(";").rstrip()
+        texts[name] = tidy(texts[name])
     if feedback.correct and texts["corrected"]:
         raise UserError("correct is true and corrected holds other SQL; give the correction of a wrong answer alone")
     if feedback.correct and not texts["sql"]:

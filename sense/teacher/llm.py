@@ -23,7 +23,7 @@ from sense.errors import SenseError
 from sense.prompts import render_prompt
 from sense.records import Example, Hardness
 from sense.sql.extract import extract, without_thoughts
-from sense.sql.parse import check_select
+from sense.sql.parse import check_select, tidy
 from sense.sql.tree import parse_statements
 from sense.teacher import CellValue, Draft, RejectedDraft, TableRows
 from sense.teacher.openai import ChatClient, FailedExchange
@@ -110,7 +110,7 @@ def parse_draft(text: str, index: int, level: Hardness) -> Draft:
     """Draft number `index`, read from a model's answer; raises UnusableError."""
     fields = _parse_fields(text)
     tables = _parse_tables(fields["schema"])
-    sql = fields["sql"].strip().rstrip(";").strip()
+    sql = tidy(fields["sql"])
     if not sql[:1].isalpha():  # in a fence or a tag
         sql = extract(sql)
     problem = check_select(sql)
