@@ -7,6 +7,7 @@ what is left would run and answer another question.
 Everything here reads hostile text: it never raises on any string, and its time grows about linearly with the length.
 """
 
+import html
 import itertools
 import json
 import re
@@ -35,14 +36,14 @@ _THOUGHT_END = re.compile(
 # --- Containers. Possessive (*+) where what follows may match the same: else a text of one sign takes the square of its length.
 
 _ANSWER_TAG = re.compile(
-    r"<(?P<tag>(?:final_?)?answer|response|output)>(?P<sql>.*?)(?:</(?P=tag)>|\Z)", re.IGNORECASE | re.DOTALL
+    r"<(?P<tag>(?:final_?)?answer|response|output)\b[^<>]*>(?P<sql>.*?)(?:</(?P=tag)>|\Z)", re.IGNORECASE | re.DOTALL
 )
 _SQL_TAG = re.compile(
-    r"<(?P<tag>(?:final_?)?sql(?:_?query)?|query|code)>(?P<sql>.*?)(?:</(?P=tag)>|\Z)|\[SQL\](?P<bracket>.*?)(?:\[/SQL\]|\Z)",
+    r"<(?P<tag>(?:final_?)?sql(?:_?query)?|query|code)\b[^<>]*>(?P<sql>.*?)(?:</(?P=tag)>|\Z)|\[SQL\](?P<bracket>.*?)(?:\[/SQL\]|\Z)",
     re.IGNORECASE | re.DOTALL,
 )
 _JSON_TEXT = re.compile(
-    r"""["'](?:\w*sql\w*|\w*query|statement|\w*answer|response|result|output|code)["']\s*+:\s*+(?:
+    r"""["'](?:\w*sql\w*|\w*query|statement|\w*answer|response|result|output|code|arguments)["']\s*+:\s*+(?:
     (?P<long>\"{3}|'{3})(?P<raw>.*?)(?:(?P=long)|\Z)
     |"(?P<double>(?:[^"\\]|\\.)*+)(?:"\s*+[],}]|"?\Z)
     |'(?P<single>(?:[^'\\]|\\.)*+)(?:'\s*+[],}]|'?\Z))""",
@@ -50,6 +51,14 @@ _JSON_TEXT = re.compile(
 )
 _FENCE = re.compile(r"(?P<fence>`{3,}+|~{3,}+)(?P<label>[ \t]*+[\w+-]*+)(?P<sql>.*?)(?:(?P=fence)|\Z)", re.DOTALL)
 _SQL_LABELS = frozenset(["sql", "sqlite", "sqlite3", "postgresql", "postgres", "mysql", "tsql", "ansi"])
+# What introduces the last of several tries, directly before it.
+_FINAL = re.compile(
+    r"\b(?:final|correct(?:ed)?|revised|fixed|improved)\s+(?:sql|query|answer|version|statement)(?:\s+(?:sql|query|is))*[\s:*_]*+"
+    r"(?=[`~<{\"'(]|SELECT\b|WITH\b)",
+    re.IGNORECASE,
+)
+# What a model that writes XML or HTML puts in the place of signs, or around a text.
+_MARKUP = re.compile(r"&(?:lt|gt|amp|quot|apos|nbsp|#x?[0-9a-f]{1,6});|<!\[CDATA\[|\]\]>", re.IGNORECASE)
 # What introduces another way to say the same or the answer to another question, after the answer.
 _ASIDE = re.compile(
     r"\b(?:alternativ\w*|equivalent\w*|another way|other way|also|if you|optional\w*|for example)\b|^\W*or\b", re.IGNORECASE
@@ -105,9 +114,10 @@ _BLANK_LINE = re.compile(r"\n[ \t\r]*+\n\s*+")
 _NEW_LINE = re.compile(r"\n\s*+")
 _SENTENCE = re.compile(r"\w++(?:,?[ \t]++(?!FROM\b)\w[\w'\u2019-]*+){2,}+[.:!?]")
 _SENTENCE_END = re.compile(r"[.!?:](?:\s++(?=[A-Z][a-z'\u2019]*+(?:,?[ \t]++[a-z][\w'\u2019-]*+){2})|\s*+\Z)")
-_STATEMENT_WORD = re.compile(
+_STATEMENT = re.compile(
     r"(?:SELECT|WITH|INSERT|UPDATE|DELETE|CREATE|DROP|ALTER|PRAGMA|EXPLAIN|REPLACE|VALUES|BEGIN)\b", re.IGNORECASE
 )
+_OTHER_STATEMENT = re.compile(r"(?:INSERT\s+INTO|DELETE\s+FROM|CREATE|DROP|ALTER|PRAGMA|EXPLAIN)\s", re.IGNORECASE)
 # What a line of words for people begins with. Wrong SQL must not match: it would be cut off, and what is left would run.
 _PROSE = re.compile(
     r"""[|#\u2022]|\*\*|>[ \t]*+[A-Za-z]|[-+*][ \t]|\d++[.)][ \t]  # a table, a heading, a list, a quotation
@@ -149,8 +159,11 @@ def extract(completion: str) -> str:
     if _WHOLE.match(completion) and _parse(completion) == "whole" and not _END_MARK.search(completion):
         return _tidy(completion)
     text = without_thoughts(completion)
+    text = _MARKUP.sub(lambda match: html.unescape(match[0]) if match[0][0] == "&" else "", text)
     if answers := [match["sql"] for match in _ANSWER_TAG.finditer(text) if _ANYWHERE.search(match["sql"])]:
         text = answers[-1]
+    if finals := [match.end() for match in _FINAL.finditer(text)]:
+        text = text[finals[-1] :]
     return next((statement.sql for statement in _candidates(text)), "")
 
 
@@ -203,6 +216,7 @@ def _json_texts(text: str) -> list[str]:
             texts.append(_unescape(match["double"]))
         else:
             texts.append(_unescape(match["single"].replace("\\'", "'").replace('"', '\\"')))
+    texts += [inner for text in texts if text.startswith("{") for inner in _json_texts(text)]  # the arguments of a tool
     return sorted(texts, key=lambda text: _WHOLE.match(text) is not None)
 
 
@@ -305,7 +319,7 @@ def _ends(body: str) -> Iterator[tuple[int, bool]]:
             break
         blank = match.group().count("\n") > 1
         tail = body[match.end() : match.end() + 1000]
-        if not tail.strip() or _is_prose(tail, blank) or (blank and _STATEMENT_WORD.match(tail)):
+        if not tail.strip() or _is_prose(tail, blank) or (_STATEMENT if blank else _OTHER_STATEMENT).match(tail):
             ends.setdefault(match.start(), False)
     for match in itertools.islice(_SENTENCE_END.finditer(body), _MAX_ENDS):
         ends.setdefault(match.start(), False)

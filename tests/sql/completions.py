@@ -1,5 +1,6 @@
 """How models write the SQL that they are asked for, collected from their chats, and SQL laid out as formatters and people do."""
 
+import html
 import json
 import re
 
@@ -102,6 +103,10 @@ COMPLETIONS = {
     "fence and result": "```sql\n{sql}\n```\nOutput:\n```\nname\n----\nAnn\n```",
     "fence of another language": "```python\nquery = 'SELECT 1'\n```\n```sql\n{sql}\n```",
     "tag": "<sql>{sql}</sql>",
+    "tag with an attribute": '<sql dialect="sqlite">\n{sql}\n</sql>',
+    "tag with CDATA": "<sql><![CDATA[{sql}]]></sql>",
+    "LangChain": "SQLQuery: {sql}\nSQLResult: [(1,)]\nAnswer: 1",
+    "other statement behind": "{sql}\nCREATE TABLE visit (id INTEGER)",
     "answer": "I think so.\n<answer>\n{sql}\n</answer>",
     "answer with fence": "<answer>\n```sql\n{sql}\n```\n</answer>",
     "answer with tag": "<answer><sql>{sql};</sql></answer>",
@@ -139,6 +144,8 @@ COMPLETIONS = {
     "next statement behind": "{sql};\nSELECT 1 FROM visit",
     "next turn behind": "Assistant: {sql}\nHuman: thanks",
     "draft before": "First:\n```sql\nSELECT * FROM pet LIMIT 5\n```\nThat is not it. Final:\n```sql\n{sql}\n```",
+    "draft in prose before": "Let me look first: SELECT * FROM pet LIMIT 5;\nFinal query: {sql}",
+    "correction": "SELECT * FROM pet;\n\nThat lists all.\n\n**Corrected SQL:**\n```sql\n{sql}\n```",
     "script": "```sql\n-- look first\nSELECT * FROM pet LIMIT 5;\n-- then the answer\n{sql};\n```",
     "other way behind": "```sql\n{sql}\n```\nAlternatively:\n```sql\nSELECT 2\n```",
     "thoughts": "<think>\nSELECT 1\n</think>\n{sql}",
@@ -159,6 +166,8 @@ _OBJECTS = {
     "JSON in JSON": lambda sql: json.dumps({"result": {"sql": sql, "confidence": 0.9}}),
     "JSON cut short": lambda sql: json.dumps({"sql": sql, "explanation": "it lists all of"})[:-2],
     "JSON in an answer": lambda sql: f"<think>SELECT 1</think><answer>{json.dumps({'sql': sql})}</answer>",
+    "XML": lambda sql: f"<sql>{html.escape(sql)}</sql>",
+    "arguments of a tool": lambda sql: json.dumps({"name": "run_sql", "arguments": json.dumps({"query": sql})}),
     "YAML": lambda sql: "sql: |\n  " + sql.replace("\n", "\n  "),
 }
 NAMES = sorted([*COMPLETIONS, *_OBJECTS])
