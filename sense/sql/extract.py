@@ -7,6 +7,8 @@ what is left would run and answer another question.
 Everything here reads hostile text: it never raises on any string, and its time grows about linearly with the length.
 """
 
+import atexit
+import functools
 import html
 import itertools
 import json
@@ -349,7 +351,7 @@ def _tidy(sql: str) -> str:
 
 # --- SQLite's grammar
 
-_connections = threading.local()
+_lock = threading.Lock()  # one connection for all threads: one each would be left open where a thread ends
 _OPEN_QUOTE = re.compile(r"""unrecognized token: "['"`\[]""")
 
 
@@ -360,10 +362,9 @@ def _parse(sql: str) -> Parsed:
     """
     if len(sql) > MAX_LENGTH:
         return "wrong"
-    if not hasattr(_connections, "connection"):
-        _connections.connection = sqlite3.connect(":memory:", isolation_level=None)
     try:
-        _connections.connection.execute(f"EXPLAIN CREATE TEMP VIEW statement AS {sql}").close()
+        with _lock:
+            _connection().execute(f"EXPLAIN CREATE TEMP VIEW statement AS {sql}").close()
     except sqlite3.Error as error:
         message = str(error)
         if message == "incomplete input":
@@ -375,3 +376,10 @@ def _parse(sql: str) -> Parsed:
     except (ValueError, UnicodeEncodeError):  # a NUL, half a surrogate pair
         return "wrong"
     return "whole"
+
+
+@functools.cache
+def _connection() -> sqlite3.Connection:
+    connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    atexit.register(connection.close)
+    return connection
