@@ -4,10 +4,9 @@ from pathlib import Path
 
 from sense.errors import InputError
 from sense.ingest import benchmark, builtin
-from sense.ingest.databases import broken_database
 from sense.ingest.source import SeedQuestion, SeedSource, UnusableDatabase
 
-__all__ = ["SeedQuestion", "SeedSource", "UnusableDatabase", "broken_database", "read_seeds"]
+__all__ = ["SeedQuestion", "SeedSource", "UnusableDatabase", "read_seeds"]
 
 
 def read_seeds(seeds: Path) -> SeedSource:

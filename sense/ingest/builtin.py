@@ -77,6 +77,8 @@ def _write_database(seeds: Path, db_id: str, folder: Path) -> None:
                 connection.executescript(f"BEGIN;\n{records.read_text(file)}\n;COMMIT;")
             except (sqlite3.Error, ValueError) as error:  # ValueError: NUL
                 raise InputError(f"{file}: SQLite refuses it ({error}); mend the file") from None
+        if connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table'").fetchone() is None:
+            raise InputError(f"{seeds / db_id / 'schema.sql'}: it creates no table; mend the file")
 
 
 def _deny_attach(action: int, *_: str | None) -> int:

@@ -57,19 +57,22 @@ class DatabaseFolders:
         return {origin: _files_by_name(origin) for origin in self._folders}
 
 
-def broken_database(folder: Path) -> UnusableDatabase | None:
-    """Why one of the copied databases in `folder` cannot be used, if so: SQLite has to read its schema, with a table in it."""
+def broken_database(folder: Path, origin: Path) -> UnusableDatabase | None:
+    """Why one of the databases in `folder` cannot be used, if so: SQLite has to read its schema, with a table in it.
+
+    They are copies or were made just now; `origin` is the folder whose file of the same name the user can mend.
+    """
     for file in sqlite_files(folder):
         size, whole_size = file.stat().st_size, _size_in_header(file)
         if size < whole_size:
-            return _broken(file, sqlite3.DatabaseError(f"cut short: {size:,} of {whole_size:,} bytes"))
+            return _broken(origin / file.name, sqlite3.DatabaseError(f"cut short: {size:,} of {whole_size:,} bytes"))
         with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
             try:
                 (tables,) = connection.execute("SELECT count(*) FROM sqlite_master WHERE type = 'table'").fetchone()
             except sqlite3.DatabaseError as error:
-                return _broken(file, error)
+                return _broken(origin / file.name, error)
         if not tables:
-            return _broken(file, sqlite3.DatabaseError("there is no table in it"))
+            return _broken(origin / file.name, sqlite3.DatabaseError("there is no table in it"))
     return None
 
 
@@ -97,7 +100,7 @@ def _copy_folder(origin: Path, folder: Path) -> UnusableDatabase | None:
             copy_database(DatabaseFile.from_path(file), folder / file.name)
         except (InputError, OSError, sqlite3.Error) as error:
             return _broken(file, error)
-    return None
+    return broken_database(folder, origin)
 
 
 def _broken(file: Path, error: Exception) -> UnusableDatabase:

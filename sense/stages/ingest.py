@@ -108,7 +108,7 @@ def _write_databases(source: SeedSource, staging: Path) -> dict[str, UnusableDat
     unusable: dict[str, UnusableDatabase] = {}
     db_ids = sorted({question.db_id for question in (*source.seed, *(source.dev or ()))})
     for db_id in console.track(db_ids, "databases", len(db_ids)):
-        problem = source.write_database(db_id, staging / db_id) or ingest.broken_database(staging / db_id)
+        problem = source.write_database(db_id, staging / db_id)
         if problem is not None:
             unusable[db_id] = problem
     return unusable
