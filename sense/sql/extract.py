@@ -316,7 +316,7 @@ def _ends(body: str) -> Iterator[tuple[int, bool]]:
     ends: dict[int, bool] = {}
     for match in itertools.islice(_END_MARK.finditer(body), _MAX_ENDS):
         ends[match.start()] = True
-    for match in itertools.islice(_NEW_LINE.finditer(body), MAX_LENGTH):
+    for match in _NEW_LINE.finditer(body):
         if len(ends) >= _MAX_ENDS:
             break
         blank = match.group().count("\n") > 1
