@@ -200,6 +200,7 @@ def _example(teacher: str, index: int, draft: Draft) -> Example:
             "sql": draft.sql,
             "source": teacher,
             "hardness": hardness(draft.sql),
+            "evidence": draft.evidence,
             "domain": draft.domain,
             "level": draft.level,
         }

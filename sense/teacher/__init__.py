@@ -44,7 +44,7 @@ class Draft:
     """One strong example before it is checked; drafts with the same `db_id` carry the same `ddl` and `rows`.
 
     `ddl` holds CREATE TABLE statements, `rows` the rows of each table in its column order. `level` is the hardness that the
-    teacher was asked for; the SQL may have another one.
+    teacher was asked for; the SQL may have another one. `evidence` is what one must know besides to write the SQL.
     """
 
     db_id: str
@@ -54,6 +54,7 @@ class Draft:
     question: str
     sql: str
     level: Hardness
+    evidence: str = ""
 
 
 @dataclass(frozen=True)

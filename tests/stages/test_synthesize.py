@@ -110,6 +110,11 @@ def test_kept_examples_carry_measured_and_asked_hardness_and_their_domain(tmp_pa
     assert metrics["databases"] == 8
 
 
+def test_evidence_of_a_draft_goes_with_its_example(tmp_path: Path):
+    rows, _ = run_stage(synthesize_config(), Zoo({3: replace(good_draft(3), evidence="insects have six legs")}), tmp_path)
+    assert [row.evidence for row in rows[2:5]] == ["", "insects have six legs", ""]
+
+
 def test_metrics_name_the_commonest_domains_and_sum_up_the_rest(tmp_path: Path):
     bad: dict[int, Draft | RejectedDraft] = {
         index: replace(good_draft(index), domain=f"domain {index}") for index in range(2, 60)

@@ -55,6 +55,11 @@ class GrammarTeacher:
         detail = f"none of the {len(productions)} {level} productions fits database {database.db_id}; give it more rows or tables"
         return RejectedDraft("no production fits", detail, level)
 
+    def unit(self, number: int, levels: Sequence[Hardness]) -> list[Draft | RejectedDraft]:
+        """The drafts on invented database `number`, one for each of `levels`, `per_database` at most."""
+        first = number * self._config.per_database
+        return [self.draft(first + position, level) for position, level in enumerate(levels)]
+
     def _invent(self, number: int) -> GrammarDatabase:
         name = self._domains[number % len(self._domains)]
         rng = Random(f"{self._seed}-db-{number}")

@@ -105,6 +105,11 @@ def test_a_draft_depends_on_nothing_but_its_arguments(drafts):
     assert other.draft(0, "easy", []) != drafts[0]
 
 
+def test_a_unit_holds_the_drafts_of_one_database(drafts):
+    levels = [level for _, level in jobs(60)]
+    assert GrammarTeacher(GrammarConfig(), seed=7).unit(2, levels[40:]) == drafts[40:60]
+
+
 def test_threads_get_the_same_drafts(drafts):
     teacher = GrammarTeacher(GrammarConfig(), seed=7)
     with ThreadPoolExecutor(4) as pool:
