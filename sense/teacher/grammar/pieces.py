@@ -1,5 +1,6 @@
 """The data types of the grammar: an invented database, and the pieces of which a query and its question are made."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -18,7 +19,9 @@ Operator = Literal["=", "!=", ">", "<", ">=", "<=", "between", "contains", "star
 class GrammarColumn:
     """A column: its identifier, the words in it, synonyms of them, and (once the table is filled) its value in every row.
 
-    `spec` is None for the primary key and for foreign keys.
+    `spec` is None for the primary key and for foreign keys. The identifier may need quotes. `number_as_text` says that numbers
+    are stored as texts, `date_format` (strftime) how dates are stored if not as ISO dates, `meanings` what the codes stand for
+    that are stored instead of values ("A" -> "active"). Nothing is asked about a `distractor`.
     """
 
     name: str
@@ -26,6 +29,10 @@ class GrammarColumn:
     synonyms: tuple[str, ...]
     spec: ColumnSpec | None
     values: tuple[CellValue, ...] = ()
+    number_as_text: bool = False
+    date_format: str = ""
+    meanings: Mapping[str, str] = field(default_factory=dict, hash=False)
+    distractor: bool = False
 
     @property
     def kind(self) -> str:
@@ -53,7 +60,8 @@ class GrammarTable:
     """A table: its identifier, its noun in singular and plural, and its columns in order.
 
     `synonyms` are other nouns for it, in singular and plural. `key` is the primary key and `label` the column that names a row;
-    both are among the columns, or None.
+    both are among the columns, or None. `key_columns` are the columns of the primary key, several where it is composite (then
+    `key` is None). `across` maps, in a table that joins two others, each of these to the verb that leads from it to the other.
     """
 
     name: str
@@ -63,6 +71,8 @@ class GrammarTable:
     columns: tuple[GrammarColumn, ...]
     key: GrammarColumn | None
     label: GrammarColumn | None
+    key_columns: tuple[str, ...] = ()
+    across: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def data_columns(self) -> list[GrammarColumn]:
@@ -76,13 +86,19 @@ class GrammarTable:
 
 @dataclass(frozen=True)
 class Link:
-    """A foreign key: `child.column` refers to `parent.key`; `verb` leads from the parent to the child."""
+    """A foreign key: `child.column` refers to `parent.key`.
+
+    `verb` leads from the parent to the child ("customers that *placed* an order"), `by` from the child to the parent ("orders
+    *placed by* a customer"). In a reference of a table to itself, `role` is what the parent is to the row: "manager".
+    """
 
     child: str
     column: str
     parent: str
     key: str
     verb: str
+    by: str = "of"
+    role: str = ""
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,16 @@ def draw_schema(domain: Domain, max_tables: int, rng: Random) -> GrammarSchema:
         for parent in parents:
             noun = nouns[parent][0][0]
             key = style.identifier(_key_words(noun, style))
-            links.append(Link(tables[name].name, style.identifier(f"{noun} id"), tables[parent].name, key, spec.refers[parent]))
+            links.append(
+                Link(
+                    tables[name].name,
+                    style.identifier(f"{noun} id"),
+                    tables[parent].name,
+                    key,
+                    spec.refers[parent].verb,
+                    spec.refers[parent].by,
+                )
+            )
     return GrammarSchema(tuple(tables.values()), tuple(links))
 
 

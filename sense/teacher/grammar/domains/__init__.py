@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from sense import config
 from sense.config import Section
@@ -51,9 +51,12 @@ LowercaseWords = Annotated[str, Field(pattern=r"^[a-z]+( [a-z]+)*$")]
 
 
 class ColumnSpec(Section):
-    """A column's kind and what its values are drawn from; for a date, `low` and `high` are years.
+    """A column's kind and what its values are drawn from, and how people speak of it.
 
-    `form` is a pattern of # (a digit) and L (a letter). `sum: false` says that a total of the values makes no sense.
+    For a date, `low` and `high` are years. `form` is a pattern of # (a digit) and L (a letter). `sum: false` says that a total of
+    the values makes no sense. `also` are synonyms, which may become the identifier; all other ways to speak of the column
+    appear in questions alone. In `noun_phrases`, `yes` and `no`, {table} is the noun of the table, in singular or plural, with
+    what else describes it, and {value} a value.
     """
 
     kind: ColumnKind
@@ -66,6 +69,30 @@ class ColumnSpec(Section):
     step: Annotated[int, Field(ge=1)] = 1
     digits: Annotated[int, Field(ge=0, le=4)] = 1
     sum: bool = True
+    phrases: tuple[str, ...] = ()
+    """Other noun phrases for the column that are never an identifier: "height above sea level"."""
+    unit: str = ""
+    """The unit of a quantity, in plural: "metres", "euros", "hours"; written after a number in a question."""
+    countable: bool = False
+    """True if the words of the column are things that are counted: frames, bedrooms ("with more than 10 frames")."""
+    more: tuple[str, ...] = ()
+    """Comparatives for a higher value, without "than": older, heavier, more expensive."""
+    less: tuple[str, ...] = ()
+    """Comparatives for a lower value: younger, lighter, cheaper."""
+    most: tuple[str, ...] = ()
+    """Superlatives for the highest value, before the table's noun: oldest, heaviest, most expensive."""
+    least: tuple[str, ...] = ()
+    """Superlatives for the lowest value: youngest, lightest, cheapest."""
+    how: str = ""
+    """The question for the value, up to the verb: "how old", "how heavy"; asked as "How old is ...?"."""
+    when: str = ""
+    """For a year or a date: the participle of what happened then: built, founded, born ("built after 2010", "born in 1990")."""
+    noun_phrases: tuple[str, ...] = ()
+    """For a category, city or country: "{value} {table}", "{table} in the {value}", "{table} from {value}"."""
+    yes: tuple[str, ...] = ()
+    """For a flag that holds: "certified {table}", "{table} that are in stock"; {table} is plural."""
+    no: tuple[str, ...] = ()
+    """For a flag that does not hold: "{table} that are not certified"."""
 
     @model_validator(mode="after")
     def _arguments(self) -> "ColumnSpec":
@@ -77,10 +104,30 @@ class ColumnSpec(Section):
         return self
 
 
+class Reference(Section):
+    """How people speak of a foreign key.
+
+    `verb` leads from the parent to the child, in the plural: "customers that *placed* an order", "apiaries that *contain* a
+    hive". `by` leads from the child to the parent: "orders *placed by* a customer", "hives *in* an apiary".
+    """
+
+    verb: str
+    by: str = "of"
+
+
+class SelfReference(Section):
+    """A foreign key to the table itself: the parent is the row's `role`, as in {role: manager, verb: manage, by: managed by}."""
+
+    role: LowercaseWords
+    verb: str
+    by: str
+
+
 class TableSpec(Section):
     """A table: its columns, the one that names a row (`label`), and the tables it refers to.
 
-    `refers` maps a parent table to the verb that leads from it to this table, as in "customers that *placed* an order".
+    `refers` maps a parent table to the words for the foreign key; a text alone is its verb. Where a table joins two others,
+    `across` maps each of its two parents to the verb that leads from it straight to the other: {student: take, course: employ}.
     """
 
     plural: str | None = None
@@ -88,7 +135,23 @@ class TableSpec(Section):
     plural_also: tuple[str, ...] = ()
     label: str | None = None
     columns: dict[LowercaseWords, ColumnSpec]
-    refers: dict[str, str] = Field(default_factory=dict)
+    refers: dict[str, Reference] = Field(default_factory=dict)
+    refers_self: SelfReference | None = None
+    across: dict[str, str] = Field(default_factory=dict)
+
+    @field_validator("refers", mode="before")
+    @classmethod
+    def _verbs(cls, value: Any) -> Any:
+        """A text stands for a reference with this verb."""
+        if not isinstance(value, dict):
+            return value
+        return {parent: {"verb": reference} if isinstance(reference, str) else reference for parent, reference in value.items()}
+
+    @model_validator(mode="after")
+    def _across_fits(self) -> "TableSpec":
+        if self.across and (len(self.refers) != 2 or set(self.across) != set(self.refers)):
+            raise ValueError("across must have exactly the two tables that refers has")
+        return self
 
     @model_validator(mode="after")
     def _label_fits(self) -> "TableSpec":
