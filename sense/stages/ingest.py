@@ -11,11 +11,13 @@ from sense import console, ingest, records
 from sense.config import IngestConfig
 from sense.errors import InputError
 from sense.ingest import SeedQuestion, SeedSource, UnusableDatabase
+from sense.manifest import write_manifest
 from sense.records import HARDNESS, Example
 from sense.sql.execute import Executor
 from sense.sql.hardness import BANDS, complexity, hardness
 from sense.sql.parse import reads_clock
 from sense.sql.result import Result
+from sense.stages import code_dependencies
 
 Config = IngestConfig
 
@@ -87,6 +89,10 @@ def run(config: IngestConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any
         "seed": _write_dataset(seed, source.name, "seed", staging, outputs.seed),
         "dev": _write_dataset(dev, source.name, "dev", staging, outputs.dev),
     }
+    section = config.model_dump(mode="json", exclude={"execution": {"workers"}})
+    revision = code_dependencies.revision("ingest")
+    for dataset in (outputs.seed, outputs.dev):
+        write_manifest(dataset, stage="ingest", section=section, revision=revision)
     return {"source": source.name, **metrics, "dropped": dict(sorted(dropped.counts.items()))}
 
 

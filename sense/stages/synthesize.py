@@ -12,10 +12,12 @@ from typing import Any
 from sense import console, records
 from sense.config import SplitConfig, SynthesizeConfig, api_key
 from sense.errors import EndpointError, UserError
+from sense.manifest import write_manifest
 from sense.records import HARDNESS, Example, Hardness
 from sense.schema import introspect, schema_text
 from sense.sql.execute import Executor
 from sense.sql.hardness import BANDS, complexity, hardness
+from sense.stages import code_dependencies
 from sense.teacher import Draft, RejectedDraft, Teacher
 from sense.teacher.drafts import DraftChecker, LoggedTeacher, forget_rejected, normalize_domain, over_represented_domains
 from sense.teacher.grammar.teacher import GrammarTeacher
@@ -26,6 +28,8 @@ Config = SynthesizeConfig
 SPLITS = ("strong", "unseen", "heldout")  # also the names of the outputs
 WITHOUT_EFFECT = {"llm": {"timeout_s": True, "retries": True}}
 """Keys that may change between a run that broke off and the next one, which still finds its drafts."""
+_NOT_IN_MANIFEST = {"llm": WITHOUT_EFFECT["llm"] | {"base_url": True}, "execution": {"workers": True}}
+"""Keys that change nothing, and the endpoint's address."""
 
 MAX_REJECTED_DRAFTS = 20
 """Drafts in a row that cannot be kept before an LLM teacher counts as failing: so many at the start, and later so many times the
@@ -84,8 +88,12 @@ def write_datasets(config: SynthesizeConfig, teacher: Teacher, outputs: Outputs)
             f"kept {len(examples)} of the {config.count} wanted: {collection.requested} asked, synthesize.max_attempts used up"
         )
     splits = split_databases(Counter(example.db_id for example in examples), config.split, config.seed)
+    section = config.model_dump(mode="json", exclude=_NOT_IN_MANIFEST)
+    revision = code_dependencies.revision("synthesize")
     for split in SPLITS:
-        _write_dataset([example for example in examples if splits[example.db_id] == split], built, getattr(outputs, split))
+        dataset = getattr(outputs, split)
+        _write_dataset([example for example in examples if splits[example.db_id] == split], built, dataset)
+        write_manifest(dataset, stage="synthesize", section=section, revision=revision)
     return _metrics(config, collection, splits)
 
 
