@@ -23,6 +23,7 @@ ARROWS: dict[str, set[str]] = {
     "sql": {"config", "errors", "records", "verdicts"},
     "manifest": {"errors", "records", "sql"},
     "schema": {"errors", "sql"},
+    "suite": {"errors", "records", "sql"},
     "prompts": {"config", "records", "schema", "templates"},
     "ingest": {"config", "errors", "records", "sql"},
     "teacher": {"config", "errors", "prompts", "records", "sql"},

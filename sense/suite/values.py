@@ -1,0 +1,174 @@
+"""The values that a column may get in a further database: its own, changed ones, and those beside the queries' literals."""
+
+import operator
+import re
+from collections.abc import Callable, Iterable, Sequence
+from datetime import date, timedelta
+from random import Random
+from typing import Any
+
+from sense.sql.result import Value
+from sense.suite.conditions import Condition, LiteralValue
+
+_COMPARE: dict[str, Callable[[Any, Any], bool]] = {
+    "=": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+_DATE = re.compile(r"(\d{4})-(\d{2})-(\d{2})(?=$|[ T])")
+_NUMBER = re.compile(r"[+-]?\d{1,15}(\.\d{1,10})?")
+_LITERAL_SHARE, _CHANGED_SHARE = 0.2, 0.15
+_MAX_INTEGER = 2**53
+_WORDS = ("amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "harbor", "iris", "juniper")  # of columns without values
+
+
+class ColumnValues:
+    """The values of one column. A column of one or two values, such as a flag, stays within them."""
+
+    def __init__(self, affinity: str, values: Iterable[Value], conditions: Sequence[Condition]) -> None:
+        """`values` are those of the original's rows; `conditions` those that queries have on the column."""
+        self._affinity = affinity
+        values = list(values)
+        self.own = [value for value in values if value is not None]
+        self.null_share = 1 - len(self.own) / len(values) if values else 0.0
+        distinct = dict.fromkeys((type(value), value) for value in self.own)
+        self._closed = len(distinct) <= 2 and len(self.own) >= 8
+        self._changeable = len(distinct) > 0.3 * len(self.own) or all(isinstance(value, int | float) for value in self.own)
+        self._literals = list(dict.fromkeys((condition.operator, condition.value) for condition in conditions))
+        self._beside = [value for _, literal in self._literals for value in self._near(literal)]
+
+    def draw(self, random: Random) -> Value:
+        """A value that is not NULL, unless the column has nothing else."""
+        share = random.random()
+        if self._beside and share < _LITERAL_SHARE:
+            return random.choice(self._beside)
+        if not self.own:
+            return self._invent(random)
+        value = random.choice(self.own)
+        if share > 1 - _CHANGED_SHARE and self._changeable and not self._closed:
+            return self._change(value, random)
+        return value
+
+    def near(self, conditions: Sequence[Condition], random: Random) -> Value:
+        """A literal of one of the conditions, or a value just beside it."""
+        values = self._near(random.choice(conditions).value)
+        return random.choice(values) if values else self.draw(random)
+
+    def fitting(self, conditions: Sequence[Condition], random: Random) -> Value:
+        """A value that satisfies the conditions, if one can be thought of; of several literals for equality, one is taken."""
+        candidates: list[Value] = [value for condition in conditions for value in self._near(condition.value)]
+        candidates += random.sample(self.own, min(len(self.own), 20))
+        equal = [condition for condition in conditions if condition.operator == "="]
+        wanted = [random.choice(equal)] if equal else list(conditions)
+        fitting = [value for value in candidates if all(_holds(value, condition) for condition in wanted)]
+        return random.choice(fitting) if fitting else self.draw(random)
+
+    def fresh(self, random: Random, number: int) -> Value:
+        """A value that the column is unlikely to have yet, of the same form; `number` differs from call to call."""
+        integers = [value for value in self.own if isinstance(value, int)]
+        if self._affinity == "integer" or (integers and len(integers) == len(self.own)):
+            return max(integers, default=0) % _MAX_INTEGER + number
+        texts = [value for value in self.own if isinstance(value, str)]
+        if texts:
+            return _same_form(random.choice(texts), random)
+        if self.own and isinstance(self.own[0], float):
+            return self.own[0] + number
+        return self._invent(random) if self._affinity != "blob" else number
+
+    def _near(self, literal: LiteralValue) -> list[Value]:
+        """The literal, as the column stores it, and values beside it; texts that are numbers stay texts in a column of texts."""
+        value: LiteralValue = literal
+        if isinstance(literal, str) and self._affinity in ("integer", "real", "numeric") and _NUMBER.fullmatch(literal):
+            value = float(literal) if "." in literal else int(literal)
+        if self._closed:
+            return [own for own in dict.fromkeys(self.own) if own == value]
+        if isinstance(value, int) and self._affinity == "text":
+            return [str(value - 1), str(value), str(value), str(value + 1)]
+        if isinstance(value, int):
+            return [value - 1, value, value, value + 1]
+        if isinstance(value, float):
+            step = 10.0 ** -len(repr(value).partition(".")[2])
+            return [round(value - step, 10), value, value, round(value + step, 10)]
+        return list(_near_text(value))
+
+    def _change(self, value: Value, random: Random) -> Value:
+        if isinstance(value, bool | bytes) or value is None:
+            return value
+        if isinstance(value, int):
+            return value + random.choice((-1, 1)) if abs(value) < _MAX_INTEGER else value
+        if isinstance(value, float):
+            numbers = [own for own in self.own if isinstance(own, int | float)]
+            return round((value + random.choice(numbers)) / 2, 3) if abs(value) < _MAX_INTEGER else value
+        day = _day(value)
+        if day is not None:
+            return value.replace(value[:10], (day + timedelta(days=random.choice((-1, 1)))).isoformat(), 1)
+        if _NUMBER.fullmatch(value):
+            return value
+        return random.choice((value.swapcase(), value.upper(), f"{value} {random.choice('ABC')}", f"The {value}"))
+
+    def _invent(self, random: Random) -> Value:
+        """A value for a column that has none."""
+        if self._affinity in ("integer", "numeric"):
+            return random.randint(1, 20)
+        return round(random.uniform(1, 20), 1) if self._affinity == "real" else random.choice(_WORDS)
+
+
+def _near_text(text: str) -> Iterable[Value]:
+    """A text, or one that a pattern matches, and texts that differ from it in case, at its beginning, at its end."""
+    if "%" in text or "_" in text or "*" in text:
+        inside = text.replace("%", "").replace("*", "").replace("_", "a")
+        yield from (inside, inside, f"{inside}x", f"x{inside}", f"x{inside}x", inside.swapcase(), inside[:-1])
+        return
+    yield from (text, text, text)
+    day = _day(text)
+    if day is not None:
+        yield from (text.replace(text[:10], (day + timedelta(days=days)).isoformat(), 1) for days in (-1, 1))
+    elif _NUMBER.fullmatch(text):
+        if "." not in text:
+            yield from (str(int(text) - 1), str(int(text) + 1))
+    else:
+        yield from (text.swapcase(), f"{text}s", f"A {text}")
+
+
+def _day(text: str) -> date | None:
+    match = _DATE.match(text)
+    try:
+        return date(int(match[1]), int(match[2]), int(match[3])) if match and 1 < int(match[1]) < 9998 else None
+    except ValueError:
+        return None
+
+
+def _same_form(text: str, random: Random) -> str:
+    """A text of the same form: two or more of its digits, else of its letters, are others."""
+    places = [i for i, sign in enumerate(text) if sign.isdecimal()] or [i for i, sign in enumerate(text) if sign.isalpha()]
+    if not places:
+        return f"{text}{random.randrange(1000)}"
+    signs = list(text)
+    for place in random.sample(places, min(len(places), random.randint(2, 6))):
+        letters = "0123456789" if text[place].isdecimal() else "abcdefghijklmnoprstuw"
+        sign = random.choice(letters)
+        signs[place] = sign.upper() if text[place].isupper() else sign
+    return "".join(signs)
+
+
+def _holds(value: Value, condition: Condition) -> bool:
+    """Whether SQLite would find that a stored value satisfies a condition; values of different kinds never do here."""
+    literal = condition.value
+    if isinstance(value, str) != isinstance(literal, str):
+        if not isinstance(value, str) or _NUMBER.fullmatch(value) is None:
+            return False
+        literal = str(literal)
+    if condition.operator in ("like", "not like"):
+        matches = re.fullmatch(_pattern(str(literal)), str(value), re.IGNORECASE | re.DOTALL) is not None
+        return matches == (condition.operator == "like")
+    if isinstance(value, bytes) or value is None:
+        return False
+    one, other = (value, str(literal)) if isinstance(value, str) else (float(value), float(literal))
+    return _COMPARE[condition.operator](one, other)
+
+
+def _pattern(like: str) -> str:
+    return "".join(".*" if sign == "%" else "." if sign == "_" else re.escape(sign) for sign in like)
