@@ -9,6 +9,9 @@ VerdictName = Literal["match", "mismatch", "error", "timeout", "too_large", "rej
 FailureName = Literal["error", "timeout", "too_large", "rejected"]  # a query without a result
 Mismatch = Literal["columns", "rows", "order", "values"]
 MismatchKind = Literal["", Mismatch]
+ErrorClass = Literal[
+    "schema linking", "join", "aggregate", "filter", "order", "columns", "nesting", "syntax", "other"
+]  # what is wrong with a SQL; sense/sql/error_class.py says what each means
 Limit = Literal["", "clock", "steps", "rows", "bytes", "value", "memory", "context"]
 
 
