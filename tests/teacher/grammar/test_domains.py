@@ -1,4 +1,6 @@
+import re
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
@@ -8,15 +10,15 @@ from sense import config
 from sense.errors import ConfigError, InputError
 from sense.teacher.grammar import domains
 from sense.teacher.grammar.domains import ColumnSpec, Domain, TableSpec
-from sense.teacher.grammar.english import plural
+from sense.teacher.grammar.english import article, plural
 from sense.teacher.grammar.productions import PRODUCTIONS
 from sense.teacher.grammar.verbalise import phrases
 
 
-def test_there_are_many_domains_of_three_to_six_tables():
+def test_there_are_many_domains_of_three_to_twenty_tables():
     every = [domains.load(name) for name in domains.names()]
-    assert len(every) >= 24
-    assert all(3 <= len(domain.tables) <= 6 for domain in every)
+    assert len(every) >= 39
+    assert all(3 <= len(domain.tables) <= 20 for domain in every)
     assert all(any(table.refers for table in domain.tables.values()) for domain in every)
 
 
@@ -33,12 +35,12 @@ def test_every_domain_is_connected_by_its_references():
 
 
 def test_every_table_can_be_asked_about():
-    """A number or a date to compare, and a category to group by, in all tables or nearly all."""
-    tables = [table for name in domains.names() for table in domains.load(name).tables.values()]
+    """A number or a date to compare, and a category to group by, in all tables or nearly all that do not just join others."""
+    tables = [table for name in domains.names() for table in domains.load(name).tables.values() if not table.across]
     kinds = [{column.kind for column in table.columns.values()} for table in tables]
     assert all(len(table.columns) >= 3 for table in tables)
     assert all(table_kinds & (domains.NUMBERS | {"year", "date"}) for table_kinds in kinds)
-    assert sum(bool(table_kinds & domains.GROUPS) for table_kinds in kinds) / len(kinds) > 0.8
+    assert sum(bool(table_kinds & (domains.GROUPS | {"flag"})) for table_kinds in kinds) / len(kinds) > 0.8
 
 
 def test_all_words_make_identifiers_that_need_no_quotes():
@@ -63,15 +65,75 @@ def test_all_words_make_identifiers_that_need_no_quotes():
                 connection.execute(f"DROP TABLE {name}")
 
 
-def test_words_of_one_domain_do_not_name_two_tables():
+def test_a_table_that_joins_two_others_is_no_more_than_that():
     for name in domains.names():
-        nouns = [noun for words, table in domains.load(name).tables.items() for noun in (words, *table.also)]
-        assert len(nouns) == len(set(nouns)), name
+        joining = [table for table in domains.load(name).tables.values() if table.across]
+        assert all(table.label is None and len(table.columns) <= 4 for table in joining), name
+
+
+@pytest.mark.parametrize("name", domains.names())
+def test_every_wording_reads_well_with_every_value(name):
+    """What a program can see: doubled words, braces, double spaces, and the wrong one of a and an."""
+    rendered = list(_renderings(domains.load(name)))
+    wrong = [text for text in rendered if _MISTAKE.search(text)]
+    assert rendered
+    assert wrong == []
+
+
+_MISTAKE = re.compile(r"\b(?P<word>\w+) (?P=word)\b|[{}]|  |^ | $|\ba [aeio]|\ban (?![aeiou])", re.IGNORECASE)
+
+
+def _renderings(domain: Domain) -> Iterator[str]:
+    """Every template with every value and noun, every comparative and unit, and every reference in both directions."""
+    for words, table in domain.tables.items():
+        nouns = _nouns(words, table)
+        for column, spec in table.columns.items():
+            for singular, many in nouns:
+                yield from _column_renderings(column, spec, singular, many)
+        for parent, reference in table.refers.items():
+            for singular, many in nouns:
+                for parent_singular, parent_plural in _nouns(parent, domain.tables[parent]):
+                    yield f"{parent_plural} that {reference.verb} {article(singular)}"
+                    yield f"{many} {reference.by} {article(parent_singular)}"
+        for parent, verb in table.across.items():
+            (other,) = set(table.across) - {parent}
+            for singular, _ in _nouns(other, domain.tables[other]):
+                yield f"{_nouns(parent, domain.tables[parent])[0][1]} that {verb} {article(singular)}"
+        if table.refers_self:
+            yield f"{nouns[0][1]} that {table.refers_self.verb} {article(words)}"
+            yield f"{nouns[0][1]} {table.refers_self.by} {article(words)}, whose {table.refers_self.role} is Ada"
+
+
+def _column_renderings(column: str, spec: ColumnSpec, singular: str, many: str) -> Iterator[str]:
+    values = {"city": domains.shared_lists().cities, "country": domains.shared_lists().countries}.get(spec.kind, spec.of)
+    for template in spec.noun_phrases:
+        for noun in (singular, many, f"{many} with a name"):
+            yield from (template.format(table=noun, value=value, demonym="Peruvian") for value in values)
+    for template in (*spec.yes, *spec.no):
+        yield template.format(table=many)
+    for phrase in (column, *spec.also, *spec.phrases):
+        yield f"the {phrase} of the {singular}"
+    yield from (f"{many} {comparative} than 3 {spec.unit or 'of them'}" for comparative in (*spec.more, *spec.less))
+    yield from (f"the {superlative} {singular}" for superlative in (*spec.most, *spec.least))
+    if spec.countable:
+        yield f"{many} with more than 3 {spec.countable}"
+    if spec.how:
+        yield f"{spec.how.capitalize()} is the {singular}?"
+    if spec.when:
+        yield f"{many} {spec.when} after 2010"
+
+
+def _nouns(words: str, table: TableSpec) -> list[tuple[str, str]]:
+    also = [(noun, *table.plural_also[index : index + 1]) for index, noun in enumerate(table.also)]
+    return [(pair[0], pair[1] if len(pair) > 1 else plural(pair[0])) for pair in [(words, table.plural or plural(words)), *also]]
 
 
 def test_an_unknown_domain_is_refused_with_the_known_ones():
     with pytest.raises(InputError, match=r"no such domain; there are: .*beekeeping"):
         domains.load("astrology")
+
+
+_LONG = {"kind": "integer", "low": 1, "high": 9, "more": ["longer"]}
 
 
 @pytest.mark.parametrize(
@@ -84,6 +146,32 @@ def test_an_unknown_domain_is_refused_with_the_known_ones():
         (TableSpec, {"label": "age", "columns": {"age": {"kind": "integer", "low": 1, "high": 9}}}, "label 'age' must be one of"),
         (TableSpec, {"columns": {"a": {"kind": "flag"}, "b": {"kind": "flag", "also": ["a"]}}}, "used for two columns: a"),
         (TableSpec, {"columns": {"home_city": {"kind": "city"}}}, "home_city"),
+        (ColumnSpec, {"kind": "city", "unit": "metres"}, "kind city cannot have unit"),
+        (ColumnSpec, {"kind": "integer", "low": 1, "high": 9, "when": "built"}, "kind integer cannot have when"),
+        (ColumnSpec, {"kind": "person", "more": ["older"]}, "kind person cannot have more"),
+        (ColumnSpec, {"kind": "integer", "low": 1, "high": 9, "unit": "rooms", "countable": "rooms"}, "has no unit .rooms."),
+        (
+            ColumnSpec,
+            {"kind": "city", "noun_phrases": ["{table} of {town}"]},
+            "must have the slots {table} and {value}, once each",
+        ),
+        (
+            ColumnSpec,
+            {"kind": "city", "noun_phrases": ["{demonym} {table}"]},
+            "must have the slots {table} and {value}, once each",
+        ),
+        (ColumnSpec, {"kind": "country", "noun_phrases": ["{value}"]}, "slots {table} and {value} or {demonym}, once each"),
+        (
+            ColumnSpec,
+            {"kind": "flag", "yes": ["good {table}"], "no": ["bad {value}"]},
+            "bad {value}.* must have the slot {table}",
+        ),
+        (ColumnSpec, {"kind": "flag", "yes": ["good {table}"]}, "a flag needs both yes and no"),
+        (ColumnSpec, {"kind": "flag", "yes": ["good  {table}"], "no": ["bad {table}"]}, "yes"),
+        (ColumnSpec, {"kind": "integer", "low": 1, "high": 9, "how": "What age"}, "how"),
+        (TableSpec, {"columns": {"width": _LONG, "length": _LONG}}, "used for two columns: longer"),
+        (TableSpec, {"columns": {"stay days": _LONG | {"unit": "days"}}}, "stay days: the unit 'days' must not be in the words"),
+        (TableSpec, {"columns": {"a": {"kind": "city"}}, "across": {"x": "take"}}, "across must have exactly the two tables"),
     ],
 )
 def test_a_wrong_file_is_refused(kind, value, problem):
@@ -101,6 +189,19 @@ def test_a_wrong_file_is_refused(kind, value, problem):
 )
 def test_a_reference_must_lead_somewhere(refers, problem):
     tables = {name: {"columns": {"name": {"kind": "person"}}, "refers": refers.get(name, {})} for name in "abc"}
+    with pytest.raises(ConfigError, match=problem):
+        config.validate(Domain, {"name": "x", "tables": tables}, "x.yaml")
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"a": {"also": ["b"]}}, "used for two tables: b"),
+        ({"a": {"columns": {"name": {"kind": "person", "phrases": ["name of the a"]}}}}, "must not have the noun of its table"),
+    ],
+)
+def test_nouns_stand_for_one_table(changes, problem):
+    tables = {name: {"columns": {"name": {"kind": "person"}}} | changes.get(name, {}) for name in "abc"}
     with pytest.raises(ConfigError, match=problem):
         config.validate(Domain, {"name": "x", "tables": tables}, "x.yaml")
 

@@ -5,6 +5,9 @@ questions on it make sense. `also` lists synonyms; which of them becomes the ide
 add a domain, add a file.
 """
 
+import re
+from collections import Counter
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -40,6 +43,8 @@ GROUPS = frozenset(["city", "country", "category"])
 """Kinds whose values repeat, which may be grouped by."""
 NAMES = frozenset(["person", "title", "code"])
 """Kinds that can name a row, as a table's label."""
+TIMES = frozenset(["year", "date"])
+"""Kinds whose values are points in time."""
 
 _ARGUMENTS = {
     "title": ("parts",),
@@ -48,6 +53,19 @@ _ARGUMENTS = {
     **dict.fromkeys(["integer", "measure", "price", "rating", "year", "date"], ("low", "high")),
 }
 LowercaseWords = Annotated[str, Field(pattern=r"^[a-z]+( [a-z]+)*$")]
+Wording = Annotated[str, Field(pattern=r"^[^\s{}]+( [^\s{}]+)*$")]
+"""Words of a question, with single spaces between them and no slots."""
+Template = Annotated[str, Field(pattern=r"^\S+( \S+)*$")]
+"""Words of a question with slots in braces."""
+
+_WORDING_KINDS: dict[str, frozenset[str]] = {
+    **dict.fromkeys(["unit", "countable", "how"], NUMBERS),
+    **dict.fromkeys(["more", "less", "most", "least"], NUMBERS | TIMES),
+    "when": TIMES,
+    "noun_phrases": GROUPS,
+    **dict.fromkeys(["yes", "no"], frozenset(["flag"])),
+}
+_SLOT = re.compile(r"\{.*?\}|[{}]")
 
 
 class ColumnSpec(Section):
@@ -69,30 +87,35 @@ class ColumnSpec(Section):
     step: Annotated[int, Field(ge=1)] = 1
     digits: Annotated[int, Field(ge=0, le=4)] = 1
     sum: bool = True
-    phrases: tuple[str, ...] = ()
-    """Other noun phrases for the column that are never an identifier: "height above sea level"."""
-    unit: str = ""
+    phrases: tuple[Wording, ...] = ()
+    """Other noun phrases for the column that are never an identifier, fit for "of": "height above sea level of the apiary"."""
+    unit: Wording | Literal[""] = ""
     """The unit of a quantity, in plural: "metres", "euros", "hours"; written after a number in a question."""
-    countable: bool = False
-    """True if the words of the column are things that are counted: frames, bedrooms ("with more than 10 frames")."""
-    more: tuple[str, ...] = ()
+    countable: Wording | Literal[""] = ""
+    """What the column counts, in plural, whatever its identifier is: frames, bedrooms ("with more than 10 frames")."""
+    more: tuple[Wording, ...] = ()
     """Comparatives for a higher value, without "than": older, heavier, more expensive."""
-    less: tuple[str, ...] = ()
+    less: tuple[Wording, ...] = ()
     """Comparatives for a lower value: younger, lighter, cheaper."""
-    most: tuple[str, ...] = ()
+    most: tuple[Wording, ...] = ()
     """Superlatives for the highest value, before the table's noun: oldest, heaviest, most expensive."""
-    least: tuple[str, ...] = ()
+    least: tuple[Wording, ...] = ()
     """Superlatives for the lowest value: youngest, lightest, cheapest."""
-    how: str = ""
+    how: Annotated[str, Field(pattern=r"^(how [a-z]+( [a-z]+)*)?$")] = ""
     """The question for the value, up to the verb: "how old", "how heavy"; asked as "How old is ...?"."""
-    when: str = ""
+    when: Wording | Literal[""] = ""
     """For a year or a date: the participle of what happened then: built, founded, born ("built after 2010", "born in 1990")."""
-    noun_phrases: tuple[str, ...] = ()
-    """For a category, city or country: "{value} {table}", "{table} in the {value}", "{table} from {value}"."""
-    yes: tuple[str, ...] = ()
+    noun_phrases: tuple[Template, ...] = ()
+    """For a category, city or country: "{value} {table}", "{table} in the {value}"; {demonym} is a country's adjective."""
+    yes: tuple[Template, ...] = ()
     """For a flag that holds: "certified {table}", "{table} that are in stock"; {table} is plural."""
-    no: tuple[str, ...] = ()
+    no: tuple[Template, ...] = ()
     """For a flag that does not hold: "{table} that are not certified"."""
+
+    def wordings(self) -> frozenset[str]:
+        """All ways to speak of the column without its identifier and without a value."""
+        single = filter(None, (self.countable, self.how, self.when))
+        return frozenset([*self.phrases, *self.more, *self.less, *self.most, *self.least, *single])
 
     @model_validator(mode="after")
     def _arguments(self) -> "ColumnSpec":
@@ -103,6 +126,29 @@ class ColumnSpec(Section):
             raise ValueError(f"low ({self.low:g}) must be below high ({self.high:g})")
         return self
 
+    @model_validator(mode="after")
+    def _wordings_fit_the_kind(self) -> "ColumnSpec":
+        unfit = [name for name, kinds in _WORDING_KINDS.items() if getattr(self, name) and self.kind not in kinds]
+        if unfit:
+            raise ValueError(f"kind {self.kind} cannot have {', '.join(unfit)}")
+        if self.unit and self.countable:
+            raise ValueError(f"what is counted ({self.countable}) has no unit ({self.unit})")
+        if bool(self.yes) != bool(self.no):
+            raise ValueError("a flag needs both yes and no, or neither")
+        return self
+
+    @model_validator(mode="after")
+    def _slots_fit(self) -> "ColumnSpec":
+        value_slots = [["{value}"], ["{demonym}"]] if self.kind == "country" else [["{value}"]]
+        for template in self.noun_phrases:
+            if sorted(_SLOT.findall(template)) not in [sorted(["{table}", *slot]) for slot in value_slots]:
+                names = " or ".join(slot for slots in value_slots for slot in slots)
+                raise ValueError(f"noun phrase {template!r} must have the slots {{table}} and {names}, once each")
+        for template in (*self.yes, *self.no):
+            if _SLOT.findall(template) != ["{table}"]:
+                raise ValueError(f"{template!r} must have the slot {{table}}, once, and no other")
+        return self
+
 
 class Reference(Section):
     """How people speak of a foreign key.
@@ -111,16 +157,16 @@ class Reference(Section):
     hive". `by` leads from the child to the parent: "orders *placed by* a customer", "hives *in* an apiary".
     """
 
-    verb: str
-    by: str = "of"
+    verb: Wording
+    by: Wording = "of"
 
 
 class SelfReference(Section):
     """A foreign key to the table itself: the parent is the row's `role`, as in {role: manager, verb: manage, by: managed by}."""
 
     role: LowercaseWords
-    verb: str
-    by: str
+    verb: Wording
+    by: Wording
 
 
 class TableSpec(Section):
@@ -137,7 +183,7 @@ class TableSpec(Section):
     columns: dict[LowercaseWords, ColumnSpec]
     refers: dict[str, Reference] = Field(default_factory=dict)
     refers_self: SelfReference | None = None
-    across: dict[str, str] = Field(default_factory=dict)
+    across: dict[str, Wording] = Field(default_factory=dict)
 
     @field_validator("refers", mode="before")
     @classmethod
@@ -157,11 +203,29 @@ class TableSpec(Section):
     def _label_fits(self) -> "TableSpec":
         if self.label is not None and (self.label not in self.columns or self.columns[self.label].kind not in NAMES):
             raise ValueError(f"label {self.label!r} must be one of the columns, and of kind {', '.join(sorted(NAMES))}")
+        return self
+
+    @model_validator(mode="after")
+    def _columns_differ(self) -> "TableSpec":
+        """No words mean two columns: "the oldest" must not leave open whether the year of birth or of hiring counts."""
         words = [word for name, column in self.columns.items() for word in (name, *column.also)]
-        repeated = sorted({word for word in words if words.count(word) > 1})
+        wordings = [wording for name, column in self.columns.items() for wording in {name, *column.also, *column.wordings()}]
+        repeated = _repeated(words) or _repeated(wordings)
         if repeated:
             raise ValueError(f"used for two columns: {', '.join(repeated)}")
         return self
+
+    @model_validator(mode="after")
+    def _units_stand_alone(self) -> "TableSpec":
+        for name, column in self.columns.items():
+            with_unit = [words for words in (name, *column.also) if column.unit and column.unit in words.split()]
+            if with_unit:
+                raise ValueError(f"{', '.join(with_unit)}: the unit {column.unit!r} must not be in the words of the column too")
+        return self
+
+
+def _repeated(words: Iterable[str]) -> list[str]:
+    return sorted(word for word, count in Counter(words).items() if count > 1)
 
 
 class Domain(Section):
@@ -178,6 +242,20 @@ class Domain(Section):
                     raise ValueError(f"{name} refers to {other!r}, which is not another table of this domain")
                 if name in self.tables[other].refers:
                     raise ValueError(f"{name} and {other} refer to each other; one of them must not")
+        return self
+
+    @model_validator(mode="after")
+    def _nouns_fit(self) -> "Domain":
+        repeated = _repeated(noun for name, table in self.tables.items() for noun in (name, *table.also))
+        if repeated:
+            raise ValueError(f"used for two tables: {', '.join(repeated)}")
+        for name, table in self.tables.items():
+            for column, spec in table.columns.items():
+                for phrase in spec.phrases:
+                    if re.search(rf"\b{name}\b", phrase):
+                        raise ValueError(
+                            f"{name}: phrase {phrase!r} of {column} must not have the noun of its table, which follows it"
+                        )
         return self
 
 
