@@ -1,4 +1,4 @@
-"""Strong data: written by the teacher, executed, split by database."""
+"""Strong data: written by the teacher, executed, split by domain and database."""
 
 from kfp import dsl
 

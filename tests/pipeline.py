@@ -38,7 +38,8 @@ def sections() -> dict[str, dict[str, Any]]:
     for name in ("ingest", "synthesize", "sample", "evaluate"):
         params[name] |= one_worker
     params["ingest"] |= {"dev_limit": 8}
-    params["synthesize"] |= {"count": 120, "split": {"unseen": 0.55, "heldout": 0.15}}  # unseen fills two chunks of `sample`
+    split = {"unseen": 0.55, "heldout": 0.15, "heldout_domains": 2}  # unseen fills two chunks of `sample`
+    params["synthesize"] |= {"count": 120, "split": split}
     for name in ("sft", "weak", "dpo"):
         params[name]["train"] |= steps
     params["sft"] |= {"data": "strong", "train": {**params["sft"]["train"], **passes}}

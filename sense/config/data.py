@@ -81,12 +81,14 @@ class LlmConfig(Section):
 
 
 class SplitConfig(Section):
-    """Shares of the strong data that no SFT sees; the split is by database."""
+    """Shares of the strong data that no SFT sees. `unseen` has databases of its own, `heldout` has domains of its own."""
 
     unseen: Share = 0.2
     """Share whose questions the weak model is sampled on."""
     heldout: Share = 0.1
-    """Share whose questions the models are evaluated on."""
+    """Share whose questions the models are evaluated on, as far as whole domains allow."""
+    heldout_domains: Count = 8
+    """Domains that belong to heldout alone, at least; it takes a database in each of them."""
 
     @model_validator(mode="after")
     def _leave_some(self) -> "SplitConfig":

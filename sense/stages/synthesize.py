@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sense import console, records
-from sense.config import SplitConfig, SynthesizeConfig, api_key
+from sense.config import SynthesizeConfig, api_key
 from sense.errors import EndpointError, UserError
 from sense.manifest import write_manifest
 from sense.records import HARDNESS, Example, Hardness
@@ -20,12 +20,12 @@ from sense.sql.hardness import BANDS, complexity, hardness
 from sense.stages import code_dependencies
 from sense.teacher import Draft, RejectedDraft, Teacher
 from sense.teacher.drafts import DraftChecker, LoggedTeacher, forget_rejected, normalize_domain, over_represented_domains
-from sense.teacher.grammar.teacher import GrammarTeacher
+from sense.teacher.grammar.teacher import GrammarTeacher, planned_heldout_domains
 from sense.teacher.llm import LlmTeacher
+from sense.teacher.splits import SPLITS, split_databases
 
 Config = SynthesizeConfig
 
-SPLITS = ("strong", "unseen", "heldout")  # also the names of the outputs
 WITHOUT_EFFECT = {"llm": {"timeout_s": True, "retries": True}}
 """Keys that may change between a run that broke off and the next one, which still finds its drafts."""
 _NOT_IN_MANIFEST = {"llm": WITHOUT_EFFECT["llm"] | {"base_url": True}, "execution": {"workers": True}}
@@ -63,12 +63,16 @@ class Outputs:
 
 def run(config: SynthesizeConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any]:
     """Writes the three datasets; EndpointError if the teacher's endpoint fails, UserError if no draft can be kept."""
-    return write_datasets(config, _make_teacher(config, inputs.seed), outputs)
+    heldout_domains = planned_heldout_domains(config.split, config.seed) if config.teacher == "grammar" else frozenset()
+    return write_datasets(config, _make_teacher(config, inputs.seed), outputs, heldout_domains)
 
 
-def write_datasets(config: SynthesizeConfig, teacher: Teacher, outputs: Outputs) -> dict[str, Any]:
+def write_datasets(
+    config: SynthesizeConfig, teacher: Teacher, outputs: Outputs, heldout_domains: frozenset[str] = frozenset()
+) -> dict[str, Any]:
     """Writes the drafts of `teacher` that pass the checks as three datasets; returns the metrics.
 
+    `heldout_domains` are those that the teacher has laid out for heldout; without them they are drawn.
     Drafts that an earlier, killed run of the stage has logged are not asked for again.
     """
     work = outputs.metrics.parent
@@ -87,7 +91,9 @@ def write_datasets(config: SynthesizeConfig, teacher: Teacher, outputs: Outputs)
         console.say(
             f"kept {len(examples)} of the {config.count} wanted: {collection.requested} asked, synthesize.max_attempts used up"
         )
-    splits = split_databases(Counter(example.db_id for example in examples), config.split, config.seed)
+    domains = {example.db_id: normalize_domain(example.domain) for example in examples}
+    example_counts = Counter(example.db_id for example in examples)
+    splits = split_databases(example_counts, domains, config.split, config.seed, heldout_domains)
     section = config.model_dump(mode="json", exclude=_NOT_IN_MANIFEST)
     revision = code_dependencies.revision("synthesize")
     for split in SPLITS:
@@ -157,30 +163,6 @@ def collect_examples(config: SynthesizeConfig, teacher: LoggedTeacher, checker: 
             collection.failed = config.teacher == "llm" and collection.fails()
 
 
-def split_databases(example_counts: Mapping[str, int], config: SplitConfig, seed: int) -> dict[str, str]:
-    """db_id -> split: databases are drawn with `seed` until each split has its share of the examples.
-
-    `example_counts` is the number of examples on each database. Every split with a share above 0 gets a database; UserError
-    if there are too few for that.
-    """
-    db_ids = sorted(example_counts)
-    random.Random(f"{seed}-split").shuffle(db_ids)
-    shares = [(split, share) for split, share in (("unseen", config.unseen), ("heldout", config.heldout)) if share > 0]
-    if len(db_ids) <= len(shares):
-        raise UserError(
-            f"{len(db_ids)} database(s) cannot be split into {len(shares) + 1} sets; raise synthesize.count, lower "
-            "synthesize.grammar.per_database, or set a share of synthesize.split to 0"
-        )
-    total = sum(example_counts.values())
-    splits = {}
-    for reserved, (split, share) in zip(range(len(shares), 0, -1), shares, strict=True):  # a database for each split to come
-        examples = 0
-        while len(db_ids) > reserved and (examples == 0 or examples < share * total):
-            splits[db_ids[-1]] = split
-            examples += example_counts[db_ids.pop()]
-    return splits | dict.fromkeys(db_ids, "strong")
-
-
 def _draw_level(config: SynthesizeConfig, index: int) -> Hardness:
     """The hardness to ask draft number `index` for, drawn by the weights of `config.levels`."""
     weights = [config.levels.get(level, 0.0) for level in HARDNESS]
@@ -189,7 +171,7 @@ def _draw_level(config: SynthesizeConfig, index: int) -> Hardness:
 
 def _make_teacher(config: SynthesizeConfig, seed: Path) -> Teacher:
     if config.teacher == "grammar" or config.llm is None:
-        return GrammarTeacher(config.grammar, config.seed)
+        return GrammarTeacher(config.grammar, config.seed, config.split)
     examples = records.read_dataset(seed)
     schemas = {}
     for db_id in sorted({example.db_id for example in examples}):

@@ -29,7 +29,9 @@ def inputs(tmp_path_factory):
 
     root = tmp_path_factory.mktemp("weak")
     folders = {name: root / name for name in ("strong", "unseen", "heldout", "metrics")}
-    settings = config.SynthesizeConfig(count=230, split={"unseen": 0.7, "heldout": 0.1}, execution={"workers": 1})
+    settings = config.SynthesizeConfig(
+        count=230, split={"unseen": 0.7, "heldout": 0.1, "heldout_domains": 1}, execution={"workers": 1}
+    )
     synthesize.run(settings, synthesize.Inputs(root), synthesize.Outputs(**folders))
     shape = config.NanoConfig(vocabulary=300, hidden=16, layers=1, heads=2, context=1024)
     texts = [row.sql for row in records.read_dataset(folders["unseen"])]

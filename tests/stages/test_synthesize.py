@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from sense import records
-from sense.config import SplitConfig, SynthesizeConfig
+from sense.config import SynthesizeConfig
 from sense.errors import EndpointError, UserError
 from sense.records import Example, Hardness
 from sense.stages import fingerprint, synthesize
@@ -70,10 +70,11 @@ def good_draft(index: int, level: Hardness = "easy") -> Draft:
     )
 
 
-def synthesize_config(count: int = 24, workers: int = 1, **options: object) -> SynthesizeConfig:
+def synthesize_config(count: int = 24, workers: int = 1, **options: Any) -> SynthesizeConfig:
     """With more than one worker the section is the LLM teacher's: only that teacher is asked for several drafts at once."""
     llm = {"teacher": "llm", "llm": {"model": "m", "concurrency": workers}} if workers > 1 else {}
-    return SynthesizeConfig.model_validate({"count": count, "execution": {"workers": 1}} | llm | options)
+    split = {"heldout_domains": 1} | dict(options.pop("split", {}))
+    return SynthesizeConfig.model_validate({"count": count, "execution": {"workers": 1}, "split": split} | llm | options)
 
 
 def output_paths(work: Path) -> synthesize.Outputs:
@@ -141,19 +142,12 @@ def test_splits_share_no_database_and_hold_their_shares(tmp_path: Path):
     _, metrics = run_stage(synthesize_config(count=60, split={"unseen": 0.2, "heldout": 0.1}), Zoo(), tmp_path)
     db_ids = {name: {row.db_id for row in records.read_dataset(tmp_path / name)} for name in SPLITS}
     assert {name: len(ids) for name, ids in db_ids.items()} == {"strong": 14, "unseen": 4, "heldout": 2}
+    domains = {name: {row.domain.lower() for row in records.read_dataset(tmp_path / name)} for name in SPLITS}
+    assert not domains["heldout"] & (domains["strong"] | domains["unseen"])
     assert len(set.union(*db_ids.values())) == 20
     assert metrics["splits"] == {"strong": 42, "unseen": 12, "heldout": 6}  # three questions on each database
     for name, ids in db_ids.items():
         assert {folder.name for folder in (tmp_path / name / "databases").iterdir()} == ids
-
-
-def test_every_split_gets_a_database_however_few_there_are():
-    counts = {"a": 100, "b": 1, "c": 1}
-    for seed in range(5):
-        assert sorted(synthesize.split_databases(counts, SplitConfig(unseen=0.8, heldout=0.1), seed).values()) == sorted(SPLITS)
-    assert set(synthesize.split_databases(counts, SplitConfig(unseen=0, heldout=0), 0).values()) == {"strong"}
-    with pytest.raises(UserError, match=r"2 database\(s\) cannot be split into 3 sets; raise synthesize.count"):
-        synthesize.split_databases({"a": 5, "b": 5}, SplitConfig(), 0)
 
 
 def test_an_empty_share_is_an_empty_dataset(tmp_path: Path):

@@ -1,7 +1,7 @@
 """The built-in teacher: databases, questions and SQL from a grammar, in any number, without any model.
 
-Database number n holds the drafts n * per_database and following; its domain is the n-th of a seeded shuffle of all
-domains, over and over, so that every domain has its even share.
+Database number n holds the drafts n * per_database and following; its domain is the next of a seeded shuffle of all
+domains, over and over, so that every domain has its even share: of the databases for evaluation, or of the others.
 """
 
 import sqlite3
@@ -10,7 +10,7 @@ from contextlib import closing
 from functools import lru_cache
 from random import Random
 
-from sense.config import GrammarConfig
+from sense.config import GrammarConfig, SplitConfig
 from sense.records import Hardness
 from sense.teacher import Draft, RejectedDraft
 from sense.teacher.grammar import domains
@@ -21,6 +21,7 @@ from sense.teacher.grammar.populate import invent_database
 from sense.teacher.grammar.productions import PRODUCTIONS, Production
 from sense.teacher.grammar.tree import sql_text
 from sense.teacher.grammar.verbalise import question
+from sense.teacher.splits import DomainPlan
 
 TRIES = 6
 """How often a production is drawn on a database before another one is tried."""
@@ -29,12 +30,14 @@ CACHED_DATABASES = 32
 
 
 class GrammarTeacher:
-    """Drafts from the grammar; `draft` is a pure function of the configuration, the seed and its arguments."""
+    """Drafts from the grammar; `draft` is a pure function of the configuration, the seed and its arguments.
 
-    def __init__(self, config: GrammarConfig, seed: int) -> None:
+    With `split`, some domains are for its heldout set alone.
+    """
+
+    def __init__(self, config: GrammarConfig, seed: int, split: SplitConfig | None = None) -> None:
         self._config, self._seed = config, seed
-        self._domains = list(domains.names())
-        Random(f"{seed}-domains").shuffle(self._domains)
+        self._plan = DomainPlan(domains.names(), split, seed)
         self._database = lru_cache(maxsize=CACHED_DATABASES)(self._invent)
 
     def draft(self, index: int, level: Hardness, avoid: Sequence[str] = ()) -> Draft | RejectedDraft:  # noqa: ARG002
@@ -61,9 +64,14 @@ class GrammarTeacher:
         return [self.draft(first + position, level) for position, level in enumerate(levels)]
 
     def _invent(self, number: int) -> GrammarDatabase:
-        name = self._domains[number % len(self._domains)]
+        name = self._plan.domain(number)
         rng = Random(f"{self._seed}-db-{number}")
         return invent_database(f"{name}_{number:04d}", domains.load(name), self._config.tables, self._config.rows, rng)
+
+
+def planned_heldout_domains(split: SplitConfig, seed: int) -> frozenset[str]:
+    """The domains, as drafts name them, whose databases are for heldout alone."""
+    return frozenset(domains.load(name).name for name in DomainPlan(domains.names(), split, seed).heldout)
 
 
 def _realise(production: Production, draw: Draw, connection: sqlite3.Connection) -> tuple[str, str] | None:
