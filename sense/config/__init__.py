@@ -19,6 +19,7 @@ from sense.config.data import (
 from sense.config.environment import (
     api_key,
     container_variables,
+    cores,
     environment,
     is_main_process,
     processes,
@@ -87,6 +88,7 @@ __all__ = [
     "VllmConfig",
     "api_key",
     "container_variables",
+    "cores",
     "environment",
     "is_main_process",
     "load",

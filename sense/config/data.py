@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from sense.config.environment import cores
 from sense.config.section import Count, Positive, Seconds, Section, Seed, Share
 from sense.records import Hardness
 
@@ -26,8 +27,13 @@ class ExecutionConfig(Section):
     """Bytes a result may have."""
     max_steps: Count = 50_000_000
     """Instructions of SQLite's virtual machine a query may take; unlike seconds, the same on every machine."""
-    workers: Count = 2
-    """Processes that execute SQL at the same time."""
+    workers: Count | None = None
+    """Processes that work at the same time; null: one for each core that may be used. The result is the same."""
+
+    @property
+    def processes(self) -> int:
+        """`workers` as a number."""
+        return self.workers or cores()
 
 
 class IngestConfig(Section):

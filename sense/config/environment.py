@@ -1,7 +1,11 @@
 """Environment variables: secrets, addresses and paths come from them. No other module reads the environment."""
 
 import os
+from contextlib import suppress
+from math import ceil
 from pathlib import Path
+
+_CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")  # "<microseconds> <of how many>", or "max ..."
 
 
 def environment(name: str, default: str = "") -> str:
@@ -22,6 +26,15 @@ def api_key() -> str:
 def processes() -> int:
     """How many processes `accelerate launch` or torchrun has started for this stage."""
     return int(environment("WORLD_SIZE", "1"))
+
+
+def cores() -> int:
+    """How many processors this process may use: those it is bound to, or fewer, where a container has a quota of their time."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with suppress(OSError, ValueError):  # no such file, or no quota
+        quota, period = _CPU_QUOTA.read_text().split()
+        count = min(count, ceil(int(quota) / int(period)))
+    return max(1, count)
 
 
 def container_variables() -> dict[str, str]:

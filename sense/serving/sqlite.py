@@ -37,7 +37,7 @@ class ExecutorPool:
         with ExitStack() as borrowed:
             for _ in range(min(self._count, os.cpu_count() or 1)):
                 executor = borrowed.enter_context(self.borrow(patience_s=0.0))
-                list(executor.map([(database, "SELECT 1")] * self._limits.workers))
+                list(executor.map([(database, "SELECT 1")] * self._limits.processes))
 
     @contextmanager
     def borrow(self, patience_s: float = _START_S) -> Iterator[Executor]:

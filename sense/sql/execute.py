@@ -44,7 +44,7 @@ class Executor:
     def __init__(self, limits: ExecutionConfig, min_value: int = 0, snapshots: Snapshots | None = None) -> None:
         """`min_value`: the bytes of `limits.max_bytes` that a value takes at least; `snapshots`: shared with other executors."""
         numbers = Limits(limits.timeout_s, limits.max_rows, limits.max_bytes, limits.max_steps, MAX_LENGTH, min_value)
-        self._pool = _Pool(numbers, limits.workers)
+        self._pool = _Pool(numbers, limits.processes)
         self._snapshots = snapshots or Snapshots()
 
     def __enter__(self) -> "Executor":

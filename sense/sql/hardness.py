@@ -37,7 +37,11 @@ def hardness(sql: str) -> Hardness:
     >>> hardness("SELECT name FROM pet WHERE age > (SELECT avg(age) FROM pet)")
     'hard'
     """
-    tree = parse_query(sql)
+    return tree_hardness(parse_query(sql))
+
+
+def tree_hardness(tree: exp.Query | None) -> Hardness:
+    """Spider's level of a query by its tree; "extra" for None."""
     if tree is None:
         return "extra"
     select, nested = _leftmost(tree)
@@ -251,7 +255,11 @@ def complexity(sql: str) -> Complexity:
     >>> complexity("SELEC name").band
     '8'
     """
-    tree = parse_query(sql)
+    return tree_complexity(parse_query(sql))
+
+
+def tree_complexity(tree: exp.Query | None) -> Complexity:
+    """How often each part occurs in a query, by its tree; `Complexity(unknown=1)` for None."""
     if tree is None:
         return Complexity(unknown=1)
     counts: Counter[str] = Counter()

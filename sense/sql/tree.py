@@ -189,7 +189,11 @@ def fingerprint(sql: str) -> str:
     >>> fingerprint("SELEC  name")
     'selec name'
     """
-    tree = parse_query(sql)
+    return canonical_text(parse_query(sql), sql)
+
+
+def canonical_text(tree: exp.Query | None, sql: str) -> str:
+    """The canonical form of `sql`, whose tree is `tree`; the tree is used up."""
     if tree is None:
         return _squeezed(sql)
     try:

@@ -1,11 +1,9 @@
 """Strong data: a teacher writes databases, questions and SQL; what cannot be built and executed is dropped and counted."""
 
-import random
-from collections import Counter, deque
-from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass, field
-from itertools import takewhile
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,35 +11,25 @@ from sense import console, records
 from sense.config import SynthesizeConfig, api_key
 from sense.errors import EndpointError, UserError
 from sense.manifest import write_manifest
-from sense.records import HARDNESS, Example, Hardness
+from sense.records import HARDNESS, Example
 from sense.schema import introspect, schema_text
-from sense.sql.execute import Executor
-from sense.sql.hardness import BANDS, complexity, hardness
+from sense.sql.hardness import BANDS
 from sense.stages import code_dependencies
-from sense.teacher import Draft, RejectedDraft, Teacher
-from sense.teacher.drafts import DraftChecker, LoggedTeacher, forget_rejected, normalize_domain, over_represented_domains
+from sense.teacher import Draft, RejectedDraft, Teacher, UnitTeacher
+from sense.teacher.checks import CheckedDraft, UnitWorker
+from sense.teacher.collection import Collection, collect_drafts, collect_units
+from sense.teacher.drafts import LoggedTeacher, forget_rejected, normalize_domain
 from sense.teacher.grammar.teacher import GrammarTeacher, planned_heldout_domains
 from sense.teacher.llm import LlmTeacher
+from sense.teacher.processes import Processes
 from sense.teacher.splits import SPLITS, split_databases
 
 Config = SynthesizeConfig
 
-WITHOUT_EFFECT = {"llm": {"timeout_s": True, "retries": True}}
+WITHOUT_EFFECT = {"llm": {"timeout_s": True, "retries": True}, "execution": {"workers": True}}
 """Keys that may change between a run that broke off and the next one, which still finds its drafts."""
-_NOT_IN_MANIFEST = {"llm": WITHOUT_EFFECT["llm"] | {"base_url": True}, "execution": {"workers": True}}
+_NOT_IN_MANIFEST = WITHOUT_EFFECT | {"llm": WITHOUT_EFFECT["llm"] | {"base_url": True}}
 """Keys that change nothing, and the endpoint's address."""
-
-MAX_REJECTED_DRAFTS = 20
-"""Drafts in a row that cannot be kept before an LLM teacher counts as failing: so many at the start, and later so many times the
-number of drafts that it has taken so far to get one example. By chance alone a teacher of whose drafts every second can be kept
-gets there once in 10^6 times at the start, and later, whatever the share, once in 10^8 times.
-"""
-MAX_FAILED_REQUESTS = 10
-"""Requests in a row that bring no answer before an LLM teacher counts as failing, as long as there is no example."""
-MAX_LATER_FAILED_REQUESTS = 60
-"""The same once there are examples, times the number of drafts that it has taken so far to get one. All tries of a draft count,
-and an endpoint that fails at one draft in ten must not be given up where a few such drafts happen to follow one another.
-"""
 
 
 @dataclass(frozen=True)
@@ -63,29 +51,69 @@ class Outputs:
 
 def run(config: SynthesizeConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any]:
     """Writes the three datasets; EndpointError if the teacher's endpoint fails, UserError if no draft can be kept."""
-    heldout_domains = planned_heldout_domains(config.split, config.seed) if config.teacher == "grammar" else frozenset()
-    return write_datasets(config, _make_teacher(config, inputs.seed), outputs, heldout_domains)
+    if config.teacher == "grammar" or config.llm is None:
+        make_teacher = partial(GrammarTeacher, config.grammar, config.seed, config.split)
+        return write_from_units(config, make_teacher, outputs, planned_heldout_domains(config.split, config.seed))
+    teacher = LlmTeacher(config.llm, config.seed, _demonstrations(inputs.seed), api_key(), say=console.say)
+    return write_from_drafts(config, teacher, outputs)
 
 
-def write_datasets(
-    config: SynthesizeConfig, teacher: Teacher, outputs: Outputs, heldout_domains: frozenset[str] = frozenset()
+def write_from_units(
+    config: SynthesizeConfig,
+    make_teacher: Callable[[], UnitTeacher],
+    outputs: Outputs,
+    heldout_domains: frozenset[str] = frozenset(),
 ) -> dict[str, Any]:
-    """Writes the drafts of `teacher` that pass the checks as three datasets; returns the metrics.
+    """Writes the drafts that pass the checks as three datasets; returns the metrics.
 
-    `heldout_domains` are those that the teacher has laid out for heldout; without them they are drawn.
+    `make_teacher` is called in every process; a killed run begins anew. `heldout_domains` are those that the teacher has laid
+    out for heldout; without them they are drawn.
+    """
+    built = _clear(outputs)
+    make_worker = partial(UnitWorker, make_teacher, built, config.execution)
+    with Processes(make_worker, config.execution.processes) as processes, console.bar("strong data", config.count) as bar:
+        collection = collect_units(config, processes, bar.advance)
+    return _write_datasets(config, collection, built, outputs, heldout_domains)
+
+
+def write_from_drafts(config: SynthesizeConfig, teacher: Teacher, outputs: Outputs) -> dict[str, Any]:
+    """Writes the drafts of an LLM that pass the checks as three datasets; returns the metrics.
+
     Drafts that an earlier, killed run of the stage has logged are not asked for again.
     """
-    work = outputs.metrics.parent
-    built = work / "built"
-    for leftover in (built, outputs.strong, outputs.unseen, outputs.heldout):  # of a killed run
+    built = _clear(outputs)
+    concurrency = config.llm.concurrency if config.llm else 1
+    log = outputs.metrics.parent / "drafts.jsonl"
+    with Processes(partial(UnitWorker, None, built, config.execution), config.execution.processes) as processes:
+
+        def check(draft: Draft) -> CheckedDraft | RejectedDraft:
+            return processes.submit(UnitWorker.check, [draft]).result()[0]
+
+        with LoggedTeacher(teacher, log, concurrency, check) as logged_teacher, console.bar("strong data", config.count) as bar:
+            collection = collect_drafts(config, logged_teacher, 2 * concurrency, bar.advance)
+    if collection.failed or not collection.examples:
+        forget_rejected(log, range(collection.checked - len(collection.rejected), collection.checked))
+    return _write_datasets(config, collection, built, outputs)
+
+
+def _clear(outputs: Outputs) -> Path:
+    """Removes what a killed run has left beside its log; returns the folder in which databases are to be built."""
+    built = outputs.metrics.parent / "built"
+    for leftover in (built, outputs.strong, outputs.unseen, outputs.heldout):
         records.remove(leftover)
-    workers = config.llm.concurrency if config.teacher == "llm" and config.llm else 1
-    log = work / "drafts.jsonl"
-    with LoggedTeacher(teacher, log, workers) as logged_teacher, Executor(config.execution) as executor:
-        collection = collect_examples(config, logged_teacher, DraftChecker(built, executor), 2 * workers)
+    return built
+
+
+def _write_datasets(
+    config: SynthesizeConfig,
+    collection: Collection,
+    built: Path,
+    outputs: Outputs,
+    heldout_domains: frozenset[str] = frozenset(),
+) -> dict[str, Any]:
+    """Writes the three datasets; UserError if nothing could be kept."""
     examples = collection.examples
     if collection.failed or not examples:
-        forget_rejected(log, range(collection.checked - len(collection.rejected), collection.checked))
         raise _nothing_kept_error(config, collection)
     if len(examples) < config.count:
         console.say(
@@ -103,98 +131,13 @@ def write_datasets(
     return _metrics(config, collection, splits)
 
 
-@dataclass
-class Collection:
-    """The examples kept so far, and what became of the other drafts that were requested.
-
-    `checked` counts the drafts whose fate is known, `rejected` are those of them since the last example, `failed` tells whether
-    they are so many that the run ends, `dropped` counts all drafts not kept by reason, and `domains` the examples by domain.
-    """
-
-    requested: int = 0
-    checked: int = 0
-    examples: list[Example] = field(default_factory=list)
-    rejected: list[RejectedDraft] = field(default_factory=list)
-    failed: bool = False
-    dropped: Counter[str] = field(default_factory=Counter)
-    domains: Counter[str] = field(default_factory=Counter)
-
-    def failed_requests(self) -> int:
-        """Requests in a row, up to the last one, that brought no answer."""
-        return sum(draft.failed_requests for draft in takewhile(lambda draft: draft.failed_requests > 0, reversed(self.rejected)))
-
-    def fails(self) -> bool:
-        """Whether the teacher fails, judged by the drafts since the last example."""
-        until_then = self.checked - len(self.rejected)
-        scale = max(1.0, until_then / max(1, len(self.examples)))
-        max_requests = MAX_LATER_FAILED_REQUESTS * scale if self.examples else MAX_FAILED_REQUESTS
-        return self.failed_requests() >= max_requests or len(self.rejected) >= MAX_REJECTED_DRAFTS * scale
-
-
-def collect_examples(config: SynthesizeConfig, teacher: LoggedTeacher, checker: DraftChecker, window: int) -> Collection:
-    """Requests drafts until `config.count` examples are kept, the attempts are used up, or an LLM teacher fails.
-
-    At most `window` drafts are pending, and never more than there are examples missing. What is requested next depends on the
-    drafts before it in order of their index, so the result does not depend on which of them arrives first.
-    """
-    collection = Collection()
-    pending: deque[Future[Draft | RejectedDraft]] = deque()
-    attempts = config.count * config.max_attempts
-    with console.bar("strong data", config.count) as bar:
-        while True:
-            while collection.requested < attempts and len(pending) < min(window, config.count - len(collection.examples)):
-                index = collection.requested
-                avoid = over_represented_domains(collection.domains)
-                pending.append(teacher.request_draft(index, _draw_level(config, index), avoid))
-                collection.requested += 1
-            if not pending or collection.failed:
-                return collection
-            draft = pending.popleft().result()
-            checked = checker.check(draft) if isinstance(draft, Draft) else draft
-            if isinstance(checked, RejectedDraft):
-                collection.dropped[checked.reason] += 1
-                collection.rejected.append(checked)
-            else:
-                collection.examples.append(_example(config.teacher, collection.checked, checked))
-                collection.rejected.clear()
-                collection.domains[normalize_domain(checked.domain)] += 1
-                bar.advance()
-            collection.checked += 1
-            collection.failed = config.teacher == "llm" and collection.fails()
-
-
-def _draw_level(config: SynthesizeConfig, index: int) -> Hardness:
-    """The hardness to ask draft number `index` for, drawn by the weights of `config.levels`."""
-    weights = [config.levels.get(level, 0.0) for level in HARDNESS]
-    return random.Random(f"{config.seed}-level-{index}").choices(HARDNESS, weights)[0]
-
-
-def _make_teacher(config: SynthesizeConfig, seed: Path) -> Teacher:
-    if config.teacher == "grammar" or config.llm is None:
-        return GrammarTeacher(config.grammar, config.seed, config.split)
+def _demonstrations(seed: Path) -> list[tuple[Example, str]]:
+    """The examples of the seed dataset, each with its schema as text."""
     examples = records.read_dataset(seed)
     schemas = {}
     for db_id in sorted({example.db_id for example in examples}):
         schemas[db_id] = schema_text(introspect(records.database_path(seed, db_id), samples=3), "ddl")
-    demonstrations = [(example, schemas[example.db_id]) for example in examples]
-    return LlmTeacher(config.llm, config.seed, demonstrations, api_key(), say=console.say)
-
-
-def _example(teacher: str, index: int, draft: Draft) -> Example:
-    """The draft as an example: `hardness` is measured on the SQL, `level` is what the teacher was asked for."""
-    return Example.model_validate(
-        {
-            "id": f"{teacher}-{index:06d}",
-            "db_id": draft.db_id,
-            "question": draft.question,
-            "sql": draft.sql,
-            "source": teacher,
-            "hardness": hardness(draft.sql),
-            "evidence": draft.evidence,
-            "domain": draft.domain,
-            "level": draft.level,
-        }
-    )
+    return [(example, schemas[example.db_id]) for example in examples]
 
 
 def _write_dataset(examples: Sequence[Example], built: Path, dataset: Path) -> None:
@@ -226,7 +169,6 @@ def _metrics(config: SynthesizeConfig, collection: Collection, splits: Mapping[s
     examples = collection.examples
     hardness_counts = Counter(example.hardness for example in examples)
     level_counts = Counter(str(getattr(example, "level")) for example in examples)  # noqa: B009  (only strong data has the field)
-    band_counts = Counter(complexity(example.sql).band for example in examples)
     split_counts = Counter(splits[example.db_id] for example in examples)
     return {
         "teacher": config.teacher,
@@ -238,7 +180,7 @@ def _metrics(config: SynthesizeConfig, collection: Collection, splits: Mapping[s
         },
         "hardness": {level: hardness_counts[level] for level in HARDNESS},
         "asked_hardness": {level: level_counts[level] for level in HARDNESS},
-        "complexity": {band: band_counts[band] for band in BANDS},
+        "complexity": {band: collection.bands[band] for band in BANDS},
         "domains": _most_common_domains(collection.domains),
         "databases": len(splits),
         "splits": {split: split_counts[split] for split in SPLITS},

@@ -1,6 +1,7 @@
 """Teachers write strong data: a database, a question on it and the SQL that answers it (paper section 3.1).
 
-`GrammarTeacher` (sense.teacher.grammar.teacher) needs no model at all; `LlmTeacher` (sense.teacher.llm) asks an endpoint.
+`GrammarTeacher` (sense.teacher.grammar.teacher) needs no model at all; `LlmTeacher` (sense.teacher.llm) asks an endpoint. Each
+draft of an LLM has a database of its own; the grammar writes all drafts on a database, a unit, at once.
 What a teacher writes is a draft: nothing is known to be right until its database has been built and its SQL executed.
 """
 
@@ -71,8 +72,16 @@ class RejectedDraft:
     failed_requests: int = 0
 
 
+class UnitTeacher(Protocol):
+    """A source of databases, each with several drafts; they depend on its configuration, its seed and the arguments alone."""
+
+    def unit(self, number: int, levels: Sequence[Hardness]) -> list[Draft | RejectedDraft]:
+        """Writes the drafts on database `number`, one for each of `levels`."""
+        ...
+
+
 class Teacher(Protocol):
-    """A source of drafts. Its drafts depend on its configuration, its seed and the arguments alone; it is thread-safe."""
+    """A source of single drafts. Its drafts depend on its configuration, its seed and the arguments alone; it is thread-safe."""
 
     def draft(self, index: int, level: Hardness, avoid: Sequence[str]) -> Draft | RejectedDraft:
         """Writes draft number `index` at hardness `level`; `avoid` names over-represented domains, as advice."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from sense.stages.synthesize import MAX_FAILED_REQUESTS, MAX_REJECTED_DRAFTS
+from sense.teacher.collection import MAX_FAILED_REQUESTS, MAX_REJECTED_DRAFTS
 from tests.endpoint import Reply, answer_text, chat_reply, error_reply, good_teacher
 from tests.killed import file_changes, run_until_killed
 from tests.llm_runs import chat_seed, digests, run_llm, seed_dataset

@@ -16,7 +16,7 @@ from sense.config import SynthesizeConfig
 from sense.errors import EndpointError, UserError
 from sense.records import Example, Hardness
 from sense.stages import fingerprint, synthesize
-from sense.teacher import Draft, RejectedDraft, Teacher
+from sense.teacher import Draft, RejectedDraft
 from sense.teacher.drafts import over_represented_domains
 from tests.endpoint import Answerer, Endpoint, Reply, good_teacher
 from tests.llm_runs import SPLITS, digests, seed_dataset
@@ -26,7 +26,7 @@ ROWS = (("animal", ((1, "ant", 6), (2, "cow", 4), (3, "eel", None))),)
 
 
 class Zoo:
-    """A good teacher: three drafts on each database, every second database in domain farms.
+    """A good teacher of either kind: three drafts on each database, every second database in domain farms.
 
     `bad` replaces single drafts by index, and draft number `fails_at` fails as an endpoint does. `requests` records the level
     and the domains to avoid of each draft.
@@ -41,6 +41,9 @@ class Zoo:
             raise EndpointError("http://localhost: 503; try later")
         self.requests[index] = (level, tuple(avoid))
         return self.bad.get(index) or good_draft(index, level)
+
+    def unit(self, number: int, levels: Sequence[Hardness]) -> list[Draft | RejectedDraft]:
+        return [self.draft(3 * number + position, level, ()) for position, level in enumerate(levels)]
 
 
 class Backwards(Zoo):
@@ -70,11 +73,12 @@ def good_draft(index: int, level: Hardness = "easy") -> Draft:
     )
 
 
-def synthesize_config(count: int = 24, workers: int = 1, **options: Any) -> SynthesizeConfig:
-    """With more than one worker the section is the LLM teacher's: only that teacher is asked for several drafts at once."""
-    llm = {"teacher": "llm", "llm": {"model": "m", "concurrency": workers}} if workers > 1 else {}
+def synthesize_config(count: int = 24, concurrency: int = 0, **options: Any) -> SynthesizeConfig:
+    """With a concurrency the section is the LLM teacher's, else the grammar's, with units of three drafts."""
+    llm = {"teacher": "llm", "llm": {"model": "m", "concurrency": concurrency}} if concurrency else {}
     split = {"heldout_domains": 1} | dict(options.pop("split", {}))
-    return SynthesizeConfig.model_validate({"count": count, "execution": {"workers": 1}, "split": split} | llm | options)
+    section = {"count": count, "grammar": {"per_database": 3}, "execution": {"workers": 1}, "split": split}
+    return SynthesizeConfig.model_validate(section | llm | options)
 
 
 def output_paths(work: Path) -> synthesize.Outputs:
@@ -82,9 +86,12 @@ def output_paths(work: Path) -> synthesize.Outputs:
     return synthesize.Outputs(**{name: work / name for name in (*SPLITS, "metrics")})
 
 
-def run_stage(config: SynthesizeConfig, teacher: Teacher, work: Path) -> tuple[list[Example], dict]:
+def run_stage(config: SynthesizeConfig, teacher: Zoo, work: Path) -> tuple[list[Example], dict]:
     """The examples of all splits, in the order of their ids, and the metrics."""
-    metrics = synthesize.write_datasets(config, teacher, output_paths(work))
+    if config.teacher == "llm":
+        metrics = synthesize.write_from_drafts(config, teacher, output_paths(work))
+    else:
+        metrics = synthesize.write_from_units(config, lambda: teacher, output_paths(work))
     rows = [row for name in SPLITS for row in records.read_dataset(work / name)]
     return sorted(rows, key=lambda row: row.id), metrics
 
@@ -102,6 +109,7 @@ def test_kept_examples_carry_measured_and_asked_hardness_and_their_domain(tmp_pa
         "evidence": "",
         "domain": "museum 1",
         "level": "hard",
+        "complexity": "3",
     }
     assert metrics["funnel"] == {"asked": 24, "kept": 24, "dropped": {}}
     assert metrics["hardness"] == {"easy": 24, "medium": 0, "hard": 0, "extra": 0}
@@ -165,6 +173,7 @@ def test_failing_drafts_are_dropped_by_reason_and_replaced(tmp_path: Path):
         4: RejectedDraft("not json", "Sure, here is", "easy"),
         6: replace(good_draft(6), db_id="ruin", ddl=("CREATE TABLE animal (id",)),
         7: replace(good_draft(7), db_id="ruin", ddl=("CREATE TABLE animal (id",)),
+        8: replace(good_draft(8), db_id="ruin", ddl=("CREATE TABLE animal (id",)),
         9: replace(good_draft(9), sql="WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"),
         10: replace(good_draft(10), sql="SELECT hex(zeroblob(900)) FROM animal"),
         13: replace(good_draft(13), sql=good_draft(12).sql.lower()),
@@ -174,7 +183,7 @@ def test_failing_drafts_are_dropped_by_reason_and_replaced(tmp_path: Path):
     rows, metrics = run_stage(synthesize_config(execution=limits), Zoo(bad), tmp_path)
     assert len(rows) == 24
     assert metrics["funnel"] == {
-        "asked": 35,
+        "asked": 36,
         "kept": 24,
         "dropped": {
             "SQL fails": 1,
@@ -182,7 +191,7 @@ def test_failing_drafts_are_dropped_by_reason_and_replaced(tmp_path: Path):
             "SQL returns NULLs alone": 1,
             "SQL returns nothing": 1,
             "SQL times out": 1,
-            "database cannot be built": 2,
+            "database cannot be built": 3,
             "duplicate SQL": 1,
             "duplicate question": 1,
             "not json": 1,
@@ -276,7 +285,7 @@ def test_domains_above_their_fair_share_are_to_be_avoided(tmp_path: Path):
     assert over_represented_domains({"a": 1, "b": 1}) == []
     assert over_represented_domains({"a": 5, "b": 1, "c": 7}) == ["c", "a"]  # the fair share is 13 / 3
     teacher = Zoo()
-    run_stage(synthesize_config(), teacher, tmp_path)
+    run_stage(synthesize_config(concurrency=1), teacher, tmp_path)
     assert teacher.requests[0][1] == ()
     assert teacher.requests[23][1] == ("farms",)
 
@@ -284,20 +293,20 @@ def test_domains_above_their_fair_share_are_to_be_avoided(tmp_path: Path):
 def test_threads_change_neither_questions_nor_outcome(tmp_path: Path):
     runs = {"plain": Zoo(), "backwards": Backwards()}
     for name, teacher in runs.items():
-        run_stage(synthesize_config(count=60, workers=4), teacher, tmp_path / name)
+        run_stage(synthesize_config(count=60, concurrency=4), teacher, tmp_path / name)
     assert runs["plain"].requests == runs["backwards"].requests
     assert digests(tmp_path / "plain") == digests(tmp_path / "backwards")
 
 
 def test_no_more_drafts_are_requested_than_needed(tmp_path: Path):
     teacher = Zoo()
-    run_stage(synthesize_config(count=9, workers=8), teacher, tmp_path)
+    run_stage(synthesize_config(count=9, concurrency=8), teacher, tmp_path)
     assert sorted(teacher.requests) == list(range(9))
 
 
-@pytest.mark.parametrize("workers", [1, 4])
-def test_after_a_failing_endpoint_nothing_is_asked_again(tmp_path: Path, workers: int):
-    config = synthesize_config(workers=workers)
+@pytest.mark.parametrize("concurrency", [1, 4])
+def test_after_a_failing_endpoint_nothing_is_asked_again(tmp_path: Path, concurrency: int):
+    config = synthesize_config(concurrency=concurrency)
     undisturbed = run_stage(config, Zoo(), tmp_path / "undisturbed")
     broken, mended = Zoo(fails_at=13), Zoo()
     with pytest.raises(EndpointError, match="503"):
@@ -310,7 +319,7 @@ def test_after_a_failing_endpoint_nothing_is_asked_again(tmp_path: Path, workers
 
 @pytest.mark.parametrize("kept", [0.0, 0.3, 0.77, 1.0])
 def test_a_killed_run_goes_on_where_its_log_ends(tmp_path: Path, kept: float):
-    config = synthesize_config(workers=4)
+    config = synthesize_config(concurrency=4)
     bad: dict[int, Draft | RejectedDraft] = {
         5: RejectedDraft("not json", "Sure", "easy"),
         6: replace(good_draft(6), sql="SELECT nam FROM animal"),
@@ -329,27 +338,34 @@ def test_a_killed_run_goes_on_where_its_log_ends(tmp_path: Path, kept: float):
     assert len(teacher.requests) == 26 - torn.count(b"\n")
 
 
-def test_the_log_holds_a_database_once(tmp_path: Path):
-    run_stage(synthesize_config(), Zoo(), tmp_path)
-    log = (tmp_path / "drafts.jsonl").read_text()
-    assert log.count("CREATE TABLE") == 8
-    assert log.count("\n") == 24
-
-
 def test_databases_are_those_the_teacher_wrote(tmp_path: Path):
     rows, _ = run_stage(synthesize_config(split={"unseen": 0, "heldout": 0}), Zoo(), tmp_path)
     with closing(sqlite3.connect(records.database_path(tmp_path / "strong", rows[0].db_id))) as connection:
         assert connection.execute("SELECT * FROM animal").fetchall() == [(1, "ant", 6), (2, "cow", 4), (3, "eel", None)]
 
 
-def test_the_grammar_teacher_writes_the_same_bytes_each_time(tmp_path: Path):
-    config = synthesize_config(count=30, grammar={"per_database": 5, "rows": 12})
+def test_the_grammar_writes_the_same_bytes_in_one_process_and_in_several(tmp_path: Path):
     seed = seed_dataset(tmp_path / "seed")
-    metrics = [synthesize.run(config, synthesize.Inputs(seed=seed), output_paths(tmp_path / name)) for name in ("one", "two")]
-    assert metrics[0] == metrics[1]
-    assert metrics[0]["funnel"]["kept"] == 30
-    assert digests(tmp_path / "one") == digests(tmp_path / "two")
-    assert all(row.domain for name in SPLITS for row in records.read_dataset(tmp_path / "one" / name))
+    results = []
+    for processes in (1, 2, 3):
+        config = synthesize_config(count=40, grammar={"per_database": 5, "rows": 12}, execution={"workers": processes})
+        work = tmp_path / str(processes)
+        results.append((synthesize.run(config, synthesize.Inputs(seed=seed), output_paths(work)), digests(work)))
+    assert results[0] == results[1] == results[2]
+    assert results[0][0]["funnel"]["kept"] == 40
+    assert all(row.domain for name in SPLITS for row in records.read_dataset(tmp_path / "1" / name))
+
+
+def test_processes_change_nothing_of_what_an_llm_is_asked_and_what_is_kept(tmp_path: Path):
+    outcomes = []
+    drafts: dict[int, Draft | RejectedDraft] = {index: replace(good_draft(index), db_id=f"zoo_{index}") for index in range(30)}
+    drafts |= {5: RejectedDraft("not json", "Sure", "easy"), 6: replace(good_draft(6), sql="SELECT nam FROM animal")}
+    for processes in (1, 2):
+        teacher = Zoo(drafts)
+        work = tmp_path / str(processes)
+        config = synthesize_config(concurrency=4, execution={"workers": processes})
+        outcomes.append((run_stage(config, teacher, work), teacher.requests, digests(work)))
+    assert outcomes[0] == outcomes[1]
 
 
 def run_over_http(answer: Answerer, seed: Path, work: Path) -> tuple[dict, list[str]]:

@@ -1,0 +1,173 @@
+"""Examples out of drafts: what is asked of a teacher, in what order the answers count, and when there are enough or no more.
+
+Drafts count in the order of their index, whichever process or thread has finished first, so that the result is the same
+whatever their number. A draft that asks what an earlier one has asked is dropped here.
+"""
+
+import random
+from collections import Counter, deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from itertools import takewhile
+
+from sense.config import SynthesizeConfig
+from sense.records import HARDNESS, Example, Hardness
+from sense.sql.hardness import Band
+from sense.teacher import RejectedDraft
+from sense.teacher.checks import CheckedDraft, UnitWorker
+from sense.teacher.drafts import LoggedTeacher, normalize_domain, over_represented_domains
+from sense.teacher.processes import Processes
+
+MAX_REJECTED_DRAFTS = 20
+"""Drafts in a row that cannot be kept before an LLM teacher counts as failing: so many at the start, and later so many times the
+number of drafts that it has taken so far to get one example. By chance alone a teacher of whose drafts every second can be kept
+gets there once in 10^6 times at the start, and later, whatever the share, once in 10^8 times.
+"""
+MAX_FAILED_REQUESTS = 10
+"""Requests in a row that bring no answer before an LLM teacher counts as failing, as long as there is no example."""
+MAX_LATER_FAILED_REQUESTS = 60
+"""The same once there are examples, times the number of drafts that it has taken so far to get one. All tries of a draft count,
+and an endpoint that fails at one draft in ten must not be given up where a few such drafts happen to follow one another.
+"""
+
+
+@dataclass
+class Collection:
+    """The examples kept so far, and what became of the other drafts that were requested.
+
+    `checked` counts the drafts whose fate is known, `rejected` are those of them since the last example, `dropped` counts all
+    drafts not kept by reason, `domains` the examples by domain and `bands` by their band of complexity. `failed` tells whether
+    so many drafts were rejected that the run ends.
+    """
+
+    config: SynthesizeConfig
+    requested: int = 0
+    checked: int = 0
+    examples: list[Example] = field(default_factory=list)
+    rejected: list[RejectedDraft] = field(default_factory=list)
+    failed: bool = False
+    dropped: Counter[str] = field(default_factory=Counter)
+    domains: Counter[str] = field(default_factory=Counter)
+    bands: Counter[Band] = field(default_factory=Counter)
+    _queries: set[tuple[str, str]] = field(default_factory=set)  # (db_id, fingerprint)
+    _questions: set[tuple[str, str]] = field(default_factory=set)  # (question, fingerprint)
+
+    @property
+    def missing(self) -> int:
+        """How many more examples are wanted."""
+        return self.config.count - len(self.examples)
+
+    @property
+    def attempts_left(self) -> int:
+        """How many more drafts may be requested."""
+        return self.config.count * self.config.max_attempts - self.requested
+
+    def add(self, checked: CheckedDraft | RejectedDraft) -> bool:
+        """Counts the next draft; True if it becomes an example."""
+        outcome = self._without_duplicate(checked) if isinstance(checked, CheckedDraft) else checked
+        if isinstance(outcome, RejectedDraft):
+            self.dropped[outcome.reason] += 1
+            self.rejected.append(outcome)
+        else:
+            self.examples.append(_example(self.config.teacher, self.checked, outcome))
+            self.rejected.clear()
+            self.domains[normalize_domain(outcome.draft.domain)] += 1
+            self.bands[outcome.analysis.complexity.band] += 1
+        self.checked += 1
+        self.failed = self.config.teacher == "llm" and self._fails()
+        return not isinstance(outcome, RejectedDraft)
+
+    def _without_duplicate(self, checked: CheckedDraft) -> CheckedDraft | RejectedDraft:
+        """The draft itself, unless its database has been asked for the same, or the same question has been asked before."""
+        draft, fingerprint = checked.draft, checked.analysis.fingerprint
+        question = " ".join("".join(char if char.isalnum() else " " for char in draft.question.casefold()).split())
+        if (draft.db_id, fingerprint) in self._queries:
+            return RejectedDraft("duplicate SQL", draft.sql, draft.level)
+        if (question, fingerprint) in self._questions:
+            return RejectedDraft("duplicate question", draft.question, draft.level)
+        self._queries.add((draft.db_id, fingerprint))
+        self._questions.add((question, fingerprint))
+        return checked
+
+    def failed_requests(self) -> int:
+        """Requests in a row, up to the last one, that brought no answer."""
+        return sum(draft.failed_requests for draft in takewhile(lambda draft: draft.failed_requests > 0, reversed(self.rejected)))
+
+    def _fails(self) -> bool:
+        """Whether the teacher fails, judged by the drafts since the last example."""
+        until_then = self.checked - len(self.rejected)
+        scale = max(1.0, until_then / max(1, len(self.examples)))
+        max_requests = MAX_LATER_FAILED_REQUESTS * scale if self.examples else MAX_FAILED_REQUESTS
+        return self.failed_requests() >= max_requests or len(self.rejected) >= MAX_REJECTED_DRAFTS * scale
+
+
+def collect_drafts(config: SynthesizeConfig, teacher: LoggedTeacher, window: int, advance: Callable[[], None]) -> Collection:
+    """Requests drafts until `config.count` examples are kept, the attempts are used up, or an LLM teacher fails.
+
+    At most `window` drafts are pending, and never more than there are examples missing. What is requested next depends on the
+    drafts before it in order of their index. `advance` is called for each example.
+    """
+    collection = Collection(config)
+    pending: deque[Future[CheckedDraft | RejectedDraft]] = deque()
+    while True:
+        while collection.attempts_left > 0 and len(pending) < min(window, collection.missing):
+            index = collection.requested
+            avoid = over_represented_domains(collection.domains)
+            pending.append(teacher.request_draft(index, draw_level(config, index), avoid))
+            collection.requested += 1
+        if not pending or collection.failed:
+            return collection
+        if collection.add(pending.popleft().result()):
+            advance()
+
+
+def collect_units(config: SynthesizeConfig, processes: Processes[UnitWorker], advance: Callable[[], None]) -> Collection:
+    """Has databases written until `config.count` examples are kept or the attempts are used up.
+
+    What is written ahead by several processes and not needed in the end is not counted. `advance` is called for each example.
+    """
+    collection = Collection(config)
+    pending: deque[Future[list[CheckedDraft | RejectedDraft]]] = deque()
+    window = 2 * processes.count if processes.count > 1 else 1
+    size, attempts, number = config.grammar.per_database, collection.attempts_left, 0
+    while collection.missing > 0:
+        while number * size < attempts and len(pending) < min(window, -(-collection.missing // size)):
+            indices = range(number * size, min((number + 1) * size, attempts))
+            pending.append(processes.submit(UnitWorker.write, number, [draw_level(config, index) for index in indices]))
+            number += 1
+        if not pending:
+            break
+        for checked in pending.popleft().result():
+            if collection.missing > 0:
+                collection.requested += 1
+                if collection.add(checked):
+                    advance()
+    for future in pending:
+        future.cancel()
+    return collection
+
+
+def draw_level(config: SynthesizeConfig, index: int) -> Hardness:
+    """The hardness to ask draft number `index` for, drawn by the weights of `config.levels`."""
+    weights = [config.levels.get(level, 0.0) for level in HARDNESS]
+    return random.Random(f"{config.seed}-level-{index}").choices(HARDNESS, weights)[0]
+
+
+def _example(teacher: str, index: int, checked: CheckedDraft) -> Example:
+    """The draft as an example: `hardness` and `complexity` are measured on the SQL, `level` is what the teacher was asked for."""
+    draft = checked.draft
+    return Example.model_validate(
+        {
+            "id": f"{teacher}-{index:06d}",
+            "db_id": draft.db_id,
+            "question": draft.question,
+            "sql": draft.sql,
+            "source": teacher,
+            "hardness": checked.analysis.hardness,
+            "evidence": draft.evidence,
+            "domain": draft.domain,
+            "level": draft.level,
+            "complexity": checked.analysis.complexity.band,
+        }
+    )

@@ -1,0 +1,91 @@
+"""Work shared out among processes, each of which has a worker of its own.
+
+Processes are spawned, so that threads and CUDA do no harm, and end with their parent, however that ends.
+"""
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager, ExitStack
+from multiprocessing import connection
+from threading import Lock, Thread
+from types import TracebackType
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
+
+from sense.errors import UserError
+
+W = TypeVar("W")
+T = TypeVar("T")
+P = ParamSpec("P")
+
+
+class Processes(Generic[W]):
+    """Calls functions with a worker: in one of `count` processes, or, where that is one, in this process at once.
+
+    Use it in a `with` block, from any thread. `make_worker` is a function that can be pickled; what it returns is entered
+    before the first call, and left when its process ends.
+    """
+
+    def __init__(self, make_worker: Callable[[], AbstractContextManager[W]], count: int) -> None:
+        self.count = count
+        self._make_worker = make_worker
+        self._stack = ExitStack()
+        self._lock = Lock()
+        self._worker: W | None = None
+        self._pool: ProcessPoolExecutor | None = None
+        if count > 1:
+            spawn = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(count, spawn, initializer=_start_worker, initargs=(make_worker,))
+
+    def submit(self, function: Callable[Concatenate[W, P], T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """What `function(worker, ...)` will return or raise."""
+        if self._pool is not None:
+            return self._pool.submit(_call, function, *args, **kwargs)
+        future: Future[T] = Future()
+        with self._lock:
+            if self._worker is None:
+                self._worker = self._stack.enter_context(self._make_worker())
+            try:
+                future.set_result(function(self._worker, *args, **kwargs))
+            except Exception as error:  # as a pool does: it is raised where the result is wanted
+                future.set_exception(error)
+        return future
+
+    def __enter__(self) -> "Processes[W]":
+        return self
+
+    def __exit__(self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+        self._stack.close()
+        if isinstance(error, BrokenProcessPool):
+            raise UserError(
+                f"one of {self.count} processes was killed, perhaps for want of memory; run again, with less memory in use or a "
+                "lower execution.workers"
+            ) from error
+
+
+_stack = ExitStack()  # of a process's worker
+_workers: list[Any] = []  # the one worker of this process
+
+
+def _start_worker(make_worker: Callable[[], AbstractContextManager[Any]]) -> None:
+    """Readies a process for calls."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    Thread(target=_end_with_parent, daemon=True).start()
+    _workers.append(_stack.enter_context(make_worker()))
+    multiprocessing.util.Finalize(None, _stack.close, exitpriority=0)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+    os._exit(1)
+
+
+def _call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    return function(_workers[0], *args, **kwargs)

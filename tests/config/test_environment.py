@@ -1,0 +1,19 @@
+import os
+import sys
+
+import pytest
+
+from sense import config
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="control groups and sched_setaffinity are Linux's")
+@pytest.mark.parametrize(
+    ("quota", "expected"),
+    [("max 100000\n", 8), ("150000 100000\n", 2), ("50000 100000\n", 1), ("9900000 100000\n", 8), (None, 8)],
+)
+def test_cores_are_those_of_the_container(tmp_path, monkeypatch, quota, expected):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: set(range(8)))
+    monkeypatch.setattr(sys.modules["sense.config.environment"], "_CPU_QUOTA", tmp_path / "cpu.max")  # a function has its name
+    if quota is not None:
+        (tmp_path / "cpu.max").write_text(quota)
+    assert config.cores() == expected
