@@ -54,8 +54,8 @@ class GrammarConfig(Section):
 
     per_database: Count = 20
     """Questions asked on each database that it invents."""
-    tables: Annotated[int, Field(ge=2)] = 4
-    """Tables an invented database has at most."""
+    tables: Annotated[int, Field(ge=2)] = 20
+    """Tables an invented database has at most; where many are allowed, it has five in the mean."""
     rows: Count = 30
     """Rows an invented table has at most."""
 

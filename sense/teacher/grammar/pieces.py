@@ -19,9 +19,9 @@ Operator = Literal["=", "!=", ">", "<", ">=", "<=", "between", "contains", "star
 class GrammarColumn:
     """A column: its identifier, the words in it, synonyms of them, and (once the table is filled) its value in every row.
 
-    `spec` is None for the primary key and for foreign keys. The identifier may need quotes. `number_as_text` says that numbers
-    are stored as texts, `date_format` (strftime) how dates are stored if not as ISO dates, `meanings` what the codes stand for
-    that are stored instead of values ("A" -> "active"). Nothing is asked about a `distractor`.
+    `spec` is None for the columns of the primary key and for foreign keys. The identifier may need quotes. `number_as_text` says
+    that numbers are stored as texts, `date_format` (strftime) how dates are stored if not as ISO dates, `meanings` what the codes
+    stand for that are stored instead of values ("A" -> "active", 1 -> "gold"). Nothing is asked about a `distractor`.
     """
 
     name: str
@@ -31,7 +31,7 @@ class GrammarColumn:
     values: tuple[CellValue, ...] = ()
     number_as_text: bool = False
     date_format: str = ""
-    meanings: Mapping[str, str] = field(default_factory=dict, hash=False)
+    meanings: Mapping[CellValue, str] = field(default_factory=dict, hash=False)
     distractor: bool = False
 
     @property
@@ -76,8 +76,8 @@ class GrammarTable:
 
     @property
     def data_columns(self) -> list[GrammarColumn]:
-        """All columns except the keys."""
-        return [column for column in self.columns if column.spec is not None]
+        """All columns except the keys and the distractors."""
+        return [column for column in self.columns if column.spec is not None and not column.distractor]
 
     def column(self, name: str) -> GrammarColumn:
         """The column with this identifier."""
@@ -89,7 +89,8 @@ class Link:
     """A foreign key: `child.column` refers to `parent.key`.
 
     `verb` leads from the parent to the child ("customers that *placed* an order"), `by` from the child to the parent ("orders
-    *placed by* a customer"). In a reference of a table to itself, `role` is what the parent is to the row: "manager".
+    *placed by* a customer"). Where a table refers to itself, or to one parent several times, `role` is what the parent is to the
+    row: "manager", "home team"; a reference to itself may be NULL.
     """
 
     child: str

@@ -7,6 +7,7 @@ domains, over and over, so that every domain has its even share: of the database
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from functools import lru_cache
 from random import Random
 
@@ -66,7 +67,22 @@ class GrammarTeacher:
     def _invent(self, number: int) -> GrammarDatabase:
         name = self._plan.domain(number)
         rng = Random(f"{self._seed}-db-{number}")
-        return invent_database(f"{name}_{number:04d}", domains.load(name), self._config.tables, self._config.rows, rng)
+        return _askable(invent_database(f"{name}_{number:04d}", domains.load(name), self._config.tables, self._config.rows, rng))
+
+
+def _askable(database: GrammarDatabase) -> GrammarDatabase:
+    """The database without what no production can ask about: numbers as text, dates that are not ISO, foreign keys with roles."""
+    tables = {
+        name: replace(
+            table,
+            columns=tuple(
+                replace(column, distractor=True) if column.number_as_text or column.date_format else column
+                for column in table.columns
+            ),
+        )
+        for name, table in database.tables.items()
+    }
+    return replace(database, tables=tables, links=tuple(link for link in database.links if not link.role))
 
 
 def planned_heldout_domains(split: SplitConfig, seed: int) -> frozenset[str]:

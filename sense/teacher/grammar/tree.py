@@ -9,6 +9,7 @@ from sqlglot import exp
 from sqlglot.generators.sqlite import SQLiteGenerator
 
 from sense.teacher import CellValue
+from sense.teacher.grammar.naming import needs_quotes
 from sense.teacher.grammar.pieces import Aggregate, AggregateFunction, Comparison, Condition, GrammarColumn, GrammarTable, Link
 
 _FUNCTIONS: dict[AggregateFunction, type[exp.AggFunc]] = {"AVG": exp.Avg, "SUM": exp.Sum, "MIN": exp.Min, "MAX": exp.Max}
@@ -137,7 +138,7 @@ def select(
 
 
 def _name(text: str) -> exp.Identifier:
-    return exp.Identifier(this=text, quoted=False)
+    return exp.Identifier(this=text, quoted=needs_quotes(text))
 
 
 def _table(table: GrammarTable) -> exp.Table:

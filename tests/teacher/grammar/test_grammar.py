@@ -52,7 +52,7 @@ def test_nearly_all_sql_answers_something_on_its_own_database(drafts):
             for statement in draft.ddl:
                 connection.execute(statement)
             for table, rows in draft.rows:
-                connection.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * len(rows[0]))})", rows)
+                connection.executemany(f'INSERT INTO "{table}" VALUES ({", ".join("?" * len(rows[0]))})', rows)
             answer = connection.execute(draft.sql).fetchall()
         if all(value is None for row in answer for value in row):
             empty.append(draft.sql)

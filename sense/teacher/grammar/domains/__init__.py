@@ -266,6 +266,21 @@ class SharedLists(Section):
     last_names: tuple[str, ...]
     cities: tuple[str, ...]
     countries: tuple[str, ...]
+    demonyms: dict[str, str]
+    """The adjective of a country: France -> French."""
+    accented_first_names: tuple[str, ...]
+    accented_last_names: tuple[str, ...]
+    accented_cities: tuple[str, ...]
+    apostrophe_last_names: tuple[str, ...]
+    abbreviations: dict[str, str]
+    """How words are shortened in abbreviated identifiers: customer -> cust."""
+
+    @model_validator(mode="after")
+    def _demonyms_fit(self) -> "SharedLists":
+        unknown = sorted(set(self.demonyms) - set(self.countries))
+        if unknown:
+            raise ValueError(f"demonyms of what is no country in the list: {', '.join(unknown)}")
+        return self
 
 
 @cache
@@ -288,6 +303,26 @@ def shared_lists() -> SharedLists:
     """The lists of words that all domains use, from _shared.yaml."""
     lists: SharedLists = config.validate(SharedLists, _read("_shared.yaml"), "_shared.yaml")
     return lists
+
+
+class General(Section):
+    """What fits databases of any domain: tables, in whose references `ENTITY` stands for a table of the domain, and columns."""
+
+    tables: dict[LowercaseWords, TableSpec]
+    distractors: dict[LowercaseWords, ColumnSpec]
+    """Columns that nobody asks about."""
+    reserved: dict[LowercaseWords, ColumnSpec]
+    """Columns whose names are reserved words of SQL."""
+
+
+ENTITY = "entity"
+
+
+@cache
+def general() -> General:
+    """What fits databases of any domain, from _general.yaml; each table stands behind those that it refers to."""
+    pieces: General = config.validate(General, _read("_general.yaml"), "_general.yaml")
+    return pieces
 
 
 def _read(file: str) -> Any:
