@@ -73,6 +73,13 @@ class JudgedRow(Record):
     vacuous: bool = False
     kind: MismatchKind = ""
     limit: Limit = ""
+    instance: str = Field(default="", exclude_if=lambda name: not name)
+    left_out: int = Field(default=0, exclude_if=lambda n: not n)
+
+    @property
+    def ex(self) -> bool:
+        """Whether the prediction is right on the main database, which is what EX counts; `correct` counts all of a test suite."""
+        return self.correct or self.instance != ""
 
     @model_serializer(mode="wrap")
     def _in_order(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -90,7 +97,7 @@ class Verdict(JudgedRow):
 
 
 class Sample(JudgedRow):
-    """One of k SQL sampled for a question, with its verdict under strict@2; `id` is `<example_id>#<k>`."""
+    """One of k SQL sampled for a question, with its verdict under strict-ts@1; `id` is `<example_id>#<k>`."""
 
     first_keys = ("id", "example_id", "sql")
 

@@ -20,7 +20,8 @@ class VerdictFields(NamedTuple):
 
     `detail` is for people; `vacuous` says that both results were empty; `kind` is how a mismatch differs; `limit` is the limit
     that stopped the query, or `context` if the question was longer than the model reads; `score` is what a scoring mode measures
-    beyond right and wrong.
+    beyond right and wrong. Where several databases decide, `instance` is the file name of the further one on which a prediction
+    is wrong that is right on the main one, and `left_out` the number of further ones on which the gold itself fails.
     """
 
     correct: bool
@@ -30,3 +31,5 @@ class VerdictFields(NamedTuple):
     kind: MismatchKind = ""
     limit: Limit = ""
     score: float | None = None
+    instance: str = ""
+    left_out: int = 0

@@ -43,7 +43,7 @@ def score(executor: Executor, items: Sequence[ScoringItem], label: str, mode: st
         size = sum(path.stat().st_size for path in paths if path.is_file())
         for start in range(0, len(predictions), _BATCH_SIZE):
             part = predictions[start : start + _BATCH_SIZE]
-            batches.append(modes.make_batch(mode, files, gold, part))
+            batches.append(modes.make_batch(mode, files, gold, part, str(Path(database).absolute())))
             costs.append(float(size * (1 + len(part))))
             keys_by_batch.append([(database, gold, predicted) for predicted in part])
     fields: dict[tuple[str, str, str], dict[str, Any]] = {}

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from sense.records import HARDNESS, Hardness, Verdict
 from sense.sql.hardness import BANDS, Band
+from sense.sql.modes import SUITE_MODES
 
 _ORDER = ("match", "mismatch", "sql_error", "rejected", "timeout", "too_large", "gold_error")
 _MAX_IDS = 3  # ids printed of each kind of disagreement
@@ -38,7 +39,14 @@ _METRICS = {
     "bird-f1@1": ModeMetric("soft_f1", lambda scores: sum(scores) / len(scores), "{:.1%}"),
     "bird-rves@1": ModeMetric("r_ves", lambda scores: 100 * sum(map(sqrt, scores)) / len(scores), "{:.2f}"),
 }
-_LABELS = {"soft_f1": "soft F1", "r_ves": "R-VES", "sql_error": "error", "too_large": "too large", "gold_error": "gold error"}
+_LABELS = {
+    "ts": "TS",
+    "soft_f1": "soft F1",
+    "r_ves": "R-VES",
+    "sql_error": "error",
+    "too_large": "too large",
+    "gold_error": "gold error",
+}
 
 
 def count(
@@ -52,12 +60,13 @@ def count(
 
 def _count_mode(mode: str, levels: Sequence[QueryLevels], verdicts: Sequence[Verdict], seconds: float) -> dict[str, Any]:
     usable = [verdict for verdict in verdicts if verdict.verdict != "gold_error"]
-    right = sum(verdict.correct for verdict in verdicts)
+    right = sum(verdict.ex for verdict in verdicts)
     return {
         **_metrics(mode, verdicts),
         "right": right,
         "gold_errors": len(verdicts) - len(usable),
         "ex_gold_ok": right / len(usable) if usable else None,
+        **({"left_out": sum(verdict.left_out > 0 for verdict in verdicts)} if mode in SUITE_MODES else {}),
         "vacuous": sum(verdict.vacuous for verdict in verdicts),
         "verdicts": _count_verdicts(verdicts),
         "hardness": _group_metrics(mode, HARDNESS, [level.hardness for level in levels], verdicts),
@@ -68,8 +77,10 @@ def _count_mode(mode: str, levels: Sequence[QueryLevels], verdicts: Sequence[Ver
 
 
 def _metrics(mode: str, verdicts: Sequence[Verdict]) -> dict[str, Any]:
-    """n, EX, and what the mode measures beside it."""
-    numbers: dict[str, Any] = {"n": len(verdicts), "ex": sum(verdict.correct for verdict in verdicts) / len(verdicts)}
+    """n, EX, and what the mode measures beside it: TS where all databases of a folder decide, of which EX counts the main one."""
+    numbers: dict[str, Any] = {"n": len(verdicts), "ex": sum(verdict.ex for verdict in verdicts) / len(verdicts)}
+    if mode in SUITE_MODES:
+        numbers["ts"] = sum(verdict.correct for verdict in verdicts) / len(verdicts)
     if mode in _METRICS:
         name, mean, _ = _METRICS[mode]
         numbers[name] = mean([verdict.score or 0.0 for verdict in verdicts])
@@ -134,17 +145,25 @@ def show(scores: Mapping[str, Any]) -> None:
 
 def _headlines(mode: str, metrics: Mapping[str, Any]) -> list[Text]:
     lines = [Text(f"{mode}: EX {metrics['ex']:.1%} ({metrics['right']:,} of {metrics['n']:,})", style="bold")]
-    if mode in _METRICS:
-        name, _, number_format = _METRICS[mode]
+    for name, number_format in _columns(mode):
         lines[0].append(f", {_LABELS[name]} {number_format.format(metrics[name])}")
     speed = "" if metrics["per_second"] is None else f", {metrics['per_second']:,.0f} predictions/s"
     lines.append(Text(f"{metrics['vacuous']:,} of these vacuous (both results are empty); {metrics['seconds']:.1f} s{speed}"))
+    if metrics.get("left_out"):
+        lines.append(Text(f"{metrics['left_out']:,} with further databases on which the gold fails; those do not count"))
     if metrics["gold_errors"]:
         usable, ex = metrics["n"] - metrics["gold_errors"], metrics["ex_gold_ok"]
         rest = "no other is left" if ex is None else f"EX on the other {usable:,}: {ex:.1%}"
         failed = f"{metrics['gold_errors']:,} of {metrics['n']:,} predictions count as wrong because their GOLD fails"
         lines.append(Text(f"{failed}, which is no mistake of the model's; {rest}", style="bold red"))
     return lines
+
+
+def _columns(mode: str) -> list[tuple[str, str]]:
+    """The names of what a mode measures beside EX, with the formats in which the numbers are printed."""
+    if mode in SUITE_MODES:
+        return [("ts", "{:.1%}")]
+    return [(_METRICS[mode].name, _METRICS[mode].number_format)] if mode in _METRICS else []
 
 
 def _verdict_table(metrics: Mapping[str, Any]) -> Table:
@@ -157,12 +176,12 @@ def _verdict_table(metrics: Mapping[str, Any]) -> Table:
 
 
 def _part_table(mode: str, metrics: Mapping[str, Any]) -> Table:
-    name, _, number_format = _METRICS.get(mode, ModeMetric("", sum, ""))
-    table = _table("hardness", "n", "EX", *([_LABELS[name]] if name else []))
+    columns = _columns(mode)
+    table = _table("hardness", "n", "EX", *(_LABELS[name] for name, _ in columns))
     for part in ("hardness", "complexity"):
         for level, row in metrics[part].items():
             label = level if part == "hardness" else f"complexity {level}"
-            table.add_row(label, f"{row['n']:,}", f"{row['ex']:.1%}", *([number_format.format(row[name])] if name else []))
+            table.add_row(label, f"{row['n']:,}", f"{row['ex']:.1%}", *(text.format(row[name]) for name, text in columns))
     return table
 
 

@@ -28,7 +28,7 @@ R = TypeVar("R", bound=Record)
 
 
 class QuestionVerdict(Record):
-    """The verdict on a version's answer to one question."""
+    """The verdict on a version's answer to one question; `correct` is what EX counts."""
 
     id: str
     correct: bool
@@ -140,15 +140,14 @@ def _evaluated_verdicts(predictions: Path, name: str, metrics: Mapping[str, Any]
     examples = {example.id: example for example in records.read_rows(predictions / f"{name}.examples.jsonl", Example)}
     file = predictions / f"{name}.sense.verdicts.jsonl"
     verdicts = records.read_rows(file, Verdict)
-    ex = sum(verdict.correct for verdict in verdicts) / len(verdicts) if verdicts else 0.0
+    ex = sum(verdict.ex for verdict in verdicts) / len(verdicts) if verdicts else 0.0
     same_questions = {verdict.id for verdict in verdicts} == set(examples) and len(verdicts) == metrics["n"]
     if not (same_questions and math.isclose(ex, metrics["models"]["sense"]["ex"], abs_tol=1e-6)):
         raise InputError(
             f"{file}: these verdicts are not those that evaluate's metrics count on {name}; run `sense evaluate` again"
         )
     return [
-        QuestionVerdict(id=row.id, correct=row.correct, verdict=row.verdict, hardness=examples[row.id].hardness)
-        for row in verdicts
+        QuestionVerdict(id=row.id, correct=row.ex, verdict=row.verdict, hardness=examples[row.id].hardness) for row in verdicts
     ]
 
 

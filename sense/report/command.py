@@ -28,7 +28,8 @@ def main(options: argparse.Namespace) -> int:
     for set_name, on_set in records.read_json(options.metrics / "evaluate.json")["sets"].items():
         title = f"Execution accuracy on {set_name} ({on_set['n']} questions)"
         table = Table(box=SIMPLE_HEAD, title=title, title_justify="left")
-        for column in ("model", "EX", "95% CI", "runs", "easy", "medium", "hard", "extra", "McNemar p"):
+        suite = ("TS",) if "suite" in on_set else ()
+        for column in ("model", "EX", "95% CI", *suite, "runs", "easy", "medium", "hard", "extra", "McNemar p"):
             table.add_column(column, justify="left" if column == "model" else "right", no_wrap=True)
         for model, metrics in on_set["models"].items():
             levels = [metrics["hardness"].get(level) for level in records.HARDNESS]
@@ -36,6 +37,7 @@ def main(options: argparse.Namespace) -> int:
                 model,
                 f"{metrics['ex']:.1%}",
                 f"{metrics['ex_low']:.1%}–{metrics['ex_high']:.1%}",
+                *(f"{metrics['ts']:.1%}" for _ in suite),
                 f"{metrics['executable']:.1%}",
                 *(f"{level['ex']:.1%}" if level else "-" for level in levels),
                 "-" if metrics["mcnemar_p"] is None else f"{metrics['mcnemar_p']:.3g}",

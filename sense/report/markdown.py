@@ -128,11 +128,13 @@ def _evaluate(metrics: Mapping[str, Any]) -> str:
     """EX of every model on every set, with its interval, the change to the model before it, and EX by hardness."""
     parts = []
     for on_set in results.set_results(metrics):
+        suite = on_set.further > 0
         rows = [
             (
                 model.name,
                 text.percent(model.ex),
                 f"{text.percent(model.low)} to {text.percent(model.high)}",
+                *([text.percent(model.ts), f"{text.percent(model.ts_low)} to {text.percent(model.ts_high)}"] if suite else []),
                 text.percent(model.executable),
                 text.percentage_points(model.change),
                 text.number(model.wins),
@@ -141,7 +143,8 @@ def _evaluate(metrics: Mapping[str, Any]) -> str:
             )
             for model in on_set.models
         ]
-        head = ("model", "EX", "95% interval", "executable", "change (points)", "won", "lost", "McNemar p")
+        columns_of_suite = ("TS", "95% interval") if suite else ()
+        head = ("model", "EX", "95% interval", *columns_of_suite, "executable", "change (points)", "won", "lost", "McNemar p")
         levels = [(level, text.number(n), *(text.percent(share) for share in ex)) for level, n, ex in on_set.hardness]
         parts += [
             f"### {on_set.name}: {on_set.n:,} {on_set.description}",

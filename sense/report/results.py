@@ -17,7 +17,7 @@ VERDICTS = ("match", "mismatch", "error", "rejected", "timeout", "too_large", "g
 
 @dataclass(frozen=True)
 class ModelResult:
-    """EX (0..1) of one model on the `n` questions of a set, with its 95% interval `low`..`high`.
+    """EX (0..1) of one model on the `n` questions of a set, with its 95% interval `low`..`high`; TS too, None without suites.
 
     `executable` is the share of answers that ran. `change` (of EX), `wins`, `losses` and `p_value` (McNemar's) compare the model
     with the one before it, and are None for the first.
@@ -34,6 +34,9 @@ class ModelResult:
     wins: int | None
     losses: int | None
     p_value: float | None
+    ts: float | None = None
+    ts_low: float | None = None
+    ts_high: float | None = None
 
 
 class LevelResult(NamedTuple):
@@ -48,7 +51,7 @@ class LevelResult(NamedTuple):
 class SetResults:
     """The results of all models on one set; `conclusion` is a sentence on the last model and the one before it.
 
-    `too_long` is how many of its questions were longer than a model reads.
+    `too_long` is how many of its questions were longer than a model reads, `further` how many databases lie beside the main ones.
     """
 
     name: str
@@ -62,6 +65,7 @@ class SetResults:
     complexity: list[LevelResult]
     conclusion: str
     too_long: int
+    further: int = 0
 
 
 def set_results(evaluate: Mapping[str, Any]) -> list[SetResults]:
@@ -91,6 +95,9 @@ def _set_results(name: str, on_set: Mapping[str, Any], highest: float) -> SetRes
                 wins=metrics.get("wins"),
                 losses=metrics.get("losses"),
                 p_value=metrics.get("mcnemar_p"),
+                ts=metrics.get("ts"),
+                ts_low=metrics.get("ts_low"),
+                ts_high=metrics.get("ts_high"),
             )
         )
     hardness = _level_results(on_set["models"], models, "hardness", HARDNESS)
@@ -107,6 +114,7 @@ def _set_results(name: str, on_set: Mapping[str, Any], highest: float) -> SetRes
         complexity=_level_results(on_set["models"], models, "complexity", BANDS),
         conclusion=_conclusion(models[-1], models[-2]) if len(models) > 1 else "",
         too_long=max((metrics.get("too_long", 0) for metrics in on_set["models"].values()), default=0),
+        further=on_set.get("suite", {}).get("databases", 0),
     )
 
 

@@ -109,14 +109,16 @@ class FeedbackStore:
             _check_gold(feedback, VerdictFields(False, "mismatch", "it asks what time it is"))
         name, stamp, executors = feedback.database, DatabaseFile.from_path(source).stamp(), self._catalog.executors
         db_id = self._copies.find(name, stamp)
+        further = [DatabaseFile.from_path(path) for path in modes.databases(modes.STRICT_TS, source)[1:]]
         if db_id is not None:
-            return db_id, _judge_on_copy(executors.borrow(), records.database_path(self._folder, db_id), feedback, gold)
+            copy = records.database_path(self._folder, db_id)
+            return db_id, _judge_on_copy(executors.borrow(), copy, further, feedback, gold)
         try:
             copy = self._copies.copy(name, source)
         except OSError as error:
             raise StorageError(f"{self._folder}: the database {name!r} can't be copied there ({error.strerror})") from error
         try:
-            verdicts = _judge_on_copy(executors.temporary(), copy, feedback, gold)
+            verdicts = _judge_on_copy(executors.temporary(), copy, further, feedback, gold)
             with self._journal.locked():
                 return self._copies.add(name, stamp, copy), verdicts
         finally:
@@ -136,11 +138,18 @@ def _normalize(feedback: messages.FeedbackRequest) -> messages.FeedbackRequest:
 
 
 def _judge_on_copy(
-    borrowed: AbstractContextManager[Executor], copy: Path, feedback: messages.FeedbackRequest, gold: str
+    borrowed: AbstractContextManager[Executor],
+    copy: Path,
+    further: Sequence[DatabaseFile],
+    feedback: messages.FeedbackRequest,
+    gold: str,
 ) -> list[VerdictFields]:
-    """The verdicts of scoring (strict@2) on the SQL and, if it differs, on the gold; UserError if the gold is invalid."""
+    """The verdicts of scoring (strict-ts@1) on the SQL and, if it differs, on the gold; UserError if the gold is invalid.
+
+    `further` are the databases of the test suite that lies beside the original.
+    """
     file = DatabaseFile.from_path(copy)
-    batch = modes.make_batch(modes.STRICT, (file,), gold, tuple(dict.fromkeys([feedback.sql, gold])))
+    batch = modes.make_batch(modes.STRICT_TS, (file, *further), gold, tuple(dict.fromkeys([feedback.sql, gold])))
     with borrowed as executor:
         ((_, judged),) = executor.judge([batch], [1.0])
     verdicts = [one._replace(detail=one.detail.removeprefix("gold: ").replace(file.path, feedback.database)) for one in judged]

@@ -193,7 +193,7 @@ class _BatchQueue:
             del self._waiting[files]
         opened, copies = _readable(batch.files, self._snapshots)
         ordering = batch.ordering and tuple(batch.ordering)
-        head = ("judge", batch.mode, opened, batch.gold, batch.ordered, batch.order_columns, ordering)
+        head = ("judge", batch.mode, opened, batch.gold, batch.ordered, batch.order_columns, ordering, batch.main)
         return _PendingBatch(number, head, batch.predictions, lambda end: _verdict_on_end(batch, end), copies)
 
 

@@ -30,8 +30,9 @@ _REWARDS = ((2.0, 1.25), (1.0, 1.0), (0.5, 0.75), (0.25, 0.5), (0.0, 0.25))
 class Batch(NamedTuple):
     """Scoring items of one gold under one mode, for one worker: the predictions are (SQL, the reason to reject it or "").
 
-    All `files` decide: a prediction is right if it is right on each. `ordered` and `order_columns` are those of
-    compare.compare(), `ordering` is that of ties.fetch_tied(); the modes that do without them ignore them.
+    All `files` decide: a prediction is right if it is right on each; `main` is the position of the main one. `ordered` and
+    `order_columns` are those of compare.compare(), `ordering` is that of ties.fetch_tied(); the modes that do without them ignore
+    them.
     """
 
     mode: str
@@ -41,6 +42,7 @@ class Batch(NamedTuple):
     order_columns: tuple[int, ...] | None
     ordering: Ordering | None
     predictions: tuple[tuple[str, str], ...]
+    main: int = 0
 
 
 class MismatchError(Exception):
@@ -121,9 +123,11 @@ def judge(sandbox: Sandbox, golds: GoldCache, batch: Batch, announce: Callable[[
     """
     mode = _MODES[batch.mode]
     gold_results = []
-    for file in batch.files:
+    for place, file in enumerate(batch.files):
         outcome = golds.get(file, batch.gold, mode.decode_errors, batch.ordering, partial(announce, -1, False))
         if isinstance(outcome, Failure):
+            if mode.leaves_out and place != batch.main:
+                continue
             verdict = gold_error(outcome, file.path if len(batch.files) > 1 else "")
             yield from (verdict for _ in batch.predictions)
             return
@@ -132,11 +136,9 @@ def judge(sandbox: Sandbox, golds: GoldCache, batch: Batch, announce: Callable[[
     for number, (sql, reason) in enumerate(batch.predictions):
         verdict = VerdictFields(False, "rejected", reason, score=mode.lowest_score)
         if not reason:
-            for gold in gold_results:
-                verdict = _judge_one(sandbox, mode, gold, sql, partial(announce, number))
-                if not verdict.correct:
-                    break
-        yield verdict._replace(vacuous=verdict.correct and empty)
+            verdict = _judge_on_all(sandbox, mode, gold_results, sql, partial(announce, number))
+        left_out = len(batch.files) - len(gold_results)
+        yield verdict._replace(vacuous=verdict.correct and empty, left_out=left_out)
 
 
 def gold_error(failure: Failure, path: str = "") -> VerdictFields:
@@ -151,13 +153,32 @@ def failure_verdict(failure: Failure, mode: str) -> VerdictFields:
 
 
 class _Mode(NamedTuple):
-    """How a mode judges: `decode_errors` is how texts that are no UTF-8 are read; `timed` that R-VES times right predictions."""
+    """How a mode judges: `decode_errors` is how texts that are no UTF-8 are read; `timed` that R-VES times right predictions.
+
+    `leaves_out`: a further database on which the gold fails does not count; elsewhere it makes the gold one that has failed.
+    """
 
     decode_errors: str
     consume: Callable[[GoldResult, tuple[str, ...], Iterator[ResultRow]], Any]
     compare: Callable[[GoldResult, Any], VerdictFields]
     lowest_score: float | None = None
     timed: bool = False
+    leaves_out: bool = False
+
+
+def _judge_on_all(
+    sandbox: Sandbox, mode: _Mode, golds: Sequence[GoldResult], sql: str, announce: Callable[[bool], None]
+) -> VerdictFields:
+    """The verdict on the first database on which a prediction is wrong, or on the last if it is right on all."""
+    for gold in golds:
+        verdict = _judge_one(sandbox, mode, gold, sql, announce)
+        if not verdict.correct:
+            break
+    main = next(each for each in golds if each.file == gold.batch.files[gold.batch.main])
+    if verdict.correct or gold is main:
+        return verdict
+    right_on_main = main in golds[: golds.index(gold)] or _judge_one(sandbox, mode, main, sql, announce).correct
+    return verdict._replace(instance=gold.file.path.rpartition("/")[2] if right_on_main else "")
 
 
 def _judge_one(sandbox: Sandbox, mode: _Mode, gold: GoldResult, sql: str, announce: Callable[[bool], None]) -> VerdictFields:
@@ -347,6 +368,7 @@ def _mean_without_outliers(ratios: Sequence[float]) -> float:
 _MODES = {
     "strict@1": _Mode("surrogateescape", _consume_strict, _compare_strict),
     "strict@2": _Mode("surrogateescape", _consume_strict, _compare_strict_tied),
+    "strict-ts@1": _Mode("surrogateescape", _consume_strict, _compare_strict_tied, leaves_out=True),
     "spider-exec@1": _Mode("ignore", _consume_spider, _compare_spider),
     "bird-ex@1": _Mode("strict", _consume_set, _compare_set),
     "bird-f1@1": _Mode("strict", _consume_distinct, _compare_f1, lowest_score=0.0),

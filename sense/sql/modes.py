@@ -1,7 +1,8 @@
 """The scoring modes by name, and what each does to the texts before they are executed.
 
     strict@2       ours: rows are a bag, sorted only if the gold's outermost query sorts, and rows that tie may come either way
-    strict@1       the same, where ties are those of golds that return all of their sort keys
+    strict-ts@1    strict@2, on all databases of the folder
+    strict@1       strict@2, where ties are those of golds that return all of their sort keys
     spider-exec@1  test-suite-sql-eval with `--etype exec` and its defaults, on all databases of the folder
     bird-ex@1      BIRD's EX: the sets of rows are equal
     bird-f1@1      BIRD's soft F1
@@ -22,8 +23,11 @@ from sense.sql.order import read_ordering
 from sense.sql.parse import MAX_LENGTH, check_select, tidy, too_long
 from sense.sql.tree import is_ordered, order_columns
 
-STRICT, SPIDER = "strict@2", "spider-exec@1"
-MODES = (STRICT, "strict@1", SPIDER, "bird-ex@1", "bird-f1@1", "bird-rves@1")
+STRICT, STRICT_TS, SPIDER = "strict@2", "strict-ts@1", "spider-exec@1"
+MODES = (STRICT, STRICT_TS, "strict@1", SPIDER, "bird-ex@1", "bird-f1@1", "bird-rves@1")
+
+SUITE_MODES = (STRICT_TS, SPIDER)
+"""The modes in which all databases of the folder decide, so that they measure TS; EX is what is right on the main one."""
 
 _YEAR = re.compile(r"YEAR\s*\(\s*CURDATE\s*\(\s*\)\s*\)\s*", re.IGNORECASE)
 _SPLIT = re.compile(r"distinct|;|\bgo\b", re.IGNORECASE)  # what sqlparse would look at; without it, the text stays as it is
@@ -32,21 +36,30 @@ _SPLIT = re.compile(r"distinct|;|\bgo\b", re.IGNORECASE)  # what sqlparse would 
 def databases(mode: str, database: Path) -> tuple[Path, ...]:
     """The databases that decide: `database`, or with it all others of its folder (a test suite).
 
-    The original takes every file with ".sqlite" anywhere in its name; we want it at the end: not a journal, not a backup.
-    Hidden files are left out.
+    Spider's come in the order of their names, ours with the main one first. The original takes every file with ".sqlite" anywhere
+    in its name; we want it at the end: not a journal, not a backup. Hidden files are left out. Where the folder has another name
+    than the database, it may hold unrelated ones, and ours is the database alone.
     """
-    if mode != SPIDER:
-        return (database,)
-    return tuple(sqlite_files(database.parent)) or (database,)
+    if mode == STRICT_TS and database.stem == database.absolute().parent.name:
+        return (database, *(file for file in sqlite_files(database.parent) if file.name != database.name))
+    return (tuple(sqlite_files(database.parent)) if mode == SPIDER else ()) or (database,)
 
 
-def make_batch(mode: str, files: tuple[DatabaseFile, ...], gold: str, predictions: Sequence[str]) -> Batch:
-    """The batch that judges `predictions` by `gold` on `files`, its texts cleaned as the mode does."""
+def make_batch(mode: str, files: tuple[DatabaseFile, ...], gold: str, predictions: Sequence[str], main: str = "") -> Batch:
+    """The batch that judges `predictions` by `gold` on `files`, its texts cleaned as the mode does.
+
+    `main` is the path of the main database among the files; "" if that is the first.
+    """
+    batch = _make_batch(mode, files, gold, predictions)
+    return batch._replace(main=next((i for i, file in enumerate(files) if file.path == main), 0))
+
+
+def _make_batch(mode: str, files: tuple[DatabaseFile, ...], gold: str, predictions: Sequence[str]) -> Batch:
     if mode == SPIDER:
         gold = _clean_spider(gold) or gold
         cleaned = tuple(_reject_or_send(*_prepare_spider(sql)) for sql in predictions)
         return Batch(mode, files, _fix_year(gold), "order by" in gold.lower(), None, None, cleaned)
-    if mode == STRICT:
+    if mode in (STRICT, STRICT_TS):
         gold = tidy(gold)
         ordering = read_ordering(gold)
         return Batch(

@@ -65,9 +65,9 @@ class Channel:
 def _answers(sandbox: Sandbox, golds: GoldCache, request: tuple[Any, ...], channel: Channel) -> Iterator[tuple[Any, ...]]:
     kind, *rest = request
     if kind == "judge":
-        mode, files, gold, ordered, order_columns, ordering, predictions = rest
+        mode, files, gold, ordered, order_columns, ordering, main, predictions = rest
         files = tuple(DatabaseFile(*file) for file in files)
-        batch = Batch(mode, files, gold, ordered, order_columns, ordering and Ordering(*ordering), predictions)
+        batch = Batch(mode, files, gold, ordered, order_columns, ordering and Ordering(*ordering), predictions, main)
         yield from map(tuple, judge(sandbox, golds, batch, channel.announce))
         return
     file, statements = rest

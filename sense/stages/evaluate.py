@@ -1,4 +1,7 @@
-"""Execution accuracy (EX) of base, SFT and SENSE: greedy, on the same questions, with intervals and McNemar's tests."""
+"""Execution accuracy (EX) of base, SFT and SENSE: greedy, on the same questions, with intervals and McNemar's tests.
+
+EX counts what is right on the main database, under strict@2; where further ones lie beside it, TS counts what is right on all.
+"""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -53,8 +56,8 @@ class DevSet:
 def run(config: EvaluateConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any]:
     """Scores every model on every set.
 
-    Returns, for each set and model: n, EX with its interval, EX by hardness and complexity, counts of verdicts and of
-    questions too long for the model, McNemar's test.
+    Returns, for each set and model: n, EX with its interval, EX by hardness and complexity, TS too if there are test suites,
+    counts of verdicts and of questions too long for the model, McNemar's test on EX.
     """
     sets = [
         DevSet(name, folder, records.draw(records.read_dataset(folder), config.limit, config.seed))
@@ -94,13 +97,13 @@ def score_predictions(executor: Executor, dev: DevSet, predictions: Sequence[Pre
         for example in dev.examples
         if not by_id[example.id].rejected
     ]
-    scored = {verdict.id: verdict for verdict in score(executor, items, f"score {dev.name}")}
+    scored = {verdict.id: verdict for verdict in score(executor, items, f"score {dev.name}", modes.STRICT_TS)}
     return [scored.get(example.id) or _rejected(by_id[example.id]) for example in dev.examples]
 
 
 def _rejected(prediction: Prediction) -> Verdict:
     return Verdict(
-        id=prediction.id, correct=False, verdict="rejected", detail=prediction.rejected, limit="context", mode=modes.STRICT
+        id=prediction.id, correct=False, verdict="rejected", detail=prediction.rejected, limit="context", mode=modes.STRICT_TS
     )
 
 
@@ -154,45 +157,80 @@ def _metrics(dev: DevSet, verdicts: Mapping[str, Sequence[Verdict]], config: Eva
 
     levels = [example.hardness for example in dev.examples]
     bands = [complexity(example.sql).band for example in dev.examples]
+    further = _further_databases(dev)
     models: dict[str, Any] = {}
     before: list[bool] | None = None
     for model, model_verdicts in verdicts.items():
-        right = [verdict.correct for verdict in model_verdicts]
+        right = [verdict.ex for verdict in model_verdicts]
         wins, losses, p = (None, None, None) if before is None else mcnemar(before, right)
-        parts = {"hardness": _by_label(HARDNESS, levels, right), "complexity": _by_label(BANDS, bands, right)}
-        models[model] = {**_accuracy(model_verdicts, config), **parts, "wins": wins, "losses": losses, "mcnemar_p": p}
+        parts = {
+            "hardness": _by_label(HARDNESS, levels, model_verdicts, bool(further)),
+            "complexity": _by_label(BANDS, bands, model_verdicts, bool(further)),
+        }
+        models[model] = {
+            **_accuracy(model_verdicts, config, bool(further)),
+            **parts,
+            "wins": wins,
+            "losses": losses,
+            "mcnemar_p": p,
+        }
         before = right
-    return {"n": len(dev.examples), "digest": _digest(dev), "mode": modes.STRICT, "models": models}
+    suite = {"suite": {"mode": modes.STRICT_TS, "databases": len(further), "digest": _digest_files(further)}} if further else {}
+    return {"n": len(dev.examples), "digest": _digest(dev), "mode": modes.STRICT, **suite, "models": models}
 
 
-def _accuracy(verdicts: Sequence[Verdict], config: EvaluateConfig) -> dict[str, Any]:
+def _accuracy(verdicts: Sequence[Verdict], config: EvaluateConfig, suite: bool) -> dict[str, Any]:
     from sense.evaluation.statistics import interval
 
-    right = [verdict.correct for verdict in verdicts]
+    right = [verdict.ex for verdict in verdicts]
     low, high = interval(right, config.resamples, config.seed)
+    on_all = [verdict.correct for verdict in verdicts]
+    ts_low, ts_high = interval(on_all, config.resamples, config.seed)
+    left_out = sum(verdict.left_out > 0 for verdict in verdicts)
     executed = sum(verdict.verdict in ("match", "mismatch") for verdict in verdicts)
     return {
         "n": len(right),
         "ex": sum(right) / len(right),
         "ex_low": low,
         "ex_high": high,
+        **({"ts": sum(on_all) / len(on_all), "ts_low": ts_low, "ts_high": ts_high, "left_out": left_out} if suite else {}),
         "executable": executed / len(right),
         "too_long": sum(verdict.limit == "context" for verdict in verdicts),
         "verdicts": records.verdict_counts(verdict.verdict for verdict in verdicts),
     }
 
 
-def _by_label(names: Sequence[str], labels: Sequence[str], right: Sequence[bool]) -> dict[str, Any]:
-    """n and EX of the questions under each label that occurs, in the order of `names`."""
-    parts = {name: [flag for label, flag in zip(labels, right, strict=True) if label == name] for name in names}
-    return {name: {"n": len(flags), "ex": sum(flags) / len(flags)} for name, flags in parts.items() if flags}
+def _by_label(names: Sequence[str], labels: Sequence[str], verdicts: Sequence[Verdict], suite: bool) -> dict[str, Any]:
+    """n and EX, with a suite TS too, of the questions under each label that occurs, in the order of `names`."""
+    parts = {name: [verdict for label, verdict in zip(labels, verdicts, strict=True) if label == name] for name in names}
+    numbers = {}
+    for name, part in parts.items():
+        if part:
+            numbers[name] = {"n": len(part), "ex": sum(verdict.ex for verdict in part) / len(part)}
+            if suite:
+                numbers[name]["ts"] = sum(verdict.correct for verdict in part) / len(part)
+    return numbers
 
 
 def _digest(dev: DevSet) -> str:
-    """SHA-256 over the questions and their databases: two results can be compared only if it is the same."""
+    """SHA-256 over the questions and their databases: two EX can be compared only if it is the same."""
     total = hashlib.sha256()
     for example in dev.examples:
         total.update(f"{example.id}\0{example.db_id}\0{example.question}\0{example.sql}\n".encode())
-    for name in sorted({example.db_id for example in dev.examples}):
-        total.update(records.digest(records.database_path(dev.folder, name)).encode())
+    for path in _main_databases(dev):
+        total.update(records.digest(path).encode())
     return total.hexdigest()
+
+
+def _main_databases(dev: DevSet) -> list[Path]:
+    return [records.database_path(dev.folder, name) for name in sorted({example.db_id for example in dev.examples})]
+
+
+def _further_databases(dev: DevSet) -> list[Path]:
+    """The databases beside the main ones, on which TS needs predictions to be right too."""
+    return [file for main in _main_databases(dev) for file in modes.databases(modes.STRICT_TS, main)[1:]]
+
+
+def _digest_files(files: Sequence[Path]) -> str:
+    """SHA-256 over the files: two TS can be compared only if it is the same too."""
+    return hashlib.sha256("".join(map(records.digest, files)).encode()).hexdigest()

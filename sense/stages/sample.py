@@ -19,6 +19,7 @@ from sense.errors import InputError
 from sense.evaluation.score import ScoringItem, score
 from sense.prompts.dataset import question_prompts
 from sense.records import Example, Record, Sample
+from sense.sql import modes
 from sense.sql.execute import Executor
 from sense.sql.extract import extract
 from sense.sql.tree import fingerprint
@@ -169,7 +170,7 @@ def _sample_id(example: Example, number: int) -> str:
 def _score(executor: Executor, dataset: Path, samples: Sequence[tuple[Example, str, str]]) -> Iterator[Sample]:
     """The samples, given as (example, sample id, SQL), with their verdicts against the gold."""
     items = [ScoringItem(name, records.database_path(dataset, example.db_id), sql, example.sql) for example, name, sql in samples]
-    for (example, name, sql), verdict in zip(samples, score(executor, items, "execute"), strict=True):
+    for (example, name, sql), verdict in zip(samples, score(executor, items, "execute", modes.STRICT_TS), strict=True):
         yield Sample(example_id=example.id, sql=sql, **verdict.model_dump(exclude={"id", "mode", "score"}), id=name)
 
 

@@ -170,7 +170,7 @@ def test_evaluate_counts_them_as_wrong_with_their_reason(model, tmp_path, capsys
         verdicts = records.read_rows(outputs.predictions / f"dev.{name}.verdicts.jsonl", Verdict)
         assert [verdict.limit == "context" for verdict in verdicts] == [database == "wide" for database in MIXED]
         assert {(verdict.verdict, verdict.correct, verdict.mode) for verdict in verdicts if verdict.limit} == {
-            ("rejected", False, modes.STRICT)
+            ("rejected", False, modes.STRICT_TS)
         }
         assert "reads: 1," in verdicts[1].detail
         predictions = (outputs.predictions / f"dev.{name}.predictions.jsonl").read_text().splitlines()

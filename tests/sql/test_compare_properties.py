@@ -18,8 +18,8 @@ from sense.sql.result import Result
 from sense.sql.sandbox import Limits, Sandbox
 
 LIMITS = Limits(timeout_s=30, max_rows=1000, max_bytes=100_000, max_steps=10_000_000, max_sql=100_000)
-STRICT, STRICT_1, SPIDER, EX, F1, _ = MODES
-UNTIMED_MODES = (STRICT, STRICT_1, SPIDER, EX, F1)  # bird-rves@1 compares as bird-ex@1 does, and then takes its time
+STRICT, STRICT_TS, STRICT_1, SPIDER, EX, F1, _ = MODES
+UNTIMED_MODES = (STRICT, STRICT_TS, STRICT_1, SPIDER, EX, F1)  # bird-rves@1 compares as bird-ex@1 does, and then takes its time
 ABSENT = "in no result"
 
 VALUES = st.one_of(

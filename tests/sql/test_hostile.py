@@ -73,7 +73,7 @@ def right_verdicts(attack, mode):
 
     Its result is never the gold's. What gives more than the gold may be stopped before it is known to be too large.
     """
-    outcomes = attack.select if mode in (modes.STRICT, "strict@1") else attack.official
+    outcomes = attack.select if mode in (modes.STRICT, modes.STRICT_TS, "strict@1") else attack.official
     differs = {"mismatch"} if outcomes & {"result", "too_large"} else set()
     return outcomes - {"result"} | differs
 

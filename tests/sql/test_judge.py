@@ -7,7 +7,7 @@ import pytest
 
 from sense.sql.database_file import DatabaseFile
 from sense.sql.judge import GoldCache, judge
-from sense.sql.modes import make_batch
+from sense.sql.modes import databases, make_batch
 from sense.sql.sandbox import Limits, Sandbox
 
 LIMITS = Limits(timeout_s=5, max_rows=1000, max_bytes=100_000, max_steps=10_000_000, max_sql=100_000)
@@ -114,6 +114,54 @@ def test_every_database_of_a_suite_decides(database, tmp_path):
     batch = make_batch("spider-exec@1", files, "SELECT s FROM latin", ["SELECT 1", ""])
     details = [(r.verdict, r.detail) for r in judge(sandbox, GoldCache(sandbox), batch, lambda *_: None)]
     assert details == [("gold_error", f"gold: {other}: error: no such table: latin")] * 2
+
+
+@pytest.fixture
+def suite(tmp_path):
+    """The files of a folder with a main database and two further ones; in the last, `s` is missing."""
+    folder = tmp_path / "pets"
+    folder.mkdir()
+    for name, script in (
+        ("pets", "CREATE TABLE t(i INTEGER, s TEXT); INSERT INTO t VALUES (1, 'a'), (2, 'b')"),
+        ("suite_01", "CREATE TABLE t(i INTEGER, s TEXT); INSERT INTO t VALUES (1, 'a'), (2, 'b'), (3, 'b')"),
+        ("a_broken_one", "CREATE TABLE t(i INTEGER); INSERT INTO t VALUES (1), (2)"),
+    ):
+        with closing(sqlite3.connect(folder / f"{name}.sqlite")) as connection:
+            connection.executescript(script)
+    return folder / "pets.sqlite"
+
+
+def suite_verdicts(mode, main, gold, predictions):
+    sandbox = Sandbox(LIMITS)
+    files = tuple(map(DatabaseFile.from_path, databases(mode, main)))
+    return list(judge(sandbox, GoldCache(sandbox), make_batch(mode, files, gold, predictions, str(main)), lambda *_: None))
+
+
+def test_a_verdict_names_the_further_database_on_which_a_prediction_is_wrong(suite):
+    predictions = ["SELECT count(*) FROM t WHERE s = 'b'", "SELECT 1", "SELECT 2", "SELECT nme FROM t"]
+    verdicts = suite_verdicts("strict-ts@1", suite, "SELECT count(*) FROM t WHERE s > 'a'", predictions)
+    assert [(v.correct, v.verdict, v.instance, v.left_out) for v in verdicts] == [
+        (True, "match", "", 1),
+        (False, "mismatch", "suite_01.sqlite", 1),  # on the third database the gold fails, which is no prediction's mistake
+        (False, "mismatch", "", 1),
+        (False, "error", "", 1),
+    ]
+
+
+def test_what_is_right_on_the_main_database_does_not_depend_on_the_order_of_files(suite):
+    """Spider's files are judged in the order of their names, in which another one comes first."""
+    predictions = ["SELECT i FROM t", "SELECT i FROM t WHERE i < 3", "SELECT i FROM t WHERE i < 2", "SELECT s FROM t"]
+    verdicts = suite_verdicts("spider-exec@1", suite, "SELECT i FROM t", predictions)
+    assert [(v.correct, v.instance) for v in verdicts] == [(True, ""), (False, "suite_01.sqlite"), (False, ""), (False, "")]
+    verdicts = suite_verdicts(
+        "spider-exec@1", suite, "SELECT i FROM t", ["SELECT i FROM t UNION SELECT length(s) FROM t LIMIT 2"]
+    )
+    assert [(v.verdict, v.instance) for v in verdicts] == [("error", "a_broken_one.sqlite")]
+
+
+def test_a_gold_that_fails_on_the_main_database_is_an_error(suite):
+    (verdict,) = suite_verdicts("strict-ts@1", suite, "SELECT nme FROM t", ["SELECT 1"])
+    assert (verdict.verdict, verdict.left_out) == ("gold_error", 0)
 
 
 def test_a_gold_is_executed_once_and_again_after_its_database_was_replaced(database, tmp_path):

@@ -70,6 +70,25 @@ def test_ex_hardness_verdicts_and_mcnemar_are_what_a_hand_counts(tmp_path, datas
     assert [(v["id"], v["correct"]) for v in verdicts] == [("a", True), ("b", False), ("c", True), ("d", False)]
 
 
+def test_ts_counts_what_is_right_on_all_databases_of_the_suite(tmp_path, dataset):
+    further = records.database_path(dataset, "pets").with_name("suite_01.sqlite")
+    with closing(sqlite3.connect(further)) as connection:
+        connection.execute("CREATE TABLE pet (name TEXT, age INTEGER)")
+        connection.executemany("INSERT INTO pet VALUES (?, ?)", [("Rex", 3), ("Tom", 5), ("Ada", 9), ("Ada", 2)])
+        connection.commit()
+    lucky = {**RIGHT, "a": "SELECT DISTINCT name FROM pet", "b": "SELECT 3"}
+    metrics, outputs = evaluated(tmp_path, dataset, base=WRONG, sft=lucky, sense=RIGHT)
+    dev = metrics["sets"]["dev"]
+    assert (dev["mode"], dev["suite"]["mode"], dev["suite"]["databases"]) == ("strict@2", "strict-ts@1", 1)
+    sft, sense = dev["models"]["sft"], dev["models"]["sense"]
+    assert (sft["ex"], sft["ts"], sense["ex"], sense["ts"], sft["left_out"]) == (1.0, 0.5, 1.0, 1.0, 0)
+    assert sft["ts_low"] < 0.5 < sft["ts_high"]
+    assert sft["hardness"]["easy"] == {"n": 2, "ex": 1.0, "ts": 0.0}
+    assert (sense["wins"], sense["losses"]) == (0, 0)  # McNemar's test is one on EX
+    verdicts = records.read_rows(outputs.predictions / "dev.sft.verdicts.jsonl", records.Verdict)
+    assert [(v.correct, v.ex, v.instance) for v in verdicts[:2]] == [(False, True, "suite_01.sqlite")] * 2
+
+
 def test_predictions_join_by_id_in_any_order(tmp_path, dataset):
     backwards = dict(reversed(RIGHT.items()))
     metrics, _ = evaluated(tmp_path, dataset, base=WRONG, sft=RIGHT, sense=backwards)
