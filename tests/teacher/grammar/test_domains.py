@@ -74,10 +74,13 @@ def test_a_table_that_joins_two_others_is_no_more_than_that():
 @pytest.mark.parametrize("name", domains.names())
 def test_every_wording_reads_well_with_every_value(name):
     """What a program can see: doubled words, braces, double spaces, and the wrong one of a and an."""
+    tables = domains.load(name).tables.values()
     rendered = list(_renderings(domains.load(name)))
     wrong = [text for text in rendered if _MISTAKE.search(text)]
     assert rendered
     assert wrong == []
+    phrases = [phrase for table in tables for spec in table.columns.values() for phrase in spec.noun_phrases]
+    assert not [phrase for phrase in phrases if re.search(r"\b(?:who|that|which)\b", phrase)], "right for one row or for many, not both"
 
 
 _MISTAKE = re.compile(r"\b(?P<word>\w+) (?P=word)\b|[{}]|  |^ | $|\ba [aeio]|\ban (?![aeiou])", re.IGNORECASE)
