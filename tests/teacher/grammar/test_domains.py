@@ -80,7 +80,9 @@ def test_every_wording_reads_well_with_every_value(name):
     assert rendered
     assert wrong == []
     phrases = [phrase for table in tables for spec in table.columns.values() for phrase in spec.noun_phrases]
-    assert not [phrase for phrase in phrases if re.search(r"\b(?:who|that|which)\b", phrase)], "right for one row or for many, not both"
+    assert not [phrase for phrase in phrases if re.search(r"\b(?:who|that|which)\b", phrase)], (
+        "right for one row or for many, not both"
+    )
 
 
 _MISTAKE = re.compile(r"\b(?P<word>\w+) (?P=word)\b|[{}]|  |^ | $|\ba [aeio]|\ban (?![aeiou])", re.IGNORECASE)
