@@ -79,7 +79,7 @@ def with_plural_verb(clause: str) -> str:
 
 def article(words: str) -> str:
     """The words after "a" or "an"."""
-    return f"an {words}" if words[0] in "aeiou" and not words.startswith(("uni", "use", "eu", "one")) else f"a {words}"
+    return f"an {words}" if words[0] in "aeiou" and not words.startswith(("uni", "use", "uti", "eu", "one")) else f"a {words}"
 
 
 def join_words(words: Sequence[str]) -> str:

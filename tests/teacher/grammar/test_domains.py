@@ -83,6 +83,8 @@ def test_every_wording_reads_well_with_every_value(name):
     assert not [phrase for phrase in phrases if re.search(r"\b(?:who|that|which)\b", phrase)], (
         "right for one row or for many, not both"
     )
+    verbs = [verb for table in tables for verb in [*(one.verb for one in table.refers.values()), *table.across.values()]]
+    assert not [verb for verb in verbs if re.search(r"^\w*[^s]s\b", verb)], "the subject is plural"
 
 
 _MISTAKE = re.compile(r"\b(?P<word>\w+) (?P=word)\b|[{}]|  |^ | $|\ba [aeio]|\ban (?![aeiou])", re.IGNORECASE)

@@ -92,7 +92,7 @@ class ColumnSpec(Section):
     unit: Wording | Literal[""] = ""
     """The unit of a quantity, in plural: "metres", "euros", "hours"; written after a number in a question."""
     countable: Wording | Literal[""] = ""
-    """What the column counts, in plural, whatever its identifier is: frames ("with more than 10 frames"); a unit in comparatives."""
+    """What the column counts, in plural, whatever its identifier is: frames ("with more than 10 frames"); a comparative's unit."""
     more: tuple[Wording, ...] = ()
     """Comparatives for a higher value, without "than": older, heavier, more expensive."""
     less: tuple[Wording, ...] = ()
