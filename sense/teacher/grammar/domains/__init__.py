@@ -92,7 +92,7 @@ class ColumnSpec(Section):
     unit: Wording | Literal[""] = ""
     """The unit of a quantity, in plural: "metres", "euros", "hours"; written after a number in a question."""
     countable: Wording | Literal[""] = ""
-    """What the column counts, in plural, whatever its identifier is: frames ("with more than 10 frames"); a comparative's unit."""
+    """What the column counts, in plural, whatever its identifier is: frames ("more than 10 frames", "longer than 3 pages")."""
     more: tuple[Wording, ...] = ()
     """Comparatives for a higher value, without "than": older, heavier, more expensive."""
     less: tuple[Wording, ...] = ()
