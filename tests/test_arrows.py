@@ -38,7 +38,7 @@ ARROWS: dict[str, set[str]] = {
     },
     "stages": {
         *("config", "console", "errors", "evaluation", "ingest", "manifest", "prompts", "records", "registry", "report"),
-        *("schema", "sql", "teacher", "tracking", "training", "verdicts"),
+        *("schema", "sql", "suite", "teacher", "tracking", "training", "verdicts"),
     },
     "serving": {"config", "console", "errors", "prompts", "records", "registry", "schema", "sql", "training", "verdicts"},
     "kubeflow": {"config", "console", "data_versions", "errors", "records", "stages", "tracking", "training"},

@@ -45,6 +45,10 @@ class IngestConfig(Section):
     """Databases that become the dev set where the source brings no dev split."""
     dev_limit: Count | None = None
     """Examples that the dev set keeps, drawn at random; null keeps all."""
+    suite: Annotated[int, Field(ge=0, le=99)] = 0
+    """Further databases built beside each one, with other rows, on which labels are checked and TS is measured; 0 builds none.
+    Where the source brings a test suite, none is added to it.
+    """
     execution: ExecutionConfig = ExecutionConfig()
     """Limits on executing the golds."""
 

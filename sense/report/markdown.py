@@ -73,11 +73,13 @@ def _ingest(metrics: Mapping[str, Any]) -> str:
     rows = [(name, text.number(counts["examples"]), text.number(counts["databases"])) for name, counts in sets]
     levels = [(level, *(text.number(counts["hardness"].get(level, 0)) for _, counts in sets)) for level in HARDNESS]
     dropped = metrics["dropped"]
+    suite = metrics.get("suite", {})
     return _page(
         f"Human-written seeds ({escape(metrics['source'])}), every gold executed.",
         _table(("set", "examples", "databases"), rows),
         _count_table("dropped", "examples", dropped, None) if dropped else "Nothing was dropped.",
         _table(("hardness", "seed", "dev"), levels),
+        _count_table("test suites", "n", suite, None) if suite else "",
     )
 
 

@@ -13,11 +13,13 @@ from sense.errors import InputError
 from sense.ingest import SeedQuestion, SeedSource, UnusableDatabase
 from sense.manifest import write_manifest
 from sense.records import HARDNESS, Example
+from sense.sql.database_file import sqlite_files
 from sense.sql.execute import Executor
 from sense.sql.hardness import BANDS, complexity, hardness
 from sense.sql.parse import reads_clock
 from sense.sql.result import Result
 from sense.stages import code_dependencies
+from sense.suite import SuiteCounts, write_suite
 
 Config = IngestConfig
 
@@ -76,9 +78,11 @@ def run(config: IngestConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any
     if source.dev is None:
         seed, dev = hold_out_databases(seed, config.holdout, config.seed)
     dev = records.draw(dev, config.dev_limit, f"{config.seed}-dev-limit")
+    brought = _test_suite_line(staging)
+    suite = _build_suites(config, [*seed, *dev], staging) if config.suite and seed and dev else {}
     dropped.print_summary()
     lines = _unusable_lines(unusable)
-    for line in [*lines, _test_suite_line(staging)]:
+    for line in [*lines, brought]:
         if line:
             console.say(line)
     if not seed or not dev:
@@ -93,7 +97,7 @@ def run(config: IngestConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any
     revision = code_dependencies.revision("ingest")
     for dataset in (outputs.seed, outputs.dev):
         write_manifest(dataset, stage="ingest", section=section, revision=revision)
-    return {"source": source.name, **metrics, "dropped": dict(sorted(dropped.counts.items()))}
+    return {"source": source.name, **metrics, **suite, "dropped": dict(sorted(dropped.counts.items()))}
 
 
 def hold_out_databases(
@@ -134,15 +138,35 @@ def _unusable_lines(unusable: Mapping[str, UnusableDatabase]) -> list[str]:
 
 
 def _test_suite_line(staging: Path) -> str:
-    """What further databases lie beside those that the questions name, '' if none: `spider-exec@1` scores on them too."""
+    """What further databases lie beside those that the questions name, '' if none: TS is measured on them."""
     further = [file for file in sorted(staging.glob("*/*.sqlite")) if file.stem != file.parent.name]
     if not further:
         return ""
     folders = {file.parent for file in further}
     return (
-        f"test suites: {len(further)} further *.sqlite files beside {len(folders)} databases, on which spider-exec@1 scores too; "
+        f"test suites: {len(further)} further *.sqlite files beside {len(folders)} databases, on which TS is measured; "
         f"first: {further[0].parent.name}/{further[0].name}; move away what is a backup"
     )
+
+
+def _build_suites(config: IngestConfig, questions: Sequence[SeedQuestion], staging: Path) -> dict[str, Any]:
+    """Builds a test suite beside each database in `staging` that a question is on and that has none; returns its metrics."""
+    queries: dict[str, list[str]] = {}
+    for question in questions:
+        queries.setdefault(question.db_id, []).append(question.sql)
+    counts, built, refused = SuiteCounts(), 0, list[str]()
+    with Executor(config.execution) as executor:
+        for db_id, sqls in console.track(queries.items(), "test suites", len(queries)):
+            if len(sqlite_files(staging / db_id)) > 1:
+                continue
+            try:
+                counts += write_suite(executor, staging / db_id / f"{db_id}.sqlite", sqls, config.suite, f"{config.seed}-{db_id}")
+                built += 1
+            except InputError as error:
+                refused.append(str(error))
+    if refused:
+        console.say(f"no test suite for {len(refused)} databases, first: {refused[0]}")
+    return {"suite": {"built": built, "refused": len(refused), **vars(counts)}}
 
 
 def _drop_in_dev(source: SeedSource, dropped: DroppedQuestions) -> Iterator[SeedQuestion]:

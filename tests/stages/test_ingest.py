@@ -94,6 +94,41 @@ def test_databases_are_copied_byte_for_byte_with_their_test_suite(tmp_path: Path
     assert not list((tmp_path / "out").glob("*/databases/unused"))
 
 
+def test_a_suite_is_built_beside_each_database_that_has_none(tmp_path: Path):
+    seeds = spider_folder(tmp_path / "spider")
+    write_database(seeds / "database" / "db0" / "brought.sqlite")
+    seed, dev, metrics = run_stage(seeds, tmp_path / "one", suite=2)
+    folders = {path.parent.name: path.parent for path in (tmp_path / "one").glob("*/databases/*/*.sqlite")}
+    names = {db_id: sorted(path.name for path in folder.iterdir()) for db_id, folder in folders.items()}
+    assert names.pop("db0") == ["brought.sqlite", "db0.sqlite"]
+    assert names == {db_id: [f"{db_id}.sqlite", "suite_01.sqlite", "suite_02.sqlite"] for db_id in ("db1", "db2", "db3")}
+    golds = {(example.db_id, example.sql) for example in (*seed, *dev) if example.db_id != "db0"}
+    assert metrics["suite"] | {"golds": 0, "refilled": 0} == {
+        "built": 3,
+        "refused": 0,
+        "databases": 6,
+        "golds": 0,
+        "refilled": 0,
+        "empty": 0,
+        "failed": 0,
+    }
+    assert metrics["suite"]["golds"] == 2 * len(golds)
+    for path in folders["db1"].glob("suite_*.sqlite"):
+        with closing(sqlite3.connect(path)) as connection:
+            assert connection.execute("SELECT count(*) FROM pet").fetchone() > (0,)
+    run_stage(seeds, tmp_path / "two", suite=2)
+    assert records.digest(tmp_path / "one") == records.digest(tmp_path / "two")
+
+
+def test_a_database_of_which_no_other_can_be_made_is_counted(tmp_path: Path):
+    seeds = spider_folder(tmp_path / "spider")
+    with closing(sqlite3.connect(seeds / "database" / "db1" / "db1.sqlite")) as connection:
+        connection.create_function("own", 1, lambda value: value, deterministic=True)
+        connection.execute("CREATE INDEX pet_own ON pet (own(name))")
+    _, _, metrics = run_stage(seeds, tmp_path / "out", suite=1)
+    assert (metrics["suite"]["built"], metrics["suite"]["refused"]) == (3, 1)
+
+
 def test_every_dropped_row_is_counted_by_its_reason(tmp_path: Path):
     seeds = spider_folder(tmp_path / "spider")
     (seeds / "database" / "broken").mkdir()
