@@ -9,7 +9,7 @@ from random import Random
 from typing import Literal
 
 from sense.teacher import CellValue
-from sense.teacher.grammar.domains import NUMBERS
+from sense.teacher.grammar.domains import GROUPS, NAMES, NUMBERS
 from sense.teacher.grammar.naming import needs_quotes
 from sense.teacher.grammar.pieces import GrammarColumn, GrammarTable, Link
 
@@ -45,7 +45,8 @@ class Declarations:
 
     def type_name(self, column: GrammarColumn) -> str:
         """The declared type of a filled column."""
-        texts = any(isinstance(value, str) for value in column.values)
+        value = next((value for value in column.values if value is not None), None)
+        texts = isinstance(value, str) if value is not None else column.kind in NAMES | GROUPS
         match column.kind:
             case "date" if texts and not column.date_format:
                 return self.date
@@ -54,7 +55,7 @@ class Declarations:
             case "price" | "measure" | "rating" if not texts:
                 return self.price if column.kind == "price" else self.real
             case _:
-                return self.text if texts or not column.non_null else self.integer
+                return self.text if texts or column.number_as_text else self.integer
 
     def whole_numbers(self, kind: str) -> bool:
         """True if SQLite stores a whole number in such a column as an integer, as it does where the affinity is NUMERIC."""
@@ -118,20 +119,19 @@ def create_table(table: GrammarTable, links: Sequence[Link], style: Declarations
 def _constraints(column: GrammarColumn, name: str, key: bool, style: Declarations, rng: Random) -> list[str]:
     """Constraints that the values of a column meet."""
     constraints = []
-    if column.has_no_null and rng.random() < style.not_null_share:
+    if rng.random() < style.not_null_share and column.has_no_null:
         constraints.append("NOT NULL")
     if column.spec is None or key:
         return constraints
-    if column.kind in ("person", "title", "code", "email") and rng.random() < style.unique_share:
-        constraints += ["UNIQUE"] if len(column.distinct) == len(column.values) else []
-    numeric = column.distinct and not any(isinstance(value, str) for value in column.distinct)
-    if column.kind in ("category", "flag") and 1 < len(column.distinct) <= 6 and rng.random() < style.default_share:
+    if column.kind in NAMES and rng.random() < style.unique_share and len(column.distinct) == len(column.values):
+        constraints.append("UNIQUE")
+    if column.kind in ("category", "flag") and rng.random() < style.default_share and column.distinct:
         constraints.append(f"DEFAULT {_literal(column.distinct[0])}")
     if rng.random() < style.check_share:
-        if numeric and column.kind in NUMBERS and (column.spec.low or 0) >= 0:
+        if column.kind in NUMBERS and not column.number_as_text and (column.spec.low or 0) >= 0:
             constraints.append(f"CHECK ({name} >= 0)")
-        elif column.kind == "flag":
-            constraints.append(f"CHECK ({name} IN ({', '.join(_literal(value) for value in column.distinct)}))")
+        elif column.kind == "flag" and column.distinct:
+            constraints.append(f"CHECK ({name} IN ({', '.join(map(_literal, column.distinct))}))")
     return constraints
 
 

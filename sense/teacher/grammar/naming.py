@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from random import Random
 from typing import Literal
 
@@ -34,6 +35,7 @@ _RESERVED = frozenset(
 """The words of SQL that neither SQLite nor sqlglot reads as an identifier unless they are quoted."""
 
 
+@lru_cache(maxsize=10_000)
 def needs_quotes(identifier: str) -> bool:
     """True if `identifier` must be quoted in SQL: a reserved word, or anything but letters, digits and underscores."""
     return not _PLAIN.fullmatch(identifier) or identifier.lower() in _RESERVED
@@ -75,13 +77,10 @@ class NamingStyle:
 
     def new_identifier(self, words: str, taken: set[str], abbreviated: bool | None = None) -> str:
         """An identifier made of `words` that is not yet among `taken`, in whatever case; it is added there."""
-        for name in (self.identifier(words, abbreviated), self.identifier(words, abbreviated=False)):
-            if name.lower() not in taken:
-                break
-        else:
-            number = 2
-            while (name := self.identifier(f"{words} {number}", abbreviated=False)).lower() in taken:
-                number += 1
+        name, number = self.identifier(words, abbreviated), 1
+        while name.lower() in taken:
+            name = self.identifier(words if number == 1 else f"{words} {number}", abbreviated=False)
+            number += 1
         taken.add(name.lower())
         return name
 

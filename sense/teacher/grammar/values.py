@@ -10,12 +10,15 @@ from datetime import date
 from functools import cache, lru_cache
 from math import prod
 from random import Random
+from typing import Any
 
 from sense.teacher import CellValue
 from sense.teacher.grammar.domains import GROUPS, NAMES, NUMBERS, ColumnSpec, shared_lists
 from sense.teacher.grammar.pieces import GrammarColumn
 from sense.teacher.grammar.references import weights
 
+Drawing = Callable[[], CellValue]
+"""A function that draws a value of a column."""
 UNTIDY_SHARE = 0.11
 """The share of databases in which each kind of untidiness occurs."""
 UNTIDY_TEXTS_SHARE = 0.3
@@ -86,16 +89,17 @@ def fill_column(
     With `whole_numbers`, a quantity without a fraction is an integer.
     """
     values = _values(spec, count, label, style, rng)
+    changes: dict[str, Any] = {}
     if column.kind == "date" and style.date_format:
         values = [date.fromisoformat(str(value)).strftime(style.date_format) for value in values]
-        column = replace(column, date_format=style.date_format)
+        changes["date_format"] = style.date_format
     elif column.kind in NUMBERS and rng.random() < style.numbers_as_text:
         values = [str(value) for value in values]
-        column = replace(column, number_as_text=True)
+        changes["number_as_text"] = True
     elif column.kind == "category" and not column.distractor and len(spec.of) <= _MAX_CODES and rng.random() < style.coded:
         codes = _codes(spec.of, rng)
         values = [codes[str(value)] for value in values]
-        column = replace(column, meanings={code: meaning for meaning, code in codes.items()})
+        changes["meanings"] = {code: meaning for meaning, code in codes.items()}
     elif column.kind == "category" and style.casing:
         values = [style.casing(str(value)) for value in values]
     elif whole_numbers:
@@ -104,7 +108,7 @@ def fill_column(
         values = [_untidy_text(value, rng) if isinstance(value, str) else value for value in values]
     if not label:
         values = _with_nulls(values, column, style, rng)
-    return replace(column, values=tuple(values))
+    return replace(column, values=tuple(values), **changes)
 
 
 def name_count(spec: ColumnSpec, style: ValueStyle) -> int:
@@ -127,31 +131,36 @@ def _values(spec: ColumnSpec, count: int, label: bool, style: ValueStyle, rng: R
         pool = rng.sample(options, min(len(options), rng.randint(3, max(4, min(count // 4, 20)))))
         return list(rng.choices(pool, weights(len(pool)), k=count))
     draw = _DRAWINGS[spec.kind](spec, rng)
-    values: list[CellValue] = []
+    values = [draw() for _ in range(count)]
+    different = len(set(values))
+    return values if different == count or 2 * different < count else _with_fewer_repeats(values, draw)
+
+
+def _with_fewer_repeats(values: Sequence[CellValue], draw: Drawing) -> list[CellValue]:
+    """The values; one that has occurred already is drawn again, at most three times."""
     seen: set[CellValue] = set()
-    for _ in range(count):
-        value = draw()
+    spread: list[CellValue] = []
+    for first in values:
+        value = first
         for _again in range(3):
             if value not in seen:
                 break
             value = draw()
         seen.add(value)
-        values.append(value)
-    return values
+        spread.append(value)
+    return spread
 
 
 def _names(spec: ColumnSpec, count: int, different: bool, style: ValueStyle, rng: Random) -> list[CellValue]:
     parts, separator = _name_parts(spec, style)
     space = prod(map(len, parts))
     numbers = rng.sample(range(space), min(count if different else max(2, count // 2), space))
-    names: list[CellValue] = []
-    for number in numbers:
-        words, rest = [], number
-        for choices in reversed(parts):
-            rest, index = divmod(rest, len(choices))
-            words.append(choices[index])
-        names.append(separator.join(reversed(words)))
-    if spec.kind == "title":
+    words: list[list[str]] = []
+    for choices in reversed(parts):  # the digits of the numbers, in a system whose bases are the lengths of the parts
+        words.append([choices[number % len(choices)] for number in numbers])
+        numbers = [number // len(choices) for number in numbers]
+    names: list[CellValue] = [separator.join(name) for name in zip(*reversed(words), strict=True)]
+    if spec.kind == "title" and (style.quoted_titles or style.apostrophes):
         names = [_untidy_title(str(name), style, rng) for name in names]
     return names if len(names) == count else list(rng.choices(names, k=count))
 
@@ -169,9 +178,6 @@ def _untidy_title(title: str, style: ValueStyle, rng: Random) -> str:
     if style.apostrophes and space and rng.random() < 0.25:
         return f"{first}'s {rest}"
     return title
-
-
-Drawing = Callable[[], CellValue]
 
 
 def _phones(_spec: ColumnSpec, rng: Random) -> Drawing:
