@@ -13,7 +13,7 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from sense.sql.mutation import OPERATORS
-from sense.sql.query_scope import Tables, scopes
+from sense.sql.query_scope import Tables, quote_texts, scopes
 from sense.sql.tree import parse_query
 from sense.verdicts import ErrorClass
 
@@ -44,8 +44,9 @@ def mutants(sql: str, columns: Mapping[str, Sequence[str]], unique: Mapping[str,
     by_class: defaultdict[ErrorClass, list[Mutant]] = defaultdict(list)
     frame = exp.Subquery(this=tree)  # so that the outermost query can be replaced like any other node
     try:
+        quote_texts(scopes(tree, tables))
+        query_scopes = scopes(frame, tables)
         texts = {_text(frame)}
-        query_scopes = scopes(tree, tables)
         for operator in OPERATORS:
             for error_class in operator(tree, query_scopes):
                 text = _text(frame)

@@ -113,8 +113,6 @@ class Scope:
         else:
             fitting = [source for source in self.sources.values() if has_column(source, column.name)]
             source = fitting[0] if len(fitting) == 1 else None
-            if not fitting and len(self.sources) == 1 and self.outer is None:
-                source = next(iter(self.sources.values()))
         return source or (self.outer.source_of(column) if self.outer else None)
 
     def is_unique(self, column: exp.Expr) -> bool:
@@ -172,9 +170,11 @@ class Scope:
 
 
 def scopes(tree: exp.Expr, tables: Tables) -> list[Scope]:
-    """A scope for each SELECT, outer ones before those inside them."""
+    """A scope for each SELECT, outer ones before those inside them; none for those of recursive CTEs."""
     by_select: dict[int, Scope] = {}
     for select in tree.find_all(exp.Select, bfs=False):
+        if is_recursive(select):
+            continue
         outer = select.parent_select
         by_select[id(select)] = Scope(select, tables, by_select.get(id(outer)))
     return list(by_select.values())
@@ -187,6 +187,18 @@ def _likely_keys(table: str, columns: Sequence[str]) -> frozenset[str]:
     return frozenset(name.lower() for number, name in enumerate(columns) if number == 0 or name.lower() in own)
 
 
+def quote_texts(query_scopes: Sequence[Scope]) -> None:
+    """Turns names in double quotes that are no column into the texts that SQLite takes them for; the scopes are then outdated."""
+    for scope in query_scopes:
+        aliases = {column.alias.lower() for column in scope.select.expressions}
+        if not all(source.columns for source in scope.sources.values()) or scope.outer is not None:
+            continue
+        for column in scope.columns():
+            quoted = column.this.args.get("quoted") and not column.args.get("table")
+            if quoted and column.name.lower() not in aliases and scope.source_of(column) is None:
+                column.replace(exp.Literal.string(column.name))
+
+
 def has_column(source: Source, name: str) -> bool:
     """Whether a table has the column, whatever the case of its name."""
     return any(column.lower() == name.lower() for column in source.columns)
@@ -195,6 +207,12 @@ def has_column(source: Source, name: str) -> bool:
 def is_windowed(node: exp.Expr) -> bool:
     """Whether an aggregate is the function of a window."""
     return isinstance(node.parent, exp.Window) or (isinstance(node.parent, exp.Filter) and is_windowed(node.parent))
+
+
+def is_recursive(query: exp.Expr) -> bool:
+    """Whether a query is in a recursive CTE, which may not end if it is changed."""
+    cte = query.find_ancestor(exp.CTE)
+    return cte is not None and bool(cte.parent and cte.parent.args.get("recursive"))
 
 
 def holds_query(node: exp.Expr) -> bool:

@@ -123,6 +123,12 @@ def change_distinct(_tree: exp.Expr, scopes: Sequence[Scope]) -> Mistakes:
                 yield "aggregate"
 
 
+def _selected(scope: Scope) -> Iterator[exp.Expr]:
+    """The columns of the result, and those that are compared with = in WHERE."""
+    yield from (column.unalias() for column in scope.select.expressions)
+    yield from (column for column in scope.columns("where") if isinstance(column.parent, exp.EQ))
+
+
 def _names_a_row(column: exp.Expr) -> bool:
     """Whether a column is a name by its own name, so that it stands for the rows, and the same name twice is an accident."""
     return isinstance(column, exp.Column) and any(word in column.name.lower() for word in _LABELS)

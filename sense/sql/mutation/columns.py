@@ -77,7 +77,7 @@ def change_columns(_tree: exp.Expr, scopes: Sequence[Scope]) -> Mistakes:
                 if id(column) in edges or counted or source not in scope.sources.values() or source is None:
                     continue
                 correlated = scope.join_edge(column.parent) is not None
-                if correlated or (clause == "order" and not scope.order_counts):
+                if correlated or (clause == "order" and not scope.order_counts) or _names_a_column(scope, column):
                     continue
                 new = _other_column(scope, source, column)
                 grouped = column in scope.group_keys
@@ -89,6 +89,11 @@ def change_columns(_tree: exp.Expr, scopes: Sequence[Scope]) -> Mistakes:
                     if other != source and column.table and has_column(other, column.name) and column.name.lower() not in joined:
                         with changed(column, "table", exp.to_identifier(other.name)):
                             yield "schema linking"
+
+
+def _names_a_column(scope: Scope, column: exp.Column) -> bool:
+    """Whether a column is referred to from outside, as one of a CTE or of a subquery in FROM."""
+    return scope.role == "source" and any(column == selected for selected in scope.select.expressions)
 
 
 def _same_columns(scope: Scope, column: exp.Column) -> list[exp.Column]:

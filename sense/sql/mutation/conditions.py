@@ -42,7 +42,7 @@ def change_operators(_tree: exp.Expr, scopes: Sequence[Scope]) -> Mistakes:
             for other in COMPARISONS.get(type(node), ()):
                 if not _same_meaning(node, other):
                     with replaced(node, other(this=node.this.copy(), expression=node.expression.copy())):
-                        yield _condition_class(node)
+                        yield "filter"
 
 
 def _same_meaning(node: exp.Binary, other: type[exp.Binary]) -> bool:

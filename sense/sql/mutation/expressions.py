@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlglot import exp
 
 from sense.sql.mutation.changes import Mistakes, changed, replaced
-from sense.sql.query_scope import Scope
+from sense.sql.query_scope import Scope, is_recursive
 
 _FORMATS = {"%Y": "%m", "%m": "%d", "%d": "%m", "%Y-%m": "%Y", "%Y-%m-%d": "%Y-%m", "%H": "%M", "%w": "%d", "%j": "%d"}
 
@@ -20,6 +20,8 @@ def change_set_operations(tree: exp.Expr, scopes: Sequence[Scope]) -> Mistakes:
     """UNION for INTERSECT, UNION ALL for UNION, an arm left out."""
     keeping = {id(scope.arm) for scope in scopes if scope.role in ("result", "source")}
     for node in list(tree.find_all(exp.SetOperation)):
+        if is_recursive(node):
+            continue
         others: tuple[type[exp.SetOperation], ...] = (exp.Intersect, exp.Except) if isinstance(node, exp.Union) else (exp.Union,)
         if isinstance(node, exp.Except):
             others = (exp.Intersect, exp.Union)

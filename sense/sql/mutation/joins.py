@@ -71,34 +71,31 @@ def _drop_tables(scope: Scope) -> Mistakes:
     select = scope.select
     joins = select.args.get("joins") or []
     start = select.args.get("from_")
-    if start is None or not joins or any(not join.args.get("on") for join in joins):
+    all_columns = any(node.is_star and not isinstance(node.parent, exp.Count) for node in scope.nodes["expressions"])
+    if start is None or all_columns or any(not join.args.get("on") for join in joins):
         return
     asked = {_name(scope.source_of(column)) for column in scope.columns("expressions", "group", "having", "order")}
-    if any(node.is_star and not isinstance(node.parent, exp.Count) for node in scope.nodes["expressions"]):
-        return
-    relations = [start.this, *(join.this for join in joins)]
-    for index, relation in enumerate(relations):
+    for index, relation in enumerate([start.this, *(join.this for join in joins)]):
         source = scope.sources.get(relation.alias_or_name.lower())
         if source is None or source.name in asked or not source.columns:
             continue
-        edges = [edge for edge in scope.edges() if source in (edge.left_source, edge.right_source)]
-        ends = [edge.left if edge.right_source == source else edge.right for edge in edges]
-        own = [edge.right if edge.right_source == source else edge.left for edge in edges]
         where, dropped = _without_source(scope, source)
-        bridge = len(edges) == 2 and index > 0 and not dropped
-        unneeded = not dropped and len(edges) == 1 and own[0].name.lower() in source.unique
-        if unneeded or len(edges) > 2 or (len(edges) == 2 and not bridge) or not edges:
+        edges = [edge for edge in scope.edges() if source in (edge.left_source, edge.right_source)]
+        own = [edge.right if edge.right_source == source else edge.left for edge in edges]
+        ends = [edge.left if edge.right_source == source else edge.right for edge in edges]
+        later = [join.args["on"] for join in joins[index:]]
+        needed_later = any(scope.source_of(column) == source for on in later for column in on.find_all(exp.Column))
+        first, rest = start, [join.copy() for number, join in enumerate(joins, start=1) if number != index]
+        if index == 0:
+            if len(joins) > 1 or len(edges) != 1:
+                continue
+            first, rest = exp.From(this=joins[0].this.copy()), []
+        elif len(edges) == 2 and needed_later and not dropped:
+            rest[index - 1].set("on", exp.EQ(this=ends[0].copy(), expression=ends[1].copy()))
+        elif len(edges) != 1 or needed_later:
             continue
-        if index == 0 and len(joins) > 1:
-            continue
-        later = [join.args["on"] for number, join in enumerate(joins, start=1) if number > index]
-        if not bridge and index > 0 and any(scope.source_of(c) == source for on in later for c in on.find_all(exp.Column)):
-            continue
-        rest = [join.copy() for number, join in enumerate(joins, start=1) if number != index and not (index == 0 and number == 1)]
-        if bridge:
-            last = rest[-1] if index == len(joins) else rest[index - 1]
-            last.set("on", exp.EQ(this=ends[0].copy(), expression=ends[1].copy()))
-        first = exp.From(this=relations[1].copy()) if index == 0 else start
+        if len(edges) == 1 and not dropped and own[0].name.lower() in source.unique:
+            continue  # each row refers to one row of the table
         with changed_all((select, "from_", first), (select, "joins", rest or None), (select, "where", where)):
             yield "join"
 
@@ -112,8 +109,7 @@ def _without_source(scope: Scope, source: Source) -> tuple[exp.Where | None, boo
     where = scope.select.args.get("where")
     if where is None:
         return None, False
-    condition = where.this
-    parts = list(condition.flatten()) if isinstance(condition, exp.And) else [condition]
+    parts = list(where.this.flatten()) if isinstance(where.this, exp.And) else [where.this]
     rest = [part for part in parts if all(scope.source_of(column) != source for column in part.find_all(exp.Column))]
     if len(rest) == len(parts):
         return where, False
