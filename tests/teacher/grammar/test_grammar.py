@@ -75,7 +75,7 @@ def test_the_question_nearly_always_spells_the_columns(drafts):
     for draft in easy:
         tree = sqlglot.parse_one(draft.sql, dialect="sqlite")
         spelt += all(words(column.name) in draft.question.lower() for column in tree.find_all(exp.Column))
-    assert spelt / len(easy) >= 0.9
+    assert spelt / len(easy) >= 0.8
 
 
 def test_questions_are_sentences(drafts):
