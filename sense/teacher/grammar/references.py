@@ -59,7 +59,11 @@ def key_values(
         values[number] = _numbers_within(values[column])
     for link in upward:
         if link.column not in values:
-            values[link.column] = skewed(options[link.column], count, rng)
+            keys = skewed(options[link.column], count, rng)
+            for other in upward:
+                if other.parent == link.parent and other.column in values:
+                    keys = _other_keys(keys, values[other.column], options[link.column], rng)
+            values[link.column] = keys
     for link in links:
         if link.parent == link.child and table.key:
             values[link.column] = _forest(values[table.key.name], rng)
@@ -93,6 +97,16 @@ def _different_pairs(
         pairs |= dict.fromkeys(zip(rng.choices(first, k=missing), rng.choices(second, k=missing), strict=True))
     order = {key: position for position, key in enumerate(first)}
     return sorted(pairs, key=lambda pair: order[pair[0]])
+
+
+def _other_keys(
+    keys: Sequence[CellValue], others: Sequence[CellValue], options: Sequence[CellValue], rng: Random
+) -> list[CellValue]:
+    """The keys; where one is the same as that of `others`, another of `options` if there are two."""
+    return [
+        key if key != other or len(options) < 2 else rng.choice([option for option in options if option != other])
+        for key, other in zip(keys, others, strict=True)
+    ]
 
 
 def _numbers_within(keys: Sequence[CellValue]) -> list[CellValue]:

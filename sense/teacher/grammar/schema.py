@@ -122,6 +122,9 @@ def _general_plan(
     if ENTITY in spec.refers and rng.random() < 0.5:
         nouns = [(f"{plans[entity].noun} {one}", f"{plans[entity].noun} {many}") for one, many in nouns]
     refers = {entity if parent == ENTITY else parent: reference for parent, reference in spec.refers.items()}
+    if roles := refers[entity].roles if entity in refers else {}:
+        of_entity = {f"{role} {plans[entity].noun}": reference for role, reference in roles.items()}
+        refers[entity] = refers[entity].model_copy(update={"roles": of_entity})
     across = {entity if parent == ENTITY else parent: verb for parent, verb in spec.across.items()}
     return TablePlan(spec.model_copy(update={"across": across}), nouns, refers)
 
@@ -218,10 +221,10 @@ class _TableBuilder:
         """Which columns are the primary key: "single", "pair" (two foreign keys), "numbered" (one and a number), "none"."""
         if referred or self._plan.spec.label is not None or self._refers_to_itself:
             return "single"
-        number = self._rng.random()
-        if len(self._parents) == 2 and number < PAIR_KEY_SHARE[self._joins_two()]:
+        number, foreign_keys = self._rng.random(), sum(len(refers.roles) or 1 for refers in self._plan.refers.values())
+        if len(self._parents) == foreign_keys == 2 and number < PAIR_KEY_SHARE[self._joins_two()]:
             return "pair"
-        if len(self._parents) == 1 and number < NUMBERED_SHARE:
+        if foreign_keys == 1 and number < NUMBERED_SHARE:
             return "numbered"
         return "none" if self._rng.random() < KEYLESS_SHARE else "single"
 
@@ -238,9 +241,11 @@ class _TableBuilder:
         """The columns that refer to the parents; their links are noted."""
         columns = []
         for name, parent in self._parents.items():
-            columns.append(self._reference_column(parent._plan.noun))
             reference = self._plan.refers[name]
-            self.links.append(Link(self.name, columns[-1].name, parent.name, parent.key_columns[0], reference.verb, reference.by))
+            for role, part in reference.roles.items() or [("", reference)]:
+                columns.append(self._reference_column(role or parent._plan.noun))
+                key = parent.key_columns[0]
+                self.links.append(Link(self.name, columns[-1].name, parent.name, key, part.verb, part.by, role))
         return columns
 
     def _self_reference(self) -> list[GrammarColumn]:

@@ -154,11 +154,14 @@ class Reference(Section):
     """How people speak of a foreign key.
 
     `verb` leads from the parent to the child, in the plural: "customers that *placed* an order", "apiaries that *contain* a
-    hive". `by` leads from the child to the parent: "orders *placed by* a customer", "hives *in* an apiary".
+    hive". `by` leads from the child to the parent: "orders *placed by* a customer", "hives *in* an apiary". A child with several
+    foreign keys to the parent has one for each of `roles`, which say what the parent is to it, each with its own verb:
+    {home team: {verb: host, by: hosted by}, guest team: {verb: visit, by: visited by}}.
     """
 
     verb: Wording
     by: Wording = "of"
+    roles: dict[LowercaseWords, "Reference"] = Field(default_factory=dict)
 
 
 class SelfReference(Section):
