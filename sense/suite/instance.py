@@ -26,6 +26,7 @@ _DOUBLES_SHARE = 0.25  # rows that are a row again under another key, relative t
 _NULL_COLUMNS_SHARE, _NULL_SHARE = 0.5, 0.07  # columns that get NULLs although they have none; rows that get them there
 _MAX_QUERY_ROWS = 120  # of a table
 _KEPT_LINK_SHARE = 0.4
+_MISS_SHARE = 0.3  # of the queries that get a near miss where there are few rows; of near misses that miss all conditions
 
 
 @dataclass
@@ -111,6 +112,7 @@ class _Instance:
         self._values, self._random = values, random
         self._numbers = count(1)
         self._keys: dict[tuple[str, tuple[str, ...]], ParentKeys] = {}
+        self._groups: set[int] = set()  # those of rows whose number matters
         self._uses: dict[str, list[tuple[int, int, TableUse]]] = {name: [] for name in tables}
         for tag, query in enumerate(queries):
             if query.group or any(use.conditions for use in query.uses):
@@ -195,12 +197,13 @@ class _Instance:
     def _query_rows(self, name: str, originals: Sequence[list[Value]], few: bool) -> Iterator[_Candidate]:
         """Rows that satisfy the conditions of a query, and rows that nearly do; so many as a count is compared with."""
         random, rows = self._random, 0
+        bases: dict[int, Sequence[Value]] = {}  # one for each query, so that rows of its set operations and subqueries agree
         uses = list(self._uses[name])
         random.shuffle(uses)
-        for group, (tag, size, use) in enumerate(uses):
+        for group, (tag, size, use) in zip(self._numbers, uses, strict=False):
             if rows >= _MAX_QUERY_ROWS:
                 return
-            base = list(random.choice(originals))
+            base = list(bases.setdefault(tag, random.choice(originals)))
             conditions: dict[int, list[Condition]] = {}
             for condition in use.conditions:
                 position = self._tables[name].position(condition.column)
@@ -209,8 +212,12 @@ class _Instance:
             for position, of_column in conditions.items():
                 base[position] = self._values[name][position].fitting(of_column, random)
             fixed = frozenset(conditions)
-            variants = [base] * (1 + size)
-            variants += [] if few else list(self._near_misses(name, base, conditions))
+            copies = 1 + random.choice((0, 0, 1)) if conditions or few else 3
+            variants = [base] * (copies + (size + random.choice((-1, 0, 1)) if size else 0))
+            if size:
+                self._groups.add(group)
+            misses = list(self._near_misses(name, base, conditions)) if not few or random.random() < _MISS_SHARE else []
+            variants = variants + misses if not few else misses[:1] or variants
             for values in variants:
                 row = list(values)
                 self._renew_keys(name, row, set(fixed))
@@ -226,6 +233,10 @@ class _Instance:
                 literals = [Condition(c.column, "=", c.value) for c in of_column]
                 values = self._values[name][position]
                 row[position] = (values.fitting if exact else values.near)(literals, self._random)
+                if self._random.random() < _MISS_SHARE:  # of two conditions joined with OR, none may hold
+                    for other, of_other in conditions.items():
+                        if other != position:
+                            row[other] = self._values[name][other].near(of_other, self._random)
                 yield row
 
     def _renew_keys(self, name: str, row: list[Value], fixed: set[int]) -> None:
@@ -261,12 +272,13 @@ class _Instance:
                 if not reference.declared and candidate.fixed is None:
                     continue
                 decided = {place: values[i] for place, i in enumerate(reference.columns) if i in earlier}
-                key = chosen.get((candidate.group, number)) if candidate.group is not None and not decided else None
-                key = key or keys.choose(candidate.tag, decided, random)
+                counted = candidate.group in self._groups
+                key = chosen.get((candidate.group or 0, number)) if counted and not decided else None
+                key = key or keys.choose(candidate.tag, decided, random, alone=counted)
                 if key is None:
                     continue
-                if candidate.group is not None:
-                    chosen[candidate.group, number] = key
+                if counted:
+                    chosen[candidate.group or 0, number] = key
                 for i, value in zip(reference.columns, key, strict=True):
                     values[i] = value
 

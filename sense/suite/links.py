@@ -23,19 +23,25 @@ class ParentKeys:
                 self._by_tag.setdefault(tag, []).append(key)
         random.shuffle(distinct)
         self._keys = distinct
-        self._often = distinct[: max(1, round(len(distinct) * (1 - _CHILDLESS_SHARE)))]
+        often = max(1, round(len(distinct) * (1 - _CHILDLESS_SHARE)))
+        self._often, self._seldom = distinct[:often], distinct[often:] or distinct
 
     def __contains__(self, key: ResultRow) -> bool:
         return key in self._all
 
-    def choose(self, tag: int | None, fixed: Mapping[int, Value], random: Random) -> ResultRow | None:
-        """A key for a row that is added for the query `tag`; `fixed` holds parts of it, by position, that are decided already."""
+    def choose(self, tag: int | None, fixed: Mapping[int, Value], random: Random, alone: bool) -> ResultRow | None:
+        """A key for a row that is added for the query `tag`; `fixed` holds parts of it, by position, that are decided already.
+
+        `alone` asks for a parent that has few other children, so that those that are added decide about their number.
+        """
         if fixed:
             keys = [key for key in self._keys if all(key[i] == value for i, value in fixed.items())]
             return random.choice(keys) if keys else None
         tagged = self._by_tag.get(tag, ()) if tag is not None else ()
         if tagged and random.random() < _SAME_QUERY_SHARE:
             return tagged[0] if random.random() < _FIRST_SHARE else random.choice(tagged)
+        if alone and self._seldom:
+            return random.choice(self._seldom)
         return self._often[int(len(self._often) * random.random() ** 2)] if self._often else None
 
 

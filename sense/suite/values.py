@@ -21,6 +21,7 @@ _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
 _DATE = re.compile(r"(\d{4})-(\d{2})-(\d{2})(?=$|[ T])")
 _NUMBER = re.compile(r"[+-]?\d{1,15}(\.\d{1,10})?")
 _LITERAL_SHARE, _CHANGED_SHARE = 0.2, 0.15
+_EXTREME_SHARE = 0.3  # of the numbers that are changed: just beside the least or the largest one
 _MAX_INTEGER = 2**53
 _WORDS = ("amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "harbor", "iris", "juniper")  # of columns without values
 
@@ -37,6 +38,8 @@ class ColumnValues:
         distinct = dict.fromkeys((type(value), value) for value in self.own)
         self._closed = len(distinct) <= 2 and len(self.own) >= 8
         self._changeable = len(distinct) > 0.3 * len(self.own) or all(isinstance(value, int | float) for value in self.own)
+        self._numbers = [value for value in self.own if isinstance(value, int | float) and abs(value) < _MAX_INTEGER]
+        self._extremes = (min(self._numbers, default=0), max(self._numbers, default=0))
         self._literals = list(dict.fromkeys((condition.operator, condition.value) for condition in conditions))
         self._beside = [value for _, literal in self._literals for value in self._near(literal)]
 
@@ -95,25 +98,32 @@ class ColumnValues:
         return list(_near_text(value))
 
     def _change(self, value: Value, random: Random) -> Value:
-        if isinstance(value, bool | bytes) or value is None:
+        if isinstance(value, str):
+            return _changed_text(value, random)
+        if not isinstance(value, int | float) or abs(value) >= _MAX_INTEGER:
             return value
+        if random.random() < _EXTREME_SHARE:
+            extreme = random.choice(self._extremes)
+            return extreme + (1 if extreme == self._extremes[1] else -1)
         if isinstance(value, int):
-            return value + random.choice((-1, 1)) if abs(value) < _MAX_INTEGER else value
-        if isinstance(value, float):
-            numbers = [own for own in self.own if isinstance(own, int | float)]
-            return round((value + random.choice(numbers)) / 2, 3) if abs(value) < _MAX_INTEGER else value
-        day = _day(value)
-        if day is not None:
-            return value.replace(value[:10], (day + timedelta(days=random.choice((-1, 1)))).isoformat(), 1)
-        if _NUMBER.fullmatch(value):
-            return value
-        return random.choice((value.swapcase(), value.upper(), f"{value} {random.choice('ABC')}", f"The {value}"))
+            return value + random.choice((-1, 1))
+        return round((value + random.choice(self._numbers)) / 2, 3)
 
     def _invent(self, random: Random) -> Value:
         """A value for a column that has none."""
         if self._affinity in ("integer", "numeric"):
             return random.randint(1, 20)
         return round(random.uniform(1, 20), 1) if self._affinity == "real" else random.choice(_WORDS)
+
+
+def _changed_text(text: str, random: Random) -> str:
+    """A date of a day before or after; any other text in other case or longer, and one that is a number as it is."""
+    day = _day(text)
+    if day is not None:
+        return text.replace(text[:10], (day + timedelta(days=random.choice((-1, 1)))).isoformat(), 1)
+    if _NUMBER.fullmatch(text):
+        return text
+    return random.choice((text.swapcase(), text.upper(), f"{text} {random.choice('ABC')}", f"The {text}"))
 
 
 def _near_text(text: str) -> Iterable[Value]:
