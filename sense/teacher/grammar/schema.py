@@ -1,4 +1,4 @@
-"""Draws the schema of one invented database: the tables and columns of a domain that appear, their identifiers and keys.
+"""Draws the schema of one invented database: the columns of its tables, their identifiers and keys.
 
 Two databases of one domain differ in their tables, their optional columns, the nouns (`pet` or `animal`), the naming style
 (`home_city`, `HomeCity`, `Home_City`, ...), the kinds of primary keys and the tables that fit any domain (notes, tags, staff).
@@ -9,44 +9,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from random import Random
 
-from sense.teacher.grammar.domains import ENTITY, GROUPS, NUMBERS, ColumnSpec, Domain, Reference, TableSpec, general
-from sense.teacher.grammar.english import plural
+from sense.teacher.grammar.domains import GROUPS, NUMBERS, ColumnSpec, Domain, TableSpec, general
 from sense.teacher.grammar.naming import NamingStyle, draw_naming
 from sense.teacher.grammar.pieces import GrammarColumn, GrammarSchema, GrammarTable, Link
+from sense.teacher.grammar.plans import TablePlan, draw_plans
 
 OPTIONAL_COLUMN_SHARE = 0.8
 """The probability that an optional column appears in a database."""
-MEAN_TABLES = 5
-"""The mean number of tables where the configuration allows many."""
-GENERAL_TABLE_SHARE = 0.25
-"""The probability that one of the tables is a general one although the domain has enough tables of its own."""
 SELF_REFERENCE_SHARE = 0.8
 """The probability that a table refers to itself where its domain says how."""
 PAIR_KEY_SHARE = {True: 0.5, False: 0.15}
 """The probability that the primary key of a table with two parents is the pair of its foreign keys: if it joins them, if not."""
 NUMBERED_SHARE = 0.1
 """The probability that the primary key of a table with one parent is the foreign key and a number within that parent."""
-EXTRA_SHARES = {"distractors": 0.11, "reserved": 0.02}
-"""The share of databases whose tables have distractors, or a column whose name is a reserved word."""
+DISTRACTOR_SHARE = 0.11
+"""The share of databases whose tables have distractors."""
+RESERVED_SHARE = 0.02
+"""The share of databases that have columns whose names are reserved words; general tables have such names too."""
 KEYLESS_SHARE = 0.2
 """The probability that a table that no other refers to has no primary key at all."""
 
 _NUMBER_WORDS = ("line number", "sequence number", "entry number")
-Nouns = list[tuple[str, str]]
-
-
-@dataclass(frozen=True)
-class TablePlan:
-    """A table that is to appear, with its references to others that appear, and its nouns in singular and plural."""
-
-    spec: TableSpec
-    nouns: Nouns
-    refers: Mapping[str, Reference]
-
-    @property
-    def noun(self) -> str:
-        """The noun that its identifier is made of."""
-        return self.nouns[0][0]
 
 
 @dataclass(frozen=True)
@@ -60,8 +43,8 @@ class Extras:
 def draw_schema(domain: Domain, max_tables: int, rng: Random) -> GrammarSchema:
     """A schema of 2 to `max_tables` connected tables: those of `domain`, and perhaps some that fit any domain."""
     style = draw_naming(rng)
-    extras = Extras(*(rng.random() < share for share in EXTRA_SHARES.values()))
-    plans = _plans(domain, _size(max_tables, rng), style, rng)
+    extras = Extras(rng.random() < DISTRACTOR_SHARE, rng.random() < RESERVED_SHARE)
+    plans = draw_plans(domain, max_tables, style, rng)
     referred = {parent for plan in plans.values() for parent in plan.refers}
     taken: set[str] = set()
     builders: dict[str, _TableBuilder] = {}
@@ -72,90 +55,6 @@ def draw_schema(domain: Domain, max_tables: int, rng: Random) -> GrammarSchema:
         tuple(builder.table() for builder in builders.values()),
         tuple(link for builder in builders.values() for link in builder.links),
     )
-
-
-def _size(most: int, rng: Random) -> int:
-    """The number of tables: 2 to `most`, about MEAN_TABLES in the mean where `most` is large."""
-    if most <= MEAN_TABLES:  # more tables make better questions on joins, so larger sizes are more likely
-        return max(rng.randint(2, most), rng.randint(2, most))
-    if rng.random() < 0.05:
-        return rng.randint(MEAN_TABLES, most)
-    size = 2
-    while size < most and rng.random() < (0.86 if size < 4 else 0.62):
-        size += 1
-    return size
-
-
-def _plans(domain: Domain, size: int, style: NamingStyle, rng: Random) -> dict[str, TablePlan]:
-    """The tables that appear, parents before children: those of the domain first, then general ones."""
-    own = min(size, len(domain.tables))
-    if own > 2 and rng.random() < GENERAL_TABLE_SHARE:
-        own -= 1
-    plans: dict[str, TablePlan] = {}
-    for name in _connected_tables(domain, own, rng):
-        spec = domain.tables[name]
-        plans[name] = TablePlan(spec, _nouns(name, spec, style, rng), {p: r for p, r in spec.refers.items() if p in plans})
-    domain_nouns = {noun for name, spec in domain.tables.items() for noun in (name, *spec.also)}
-    # A table that is referred to, or says what it is called, is more likely to have notes and tags than a junction.
-    entities = [name for name, plan in plans.items() if plan.spec.label] or list(plans)
-    unused = {name: spec for name, spec in general().tables.items() if not domain_nouns & {name, *spec.also}}
-    while len(plans) < size:
-        additions = [
-            [*(parent for parent in spec.refers if parent in unused), name]
-            for name, spec in unused.items()
-            if spec.refers and set(spec.refers) <= {ENTITY, *unused, *plans}
-        ]
-        additions = [names for names in additions if len(plans) + len(names) <= size]
-        if not additions:
-            break
-        for name in rng.choice(additions):
-            plans[name] = _general_plan(name, unused.pop(name), plans, entities, style, rng)
-    return plans
-
-
-def _general_plan(
-    name: str, spec: TableSpec, plans: Mapping[str, TablePlan], entities: list[str], style: NamingStyle, rng: Random
-) -> TablePlan:
-    """A general table, which refers to one of `entities` and to the other general tables of its specification."""
-    entity = rng.choice(entities)
-    nouns = _nouns(name, spec, style, rng)
-    if ENTITY in spec.refers and rng.random() < 0.5:
-        nouns = [(f"{plans[entity].noun} {one}", f"{plans[entity].noun} {many}") for one, many in nouns]
-    refers = {entity if parent == ENTITY else parent: reference for parent, reference in spec.refers.items()}
-    if roles := refers[entity].roles if entity in refers else {}:
-        of_entity = {f"{role} {plans[entity].noun}": reference for role, reference in roles.items()}
-        refers[entity] = refers[entity].model_copy(update={"roles": of_entity})
-    across = {entity if parent == ENTITY else parent: verb for parent, verb in spec.across.items()}
-    return TablePlan(spec.model_copy(update={"across": across}), nouns, refers)
-
-
-def _connected_tables(domain: Domain, size: int, rng: Random) -> list[str]:
-    """The names of a random connected set of tables, parents before children."""
-    neighbours: dict[str, list[str]] = {
-        name: [other for other in domain.tables if other in table.refers or name in domain.tables[other].refers]
-        for name, table in domain.tables.items()
-    }
-    chosen = [rng.choice([name for name in neighbours if neighbours[name]])]
-    while len(chosen) < size:
-        candidates = [name for name in neighbours if name not in chosen and any(other in chosen for other in neighbours[name])]
-        if not candidates:
-            break
-        chosen.append(rng.choice(candidates))
-    ordered: list[str] = []
-    while len(ordered) < len(chosen):
-        waiting = [name for name in neighbours if name in chosen and name not in ordered]
-        ordered.append(next(name for name in waiting if not any(parent in waiting for parent in domain.tables[name].refers)))
-    return ordered
-
-
-def _nouns(name: str, spec: TableSpec, style: NamingStyle, rng: Random) -> Nouns:
-    """(singular, plural) of a table's words; the first pair is the one its identifier is made of."""
-    pairs = [(name, spec.plural or plural(name))]
-    pairs += [
-        (word, spec.plural_also[index] if index < len(spec.plural_also) else plural(word)) for index, word in enumerate(spec.also)
-    ]
-    first = min(pairs, key=lambda pair: len(pair[0])) if style.short else rng.choice([*pairs, pairs[0]])
-    return [first, *(pair for pair in pairs if pair != first)]
 
 
 class _TableBuilder:

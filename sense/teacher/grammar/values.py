@@ -10,6 +10,7 @@ from datetime import date
 from functools import cache, lru_cache
 from math import prod
 from random import Random
+from string import capwords
 from typing import Any
 
 from sense.teacher import CellValue
@@ -73,7 +74,7 @@ def draw_value_style(rng: Random) -> ValueStyle:
         numbers_as_text=0.4 if untidy() else 0,
         date_format=rng.choice(_DATE_FORMATS) if untidy() else "",
         coded=0.5 if untidy() else 0,
-        casing=rng.choice((str.upper, str.title)) if untidy() else None,
+        casing=rng.choice((str.upper, capwords)) if untidy() else None,
         accented=untidy(),
         apostrophes=untidy(),
         quoted_titles=untidy(),

@@ -312,6 +312,8 @@ class General(Section):
     """What fits databases of any domain: tables, in whose references `ENTITY` stands for a table of the domain, and columns."""
 
     tables: dict[LowercaseWords, TableSpec]
+    for_people_and_places: frozenset[str]
+    """The tables that fit only people and what has a city, a phone or an email address."""
     distractors: dict[LowercaseWords, ColumnSpec]
     """Columns that nobody asks about."""
     reserved: dict[LowercaseWords, ColumnSpec]
