@@ -26,7 +26,7 @@ ARROWS: dict[str, set[str]] = {
     "suite": {"errors", "records", "sql"},
     "prompts": {"config", "records", "schema", "templates"},
     "ingest": {"config", "errors", "records", "sql"},
-    "teacher": {"config", "errors", "prompts", "records", "sql"},
+    "teacher": {"config", "errors", "prompts", "records", "schema", "sql"},
     "training": {"config", "console", "errors", "records", "schema", "sql"},
     "evaluation": {"config", "console", "errors", "ingest", "records", "sql"},
     "tracking": {"config", "errors", "mlflow_settings", "records"},

@@ -1,11 +1,11 @@
 """The identifiers of one invented database: how words are joined, shortened and made different from each other."""
 
-import re
 from dataclasses import dataclass
 from functools import lru_cache
 from random import Random
 from typing import Literal
 
+from sense.schema import quote_identifier
 from sense.teacher.grammar.domains import shared_lists
 
 ABBREVIATED_SHARE = 0.11
@@ -24,21 +24,12 @@ _CASES: dict[Case, int] = {
     "spaced title": 3,
     "hyphens": 2,
 }
-_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_RESERVED = frozenset(
-    """add all alter and as autoincrement between case cast check collate commit constraint create cross current_date
-    current_time current_timestamp default deferrable delete distinct drop else escape except exists for foreign from glob group
-    having if in index inner insert intersect into is isnull join like limit not nothing notnull null offset on or order outer
-    primary raise references regexp returning rollback select set table then to transaction union unique update using values
-    when where window with""".split()
-)
-"""The words of SQL that neither SQLite nor sqlglot reads as an identifier unless they are quoted."""
 
 
 @lru_cache(maxsize=10_000)
 def needs_quotes(identifier: str) -> bool:
     """True if `identifier` must be quoted in SQL: a reserved word, or anything but letters, digits and underscores."""
-    return not _PLAIN.fullmatch(identifier) or identifier.lower() in _RESERVED
+    return quote_identifier(identifier) != identifier
 
 
 @dataclass(frozen=True)
