@@ -1,13 +1,11 @@
 """Whether a drawn query is worth asking on its database: it returns something, there is one right answer, and every part matters.
 
-A query passes if its result has a value; if its ORDER BY leaves no ties (none at the end of a LIMIT either), so that there is
-one right answer, and a LIMIT cuts rows off; and if each condition and each side of a set operation changes the result, so that
-an answer without it is found wrong when the SQL is executed.
+A query passes if its result has a value; if a LIMIT cuts off a row, and not between two rows that are equal in the ORDER BY; and
+if each condition and each side of a set operation changes the result, so that an answer without it is wrong when it is executed.
 """
 
 import sqlite3
 from collections.abc import Iterator
-from itertools import pairwise
 from typing import Any
 
 from sqlglot import exp
@@ -20,28 +18,27 @@ def is_worth_asking(connection: sqlite3.Connection, tree: exp.Query, sql: str) -
     rows = _execute(connection, sql)
     if not rows or all(value is None for row in rows for value in row) or rows == [(0,)]:
         return False
-    if isinstance(tree, exp.Select) and not _has_unique_order(connection, tree):
+    if isinstance(tree, exp.Select) and not _has_unique_end(connection, tree):
         return False
     expected = _multiset(rows)
     return all(_multiset(_execute(connection, sql_text(reduced))) != expected for reduced in _without_one_part(tree))
 
 
-def _has_unique_order(connection: sqlite3.Connection, tree: exp.Select) -> bool:
-    """True if no two of the returned rows are equal in the ORDER BY, nor the last one and the first that LIMIT cuts off.
-
-    With a LIMIT there must be such a row. Without an ORDER BY there is nothing to check.
-    """
+def _has_unique_end(connection: sqlite3.Connection, tree: exp.Select) -> bool:
+    """True if LIMIT cuts off a row that differs in the sort keys from the last one that is returned, or if there is no LIMIT."""
     order, limit = tree.args.get("order"), tree.args.get("limit")
-    if order is None:
+    if order is None or limit is None:
         return True
+    offset = tree.args.get("offset")
+    first = int(offset.expression.name) if offset else 0
+    last = first + int(limit.expression.name)
     keyed = tree.copy()
-    keyed.set("expressions", [order.expressions[0].this.copy()])
-    needed_rows = 2
-    if limit is not None:
-        needed_rows = int(limit.expression.name) + 1
-        keyed.set("limit", exp.Limit(expression=exp.Literal.number(needed_rows)))
+    keyed.set("expressions", [key.this.copy() for key in order.expressions])
+    keyed.set("distinct", None)
+    keyed.set("offset", None)
+    keyed.set("limit", exp.Limit(expression=exp.Literal.number(last + 1)))
     keys = _execute(connection, sql_text(keyed))
-    return len(keys) >= needed_rows and all(first != second for first, second in pairwise(keys))
+    return len(keys) > last and keys[last - 1] != keys[last] and (first == 0 or keys[first - 1] != keys[first])
 
 
 def _without_one_part(tree: exp.Query) -> Iterator[exp.Query]:
@@ -51,17 +48,52 @@ def _without_one_part(tree: exp.Query) -> Iterator[exp.Query]:
             alone = side.copy()
             alone.set("distinct", exp.Distinct())
             yield alone
-    clauses = list(tree.find_all(exp.Where, exp.Having))
-    for index, clause in enumerate(clauses):
-        sides = [clause.this.left, clause.this.right] if isinstance(clause.this, exp.Connector) else [None]
-        for side in sides:
+    for index, clause in enumerate(tree.find_all(exp.Where, exp.Having)):
+        units = _units(clause.this)
+        if len(units) == 1:
             reduced = tree.copy()
-            twin = list(reduced.find_all(exp.Where, exp.Having))[index]
-            if side is None:
-                twin.pop()
-            else:
-                twin.set("this", side.copy())
+            _nth_clause(reduced, index).pop()
             yield reduced
+            continue
+        for number in range(len(units)):
+            reduced = tree.copy()
+            unit = _units(_nth_clause(reduced, index).this)[number]
+            connector = _connector(unit)
+            other = connector.right if connector.left is _with_parens(unit, connector) else connector.left
+            connector.replace(other.copy())
+            yield reduced
+
+
+def _nth_clause(tree: exp.Query, index: int) -> exp.Expr:
+    return list(tree.find_all(exp.Where, exp.Having))[index]
+
+
+def _units(node: exp.Expr) -> list[exp.Expr]:
+    """The conditions of a clause, those within parentheses too."""
+    if isinstance(node, exp.Paren):
+        return _units(node.this)
+    if isinstance(node, exp.Connector):
+        return _units(node.left) + _units(node.right)
+    return [node]
+
+
+def _connector(unit: exp.Expr) -> exp.Connector:
+    """The AND or OR that joins a condition with another."""
+    node = unit.parent
+    while not isinstance(node, exp.Connector):
+        if node is None:
+            raise ValueError("the condition stands alone")
+        node = node.parent
+    return node
+
+
+def _with_parens(unit: exp.Expr, connector: exp.Connector) -> exp.Expr:
+    """The condition with the parentheses around it, as the child of `connector`."""
+    node = unit
+    while node.parent is not connector:
+        assert node.parent is not None  # noqa: S101
+        node = node.parent
+    return node
 
 
 def _execute(connection: sqlite3.Connection, sql: str) -> list[tuple[Any, ...]]:

@@ -11,7 +11,6 @@ from typing import Literal
 from sense.teacher import CellValue
 from sense.teacher.grammar.domains import GROUPS, NAMES, NUMBERS
 from sense.teacher.grammar.naming import needs_quotes
-from sense.teacher.grammar.pieces import GrammarColumn, GrammarTable, Link
 
 _INTEGERS = {"INTEGER": 60, "INT": 25, "BIGINT": 8, "SMALLINT": 7}
 _REALS = {"REAL": 65, "FLOAT": 15, "DOUBLE": 10, "DECIMAL(10,2)": 10}

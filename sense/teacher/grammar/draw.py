@@ -1,40 +1,28 @@
-"""Random choices on one database: the tables, columns and aggregates of a production.
+"""Random choices on one database: tables, columns, foreign keys, values.
 
-A choice for which the database has no candidate raises NoFit; the grammar then tries again or uses another production. The
-choices make sense: only quantities are averaged, only columns whose values repeat are grouped by.
+A choice for which the database has no candidate raises NoFit; the grammar then tries something else. The choices make sense: only
+quantities are averaged, only columns whose values repeat are grouped by.
 """
 
 from collections.abc import Callable, Collection, Sequence
 from random import Random
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
-from sense.teacher.grammar.domains import GROUPS, NUMBERS
-from sense.teacher.grammar.pieces import (
-    Aggregate,
-    AggregateFunction,
-    GrammarColumn,
-    GrammarDatabase,
-    GrammarTable,
-    Hops,
-    Link,
-    Order,
-    Rank,
-    Side,
-)
+from sense.teacher import CellValue
+from sense.teacher.grammar.database import GrammarColumn, GrammarDatabase, GrammarTable, Link
+from sense.teacher.grammar.domains import GROUPS, NAMES, NUMBERS
+from sense.teacher.grammar.meaning import AggregateFunction, Attribute
 
 T = TypeVar("T")
 
-LABEL_SHARE = 0.55
-"""How often the selected column is the one that names the row."""
-
-ORDERED = NUMBERS | {"year", "date"}
-_EXTREMES: tuple[tuple[AggregateFunction, ...], ...] = (
-    ("MIN", "MAX"),
-    ("AVG", "MAX"),
-    ("MIN", "AVG", "MAX"),
-    ("MAX", "MIN"),
-    ("AVG", "MIN"),
-)
+TIMES = frozenset(["year", "date"])
+ORDERED = NUMBERS | TIMES
+LABEL_SHARE = 0.5
+"""How often the column that is asked for is the one that names the row."""
+KEY_SHARE = 0.06
+"""How often it is the primary key."""
+ROUND_SHARE = 0.5
+"""How often a threshold is rounded to two digits, as people write them."""
 
 
 class NoFit(Exception):  # noqa: N818  (no error: the grammar's way to say "try something else")
@@ -53,104 +41,171 @@ class Draw:
             raise NoFit
         return self.rng.choice(options)
 
+    def weighted(self, options: Sequence[tuple[T, float]]) -> T:
+        """One of `options`, drawn by its weight."""
+        if not options:
+            raise NoFit
+        return self.rng.choices([option for option, _ in options], [weight for _, weight in options])[0]
+
     def chance(self, share: float) -> bool:
         """True with probability `share`."""
         return self.rng.random() < share
 
+    # --- tables and foreign keys
+
     def table(self, predicate: Callable[[GrammarTable], Any] = bool) -> GrammarTable:
-        """A table for which `predicate` is true."""
-        return self.pick([table for table in self.database.tables.values() if predicate(table)])
+        """A table with columns to ask about, for which `predicate` is true."""
+        options = [table for table in self.database.tables.values() if table.data_columns and predicate(table)]
+        return self.weighted([(table, 2.5 if table.label else 1.0) for table in options])
 
-    def link(
-        self, predicate: Callable[[GrammarTable, GrammarTable], Any] | None = None
-    ) -> tuple[Link, GrammarTable, GrammarTable]:
-        """A foreign key with its child and its parent, for which `predicate(child, parent)` is true."""
-        tables = self.database.tables
-        ends = [(link, tables[link.child], tables[link.parent]) for link in self.database.links]
-        return self.pick([end for end in ends if predicate is None or predicate(end[1], end[2])])
+    def parents(self, table: GrammarTable) -> list[Link]:
+        """The foreign keys of `table` to other tables."""
+        return [link for link in self.database.links if link.child == table.name and link.parent != table.name]
 
-    def hops(self, *ways: Literal["up", "down", "bridge"]) -> Hops:
-        """Three tables to join: grandchild to grandparent (up), the other way (down), or two parents of one child (bridge)."""
-        candidates: list[tuple[tuple[str, str, str], tuple[Link, Link]]] = []
-        for link in self.database.links:
-            for other in self.database.links:
-                if link.parent == other.child:
-                    if "up" in ways:
-                        candidates.append(((link.child, link.parent, other.parent), (link, other)))
-                    if "down" in ways:
-                        candidates.append(((other.parent, link.parent, link.child), (other, link)))
-                elif link.child == other.child and link is not other and "bridge" in ways:
-                    candidates.append(((link.parent, link.child, other.parent), (link, other)))
-        (first, second, third), links = self.pick(candidates)
-        tables = self.database.tables
-        return Hops((tables[first], tables[second], tables[third]), links)
+    def children(self, table: GrammarTable) -> list[Link]:
+        """The foreign keys of other tables to `table`."""
+        return [link for link in self.database.links if link.parent == table.name and link.child != table.name]
 
-    def selected_column(self, table: GrammarTable, exclude: Collection[GrammarColumn] = ()) -> GrammarColumn:
-        """A column to select: most often the label, rarely the key."""
-        if table.label and table.label not in exclude and self.chance(LABEL_SHARE):
-            return table.label
-        if table.key and table.key not in exclude and self.chance(0.08):
-            return table.key
-        return self.pick([column for column in table.data_columns if column not in exclude])
+    def own(self, table: GrammarTable) -> list[Link]:
+        """The foreign keys of `table` to itself."""
+        return [link for link in self.database.links if link.child == link.parent == table.name]
 
-    def selected_columns(self, table: GrammarTable, exclude: Collection[GrammarColumn] = ()) -> list[GrammarColumn]:
-        """Two columns to select, sometimes three, in their order in the table."""
-        first = self.selected_column(table, exclude)
-        others = [column for column in table.data_columns if column is not first and column not in exclude]
-        count = 2 if self.chance(0.25) else 1
-        if len(others) < count:
-            raise NoFit
-        chosen = [first, *self.rng.sample(others, count)]
-        return [column for column in table.columns if column in chosen]
+    def junctions(self, table: GrammarTable) -> list[tuple[GrammarTable, Link, Link]]:
+        """The tables that join `table` with another one: (junction, foreign key to `table`, foreign key to the other)."""
+        joined = []
+        for here in self.children(table):
+            junction = self.database.tables[here.child]
+            links = self.parents(junction)
+            if junction.across and len(links) == 2 and links[0].parent != links[1].parent:
+                joined.append((junction, here, next(link for link in links if link is not here)))
+        return joined
 
-    def number(self, table: GrammarTable, exclude: Collection[GrammarColumn] = ()) -> GrammarColumn:
-        """A quantity with at least four different values."""
-        return self.pick([c for c in table.data_columns if c.kind in NUMBERS and len(c.distinct) >= 4 and c not in exclude])
+    def parent(self, link: Link) -> GrammarTable:
+        """The table that `link` refers to."""
+        return self.database.tables[link.parent]
 
-    def group(self, table: GrammarTable, exclude: Collection[GrammarColumn] = ()) -> GrammarColumn:
-        """A column without NULL whose values repeat."""
-        options = [c for c in table.data_columns if c.kind in GROUPS and c.has_no_null and c not in exclude]
-        return self.pick([c for c in options if 2 <= len(c.distinct) < len(c.values)])
+    def child(self, link: Link) -> GrammarTable:
+        """The table that holds `link`."""
+        return self.database.tables[link.child]
 
-    def name(self, table: GrammarTable) -> GrammarColumn:
+    # --- columns
+
+    def columns(self, table: GrammarTable, predicate: Callable[[GrammarColumn], Any]) -> list[GrammarColumn]:
+        """The columns that a question can be about, for which `predicate` is true."""
+        return [column for column in table.data_columns if not column.distractor and predicate(column)]
+
+    def attribute(self, table: GrammarTable, exclude: Collection[GrammarColumn] = ()) -> Attribute:
+        """A column to ask for: most often the label, rarely the key."""
+        if table.label and not _among(table.label, exclude) and self.chance(LABEL_SHARE):
+            return Attribute(table, table.label)
+        if table.key and not _among(table.key, exclude) and self.chance(KEY_SHARE):
+            return Attribute(table, table.key)
+        return Attribute(table, self.weighted(self._weighted_columns(table, exclude)))
+
+    def attributes(self, table: GrammarTable, count: int, exclude: Collection[GrammarColumn] = ()) -> list[Attribute]:
+        """`count` columns of a table to ask for, the label first where it is among them."""
+        chosen = [self.attribute(table, exclude)]
+        while len(chosen) < count:
+            columns = self._weighted_columns(table, [*exclude, *(attribute.column for attribute in chosen)])
+            chosen.append(Attribute(table, self.weighted(columns)))
+        return sorted(chosen, key=lambda attribute: attribute.column is not table.label)
+
+    def _weighted_columns(self, table: GrammarTable, exclude: Collection[GrammarColumn]) -> list[tuple[GrammarColumn, float]]:
+        """The columns to ask for; a flag is rather a condition."""
+        columns = self.columns(table, lambda column: not _among(column, exclude))
+        return [(column, 0.1 if column.kind == "flag" else 1.0) for column in columns]
+
+    def label(self, table: GrammarTable) -> Attribute:
         """The column that names a row."""
-        return self.pick([table.label] if table.label else [])
+        return Attribute(table, self.pick([table.label] if table.label else []))
 
-    def heading(self, table: GrammarTable) -> GrammarColumn:
-        """The column to group by when another table's rows are counted for each row or group: the label, or a group column."""
-        if table.label and self.chance(0.65):
-            return table.label
-        return self.group(table)
+    def number(self, table: GrammarTable, exclude: Collection[GrammarColumn] = ()) -> Attribute:
+        """A quantity with at least four different values."""
+        return Attribute(
+            table,
+            self.pick(self.columns(table, lambda c: c.kind in NUMBERS and len(c.distinct) >= 4 and not _among(c, exclude))),
+        )
 
-    def order(self, table: GrammarTable, exclude: Collection[GrammarColumn] = ()) -> Order:
-        """An order by a column without NULL."""
-        options = [
-            c for c in table.data_columns if c.kind in ORDERED and c.has_no_null and len(c.distinct) >= 4 and c not in exclude
-        ]
-        return Order(self.pick(options), self.chance(0.6))
+    def sortable(self, table: GrammarTable, exclude: Collection[GrammarColumn] = ()) -> Attribute:
+        """A quantity, year or date without NULL and with at least four different values."""
+        return Attribute(table, self.pick(self.columns(table, lambda c: _is_sortable(c) and not _among(c, exclude))))
 
-    def aggregate(self, table: GrammarTable, exclude: Collection[GrammarColumn] = ()) -> Aggregate:
-        """An aggregate that makes sense for its column."""
-        column = self.pick([c for c in table.data_columns if c.kind in ORDERED and len(c.distinct) >= 3 and c not in exclude])
+    def group(self, table: GrammarTable, exclude: Collection[GrammarColumn] = ()) -> Attribute:
+        """A column without NULL whose values repeat."""
+        return Attribute(table, self.pick(self.columns(table, lambda c: is_group(c) and not _among(c, exclude))))
+
+    def date(self, table: GrammarTable) -> Attribute:
+        """A date."""
+        return Attribute(table, self.pick(self.columns(table, lambda c: c.kind == "date" and len(c.distinct) > 2)))
+
+    def function(self, column: GrammarColumn) -> AggregateFunction:
+        """An aggregate that makes sense for a column."""
         if column.kind not in NUMBERS:
-            return Aggregate(self.rng.choice(("MIN", "MAX")), column)
+            return self.rng.choice(("MIN", "MAX"))
         total = column.spec is not None and column.spec.sum and column.kind != "rating"
         functions: tuple[AggregateFunction, ...] = ("AVG", "AVG", "MIN", "MAX", "SUM", "SUM")
-        return Aggregate(self.rng.choice(functions if total else functions[:4]), column)
+        return self.rng.choice(functions if total else functions[:4])
 
-    def average(self, table: GrammarTable) -> Aggregate:
-        """The average of a quantity."""
-        return Aggregate("AVG", self.number(table))
+    # --- values
 
-    def extremes(self, table: GrammarTable) -> list[Aggregate]:
-        """Two or three aggregates of one quantity."""
-        column = self.number(table)
-        return [Aggregate(function, column) for function in self.pick(_EXTREMES)]
+    def threshold(self, column: GrammarColumn) -> str | int | float:
+        """A value that splits those of a column in two parts, each at least a sixth of them; a quantity may be rounded."""
+        values = sorted(number_values(column), key=_sortable)
+        if len(values) < 4:
+            raise NoFit
+        value: str | int | float = values[self.rng.randint(max(1, len(values) // 6), len(values) - 2 - len(values) // 6)]
+        if column.kind in NUMBERS and self.chance(ROUND_SHARE):
+            return _rounded(value)
+        return value
 
-    def side(self) -> Side:
-        """Above, at times below."""
-        return Side(">" if self.chance(0.65) else "<")
+    def bounds(self, column: GrammarColumn) -> tuple[CellValue, CellValue]:
+        """Two values of a column, so that some rows lie between them and some do not."""
+        values = sorted(number_values(column), key=_sortable)
+        if len(values) < 5:
+            raise NoFit
+        low = self.rng.randrange(0, len(values) // 2)
+        high = self.rng.randrange(low + 1, len(values) - 1 if low == 0 else len(values))
+        if column.kind in NUMBERS and self.chance(ROUND_SHARE):
+            rounded = _rounded(values[low]), _rounded(values[high])
+            return rounded if rounded[0] < rounded[1] else (values[low], values[high])
+        return values[low], values[high]
 
-    def rank(self) -> Rank:
-        """The highest, at times the lowest."""
-        return Rank(self.chance(0.75))
+
+def is_group(column: GrammarColumn) -> bool:
+    """Whether the values of a column repeat, none of them missing, so that its rows can be grouped by it."""
+    return column.kind in GROUPS and column.has_no_null and 2 <= len(column.distinct) < len(column.values)
+
+
+def number_values(column: GrammarColumn) -> list[Any]:
+    """The different values of a column, numbers that are stored as texts as numbers."""
+    if not column.number_as_text:
+        return column.distinct
+    return [float(text) if "." in text else int(text) for text in map(str, column.distinct)]
+
+
+def is_unique(column: GrammarColumn) -> bool:
+    """Whether every row has a value of its own."""
+    return len(column.distinct) == len(column.values)
+
+
+def _is_sortable(column: GrammarColumn) -> bool:
+    return column.kind in ORDERED and column.has_no_null and len(column.distinct) >= 4 and not column.date_format
+
+
+def is_name(column: GrammarColumn) -> bool:
+    """Whether the values of a column are names."""
+    return column.kind in NAMES
+
+
+def _among(column: GrammarColumn, columns: Collection[GrammarColumn]) -> bool:
+    return any(column is other or column.name == other.name for other in columns)
+
+
+def _sortable(value: CellValue) -> tuple[bool, Any]:
+    return (isinstance(value, str), value)
+
+
+def _rounded(value: Any) -> int | float:
+    """`value` with two significant digits, as an int if that is a whole number."""
+    rounded = float(f"{value:.2g}")
+    return int(rounded) if rounded == int(rounded) else rounded

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from random import Random
 
 from sense.teacher.grammar.domains import ENTITY, Domain, Reference, TableSpec, general
-from sense.teacher.grammar.english import plural
+from sense.teacher.grammar.english.language import plural
 from sense.teacher.grammar.naming import NamingStyle
 
 MEAN_TABLES = 5

@@ -8,9 +8,9 @@ from dataclasses import replace
 from random import Random
 
 from sense.teacher import CellValue, TableRows, database_bytes
+from sense.teacher.grammar.database import GrammarColumn, GrammarDatabase, GrammarTable
 from sense.teacher.grammar.ddl import Declarations, create_table, draw_declarations
 from sense.teacher.grammar.domains import Domain
-from sense.teacher.grammar.pieces import GrammarColumn, GrammarDatabase, GrammarTable
 from sense.teacher.grammar.references import draw_key_style, key_values
 from sense.teacher.grammar.schema import draw_schema
 from sense.teacher.grammar.values import ValueStyle, draw_value_style, fill_column, name_count

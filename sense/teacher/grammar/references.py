@@ -6,7 +6,7 @@ from itertools import accumulate
 from random import Random
 
 from sense.teacher import CellValue
-from sense.teacher.grammar.pieces import GrammarTable, Link
+from sense.teacher.grammar.database import GrammarTable, Link
 
 ROOT_SHARE = 0.25
 """The share of rows without a parent where a table refers to itself."""

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from random import Random
 
+from sense.teacher.grammar.database import GrammarColumn, GrammarSchema, GrammarTable, Link
 from sense.teacher.grammar.domains import GROUPS, NUMBERS, ColumnSpec, Domain, TableSpec, general
 from sense.teacher.grammar.naming import NamingStyle, draw_naming
-from sense.teacher.grammar.pieces import GrammarColumn, GrammarSchema, GrammarTable, Link
 from sense.teacher.grammar.plans import TablePlan, draw_plans
 
 OPTIONAL_COLUMN_SHARE = 0.8

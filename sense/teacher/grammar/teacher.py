@@ -1,31 +1,36 @@
 """The built-in teacher: databases, questions and SQL from a grammar, in any number, without any model.
 
 Database number n holds the drafts n * per_database and following; its domain is the next of a seeded shuffle of all
-domains, over and over, so that every domain has its even share: of the databases for evaluation, or of the others.
+domains, over and over, so that every domain has its even share: of the databases for evaluation, or of the others. A draft
+begins as a request, drawn on its database; the request becomes SQL and, by itself, a question.
 """
 
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import replace
 from functools import lru_cache
 from random import Random
 
 from sense.config import GrammarConfig, SplitConfig
 from sense.records import Hardness
+from sense.sql.hardness import tree_hardness
 from sense.teacher import Draft, RejectedDraft
 from sense.teacher.grammar import domains
 from sense.teacher.grammar.check import is_worth_asking
+from sense.teacher.grammar.database import GrammarDatabase
 from sense.teacher.grammar.draw import Draw, NoFit
-from sense.teacher.grammar.pieces import GrammarDatabase
+from sense.teacher.grammar.english.sentences import question
+from sense.teacher.grammar.meaning import Request
 from sense.teacher.grammar.populate import invent_database
-from sense.teacher.grammar.productions import PRODUCTIONS, Production
-from sense.teacher.grammar.tree import sql_text
-from sense.teacher.grammar.verbalise import question
+from sense.teacher.grammar.requests import draw_request
+from sense.teacher.grammar.tree import request_tree, sql_text
+from sense.teacher.question_rules import problems
 from sense.teacher.splits import DomainPlan
 
-TRIES = 6
-"""How often a production is drawn on a database before another one is tried."""
+TRIES = 300
+"""How many requests are drawn for one draft before the database counts as too poor for its level."""
+WORDINGS = 4
+"""How many questions are written for one request, until one has no problems."""
 CACHED_DATABASES = 32
 """How many databases a teacher keeps in memory; drafts are usually requested in the order of their index."""
 
@@ -43,21 +48,23 @@ class GrammarTeacher:
 
     def draft(self, index: int, level: Hardness, avoid: Sequence[str] = ()) -> Draft | RejectedDraft:  # noqa: ARG002
         """Writes draft number `index` at hardness `level`; `avoid` is not used, because all domains come equally often."""
-        number, position = divmod(index, self._config.per_database)
-        database = self._database(number)
-        productions = list(PRODUCTIONS[level])
-        # One shuffle for each database and level, so that all productions are used before one is used again.
-        Random(f"{self._seed}-order-{number}-{level}").shuffle(productions)
+        database = self._database(index // self._config.per_database)
         rng = Random(f"{self._seed}-q-{index}-{level}")
+        draw = Draw(database, rng)
         with closing(sqlite3.connect(":memory:")) as connection:
             connection.deserialize(database.image)
-            for turn in range(len(productions)):
-                production = productions[(position + turn) % len(productions)]
-                question_and_sql = _realise(production, Draw(database, rng), connection)
-                if question_and_sql is not None:
-                    return Draft(database.db_id, database.domain, database.ddl, database.rows, *question_and_sql, level)
-        detail = f"none of the {len(productions)} {level} productions fits database {database.db_id}; give it more rows or tables"
-        return RejectedDraft("no production fits", detail, level)
+            for _ in range(TRIES):
+                try:
+                    request = draw_request(draw, level)
+                except NoFit:
+                    continue
+                sql = _worthy_sql(request, level, connection)
+                asked = sql and _natural_question(request, sql, rng)
+                if sql and asked:
+                    text, evidence = asked
+                    return Draft(database.db_id, database.domain, database.ddl, database.rows, text, sql, level, evidence)
+        detail = f"none of {TRIES} {level} questions fits database {database.db_id}; give it more rows or tables"
+        return RejectedDraft("no question fits", detail, level)
 
     def unit(self, number: int, levels: Sequence[Hardness]) -> list[Draft | RejectedDraft]:
         """The drafts on invented database `number`, one for each of `levels`, `per_database` at most."""
@@ -67,22 +74,7 @@ class GrammarTeacher:
     def _invent(self, number: int) -> GrammarDatabase:
         name = self._plan.domain(number)
         rng = Random(f"{self._seed}-db-{number}")
-        return _askable(invent_database(f"{name}_{number:04d}", domains.load(name), self._config.tables, self._config.rows, rng))
-
-
-def _askable(database: GrammarDatabase) -> GrammarDatabase:
-    """The database without what no production can ask about: numbers as text, dates that are not ISO, foreign keys with roles."""
-    tables = {
-        name: replace(
-            table,
-            columns=tuple(
-                replace(column, distractor=True) if column.number_as_text or column.date_format else column
-                for column in table.columns
-            ),
-        )
-        for name, table in database.tables.items()
-    }
-    return replace(database, tables=tables, links=tuple(link for link in database.links if not link.role))
+        return invent_database(f"{name}_{number:04d}", domains.load(name), self._config.tables, self._config.rows, rng)
 
 
 def planned_heldout_domains(split: SplitConfig, seed: int) -> frozenset[str]:
@@ -90,14 +82,19 @@ def planned_heldout_domains(split: SplitConfig, seed: int) -> frozenset[str]:
     return frozenset(domains.load(name).name for name in DomainPlan(domains.names(), split, seed).heldout)
 
 
-def _realise(production: Production, draw: Draw, connection: sqlite3.Connection) -> tuple[str, str] | None:
-    """(question, sql) of a production, or None if the database offers no example of it that is worth asking."""
-    for _ in range(TRIES):
-        try:
-            tree, pieces = production(draw)
-        except NoFit:
-            continue
-        sql = sql_text(tree)
-        if is_worth_asking(connection, tree, sql):
-            return question(production.__name__.rstrip("_"), pieces, draw.rng), sql
+def _worthy_sql(request: Request, level: Hardness, connection: sqlite3.Connection) -> str | None:
+    """The SQL of a request, None if it is of another level or not worth asking on its database."""
+    tree = request_tree(request)
+    if tree_hardness(tree) != level:
+        return None
+    sql = sql_text(tree)
+    return sql if is_worth_asking(connection, tree, sql) else None
+
+
+def _natural_question(request: Request, sql: str, rng: Random) -> tuple[str, str] | None:
+    """A question for a request and its evidence, None if what is written reads badly each time."""
+    for _ in range(WORDINGS):
+        text, evidence = question(request, rng)
+        if not problems(text, sql, evidence):
+            return text, evidence
     return None

@@ -14,8 +14,8 @@ from string import capwords
 from typing import Any
 
 from sense.teacher import CellValue
+from sense.teacher.grammar.database import GrammarColumn
 from sense.teacher.grammar.domains import GROUPS, NAMES, NUMBERS, ColumnSpec, shared_lists
-from sense.teacher.grammar.pieces import GrammarColumn
 from sense.teacher.grammar.references import weights
 
 Drawing = Callable[[], CellValue]

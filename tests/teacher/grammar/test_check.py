@@ -23,6 +23,9 @@ def pets():
     [
         "SELECT name FROM pet",
         "SELECT name FROM pet WHERE weight > 4",
+        "SELECT name FROM pet ORDER BY weight",
+        "SELECT name FROM pet WHERE weight > 4 AND (species = 'cat' OR name = 'Max')",
+        "SELECT name FROM pet ORDER BY weight DESC LIMIT 1 OFFSET 1",
         "SELECT name FROM pet ORDER BY weight DESC LIMIT 1",
         "SELECT name FROM pet WHERE species = 'dog' ORDER BY weight",
         "SELECT name FROM pet WHERE species = 'dog' AND weight > 4",
@@ -45,7 +48,6 @@ def test_queries_worth_asking(pets, sql):
         ("SELECT name FROM pet WHERE weight > 4 AND weight < 10", "one of the conditions leaves nothing out"),
         ("SELECT name FROM pet WHERE weight > 4 OR weight > 8", "one of the conditions adds nothing"),
         ("SELECT MAX(weight) FROM pet WHERE species = 'cat'", "the maximum is the same without the condition"),
-        ("SELECT name FROM pet ORDER BY weight", "two weights are equal"),
         ("SELECT name FROM pet ORDER BY weight LIMIT 1", "two weights are the lowest"),
         ("SELECT species FROM pet GROUP BY species ORDER BY COUNT(*) DESC LIMIT 1", "as many dogs as cats"),
         ("SELECT owner FROM pet GROUP BY owner HAVING COUNT(*) >= 1", "every group is that large"),
@@ -55,6 +57,8 @@ def test_queries_worth_asking(pets, sql):
             "both sides are the same",
         ),
         ("SELECT name FROM pet ORDER BY weight DESC LIMIT 4", "nothing is cut off"),
+        ("SELECT name FROM pet ORDER BY weight LIMIT 1 OFFSET 1", "two weights are the lowest"),
+        ("SELECT name FROM pet WHERE weight > 4 AND (species = 'cat' OR weight > 8)", "the cat is the heavy one"),
         (
             "SELECT name FROM pet WHERE weight > (SELECT AVG(weight) FROM pet WHERE species = 'cat')",
             "6 or 5, Kit is above it",

@@ -10,9 +10,7 @@ from sense import config
 from sense.errors import ConfigError, InputError
 from sense.teacher.grammar import domains
 from sense.teacher.grammar.domains import ColumnSpec, Domain, TableSpec
-from sense.teacher.grammar.english import article, plural
-from sense.teacher.grammar.productions import PRODUCTIONS
-from sense.teacher.grammar.verbalise import phrases
+from sense.teacher.grammar.english.language import article, plural
 
 
 def test_there_are_many_domains_of_three_to_twenty_tables():
@@ -224,10 +222,3 @@ def test_nouns_stand_for_one_table(changes, problem):
     tables = {name: {"columns": {"name": {"kind": "person"}}} | changes.get(name, {}) for name in "abc"}
     with pytest.raises(ConfigError, match=problem):
         config.validate(Domain, {"name": "x", "tables": tables}, "x.yaml")
-
-
-def test_every_production_has_several_phrasings():
-    names = {production.__name__.rstrip("_") for every in PRODUCTIONS.values() for production in every}
-    assert len(names) >= 30
-    assert names == set(phrases())
-    assert all(3 <= len(set(phrases()[name])) <= 6 for name in names)

@@ -1,18 +1,11 @@
-"""The data types of the grammar: an invented database, and the pieces of which a query and its question are made."""
+"""The data types of an invented database: its tables, columns and foreign keys."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
-
-from sqlglot import exp
 
 from sense.teacher import CellValue, TableRows
 from sense.teacher.grammar.domains import ColumnSpec
-
-AggregateFunction = Literal["AVG", "SUM", "MIN", "MAX"]
-Comparison = Literal["=", "!=", ">", "<", ">=", "<="]
-Operator = Literal["=", "!=", ">", "<", ">=", "<=", "between", "contains", "starts", "ends", "null", "not null"]
 
 
 @dataclass(frozen=True)
@@ -121,63 +114,3 @@ class GrammarDatabase:
     ddl: tuple[str, ...]
     rows: TableRows
     image: bytes = field(repr=False)
-
-
-@dataclass(frozen=True)
-class Condition:
-    """A condition on one column of a table; `values` has two values for "between", none for "null" and "not null", else one."""
-
-    table: GrammarTable
-    column: GrammarColumn
-    operator: Operator
-    values: tuple[CellValue, ...]
-
-
-@dataclass(frozen=True)
-class Aggregate:
-    """An aggregate of a column."""
-
-    function: AggregateFunction
-    column: GrammarColumn
-
-
-@dataclass(frozen=True)
-class Order:
-    """An order by a column; `descending` puts the highest first."""
-
-    column: GrammarColumn
-    descending: bool
-
-
-@dataclass(frozen=True)
-class Bound:
-    """The value that a count or an average of a group is compared with."""
-
-    operator: Comparison
-    value: CellValue
-
-
-@dataclass(frozen=True)
-class Rank:
-    """The highest of several groups, or the lowest if not `descending`."""
-
-    descending: bool
-
-
-@dataclass(frozen=True)
-class Side:
-    """Above (">") or below ("<") another value."""
-
-    operator: Literal[">", "<"]
-
-
-@dataclass(frozen=True)
-class Hops:
-    """Three tables that are joined one after the other, and the two foreign keys between them."""
-
-    tables: tuple[GrammarTable, GrammarTable, GrammarTable]
-    links: tuple[Link, Link]
-
-
-DrawnQuery = tuple[exp.Query, dict[str, Any]]
-"""What a production returns: the tree of its query, and the pieces of its question under the names its templates use."""

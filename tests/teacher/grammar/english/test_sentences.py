@@ -1,0 +1,119 @@
+"""Requests in words: what may be said of a few of them, over many seeds."""
+
+import re
+from random import Random
+
+import pytest
+
+from sense.teacher.grammar import meaning as m
+from sense.teacher.grammar.english.nouns import Speaker
+from sense.teacher.grammar.english.sentences import question
+from tests.teacher.grammar import apiaries as a
+from tests.teacher.grammar.test_tree import AGE, FRAMES, KEEPER_OF_APIARY, NAME, NORTH, OLD, REGION, REQUESTS, TITLE
+
+
+def questions(request, count=400):
+    return {question(request, Random(str(seed)))[0] for seed in range(count)}
+
+
+def nouns(entity, count=300):
+    """All ways to speak of the rows of an entity."""
+    return {Speaker(Random(str(seed))).plural(entity) for seed in range(count)}
+
+
+def keepers(*filters):
+    return m.Entity(a.KEEPER, filters)
+
+
+def test_conditions_on_a_quantity():
+    spoken = nouns(keepers(OLD))
+    assert {"keepers older than 35", "keepers with an age above 35", "keepers whose age is above 35"} <= spoken
+    assert "old keepers" in spoken
+
+
+def test_conditions_before_and_after_the_noun():
+    certified = m.Comparison(m.Attribute(a.KEEPER, a.CERTIFIED), "=", ("yes",))
+    french = m.Comparison(m.Attribute(a.KEEPER, a.COUNTRY), "=", ("France",))
+    assert "certified keepers from France" in nouns(keepers(certified, french))
+    hired = m.Comparison(m.Attribute(a.KEEPER, a.HIRED, (), "year"), "=", (2020,))
+    assert "keepers hired in 2020" in nouns(keepers(hired))
+
+
+def test_conditions_on_other_tables_come_last():
+    in_north = m.OfParent(a.CONTAINS, m.Entity(a.APIARY, (NORTH,)), "join")
+    many = m.Comparison(FRAMES, ">", (9,))
+    spoken = nouns(m.Entity(a.HIVE, (many, in_north)))
+    assert {
+        "hives with more than 9 frames in an apiary in the north",
+        "hives with more than 9 frames in apiaries in the north",
+    } <= spoken
+    assert all(re.search(r"(in the|region is|the region) ['\"]?[Nn]orth['\"]?$", text) for text in spoken)
+
+
+def test_children():
+    without = m.WithChildren(a.RUNS, m.Entity(a.APIARY), "in", True)
+    assert nouns(keepers(without)) == {
+        "keepers who run no apiaries",
+        "keepers without any apiaries",
+        "keepers who have no apiary",
+    }
+    several = m.WithChildren(a.RUNS, m.Entity(a.APIARY), "in", False, ">=", 3)
+    assert {"keepers who run at least 3 apiaries", "keepers who run no fewer than three apiaries"} <= nouns(keepers(several))
+
+
+def test_the_named_row_does_not_count_itself():
+    same = m.AgainstNamed(REGION, "=", "Hill")
+    spoken = nouns(m.Entity(a.APIARY, (same,)))
+    assert spoken
+    assert all("other than" in text or "apart from" in text for text in spoken)
+
+
+def test_a_vague_word_comes_with_its_meaning():
+    listing = m.Listing(keepers(OLD), (NAME,))
+    asked = {question(listing, Random(str(seed))) for seed in range(400)}
+    vague = [(text, evidence) for text, evidence in asked if re.search(r"\bold keeper", text.lower())]
+    assert vague
+    assert {evidence for _, evidence in vague} == {"old means that age is above 35"}
+    assert {evidence for text, evidence in asked if "old keeper" not in text.lower()} == {""}
+
+
+def test_one_row_by_its_name():
+    request = m.Listing(keepers(m.Comparison(NAME, "=", ("Ada",))), (AGE,))
+    spoken = questions(request)
+    assert {"How old is Ada?", "How old is the keeper Ada?"} <= spoken
+
+
+def test_superlatives():
+    request = m.Listing(keepers(), (NAME,), order=(m.OrderKey(AGE, True),), limit=1)
+    spoken = questions(request)
+    assert {"Who is the oldest keeper?", "What is the name of the oldest keeper?"} <= spoken
+    second = m.Listing(keepers(), (NAME,), order=(m.OrderKey(AGE, True),), limit=1, offset=1)
+    assert all("second" in text.lower() for text in questions(second))
+
+
+def test_groups_without_rows_are_spoken_of():
+    inner = m.Grouping(m.Entity(a.APIARY), (KEEPER_OF_APIARY,), (m.Count(),), identity=True)
+    assert all("at least one" in text for text in questions(inner))
+    outer = m.Grouping(m.Entity(a.APIARY), (NAME,), (m.Count(),), identity=True, outer=a.RUNS)
+    assert all(re.search("without any|0 for those that have none", text) for text in questions(outer))
+
+
+def test_counts_and_styles():
+    spoken = questions(m.Measuring(m.Entity(a.APIARY, (NORTH,)), (m.Count(),)))
+    assert {"How many apiaries are in the north?", "How many apiaries in the north are there?"} <= spoken
+    assert any(text.startswith(("Could you", "Can you", "Please")) for text in spoken)
+    assert any(". How many are there?" in text for text in spoken)
+    assert any(not text.endswith(("?", ".")) for text in spoken)
+
+
+def test_rows_are_listed_without_the_name_of_their_label():
+    spoken = questions(m.Listing(m.Entity(a.APIARY, (NORTH,)), (TITLE,)))
+    assert "Which apiaries are in the north?" in spoken
+    assert any("title" in text for text in spoken)
+
+
+@pytest.mark.parametrize("sql", REQUESTS)
+def test_every_question_is_well_formed(sql):
+    for text in questions(REQUESTS[sql], 60):
+        assert re.fullmatch(r"[A-Z][^{}]*", text), text
+        assert not re.search(r"  | ,|\bthe the\b|\bof of\b|\ba [aeio]|\ban [bcdfgjklmnpqrtvwxyz]|None", text), text
