@@ -1,6 +1,6 @@
 """Whether a drawn query is worth asking on its database: it returns something, there is one right answer, and every part matters.
 
-A query passes if its result has a value; if a LIMIT cuts off a row, and not between two rows that are equal in the ORDER BY; and
+A query passes if its result has a value; if there are rows to sort; if a LIMIT cuts off a row, and not between two rows that are equal in the ORDER BY; and
 if each condition and each side of a set operation changes the result, so that an answer without it is wrong when it is executed.
 """
 
@@ -17,6 +17,8 @@ def is_worth_asking(connection: sqlite3.Connection, tree: exp.Query, sql: str) -
     """True if `sql`, the text of `tree`, is worth asking on the database behind `connection`."""
     rows = _execute(connection, sql)
     if not rows or all(value is None for row in rows for value in row) or rows == [(0,)]:
+        return False
+    if tree.args.get("order") and not tree.args.get("limit") and len(rows) == 1:
         return False
     if isinstance(tree, exp.Select) and not _has_unique_end(connection, tree):
         return False

@@ -9,6 +9,7 @@ from random import Random
 from typing import Literal
 
 from sense.teacher import CellValue
+from sense.teacher.grammar.database import GrammarColumn, GrammarTable, Link
 from sense.teacher.grammar.domains import GROUPS, NAMES, NUMBERS
 from sense.teacher.grammar.naming import needs_quotes
 
