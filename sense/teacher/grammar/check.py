@@ -1,7 +1,8 @@
 """Whether a drawn query is worth asking on its database: it returns something, there is one right answer, and every part matters.
 
-A query passes if its result has a value; if there are rows to sort; if a LIMIT cuts off a row, and not between two rows that are equal in the ORDER BY; and
-if each condition and each side of a set operation changes the result, so that an answer without it is wrong when it is executed.
+A query passes if its result has a value; if there are rows to sort; if a LIMIT cuts off a row, and not between two rows that are
+equal in the ORDER BY; and if each condition and each side of a set operation changes the result, so that an answer without it is
+wrong when it is executed.
 """
 
 import sqlite3
