@@ -83,14 +83,13 @@ def _drop_tables(scope: Scope) -> Mistakes:
         edges = [edge for edge in scope.edges() if source in (edge.left_source, edge.right_source)]
         own = [edge.right if edge.right_source == source else edge.left for edge in edges]
         ends = [edge.left if edge.right_source == source else edge.right for edge in edges]
-        later = [join.args["on"] for join in joins[index:]]
-        needed_later = any(scope.source_of(column) == source for on in later for column in on.find_all(exp.Column))
+        needed_later = [join for join in joins[index:] if _uses(scope, join.args["on"], source)]
         first, rest = start, [join.copy() for number, join in enumerate(joins, start=1) if number != index]
         if index == 0:
             if len(joins) > 1 or len(edges) != 1:
                 continue
             first, rest = exp.From(this=joins[0].this.copy()), []
-        elif len(edges) == 2 and needed_later and not dropped:
+        elif len(edges) == 2 and needed_later == joins[index : index + 1] and not dropped:
             rest[index - 1].set("on", exp.EQ(this=ends[0].copy(), expression=ends[1].copy()))
         elif len(edges) != 1 or needed_later:
             continue
@@ -98,6 +97,10 @@ def _drop_tables(scope: Scope) -> Mistakes:
             continue  # each row refers to one row of the table
         with changed_all((select, "from_", first), (select, "joins", rest or None), (select, "where", where)):
             yield "join"
+
+
+def _uses(scope: Scope, condition: exp.Expr, source: Source) -> bool:
+    return any(scope.source_of(column) == source for column in condition.find_all(exp.Column))
 
 
 def _name(source: Source | None) -> str:
@@ -110,7 +113,7 @@ def _without_source(scope: Scope, source: Source) -> tuple[exp.Where | None, boo
     if where is None:
         return None, False
     parts = list(where.this.flatten()) if isinstance(where.this, exp.And) else [where.this]
-    rest = [part for part in parts if all(scope.source_of(column) != source for column in part.find_all(exp.Column))]
+    rest = [part for part in parts if not _uses(scope, part, source)]
     if len(rest) == len(parts):
         return where, False
     return (exp.Where(this=exp.and_(*rest, copy=True, wrap=False)) if rest else None), True
