@@ -25,7 +25,7 @@ from typing import IO, Any, ClassVar, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
 from sense.errors import InputError, StorageError
-from sense.verdicts import Limit, MismatchKind, VerdictName
+from sense.verdicts import ErrorClass, Limit, MismatchKind, VerdictName
 
 Hardness = Literal["easy", "medium", "hard", "extra"]
 HARDNESS: tuple[Hardness, ...] = ("easy", "medium", "hard", "extra")
@@ -106,7 +106,10 @@ class Sample(JudgedRow):
 
 
 class Pair(Record):
-    """A preference pair on one question; `error` is the rejected sample's verdict."""
+    """A preference pair on one question; `error` is the rejected answer's verdict, `error_class` what is wrong with it.
+
+    `source` says whether the rejected answer is a model's sample, or a mutant of the gold.
+    """
 
     id: str
     example_id: str
@@ -114,6 +117,8 @@ class Pair(Record):
     rejected: str
     strategy: str
     error: VerdictName
+    error_class: ErrorClass | Literal[""] = ""
+    source: Literal["sample", "mutant"] = "sample"
 
 
 R = TypeVar("R", bound=Record)

@@ -148,6 +148,9 @@ def write_metrics(folder: Path) -> None:
             "pairs": 1,
             "strategy": "grouped-any-limit1",
             "rejected_errors": {"sql_error": 1},
+            "rejected_runs": 1.0,
+            "rejected_classes": {"filter": 1},
+            "rejected_sources": {"mutant": 1},
             "no_pair": {"all_wrong": 3},
         },
         "evaluate": {

@@ -181,11 +181,16 @@ class PreferConfig(Section):
 
     seed: Seed = 0
     """Seed of the draw where several samples could form a pair."""
-    strategy: Literal["grouped-any-limit1", "hardest-negative", "all"] = "grouped-any-limit1"
+    strategy: Literal["grouped-any-limit1", "hardest-negative", "near-miss", "all"] = "grouped-any-limit1"
     """grouped-any-limit1: any right with any wrong sample, one pair a question (the paper's); hardest-negative: the wrong
-    sample nearest to the right one by its text; all: every combination.
+    sample nearest to the right one by its text; near-miss: one pair a question whose rejected answer runs, a sample if there is
+    one, else a mutant of the gold, the classes of errors balanced; all: every combination.
     """
     chosen: Literal["sample", "gold"] = "sample"
     """Where the chosen answer comes from: a right sample of the model's own, or the gold."""
     drop_errors: bool = False
-    """Leave out wrong samples that did not execute, so that all rejected answers are runnable SQL."""
+    """Leave out wrong samples that did not execute, so that all rejected answers are runnable SQL. near-miss takes them only for
+    questions that have nothing else.
+    """
+    execution: ExecutionConfig = ExecutionConfig()
+    """Limits on executing the mutants of near-miss and the golds."""

@@ -1,21 +1,21 @@
-"""What the page shows of data and predictions: counts as bars, hardness, kinds of SQLite errors, and examples to read.
+"""What the page shows of data and predictions: counts as bars, hardness, classes of errors, and examples to read.
 
 Examples are drawn with a seed, so that the same run gives the same page.
 """
 
 import random
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from sense import records
-from sense.records import HARDNESS, Example
+from sense.records import HARDNESS, Example, JudgedRow
 from sense.report import text
 from sense.report.results import MODEL_NAMES, SET_NAMES
 from sense.report.run_data import MODELS, RunData, ScoredPrediction
 from sense.sql.difference import Piece, exact_pieces
+from sense.sql.error_class import error_class
 from sense.sql.hardness import BANDS
 
 _MAX_DOMAINS = 12
@@ -79,24 +79,13 @@ def complexity_bands(counts: Mapping[str, int]) -> list[CountBar]:
     return [CountBar(band, n, n / largest, text.percent(n / total), "data") for band, n in rows]
 
 
-_ERROR_CLASSES = (
-    ("no such column", r"no such column|ambiguous column"),
-    ("no such table", r"no such table"),
-    ("syntax", r"syntax error|unrecognized token|incomplete input"),
-    ("no such function", r"no such function|wrong number of arguments"),
-    ("aggregate in the wrong place", r"misuse of (aggregate|window)"),
-    ("set operation of unlike width", r"do not have the same number of result columns"),
-)
-
-
-def error_class(detail: str) -> str:
-    """The kind of SQLite error that the `detail` of a verdict describes."""
-    return next((name for name, pattern in _ERROR_CLASSES if re.search(pattern, detail)), "other")
-
-
-def count_error_classes(details: Iterable[str]) -> Counter[str]:
-    """How many errors there are of each kind."""
-    return Counter(error_class(detail) for detail in details)
+def count_error_classes(answers: Iterable[tuple[str, str, JudgedRow]]) -> Counter[str]:
+    """How many wrong answers, given as (gold, SQL, verdict), are of each class; those that nothing was asked for are left out."""
+    return Counter(
+        error_class(gold, sql, row.verdict, row.detail)
+        for gold, sql, row in answers
+        if not row.correct and row.verdict != "gold_error" and row.limit != "context"
+    )
 
 
 def strong_examples(run: RunData, seed: int, n: int = 3) -> list[Example]:
@@ -120,7 +109,9 @@ def pair_differences(run: RunData, seed: int, n: int = 3) -> list[PairDifference
     for pair in records.draw(run.pairs, n, f"{seed}-pairs"):
         chosen, rejected = exact_pieces(text.printable(pair.chosen), text.printable(pair.rejected))
         question = run.unseen[pair.example_id].question
-        differences.append(PairDifference(question, chosen, rejected, text.humanize(pair.error)))
+        source = "a mutant of the gold" if pair.source == "mutant" else ""
+        error = ", ".join(part for part in (text.humanize(pair.error), pair.error_class, source) if part)
+        differences.append(PairDifference(question, chosen, rejected, error))
     return differences
 
 

@@ -119,9 +119,18 @@ def _prefer(metrics: Mapping[str, Any]) -> str:
     rows = [("questions", text.number(questions), text.percent(1.0))]
     rows += [(f"no pair: {bar.name}", text.number(bar.n), bar.percentage) for bar in contents.bars(metrics["no_pair"], questions)]
     return _page(
-        f"**{pairs:,}** pairs, strategy {escape(metrics['strategy'])}.",
+        f"**{pairs:,}** pairs, strategy {escape(metrics['strategy'])}."
+        + (f" {text.percent(metrics['rejected_runs'])} of the rejected answers run." if "rejected_runs" in metrics else ""),
         _table(("funnel", "questions", "of all"), rows),
-        _count_table("what is wrong with the rejected answer", "pairs", metrics["rejected_errors"], pairs),
+        _count_table("verdict on the rejected answer", "pairs", metrics["rejected_errors"], pairs),
+        *(
+            _count_table(title, "pairs", metrics[key], pairs)
+            for title, key in (
+                ("what is wrong with the rejected answer", "rejected_classes"),
+                ("source of the rejected answer", "rejected_sources"),
+            )
+            if metrics.get(key)
+        ),
         _count_table("samples left out", "samples", metrics["dropped"], None) if metrics.get("dropped") else "",
     )
 

@@ -3,14 +3,16 @@
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from jinja2 import Environment
 from markupsafe import Markup
 
 from sense import templates
+from sense.records import JudgedRow
 from sense.report import charts, contents, results, text
 from sense.report.run_data import METRICS, MODELS, TRAININGS, RunData
+from sense.verdicts import ErrorClass
 
 
 def render(run: RunData, seed: int, examples: int) -> str:
@@ -58,24 +60,27 @@ def _data_section(run: RunData, seed: int) -> dict[str, Any]:
 
 
 def _verdicts_section(run: RunData) -> dict[str, Any]:
-    """Verdicts and kinds of SQLite errors of the weak samples and of every model, side by side."""
-    verdicts = {"weak samples": [(sample.verdict, sample.detail) for sample in run.samples]}
+    """Verdicts and classes of errors of the weak samples and of every model, side by side."""
+    answers: dict[str, list[tuple[str, str, JudgedRow]]] = {  # (gold, SQL, verdict) of each answer
+        "weak samples": [(run.unseen[sample.example_id].sql, sample.sql, sample) for sample in run.samples]
+    }
     for model in MODELS:
-        rows = [prediction.verdict for by_model in run.predictions.values() for prediction in by_model[model].values()]
-        verdicts[results.MODEL_NAMES[model]] = [(row.verdict, row.detail) for row in rows]
-    verdict_counts: list[Counter[str]] = [Counter(name for name, _ in rows) for rows in verdicts.values()]
-    error_counts = [
-        contents.count_error_classes(detail for name, detail in rows if name == "error") for rows in verdicts.values()
-    ]
+        answers[results.MODEL_NAMES[model]] = [
+            (run.questions[name][key].sql, prediction.sql, prediction.verdict)
+            for name, by_model in run.predictions.items()
+            for key, prediction in by_model[model].items()
+        ]
+    verdict_counts: list[Counter[str]] = [Counter(row.verdict for *_, row in rows) for rows in answers.values()]
+    class_counts = [contents.count_error_classes(rows) for rows in answers.values()]
     verdict_names = [name for name in results.VERDICTS if any(counts[name] for counts in verdict_counts)]
-    error_names = sorted({name for counts in error_counts for name in counts}, key=lambda name: (name == "other", name))
+    class_names = [name for name in get_args(ErrorClass) if any(counts[name] for counts in class_counts)]
     return {
         "metrics": run.metrics.get("sample"),
-        "columns": list(verdicts),
-        "shares": {name: results.verdict_shares(counts) for name, counts in zip(verdicts, verdict_counts, strict=True)},
+        "columns": list(answers),
+        "shares": {name: results.verdict_shares(counts) for name, counts in zip(answers, verdict_counts, strict=True)},
         "tables": {
             "all answers": _side_by_side(verdict_names, verdict_counts),
-            "errors": _side_by_side(error_names, error_counts),
+            "wrong answers": _side_by_side(class_names, class_counts),
         },
     }
 
@@ -89,6 +94,8 @@ def _pairs_section(run: RunData, seed: int) -> dict[str, Any]:
     return {
         "metrics": metrics,
         "errors": contents.bars(metrics.get("rejected_errors", {}), metrics.get("pairs")),
+        "classes": contents.bars(metrics.get("rejected_classes", {}), metrics.get("pairs")),
+        "sources": contents.bars(metrics.get("rejected_sources", {}), metrics.get("pairs")),
         "no_pair": contents.bars(metrics.get("no_pair", {}), metrics.get("questions")),
         "examples": contents.pair_differences(run, seed),
     }

@@ -3,48 +3,82 @@
 import random
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from sense.config import PreferConfig
 from sense.records import Example, Pair, Sample
 from sense.sql.difference import edit_distance
+from sense.sql.error_class import error_class
 from sense.sql.tree import fingerprint
 from sense.verdicts import VerdictName
 
 NoPair = Literal["all_right", "all_wrong", "nothing_left", "same_query"]
+TOO_LONG = "longer than the model reads"
 UNEXECUTED = ("error", "timeout", "too_large", "rejected")
 
 
 @dataclass(frozen=True)
 class PairCandidate:
-    """A SQL with its fingerprint, which is the same for two spellings of one query; `error` is its verdict."""
+    """A SQL with its fingerprint, which is the same for two spellings of one query.
+
+    `error` is its verdict, with its `detail`; `source` is where it comes from.
+    """
 
     sql: str
     fingerprint: str
     error: VerdictName = "match"
+    detail: str = ""
+    source: Literal["sample", "mutant"] = "sample"
+
+    @property
+    def runs(self) -> bool:
+        """Whether it was executed to its end, or to where it was seen to differ."""
+        return self.error not in UNEXECUTED
+
+
+class Couple(NamedTuple):
+    """A right SQL with a wrong one."""
+
+    right: PairCandidate
+    wrong: PairCandidate
+
+    @property
+    def distance(self) -> int:
+        """How many words and signs differ."""
+        return edit_distance(self.right.sql, self.wrong.sql)
 
 
 @dataclass(frozen=True)
 class QuestionCandidates:
     """One question's distinct right and wrong SQL, in the order they were sampled, and the samples left out, by reason."""
 
+    example: Example
     right: list[PairCandidate] = field(default_factory=list)
     wrong: list[PairCandidate] = field(default_factory=list)
     dropped: Counter[str] = field(default_factory=Counter)
 
+    def couples(self) -> list[Couple]:
+        """Every right SQL with every wrong one that is another query."""
+        couples = (Couple(right, wrong) for right, wrong in product(self.right, self.wrong))
+        return [couple for couple in couples if couple.right.fingerprint != couple.wrong.fingerprint]
 
-def group_candidates(samples: Sequence[Sample], drop_errors: bool = False) -> QuestionCandidates:
+    def with_gold(self) -> "QuestionCandidates":
+        """The same, with the gold as the one right SQL."""
+        return replace(self, right=[PairCandidate(self.example.sql, fingerprint(self.example.sql))])
+
+
+def group_candidates(example: Example, samples: Sequence[Sample], drop_errors: bool = False) -> QuestionCandidates:
     """The samples of one question, sorted into right and wrong.
 
     Left out are samples whose verdict proves little (vacuous, or the gold itself failed), those of a question too long for the
     model, empty ones, repetitions, and with `drop_errors` those that did not execute.
     """
-    candidates = QuestionCandidates()
+    candidates = QuestionCandidates(example)
     for sample in samples:
         reason = _unfit(sample, drop_errors)
-        candidate = PairCandidate(sample.sql, "" if reason else fingerprint(sample.sql), sample.verdict)
+        candidate = PairCandidate(sample.sql, "" if reason else fingerprint(sample.sql), sample.verdict, sample.detail)
         side = candidates.right if sample.correct else candidates.wrong
         if not reason and candidate.fingerprint in {other.fingerprint for other in side}:
             reason = "duplicate"
@@ -62,7 +96,7 @@ def _unfit(sample: Sample, drop_errors: bool) -> str:
     if sample.vacuous:
         return "vacuous"
     if sample.limit == "context":
-        return "longer than the model reads"
+        return TOO_LONG
     if not sample.sql.strip():
         return "empty"
     if drop_errors and sample.verdict in UNEXECUTED:
@@ -70,24 +104,30 @@ def _unfit(sample: Sample, drop_errors: bool) -> str:
     return ""
 
 
-def make_pairs(config: PreferConfig, example: Example, candidates: QuestionCandidates) -> list[Pair]:
-    """The pairs of one question by `config.strategy`; with `chosen: gold` its gold is the one right SQL."""
-    right = [PairCandidate(example.sql, fingerprint(example.sql))] if config.chosen == "gold" else candidates.right
-    couples = [(good, bad) for good, bad in product(right, candidates.wrong) if good.fingerprint != bad.fingerprint]
+def choose_couples(config: PreferConfig, candidates: QuestionCandidates) -> list[Couple]:
+    """The couples of one question by a strategy that looks at no other question."""
+    couples = candidates.couples()
     if couples and config.strategy == "grouped-any-limit1":
-        couples = [random.Random(f"{config.seed}-pair-{example.id}").choice(couples)]
-    elif couples and config.strategy == "hardest-negative":
-        couples = [min(couples, key=lambda couple: edit_distance(couple[0].sql, couple[1].sql))]  # the first of equals
+        return [random.Random(f"{config.seed}-pair-{candidates.example.id}").choice(couples)]
+    if couples and config.strategy == "hardest-negative":
+        return [min(couples, key=lambda couple: couple.distance)]  # the first of equals
+    return couples
+
+
+def make_pairs(config: PreferConfig, example: Example, couples: Sequence[Couple]) -> list[Pair]:
+    """The pairs of one question from its couples."""
     return [
         Pair(
             id=f"{example.id}#pair{number}",
             example_id=example.id,
-            chosen=good.sql,
-            rejected=bad.sql,
+            chosen=right.sql,
+            rejected=wrong.sql,
             strategy=config.strategy,
-            error=bad.error,
+            error=wrong.error,
+            error_class=error_class(example.sql, wrong.sql, wrong.error, wrong.detail),
+            source=wrong.source,
         )
-        for number, (good, bad) in enumerate(couples)
+        for number, (right, wrong) in enumerate(couples)
     ]
 
 

@@ -8,10 +8,14 @@ from typing import Any
 from sense import console, records
 from sense.config import PreferConfig
 from sense.errors import InputError, UserError
-from sense.records import Example, Pair, Sample
-from sense.stages.pairs import group_candidates, make_pairs, missing_side
+from sense.records import Example, Sample
+from sense.stages import near_misses
+from sense.stages.pairs import UNEXECUTED, NoPair, choose_couples, group_candidates, make_pairs, missing_side
+from sense.verdicts import VerdictName
 
 Config = PreferConfig
+
+WITHOUT_EFFECT = {"execution": {"workers": True}}
 
 
 @dataclass(frozen=True)
@@ -35,16 +39,21 @@ def run(config: PreferConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any
     examples = records.read_dataset(inputs.unseen)
     by_question = _by_question(inputs.samples, examples)
     sampled = [example for example in examples if example.id in by_question]
-    pairs: list[Pair] = []
-    no_pair: Counter[str] = Counter()
-    dropped: Counter[str] = Counter()
-    for example in console.track(sampled, "pairs", len(sampled)):
-        candidates = group_candidates(by_question[example.id], config.drop_errors)
-        question_pairs = make_pairs(config, example, candidates)
-        pairs += question_pairs
-        dropped += candidates.dropped
-        if not question_pairs:
-            no_pair[missing_side(candidates)] += 1
+    grouped = [group_candidates(example, by_question[example.id], config.drop_errors) for example in sampled]
+    dropped = sum((candidates.dropped for candidates in grouped), Counter[str]())
+    questions = [candidates.with_gold() for candidates in grouped] if config.chosen == "gold" else grouped
+    mutant_verdicts: Counter[VerdictName] = Counter()
+    if config.strategy == "near-miss":
+        questions, mutant_verdicts = near_misses.add_mutants(config, inputs.unseen, questions)
+        couples = near_misses.choose_near_misses(config, questions)
+    else:
+        couples = [choose_couples(config, candidates) for candidates in console.track(questions, "pairs", len(questions))]
+    pairs = [
+        pair
+        for candidates, chosen in zip(questions, couples, strict=True)
+        for pair in make_pairs(config, candidates.example, chosen)
+    ]
+    no_pair = Counter(missing_side(candidates) for candidates, chosen in zip(grouped, couples, strict=True) if not chosen)
     if not pairs:
         raise UserError(_no_pairs_message(config, inputs.samples, len(sampled), no_pair, dropped))
     records.write_jsonl(outputs.pairs, pairs)
@@ -54,6 +63,10 @@ def run(config: PreferConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any
         "strategy": config.strategy,
         "chosen": config.chosen,
         "rejected_errors": records.verdict_counts(row.error for row in pairs),
+        "rejected_runs": sum(row.error not in UNEXECUTED for row in pairs) / len(pairs),
+        "rejected_classes": dict(sorted(Counter(row.error_class for row in pairs).items())),
+        "rejected_sources": dict(sorted(Counter(row.source for row in pairs).items())),
+        "mutants": records.verdict_counts(mutant_verdicts.elements()),
         "no_pair": dict(sorted(no_pair.items())),
         "dropped": dict(sorted(dropped.items())),
     }
@@ -73,7 +86,7 @@ def _by_question(file: Path, examples: list[Example]) -> dict[str, list[Sample]]
     return dict(by_question)
 
 
-def _no_pairs_message(config: PreferConfig, file: Path, questions: int, no_pair: Counter[str], dropped: Counter[str]) -> str:
+def _no_pairs_message(config: PreferConfig, file: Path, questions: int, no_pair: Counter[NoPair], dropped: Counter[str]) -> str:
     """Why there is no pair, and what to change."""
     names = {"all_right": "right samples alone", "all_wrong": "wrong samples alone", "same_query": "right and wrong alike"}
     counts = [f"{count} with {names.get(reason, 'no usable sample')}" for reason, count in no_pair.most_common()]

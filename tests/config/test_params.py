@@ -47,7 +47,7 @@ def edited(tmp_path, *changes):
 def test_all_errors_of_a_file_are_told_at_once(tmp_path):
     path = edited(
         tmp_path,
-        ("strategy: grouped-any-limit1", "strategy: grouped"),
+        ("strategy: near-miss", "strategy: near"),
         ("beta: 0.1", "beta: -1"),
         ("  k: 2\n", "  k: many\n"),
         ("  gate: heldout", "  gates: heldout"),
@@ -58,7 +58,7 @@ def test_all_errors_of_a_file_are_told_at_once(tmp_path):
     lines = str(caught.value).splitlines()
     assert lines[0] == f"{path}: 5 errors"
     text = "\n".join(lines)
-    assert "prefer.strategy = \"grouped\": Input should be 'grouped-any-limit1', 'hardest-negative' or 'all'" in text
+    assert "prefer.strategy = \"near\": Input should be 'grouped-any-limit1', 'hardest-negative', 'near-miss' or 'all'" in text
     assert "dpo.beta = -1: Input should be greater than 0" in text
     assert 'sample.k = "many": Input should be a valid integer' in text
     assert 'publish.gates = "heldout": unknown key; allowed here: gate, model' in text

@@ -1,7 +1,6 @@
-"""Counts as bars, classes of SQLite errors, and which questions compare the models."""
+"""Counts as bars, classes of errors, and which questions compare the models."""
 
-import pytest
-
+from sense.records import Verdict
 from sense.report import contents
 from tests.report_runs import read_run, write_run
 
@@ -29,17 +28,17 @@ def test_rare_domains_are_one_bar():
     assert len(rows) == 13
 
 
-@pytest.mark.parametrize(
-    ("detail", "name"),
-    [
-        ("no such column: T1.x", "no such column"),
-        ('near "FROM": syntax error', "syntax"),
-        ("incomplete input", "syntax"),
-        ("no such function: YEAR", "no such function"),
-        ("misuse of aggregate: COUNT()", "aggregate in the wrong place"),
-        ("SELECTs to the left and right of UNION do not have the same number of result columns", "set operation of unlike width"),
-        ("out of memory", "other"),
-    ],
-)
-def test_the_detail_of_an_error_tells_its_class(detail, name):
-    assert contents.error_class(detail) == name
+def test_wrong_answers_are_counted_by_what_is_wrong_with_them():
+    def row(verdict, detail="", limit=""):
+        return Verdict(id="q", correct=verdict == "match", verdict=verdict, detail=detail, limit=limit)
+
+    gold = "SELECT name FROM pet WHERE age > 3"
+    answers = [
+        (gold, gold, row("match")),
+        (gold, "SELECT nam FROM pet WHERE age > 3", row("error", "no such column: nam")),
+        (gold, "SELECT name FROM pet WHERE age > 4", row("mismatch")),
+        (gold, "SELECT name FROM pet WHERE age > 5", row("mismatch")),
+        (gold, "", row("rejected", "longer than the model reads", "context")),
+        ("SELECT now()", "SELECT 1", row("gold_error")),
+    ]
+    assert contents.count_error_classes(answers) == {"schema linking": 1, "filter": 2}

@@ -40,6 +40,9 @@ PREFER = {
     "strategy": "grouped-any-limit1",
     "chosen": "gold",
     "rejected_errors": {"mismatch": 1},
+    "rejected_runs": 1.0,
+    "rejected_classes": {"schema linking": 1},
+    "rejected_sources": {"mutant": 1},
     "no_pair": {"all_wrong": 2, "same_query": 1},
     "dropped": {"empty": 7},
 }
@@ -158,14 +161,18 @@ def test_an_empty_shard_has_no_verdicts():
 
 def test_prefer():
     page = markdown.summary("prefer", PREFER)
-    assert page.startswith("**1** pairs, strategy grouped-any-limit1.\n")
+    assert page.startswith("**1** pairs, strategy grouped-any-limit1. 100.0% of the rejected answers run.\n")
     assert table_cells(page) == [
         ["funnel", "questions", "of all"],
         ["questions", "4", "100.0%"],
         ["no pair: all wrong", "2", "50.0%"],
         ["no pair: same query", "1", "25.0%"],
-        ["what is wrong with the rejected answer", "pairs", "share"],
+        ["verdict on the rejected answer", "pairs", "share"],
         ["mismatch", "1", "100.0%"],
+        ["what is wrong with the rejected answer", "pairs", "share"],
+        ["schema linking", "1", "100.0%"],
+        ["source of the rejected answer", "pairs", "share"],
+        ["mutant", "1", "100.0%"],
         ["samples left out", "samples"],
         ["empty", "7"],
     ]

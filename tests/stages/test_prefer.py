@@ -1,6 +1,7 @@
 """Pairs of hand-made samples: which are chosen, which left out, and what is said when there is none."""
 
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -28,13 +29,26 @@ def right(question: str, number: int, sql: str, vacuous: bool = False) -> Sample
     return sample(question, number, sql, "match", vacuous)
 
 
-def made(folder: Path, samples: list[Sample], questions: int = 3, **options: object) -> tuple[list[Pair], dict]:
+def made(
+    folder: Path,
+    samples: list[Sample],
+    questions: int = 3,
+    rows: Sequence[tuple[str, int]] = (("Rex", 5), ("Ada", 2), ("Tom", 3), ("Rex", 9)),
+    columns: str = "name TEXT, age INTEGER",
+    gold: str = GOLD,
+    **options: object,
+) -> tuple[list[Pair], dict]:
+    """The pairs and the metrics of samples on a database of one table; `options` are the section's."""
     dataset = folder / "unseen"
     database = records.database_path(dataset, "pets")
     database.parent.mkdir(parents=True, exist_ok=True)
-    with closing(sqlite3.connect(database)) as connection:
-        connection.execute("CREATE TABLE IF NOT EXISTS pet (name TEXT, age INTEGER)")
-    records.write_jsonl(dataset / "examples.jsonl", [example(f"q{number}") for number in range(questions)])
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("DROP TABLE IF EXISTS pet")
+        connection.execute(f"CREATE TABLE pet ({columns})")
+        for row in rows:
+            connection.execute("INSERT INTO pet VALUES (?, ?)", row)
+    asked = [example(f"q{number}").model_copy(update={"sql": gold}) for number in range(questions)]
+    records.write_jsonl(dataset / "examples.jsonl", asked)
     records.write_jsonl(folder / "samples.jsonl", samples)
     outputs = prefer.Outputs(pairs=folder / "pairs.jsonl", metrics=folder / "metrics.json")
     inputs = prefer.Inputs(samples=folder / "samples.jsonl", unseen=dataset)
@@ -131,6 +145,65 @@ def test_a_query_is_never_preferred_to_itself(tmp_path: Path):
 def test_two_runs_write_the_same_bytes(tmp_path: Path):
     for folder in ("one", "two"):
         made(tmp_path / folder, MIXED, strategy="all")
+    assert (tmp_path / "one/pairs.jsonl").read_bytes() == (tmp_path / "two/pairs.jsonl").read_bytes()
+
+
+def many(right_of_four: int, questions: int = 40) -> list[Sample]:
+    """Four samples of each question: of the first `right_of_four` in ten a right one, else one that does not run."""
+    return [
+        right(f"q{number}", k, GOLD if k == 0 else f"{GOLD} AND {k} = {k}")
+        if number % 10 < right_of_four
+        else sample(f"q{number}", k, f"SELECT nam{k} FROM pet", "error")
+        for number in range(questions)
+        for k in range(4)
+    ]
+
+
+def test_near_misses_of_a_model_that_is_right_on_three_in_ten_samples_run(tmp_path: Path):
+    pairs, metrics = made(tmp_path, many(3), 40, strategy="near-miss", chosen="gold")
+    assert metrics["pairs"] == 40
+    assert metrics["rejected_runs"] >= 0.8
+    assert metrics["rejected_sources"] == {"mutant": 40}
+    assert max(metrics["rejected_classes"].values()) - min(metrics["rejected_classes"].values()) <= 1
+    assert all(row.error == "mismatch" and row.source == "mutant" for row in pairs)
+
+
+def test_a_near_miss_is_a_sample_that_runs_before_it_is_a_mutant(tmp_path: Path):
+    pairs, metrics = made(tmp_path, MIXED, strategy="near-miss", chosen="gold")
+    by_question = {row.example_id: row for row in pairs}
+    assert (by_question["q0"].rejected, by_question["q0"].source) == ("SELECT age FROM pet", "sample")
+    assert by_question["q1"].source == "mutant"  # all of its samples are right
+    assert (by_question["q2"].rejected, by_question["q2"].error_class) == ("SELECT count(*) FROM pet", "aggregate")
+    assert metrics["no_pair"] == {}
+
+
+def test_a_mutant_that_gives_the_golds_result_is_no_near_miss(tmp_path: Path):
+    pairs, metrics = made(tmp_path, [right("q0", 0, GOLD)], rows=[("Rex", 5), ("Ada", 5)], strategy="near-miss", chosen="gold")
+    assert "match" in metrics["mutants"]  # WHERE age > 3 left out keeps both rows
+    assert "WHERE" in pairs[0].rejected
+
+
+def test_without_rows_no_mutant_is_wrong_and_a_sample_that_does_not_run_is_taken(tmp_path: Path):
+    samples = [sample("q0", 0, "SELECT nam FROM pet", "error"), sample("q0", 1, "SELEC name", "error")]
+    pairs, metrics = made(
+        tmp_path, samples, rows=[], columns="name TEXT", gold="SELECT name FROM pet", strategy="near-miss", chosen="gold"
+    )
+    assert [(row.rejected, row.error) for row in pairs] == [("SELECT nam FROM pet", "error")]
+    assert metrics["rejected_runs"] == 0
+
+
+def test_the_classes_of_samples_take_turns(tmp_path: Path):
+    wrong = {"filter": "SELECT name FROM pet WHERE age >= 3", "schema linking": "SELECT age FROM pet WHERE age > 3"}
+    samples = [sample(f"q{number}", k, sql) for number in range(6) for k, sql in enumerate(wrong.values())]
+    samples += [sample("q6", 0, wrong["filter"]), sample("q7", 0, wrong["filter"])]
+    pairs, metrics = made(tmp_path, samples, 8, strategy="near-miss", chosen="gold")
+    assert metrics["rejected_classes"] == {"filter": 4, "schema linking": 4}
+    assert [row.example_id for row in pairs] == [f"q{number}" for number in range(8)]
+
+
+def test_near_misses_have_the_same_bytes_again(tmp_path: Path):
+    for folder in ("one", "two"):
+        made(tmp_path / folder, many(3), 40, strategy="near-miss", chosen="gold", seed=3)
     assert (tmp_path / "one/pairs.jsonl").read_bytes() == (tmp_path / "two/pairs.jsonl").read_bytes()
 
 

@@ -130,8 +130,11 @@ def test_data_verdicts_trainings_and_publication(inputs):
     assert "Split by database: 20 strong, 10 held out." in text
     assert "easy 30 75.0% 27 90.0% medium 0 0.0% 0 0.0% hard 10 25.0% 3 10.0%" in text
     assert "1 6 20.0% 2 21 70.0% 3 0 0.0% 4 0 0.0% 5 0 0.0% 6 0 0.0% 7 3 10.0% 8 0 0.0%" in text
-    assert "no such column 2 0 0 0" in text  # two of the weak samples' three errors
-    assert "no such table 0 9 7 7" in text  # base: 5 of 7 wrong on dev, 4 of 4 on held out
+    assert "schema linking 2 9 7 7" in text  # samples: of three errors; base: 5 of 7 wrong on dev, 4 of 4 on held out
+    assert "syntax 1 0 0 0" in text
+    assert "100.0% of the rejected answers run" in text
+    assert "filter 1 100.0%" in text
+    assert "mutant 1 100.0%" in text
     assert "all wrong 3 75.0%" in text
     assert "sft nano 583,392 1,234 20 0.5 2 longer than max length" in text
     assert "sense version 3 is challenger: not comparable: <digest>." in text
