@@ -7,7 +7,8 @@ import pytest
 from sense.config import GrammarConfig
 from sense.teacher.grammar import domains
 from sense.teacher.grammar.ddl import create_table, draw_declarations
-from sense.teacher.grammar.naming import NamingStyle, needs_quotes
+from sense.teacher.grammar.naming import NamingStyle, draw_naming, needs_quotes
+from sense.teacher.grammar.plans import draw_plans
 from sense.teacher.grammar.populate import invent_database
 from sense.teacher.grammar.schema import draw_schema
 
@@ -80,6 +81,36 @@ def test_a_junction_says_how_its_parents_belong_together(schemas):
         for table in schema.tables:
             if table.across:
                 assert set(table.across) == {link.parent for link in schema.links if link.child == table.name != link.parent}
+
+
+def test_general_tables_have_nouns_of_their_own_and_references_to_what_stands_before_them():
+    before = {domains.ENTITY}
+    nouns = []
+    for name, spec in domains.general().tables.items():
+        assert set(spec.refers) <= before
+        before.add(name)
+        nouns += [name, *spec.also]
+    assert len(nouns) == len(set(nouns))
+
+
+def test_only_people_and_places_have_addresses():
+    domain = domains.load("astronomy")
+    for n in range(200):
+        plans = draw_plans(domain, 20, draw_naming(Random("naming")), Random(f"plans-{n}"))
+        for name in domains.general().for_people_and_places & set(plans):
+            (parent,) = plans[name].refers
+            spec = domain.tables[parent]
+            kinds = {column.kind for column in spec.columns.values()}
+            assert spec.columns[spec.label].kind == "person" or kinds & {"city", "phone", "email"}
+
+
+def test_shared_lists_are_plain_and_without_repeats():
+    lists = domains.shared_lists()
+    assert set(lists.countries) - set(lists.demonyms) <= {"New Zealand"}
+    for names in (lists.first_names, lists.last_names, lists.cities, lists.countries):
+        assert len(names) == len(set(names))
+        assert all(name.isascii() and "'" not in name for name in names)
+    assert all(len(short) <= len(word) for word, short in lists.abbreviations.items())
 
 
 def test_identifiers_differ_whatever_their_case(schemas):
