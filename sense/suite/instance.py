@@ -338,13 +338,17 @@ class _Instance:
             for table in self._tables.values():
                 for reference in table.references:
                     changed |= self._repair_reference(table, reference)
-                changed |= self._delete_violations(table)
 
     def _repair_reference(self, table: SourceTable, reference: Reference) -> bool:
+        """Repairs the rows of a table by one foreign key; returns whether there were any to be repaired.
+
+        A value is compared as in SQLite's own check, by type and collation of the parent: a + takes the child's type away.
+        """
         child, parent = in_quotes(table.name), in_quotes(self._tables[reference.parent].name)
         names = [in_quotes(table.columns[i].name) for i in reference.columns]
         equal = " AND ".join(
-            f"parent.{in_quotes(other)} = {child}.{column}" for column, other in zip(names, reference.parent_columns, strict=True)
+            f"parent.{in_quotes(other)} = +{child}.{column}"
+            for column, other in zip(names, reference.parent_columns, strict=True)
         )
         no_nulls = " AND ".join(f"{child}.{column} IS NOT NULL" for column in names)
         where = f"WHERE {no_nulls} AND NOT EXISTS (SELECT 1 FROM {parent} AS parent WHERE {equal})"  # noqa: S608  (quoted)
@@ -355,15 +359,3 @@ class _Instance:
             changed += self._connection.execute(f"UPDATE OR IGNORE {child} SET {column} = NULL {where}").rowcount  # noqa: S608
         changed += self._connection.execute(f"DELETE FROM {child} {where}").rowcount  # noqa: S608  (quoted)
         return changed > 0
-
-    def _delete_violations(self, table: SourceTable) -> bool:
-        """Deletes rows that only SQLite's own check finds, which compares by the parent's type; it needs a key at the parent."""
-        if not table.references:
-            return False
-        try:
-            rows = self._connection.execute("SELECT rowid FROM pragma_foreign_key_check(?)", (table.name,)).fetchall()
-        except sqlite3.OperationalError:  # foreign key mismatch: the parent's columns are no key
-            return False
-        numbers = [(number,) for (number,) in rows if number is not None]
-        self._connection.executemany(f"DELETE FROM {in_quotes(table.name)} WHERE rowid = ?", numbers)  # noqa: S608  (quoted)
-        return bool(numbers)
