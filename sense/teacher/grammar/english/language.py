@@ -18,8 +18,8 @@ MONTHS = (
     "December",
 )
 _IRREGULAR_PASTS = frozenset(
-    """became began bought brought broke built came caught chose cost cut did drew drove fell felt flew fought gave got grew had
-    held hit kept knew laid led left lent let lost made meant met paid put ran read rose said sang sat saw sent set shot slept
+    """became began bore bought brought broke built came caught chose cost cut did drew drove fell felt flew fought gave got grew had
+    heard held hit kept knew laid led left lent let lost made meant met paid put ran read rose said sang sat saw sent set shot slept
     sold spent spoke stood swam taught took threw told took underwent understood went were won wore wrote""".split()
 )
 _THIRD_PERSONS = {"are": "is", "have": "has", "do": "does", "were": "was", "go": "goes"}
@@ -29,7 +29,7 @@ _NO_PLURAL = frozenset(
     traffic weather work""".split()
 )
 _AN = ("hour", "honest", "honour", "honor", "heir", "x-ray")
-_A = ("uni", "use", "usa", "eu", "one", "once", "ubi", "u-")
+_A = ("uni", "uti", "use", "usa", "eu", "one", "once", "ubi", "u-")
 
 
 def plural(words: str) -> str:
