@@ -18,9 +18,9 @@ MONTHS = (
     "December",
 )
 _IRREGULAR_PASTS = frozenset(
-    """became began bore bought brought broke built came caught chose cost cut did drew drove fell felt flew fought gave got grew had
-    heard held hit kept knew laid led left lent let lost made meant met paid put ran read rose said sang sat saw sent set shot slept
-    sold spent spoke stood swam taught took threw told took underwent understood went were won wore wrote""".split()
+    """became began bore bought brought broke built came caught chose cost cut did drew drove fell felt flew fought gave got grew
+    had heard held hit kept knew laid led left lent let lost made meant met paid put ran read rose said sang sat saw sent set shot
+    slept sold spent spoke stood swam taught took threw told took underwent understood went were won wore wrote""".split()
 )
 _THIRD_PERSONS = {"are": "is", "have": "has", "do": "does", "were": "was", "go": "goes"}
 _PLURALS = {"person": "people", "child": "children", "man": "men", "woman": "women", "staff": "staff", "series": "series"}
