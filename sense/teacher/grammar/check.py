@@ -21,7 +21,7 @@ def is_worth_asking(connection: sqlite3.Connection, tree: exp.Query, sql: str) -
         return False
     if tree.args.get("order") and not tree.args.get("limit") and len(rows) == 1:
         return False
-    if isinstance(tree, exp.Select) and not _has_unique_end(connection, tree):
+    if not all(_has_unique_end(connection, select) for select in tree.find_all(exp.Select)):
         return False
     expected = _multiset(rows)
     return all(_multiset(_execute(connection, sql_text(reduced))) != expected for reduced in _without_one_part(tree))

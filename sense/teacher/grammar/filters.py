@@ -20,6 +20,7 @@ from sense.teacher.grammar.meaning import (
     Entity,
     Filter,
     Inequality,
+    OfCommonest,
     OfParent,
     Operator,
     Shape,
@@ -157,7 +158,7 @@ class FilterDraw:
             one = self.filter(table, depth, used, plain)
             if any(type(one) is type(other) and not isinstance(one, Comparison) for other in filters):
                 raise NoFit
-            if isinstance(one, (Comparison, AgainstAggregate, AgainstNamed, AgainstOther, AgainstParent)):
+            if isinstance(one, (Comparison, AgainstAggregate, AgainstNamed, AgainstOther, AgainstParent, OfCommonest)):
                 used.append(one.attribute.column)
             elif isinstance(one, Either):
                 used += [one.first.attribute.column, one.second.attribute.column]
@@ -169,7 +170,13 @@ class FilterDraw:
         draw = self.draw
         if draw.chance(plain):
             return comparison(draw, table, exclude)
-        options: list[tuple[str, float]] = [("either", 1.2), ("aggregate", 1.3), ("named", 0.8), ("other", 0.5)]
+        options: list[tuple[str, float]] = [
+            ("either", 1.2),
+            ("aggregate", 1.3),
+            ("named", 0.7),
+            ("other", 0.5),
+            ("commonest", 0.4),
+        ]
         if depth > 0:
             options += [("parent", 5.0)] if draw.parents(table) else []
             options += [("children", 4.0)] if draw.children(table) else []
@@ -184,6 +191,8 @@ class FilterDraw:
                 return self.against_named(table, exclude)
             case "other":
                 return self.against_other(table)
+            case "commonest":
+                return OfCommonest(draw.group(table, exclude), draw.chance(0.8))
             case "parent":
                 return self.of_parent(table, depth)
             case "children":

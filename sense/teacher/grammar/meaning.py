@@ -107,6 +107,14 @@ class AgainstNamed:
 
 
 @dataclass(frozen=True)
+class OfCommonest:
+    """A category is the one that most rows of the table have, or (not `descending`) the fewest."""
+
+    attribute: Attribute
+    descending: bool = True
+
+
+@dataclass(frozen=True)
 class AgainstParent:
     """A quantity compared with the same one of the row that `link` leads to in the same table (an employee and the manager)."""
 
@@ -124,7 +132,18 @@ class AgainstOther:
     other: Attribute
 
 
-Filter = Comparison | Either | OfParent | WithChildren | Across | AgainstAggregate | AgainstNamed | AgainstParent | AgainstOther
+Filter = (
+    Comparison
+    | Either
+    | OfParent
+    | WithChildren
+    | Across
+    | AgainstAggregate
+    | AgainstNamed
+    | OfCommonest
+    | AgainstParent
+    | AgainstOther
+)
 
 
 @dataclass(frozen=True)
@@ -284,11 +303,16 @@ class Grouping:
 
 @dataclass(frozen=True)
 class Combining:
-    """Two lists of the same columns in one: in both, in the first only, in any of them."""
+    """Two lists of the same columns in one: in both, in the first only, in any of them.
+
+    The lists may be of two tables, whose columns hold the same kind of values; with `link`, they are the keys of a table and the
+    foreign keys that refer to them.
+    """
 
     operator: Literal["INTERSECT", "EXCEPT", "UNION"]
     first: Listing
     second: Listing
+    link: Link | None = None
 
 
 @dataclass(frozen=True)

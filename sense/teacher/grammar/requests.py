@@ -33,6 +33,7 @@ from sense.teacher.grammar.meaning import (
     Listing,
     Measure,
     Measuring,
+    OfParent,
     OrderKey,
     Ranked,
     Request,
@@ -52,10 +53,10 @@ _CONDITIONS: dict[Hardness, Weights] = {
     "extra": ((0, 1), (1, 4), (2, 4), (3, 2)),
 }
 _ITEMS: dict[Hardness, Weights] = {
-    "easy": ((1, 9), (0, 0.5)),
-    "medium": ((1, 5), (2, 4), (3, 2), (4, 0.7), (0, 0.3)),
-    "hard": ((1, 6), (2, 3), (3, 1.5), (4, 0.8)),
-    "extra": ((1, 4), (2, 4), (3, 2), (4, 1), (5, 0.3)),
+    "easy": ((1, 9), (0, 0.8)),
+    "medium": ((1, 5), (2, 4), (3, 2), (4, 0.7), (0, 0.5)),
+    "hard": ((1, 6), (2, 3), (3, 1.5), (4, 0.8), (0, 0.2)),
+    "extra": ((1, 4), (2, 4), (3, 2), (4, 1), (5, 0.3), (0, 0.15)),
 }
 _DEPTHS: dict[Hardness, int] = {"easy": 0, "medium": 1, "hard": 2, "extra": 3}
 _PLAIN: dict[Hardness, float] = {"easy": 1.0, "medium": 0.55, "hard": 0.3, "extra": 0.35}
@@ -117,7 +118,7 @@ def _items(draw: Draw, table: GrammarTable, level: Hardness, filters: tuple[Filt
         parent = draw.parent(link)
         item = draw.attribute(parent)
         path: tuple[Link, ...] = (link,)
-        further = draw.parents(parent)
+        further = draw.parents(parent) if not link.role else []
         if further and level in ("hard", "extra") and draw.chance(0.3):
             second = draw.pick(further)
             item, path = draw.attribute(draw.parent(second)), (link, second)
@@ -322,6 +323,8 @@ def grouped(draw: Draw, level: Hardness) -> Grouping:
     if draw.chance({"easy": 0.0, "medium": 0.15, "hard": 0.6, "extra": 0.7}[level]):
         depth = {"easy": 0, "medium": 0, "hard": 1, "extra": 2}[level]
         filters = FilterDraw(draw, False).filters(table, 1, depth, [key.column for key in keys], 0.85)
+    if identity and draw.chance(0.35 if level in ("medium", "hard", "extra") else 0):
+        return _owners(draw, level, Entity(table, filters), keys)
     measures = _group_measures(draw, table, [key.column for key in keys])
     having: Having | None = None
     order: tuple[OrderKey, ...] = ()
@@ -353,6 +356,21 @@ def grouped(draw: Draw, level: Hardness) -> Grouping:
     )
 
 
+def _owners(draw: Draw, level: Hardness, entity: Entity, keys: list[Attribute]) -> Grouping:
+    """Rows of a table that is referred to, by how many rows refer to them: some of their columns."""
+    owner, path = keys[0].table, keys[0].path
+    others = draw.weighted(((0, 5), (1, 3), (2, 1.5))) if level != "hard" else 0
+    used = [key.column for key in keys]
+    for _ in range(others - len(keys) + 1):
+        further = draw.attribute(owner, used)
+        used.append(further.column)
+        keys.append(Attribute(owner, further.column, path))
+    if draw.chance(0.5):
+        return Grouping(entity, tuple(keys), (), True, None, _having(draw, Count()))
+    limit = draw.weighted(((1, 8), (3, 1.5)))
+    return Grouping(entity, tuple(keys), (), True, None, None, (OrderKey(Count(), draw.chance(0.8)),), limit)
+
+
 def _keys(draw: Draw, table: GrammarTable, level: Hardness) -> tuple[list[Attribute], bool]:
     """What to group by, and whether that is one row of a table that is referred to."""
     links = [link for link in draw.parents(table) if not link.role] + draw.own(table)
@@ -361,7 +379,7 @@ def _keys(draw: Draw, table: GrammarTable, level: Hardness) -> tuple[list[Attrib
         link = draw.pick(links)
         parent = draw.parent(link)
         path: tuple[Link, ...] = (link,)
-        further = draw.parents(parent)
+        further = draw.parents(parent) if not link.role else []
         if further and level in ("hard", "extra") and draw.chance(0.3):
             second = draw.pick(further)
             parent, path = draw.parent(second), (link, second)
@@ -438,9 +456,16 @@ def outer_grouped(draw: Draw, level: Hardness) -> Grouping:
 def combined(draw: Draw, level: Hardness) -> Combining:
     """Two lists of the same column in one."""
     operator: Literal["INTERSECT", "EXCEPT", "UNION"] = draw.weighted((("INTERSECT", 5), ("EXCEPT", 4), ("UNION", 2)))
+    share = draw.rng.random()
+    if share < 0.12:
+        return _of_two_tables(draw, operator)
+    if share < 0.2:
+        return _unreferred(draw)
     depth = 1 if level == "hard" else 2
     plain = 0.6 if level == "hard" else 0.35
     table = draw.table()
+    if share < 0.5 and draw.parents(table):
+        return _by_parents(draw, operator, table, level)
     if operator == "EXCEPT" and draw.chance(0.4) and draw.children(table) and table.label:
         first: tuple[Filter, ...] = () if level == "hard" or draw.chance(0.6) else (comparison(draw, table),)
         link = draw.pick(draw.children(table))
@@ -448,7 +473,8 @@ def combined(draw: Draw, level: Hardness) -> Combining:
         inner = (comparison(draw, child),) if draw.chance(0.5) else ()
         items = [draw.label(table)] if draw.chance(0.8) else draw.attributes(table, 2)
         sides = (first, (WithChildren(link, Entity(child, inner), "join"),))
-        return Combining(operator, *(Listing(Entity(table, side), tuple(items)) for side in sides))
+        first_list, second_list = (Listing(Entity(table, side), tuple(items)) for side in sides)
+        return Combining(operator, first_list, second_list)
     item = draw.group(table) if draw.chance(0.55) else draw.label(table)
     items = [item, draw.group(table, [item.column])] if draw.chance(0.12) else [item]
     fixed = [each.column for each in items]
@@ -458,7 +484,57 @@ def combined(draw: Draw, level: Hardness) -> Combining:
         sides = ((), sides[1])
     if (operator == "INTERSECT" and not sides[0]) or sides[0] == sides[1] or (operator == "UNION" and not sides[0]):
         raise NoFit
-    return Combining(operator, *(Listing(Entity(table, side), tuple(items)) for side in sides))
+    first_list, second_list = (Listing(Entity(table, side), tuple(items)) for side in sides)
+    return Combining(operator, first_list, second_list)
+
+
+def _of_two_tables(draw: Draw, operator: Literal["INTERSECT", "EXCEPT", "UNION"]) -> Combining:
+    """The values of one kind in two tables: cities with customers and suppliers."""
+    kinds = ("city", "country")
+    columns = [
+        Attribute(table, column)
+        for table in draw.database.tables.values()
+        for column in draw.columns(table, lambda c: c.kind in kinds and not c.meanings)
+    ]
+    first = draw.pick(columns)
+    second = draw.pick([other for other in columns if other.table is not first.table and other.column.kind == first.column.kind])
+    first_list, second_list = (Listing(Entity(one.table), (one,)) for one in (first, second))
+    return Combining(operator, first_list, second_list)
+
+
+def _unreferred(draw: Draw) -> Combining:
+    """The keys of the rows to which no other row refers."""
+    table = draw.table(lambda table: table.key and draw.children(table))
+    link = draw.pick([link for link in draw.children(table) if table.key and link.key == table.key.name])
+    child = draw.child(link)
+    key, foreign = Attribute(table, table.column(link.key)), Attribute(child, child.column(link.column))
+    return Combining("EXCEPT", Listing(Entity(table), (key,)), Listing(Entity(child), (foreign,)), link)
+
+
+def _by_parents(draw: Draw, operator: Literal["INTERSECT", "EXCEPT", "UNION"], table: GrammarTable, level: Hardness) -> Combining:
+    """Values of the rows of one parent, or of one kind of parents, and of another one."""
+    link = draw.pick(draw.parents(table))
+    parent = draw.parent(link)
+    filters = FilterDraw(draw, False)
+    item = draw.group(table)
+    if level == "extra" and draw.chance(0.4):
+        item = Attribute(parent, draw.group(parent).column, (link,))
+        conditions = [(comparison(draw, table),), (comparison(draw, table),)]
+        if draw.chance(0.4):
+            conditions = [(filters.of_parent(table, 2),), (filters.of_parent(table, 2),)]  # type: ignore[list-item]
+        first_list, second_list = (Listing(Entity(table, each), (item,)) for each in conditions)
+        return Combining(operator, first_list, second_list)
+    drawn = comparison(draw, parent) if draw.chance(0.7) or not parent.label else named(draw, parent)
+    other = (
+        comparison(draw, parent)
+        if drawn.operator != "="
+        else Comparison(drawn.attribute, "=", (draw.pick(drawn.attribute.column.non_null),))
+    )
+    if other == drawn:
+        raise NoFit
+    sides = [OfParent(link, Entity(parent, (one,)), "join") for one in (drawn, other)]
+    first_list, second_list = (Listing(Entity(table, (side,)), (item,)) for side in sides)
+    return Combining(operator, first_list, second_list)
 
 
 def best_of_group(draw: Draw, level: Hardness) -> BestOfGroup:

@@ -32,6 +32,7 @@ from sense.teacher.grammar.meaning import (
     Count,
     CountIf,
     Either,
+    Entity,
     Filter,
     Grouping,
     Inequality,
@@ -40,6 +41,7 @@ from sense.teacher.grammar.meaning import (
     Listing,
     Measure,
     Measuring,
+    OfCommonest,
     OfParent,
     OrderKey,
     Ranked,
@@ -207,6 +209,15 @@ class _Source:
                 return [_compare(self.value(part.attribute, base), part.operator, exp.Subquery(this=query))]
             case AgainstNamed():
                 return self._against_named(part, base)
+            case OfCommonest():
+                commonest = Grouping(
+                    Entity(part.attribute.table),
+                    (_without_path(part.attribute),),
+                    (),
+                    order=(OrderKey(Count(), part.descending),),
+                    limit=1,
+                )
+                return [_compare(self.value(part.attribute, base), "=", exp.Subquery(this=request_tree(commonest)))]
             case AgainstParent():
                 other = Attribute(part.attribute.table, part.attribute.column, (part.link,))
                 return [_compare(self.value(part.attribute, base), part.operator, self.value(other, base))]

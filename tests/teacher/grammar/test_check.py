@@ -49,6 +49,10 @@ def test_queries_worth_asking(pets, sql):
         ("SELECT name FROM pet WHERE weight > 4 OR weight > 8", "one of the conditions adds nothing"),
         ("SELECT MAX(weight) FROM pet WHERE species = 'cat'", "the maximum is the same without the condition"),
         ("SELECT name FROM pet WHERE weight > 8 ORDER BY weight", "one row has no order"),
+        (
+            "SELECT name FROM pet WHERE species = (SELECT species FROM pet GROUP BY species ORDER BY COUNT(*) DESC LIMIT 1)",
+            "as many dogs as cats",
+        ),
         ("SELECT name FROM pet ORDER BY weight LIMIT 1", "two weights are the lowest"),
         ("SELECT species FROM pet GROUP BY species ORDER BY COUNT(*) DESC LIMIT 1", "as many dogs as cats"),
         ("SELECT owner FROM pet GROUP BY owner HAVING COUNT(*) >= 1", "every group is that large"),

@@ -56,6 +56,15 @@ REQUESTS = {
     "SELECT title FROM apiary WHERE region = (SELECT region FROM apiary WHERE title = 'Hill') AND title != 'Hill'": listing(
         a.APIARY, (m.AgainstNamed(REGION, "=", "Hill"),), TITLE
     ),
+    "SELECT title FROM apiary WHERE region = (SELECT region FROM apiary GROUP BY region ORDER BY COUNT(*) DESC LIMIT 1)": listing(
+        a.APIARY, (m.OfCommonest(REGION),), TITLE
+    ),
+    "SELECT id FROM keeper EXCEPT SELECT keeper_id FROM apiary": m.Combining(
+        "EXCEPT",
+        listing(a.KEEPER, (), m.Attribute(a.KEEPER, a.KEEPER_ID)),
+        listing(a.APIARY, (), m.Attribute(a.APIARY, a.APIARY.column("keeper_id"))),
+        a.RUNS,
+    ),
     "SELECT t1.name, t2.name FROM keeper AS t1 JOIN keeper AS t2 ON t1.mentor_id = t2.id WHERE t1.age > t2.age": listing(
         a.KEEPER, (m.AgainstParent(AGE, ">", a.MENTOR),), NAME, m.Attribute(a.KEEPER, a.NAME, (a.MENTOR,))
     ),

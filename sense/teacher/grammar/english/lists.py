@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sense.teacher.grammar.database import GrammarColumn, GrammarTable
 from sense.teacher.grammar.domains import NUMBERS
 from sense.teacher.grammar.english.language import is_plural, join_words, number_word, ordinal, plural_of_column, third_person
-from sense.teacher.grammar.english.nouns import Speaker, assemble, column_list, is_person
+from sense.teacher.grammar.english.nouns import Speaker, assemble, column_list, is_person, verb_of
 from sense.teacher.grammar.english.numbers import predicate, total
 from sense.teacher.grammar.english.wording import Wording
 from sense.teacher.grammar.meaning import (
@@ -249,13 +249,10 @@ def _top(speaker: Speaker, request: Listing, limit: int) -> Wording:
     several = number_word(limit) if speaker.chance(0.5) else str(limit)
     if len(request.order) > 1 or not isinstance(key.item, Attribute):
         tail = sorted_tail(speaker, request.order, table)
-        first = "first" if limit == 1 else f"first {several}"
-        spoken = items(speaker, request.items, limit > 1)
-        return Wording(
-            f"the {spoken + ' of the ' if spoken else ''}{first} of the {speaker.plural(entity)}{tail}",
-            limit > 1,
-            nominal=bool(spoken),
-        )
+        rows = f"the first{'' if limit == 1 else f' {several}'} of the {speaker.plural(entity)}"
+        if not request.items:
+            return Wording(f"all the information about {rows}", tail=tail, nominal=False)
+        return Wording(f"the {items(speaker, request.items, limit > 1)} of {rows}", limit > 1, tail=tail)
     rows, simple = _best_rows(speaker, request, key.item, limit, several)
     if not request.items:
         return Wording(f"all the information about {rows}", nominal=False)
@@ -314,6 +311,12 @@ def _among(speaker: Speaker, entity: Entity) -> str:
 def combining(speaker: Speaker, request: Combining) -> Wording:
     """Two lists of the same columns in one."""
     table = request.first.entity.table
+    if request.link is not None:
+        key = plural_of_column(items(speaker, request.first.items, False))
+        noun, verb = speaker.nouns(table)[1], verb_of(request.link)
+        others = speaker.nouns(request.second.entity.table)[1]
+        nothing = speaker.rng.choice((f"without any {others}", f"{'who' if is_person(table) else 'that'} {verb} no {others}"))
+        return Wording(f"the {key} of the {noun} {nothing}", True)
     attributes = [item for item in request.first.items if isinstance(item, Attribute)]
     first, second = (speaker.plural(side.entity) for side in (request.first, request.second))
     words = column_list(speaker, attributes, True)

@@ -36,6 +36,7 @@ from sense.teacher.grammar.meaning import (
     Either,
     Entity,
     Filter,
+    OfCommonest,
     OfParent,
     WithChildren,
 )
@@ -79,6 +80,8 @@ TIMES = {
     "!=": ("not in",),
 }
 _PLURAL_VERBS = {"is": "are", "exceeds": "exceed", "lies": "lie", "does": "do", "has": "have", "contains": "contain"}
+_MEASURED = frozenset(["old", "tall", "long", "high", "deep", "wide", "thick"])
+"""Adjectives that follow a number with its unit: "30 years old"."""
 _TRUE = frozenset(["yes", "true", "y", "t", "1"])
 
 
@@ -142,6 +145,8 @@ class Speaker:
         if column.kind == "flag":
             return f"{column.words.removeprefix('is ').removeprefix('has ')} status"
         phrases = list(column.spec.phrases)
+        if column.kind in ("date", "year") and column.words.endswith((" on", " in", " at")):
+            return f"{column.kind} {column.words.rpartition(' ')[0]}"
         words = self.rng.choice([column.words] * 3 + list(column.synonyms) + phrases + phrases)
         spelt = re.sub(r"[^a-z]", "", column.name.lower())
         if re.sub(r"[^a-z]", "", words.lower()) != spelt:
@@ -283,6 +288,10 @@ class Speaker:
                 return self._against_aggregate(table, part)
             case AgainstNamed():
                 return self._against_named(table, part)
+            case OfCommonest():
+                words = self.column(table, part.attribute.column)
+                most = "most" if part.descending else "least"
+                return [Phrase("after", f"with the {most} common {words}"), Phrase("whose", f"{words} is the {most} common one")]
             case AgainstParent():
                 return self._against_parent(part)
             case AgainstOther():
@@ -314,7 +323,7 @@ class Speaker:
         if part.operator == "!=":
             options = [Phrase("whose", f"{words} is not {values[0]}"), Phrase("whose", f"{words} is anything but {values[0]}")]
             for phrase in self._templates(column, bare[0], part.values[0]):
-                if phrase.position == "after" and re.match(r"(?:in|at|from|on|of) ", phrase.text):
+                if phrase.position == "after" and re.match(r"(?:in|at|from|on) ", phrase.text):
                     options.append(Phrase("that", f"are not {phrase.text}"))
             return options
         if part.operator == "not in":
@@ -392,7 +401,7 @@ class Speaker:
         if operator in (">", "<"):
             options += [Phrase("after", f"{more} than {spoken}") for more in (spec.more if operator == ">" else spec.less)] * 2
             options += self._vague(part, spec.how)
-        elif operator in (">=", "<=") and spec.how.startswith("how ") and spec.unit and len(spec.how.split()) == 2:
+        elif operator in (">=", "<=") and spec.unit and spec.how.removeprefix("how ") in _MEASURED:
             way = "at least" if operator == ">=" else "at most"
             options += [Phrase("after", f"{way} {spoken} {spec.how.split()[1]}")] * 2
         return options
@@ -506,13 +515,14 @@ class Speaker:
         if not all(sides):
             columns = [one.attribute.column.words for one in (part.first, part.second)]
             raise ValueError(f"no clause for a condition on one of {columns}")
-        after = [[phrase.text for phrase in side if phrase.position == "after"] for side in sides]
-        if all(after) and self.chance(0.7):
-            first, second = (self.rng.choice(side) for side in after)
-            return Phrase(
-                "after" if first.startswith("with ") else "that",
-                f"{first} or {second}" if first.startswith("with ") else f"are {first} or {second}",
-            )
+        for having in (True, False) if self.chance(0.7) else ():
+            after = [
+                [phrase.text for phrase in side if phrase.position == "after" and phrase.text.startswith("with ") == having]
+                for side in sides
+            ]
+            if all(after):
+                first, second = (self.rng.choice(side) for side in after)
+                return Phrase("after", f"{first} or {second}") if having else Phrase("that", f"are {first} or {second}")
         person = is_person(part.first.attribute.table)
         first, second = (_clause(self.rng.choice(side), False, person) for side in sides)
         return (
