@@ -10,8 +10,8 @@ from sense.teacher.grammar.naming import NamingStyle
 
 MEAN_TABLES = 5
 """The mean number of tables where the configuration allows many."""
-GENERAL_TABLE_SHARE = 0.25
-"""The probability that one of the tables is a general one although the domain has enough tables of its own."""
+GENERAL_TABLE_SHARE = 0.35
+"""The probability that one of the tables is a general one although the domain has enough of its own; then again for another."""
 
 Nouns = list[tuple[str, str]]
 
@@ -34,7 +34,7 @@ def draw_plans(domain: Domain, max_tables: int, style: NamingStyle, rng: Random)
     """The tables that appear, 2 to `max_tables`, parents before children: those of the domain first, then general ones."""
     size = _size(max_tables, rng)
     own = min(size, len(domain.tables))
-    if own > 2 and rng.random() < GENERAL_TABLE_SHARE:
+    while own > 2 and rng.random() < GENERAL_TABLE_SHARE:
         own -= 1
     plans: dict[str, TablePlan] = {}
     for name in _connected_tables(domain, own, rng):
