@@ -1,0 +1,181 @@
+"""Where the rows of a set overlap with evaluation sets: the same or nearly the same question, the same SQL, the same schema.
+
+A row overlaps with another for the first of these reasons:
+
+same question             no word differs
+near-duplicate question   the trigrams have a Jaccard index of 0.8 or more
+same SQL                  the canonical forms agree, names and values too, and are not trivial
+renamed SQL               they agree without names and values, on databases of one shape, and so do the rest of the questions
+same schema               the names of tables and columns have a Jaccard index of 0.8 or more
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+from sense.decontamination import near_duplicates
+from sense.decontamination.compared_sets import ComparedRow, ComparedSet
+from sense.decontamination.forms import (
+    CanonicalSql,
+    canonical_sql,
+    may_be_trivial,
+    name_words,
+    schema_names,
+    schema_shape,
+    skeleton,
+    tables_of,
+)
+from sense.records import Record
+from sense.schema import Schema
+
+Reason = Literal["same question", "near-duplicate question", "same SQL", "renamed SQL", "same schema"]
+REASONS: tuple[Reason, ...] = ("same question", "near-duplicate question", "same SQL", "renamed SQL", "same schema")
+SAME_SCHEMA = 0.8
+"""Two schemas are the same from this Jaccard index of their names on."""
+_SAME_SKELETON = 0.7  # of 320 questions that were renamed, none has less than 0.75
+
+
+class Overlap(Record):
+    """A row of the set `data`, the row of the evaluation set `against` that it overlaps with, and why.
+
+    `similarity` is the Jaccard index that decided; 1 where the forms are equal.
+    """
+
+    reason: Reason
+    similarity: float
+    data: str
+    row: ComparedRow
+    against: str
+    against_row: ComparedRow
+
+
+@dataclass(frozen=True)
+class _Origin:
+    """A row of an evaluation set, and the set; `names` are the words of its schema's names."""
+
+    set_name: str
+    row: ComparedRow
+    names: frozenset[str]
+
+    @cached_property
+    def forms(self) -> CanonicalSql:
+        """Its SQL, which is parsed only where it may be looked for."""
+        return canonical_sql(self.row.sql)
+
+    @cached_property
+    def skeleton(self) -> Counter[str]:
+        """What renaming leaves of its question."""
+        return skeleton(self.row.question, self.names, self.row.sql)
+
+
+@dataclass(frozen=True)
+class _Database:
+    """What a database of the data has in common with those of the evaluation sets."""
+
+    names: frozenset[str]
+    same_schema: tuple[float, _Origin] | None
+    of_same_shape: list[_Origin]
+
+
+class Comparison:
+    """The evaluation sets, ready to be compared with row after row."""
+
+    def __init__(self, sets: Sequence[ComparedSet]) -> None:
+        self._questions = near_duplicates.NearDuplicates()
+        self._origins: list[_Origin] = []
+        self._by_tables: dict[frozenset[str], list[_Origin]] = defaultdict(list)
+        self._by_shape: dict[str, list[_Origin]] = defaultdict(list)
+        self._schemas: list[tuple[frozenset[str], _Origin]] = []
+        for compared_set in sets:
+            self._add(compared_set)
+        self._databases: dict[tuple[str, str], _Database] = {}
+
+    def _add(self, compared_set: ComparedSet) -> None:
+        shapes = {db_id: schema_shape(schema) for db_id, schema in compared_set.schemas.items()}
+        names = {db_id: name_words(schema) for db_id, schema in compared_set.schemas.items()}
+        databases: set[str] = set()
+        for row in compared_set.rows:
+            origin = _Origin(compared_set.name, row, names.get(row.db_id, frozenset()))
+            self._origins.append(origin)
+            self._questions.add(near_duplicates.sketch(row.question))
+            self._by_tables[tables_of(row.sql)].append(origin)
+            if row.db_id in shapes:
+                self._by_shape[shapes[row.db_id]].append(origin)
+            if row.db_id in shapes and row.db_id not in databases:
+                databases.add(row.db_id)
+                self._schemas.append((schema_names(compared_set.schemas[row.db_id]), origin))
+
+    def overlap(
+        self, row: ComparedRow, schema: Schema, data: str, question: near_duplicates.Sketch | None = None
+    ) -> Overlap | None:
+        """Where `row` of the set `data` overlaps, if it does; `schema` is that of its database, `question` its sketch."""
+        return next(self._overlaps(row, schema, data, question or near_duplicates.sketch(row.question)), None)
+
+    def _overlaps(self, row: ComparedRow, schema: Schema, data: str, question: near_duplicates.Sketch) -> Iterator[Overlap]:
+        def overlap(reason: Reason, origin: _Origin, similarity: float = 1.0) -> Overlap:
+            return Overlap(
+                reason=reason,
+                similarity=round(similarity, 4),
+                data=data,
+                row=row,
+                against=origin.set_name,
+                against_row=origin.row,
+            )
+
+        match = self._questions.nearest(question)
+        if match is not None:
+            origin = self._origins[match.number]
+            same = near_duplicates.normalize(origin.row.question) == question.text
+            yield overlap("same question" if same else "near-duplicate question", origin, match.similarity)
+        database = self._database(data, row.db_id, schema)
+        on_same_tables, renamed = self._by_tables.get(tables_of(row.sql), ()), _with_same_skeleton(row, database)
+        if on_same_tables or renamed:
+            forms = canonical_sql(row.sql)
+            if not forms.trivial:
+                yield from (overlap("same SQL", origin) for origin in on_same_tables if forms.named == origin.forms.named)
+                yield from (overlap("renamed SQL", origin) for origin in renamed if forms.masked == origin.forms.masked)
+        if database.same_schema is not None:
+            similarity, origin = database.same_schema
+            yield overlap("same schema", origin, similarity)
+
+    def _database(self, data: str, db_id: str, schema: Schema) -> _Database:
+        """What is computed once for each database of the data."""
+        if (data, db_id) not in self._databases:
+            names = schema_names(schema)
+            schemas = ((_jaccard(names, other), origin) for other, origin in self._schemas)
+            nearest = max(schemas, key=lambda pair: pair[0], default=None)
+            same = nearest if nearest is not None and nearest[0] >= SAME_SCHEMA else None
+            of_same_shape = self._by_shape.get(schema_shape(schema), [])
+            self._databases[data, db_id] = _Database(name_words(schema), same, of_same_shape)
+        return self._databases[data, db_id]
+
+
+def find_overlaps(data: ComparedSet, comparison: Comparison) -> list[Overlap]:
+    """The overlaps of a set, one for each row that has any, in the order of its rows; its databases must be there."""
+    overlaps = (comparison.overlap(row, data.schemas[row.db_id], data.name) for row in data.rows)
+    return [overlap for overlap in overlaps if overlap is not None]
+
+
+def trivial_sql(data: Iterable[str], evaluation: Iterable[str]) -> dict[str, int]:
+    """The trivial canonical SQL that both have, and how often it is in `evaluation`."""
+    both = {forms.named for sql in data if may_be_trivial(sql) and (forms := canonical_sql(sql)).trivial}
+    counts = Counter(canonical_sql(sql).named for sql in evaluation if may_be_trivial(sql))
+    return {sql: counts[sql] for sql in sorted(counts) if sql in both}
+
+
+def _with_same_skeleton(row: ComparedRow, database: _Database) -> list[_Origin]:
+    """The rows on databases of the same shape whose questions agree with that of `row` in what renaming leaves."""
+    if not database.of_same_shape:
+        return []
+    words = skeleton(row.question, database.names, row.sql)
+    return [
+        origin
+        for origin in database.of_same_shape
+        if (words & origin.skeleton).total() >= _SAME_SKELETON * (words | origin.skeleton).total()
+    ]
+
+
+def _jaccard(one: frozenset[str], other: frozenset[str]) -> float:
+    return len(one & other) / len(one | other) if one or other else 0.0

@@ -1,0 +1,197 @@
+"""When two queries are the same, and two schemas: canonical SQL with and without its names, a schema's names and its shape.
+
+Both forms of SQL are equal for queries that differ in spelling, in aliases, or in the order of their conditions. What renaming
+leaves is the masked form, the shape and the skeleton of the question.
+"""
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Callable
+from functools import lru_cache
+from itertools import pairwise
+from typing import NamedTuple
+
+from sqlglot import exp
+
+from sense.decontamination.near_duplicates import normalize
+from sense.schema import Schema, Table
+from sense.sql.parse import code_tokens
+from sense.sql.tree import canonical_text, parse_query
+
+_CAPITAL_INSIDE = re.compile(r"([a-z])([A-Z])")
+_NOT_TRIVIAL = frozenset(["WHERE", "GROUP", "HAVING", "ORDER", "LIMIT", "JOIN", "WITH", "UNION", "EXCEPT", "INTERSECT", "OVER"])
+
+
+class CanonicalSql(NamedTuple):
+    """`named` has the query's names and values. `masked` has numbers for names and ? for values: renaming does not change it.
+
+    `trivial`: at most one column or aggregate of one table, and no condition, group, order, limit, subquery or set operation.
+    `SELECT COUNT(*) FROM singer` can be asked of any database with such a table, and says nothing of where it comes from.
+    """
+
+    named: str
+    masked: str
+    trivial: bool
+
+
+def canonical_sql(sql: str) -> CanonicalSql:
+    """Both forms of `sql`; what cannot be parsed comes back in lower case with its spaces squeezed.
+
+    >>> canonical_sql("SELECT Name FROM pet AS p WHERE p.age > 3 AND 'x' = p.kind").named
+    "SELECT name FROM pet WHERE age > 3 AND kind = 'x'"
+    >>> canonical_sql("SELECT Name FROM pet WHERE age > 3").masked
+    'SELECT n1 FROM n2 WHERE n3 > ?'
+    """
+    tree = parse_query(sql)
+    if tree is None:
+        text = canonical_text(None, sql)
+        return CanonicalSql(text, text, trivial=False)
+    trivial = _is_trivial(tree)
+    try:
+        _turn_comparisons(tree)
+        masked = tree.copy()
+        _sort_conditions(tree, _text)
+        _sort_conditions(masked, _masked_text)
+    except RecursionError:  # an expression that sqlglot parses but cannot write
+        text = canonical_text(None, sql)
+        return CanonicalSql(text, text, trivial=False)
+    return CanonicalSql(canonical_text(tree, sql), _number_names(canonical_text(masked, sql)), trivial)
+
+
+def tables_of(sql: str) -> frozenset[str]:
+    """Tables that a query reads, in lower case, without parsing it: those behind FROM and JOIN, and no CTEs.
+
+    >>> sorted(tables_of("WITH old AS (SELECT * FROM Pet) SELECT * FROM old JOIN [owner] ON 1"))
+    ['owner', 'pet']
+    """
+    texts = [token.text.lower() if token.kind == "word" else token.text.strip('"`[]').lower() for token in code_tokens(sql)]
+    tables = {name for before, name in pairwise(texts) if before in ("from", "join") and name != "("}
+    return frozenset(
+        tables - {name for name, word, mark in zip(texts, texts[1:], texts[2:], strict=False) if (word, mark) == ("as", "(")}
+    )
+
+
+def may_be_trivial(sql: str) -> bool:
+    """Whether `CanonicalSql.trivial` may be true, told from the words alone; False is certain."""
+    return not _NOT_TRIVIAL & {token.text for token in code_tokens(sql)}
+
+
+def _is_trivial(tree: exp.Query) -> bool:
+    if not isinstance(tree, exp.Select) or len(tree.expressions) > 1:
+        return False
+    clauses = ("where", "group", "having", "order", "limit", "joins", "with_", "windows")
+    return not any(tree.args.get(clause) for clause in clauses) and len(list(tree.find_all(exp.Select, exp.Table))) == 2
+
+
+def _turn_comparisons(tree: exp.Expr) -> None:
+    """In a comparison with a value, the value stands on the right."""
+    turned: dict[type[exp.Expr], type[exp.Expr]] = {exp.EQ: exp.EQ, exp.NEQ: exp.NEQ, exp.GT: exp.LT, exp.LT: exp.GT}
+    turned |= {exp.GTE: exp.LTE, exp.LTE: exp.GTE}
+    for node in list(tree.find_all(*turned)):
+        left, right = node.args["this"], node.args["expression"]
+        if isinstance(left, exp.Literal) and not isinstance(right, exp.Literal):
+            node.replace(turned[type(node)](this=right.copy(), expression=left.copy()))
+
+
+def _sort_conditions(tree: exp.Expr, key: Callable[[exp.Expr], str]) -> None:
+    """What AND and OR connect, and the values of IN, in the order of their texts; innermost first."""
+    for node in reversed(list(tree.find_all(exp.Connector, exp.In, bfs=False))):
+        if isinstance(node, exp.In):
+            node.set("expressions", sorted(node.expressions, key=_text))
+        elif type(node.parent) is not type(node):
+            parts = sorted((part.copy() for part in node.flatten()), key=key)
+            combined = parts[0]
+            for part in parts[1:]:
+                combined = type(node)(this=combined, expression=part)
+            node.replace(combined)
+
+
+def _text(node: exp.Expr) -> str:
+    return node.sql(dialect="sqlite", comments=False).lower()
+
+
+def _masked_text(node: exp.Expr) -> str:
+    copy = node.copy()
+    for identifier in copy.find_all(exp.Identifier):
+        identifier.set("this", "n")
+        identifier.set("quoted", False)
+    for literal in list(copy.find_all(exp.Literal)):
+        literal.set("this", "v")
+    return _text(copy)
+
+
+def _number_names(canonical: str) -> str:
+    """A canonical query with names numbered in the order in which they come, and ? for each value."""
+    tree = parse_query(canonical)
+    if tree is None:
+        return canonical
+    numbers: dict[str, int] = {}
+    for identifier in tree.find_all(exp.Identifier, bfs=False):
+        number = numbers.setdefault(identifier.name.lower(), len(numbers) + 1)
+        identifier.replace(exp.Identifier(this=f"n{number}", quoted=False))
+    for literal in list(tree.find_all(exp.Literal)):
+        literal.replace(exp.Placeholder())
+    return tree.sql(dialect="sqlite", comments=False)
+
+
+def schema_names(schema: Schema) -> frozenset[str]:
+    """The tables and the columns with their tables, in lower case."""
+    tables = {table.name.lower() for table in schema.tables}
+    return frozenset(tables | {f"{table.name}.{column.name}".lower() for table in schema.tables for column in table.columns})
+
+
+def schema_shape(schema: Schema) -> str:
+    """A digest of all that new names and another order leave: each table's column types and keys, and what refers to what."""
+    columns = {table.name: _columns(table) for table in schema.tables}
+    links: dict[str, list[str]] = {table.name: [] for table in schema.tables}
+    for key in schema.foreign_keys:
+        links[key.table].append(columns[key.other_table])
+    tables = sorted(f"{columns[name]} {sorted(links[name])}" for name in columns)
+    return hashlib.sha256("\n".join(tables).encode()).hexdigest()
+
+
+def _columns(table: Table) -> str:
+    return ",".join(sorted(f"{_affinity(column.type)}{'*' if column.primary_key else ''}" for column in table.columns))
+
+
+def _affinity(declared: str) -> str:
+    """SQLite's affinity of a declared type (section 3.1 of its page on datatypes)."""
+    name = declared.upper()
+    for words, affinity in (
+        (("INT",), "INTEGER"),
+        (("CHAR", "CLOB", "TEXT"), "TEXT"),
+        (("BLOB",), "BLOB"),
+        (("REAL", "FLOA", "DOUB"), "REAL"),
+    ):
+        if any(word in name for word in words):
+            return affinity
+    return "NUMERIC" if name else "BLOB"
+
+
+def name_words(schema: Schema) -> frozenset[str]:
+    """The words of which the names of tables and columns are made, in the singular."""
+    names = [table.name for table in schema.tables] + [column.name for table in schema.tables for column in table.columns]
+    return frozenset(_singular(word) for name in names for word in _words(name))
+
+
+def skeleton(question: str, names: frozenset[str], sql: str) -> Counter[str]:
+    """The words of a question, without those of the schema's names and of the SQL's values: renaming does not change them.
+
+    >>> sorted(skeleton("Which pets are older than 3?", frozenset(["pet"]), "SELECT * FROM pet WHERE age > 3"))
+    ['are', 'older', 'than', 'which']
+    """
+    texts = (token.text for token in code_tokens(sql) if token.kind == "quoted")
+    masked = names | {_singular(word) for text in texts for word in normalize(text).split()}
+    return Counter(word for word in normalize(question).split() if _singular(word) not in masked and not word.isdigit())
+
+
+def _words(name: str) -> list[str]:
+    """The words of an identifier: petOwner_id has three."""
+    return normalize(_CAPITAL_INSIDE.sub(r"\1 \2", name).replace("_", " ")).split()
+
+
+@lru_cache(maxsize=4096)
+def _singular(word: str) -> str:
+    """The word without the ending of a plural, roughly: both forms of a noun come out the same."""
+    return re.sub(r"(?<=[^s])s$", "", re.sub(r"ies$", "y", re.sub(r"(?:(?<=[sx])|(?<=[cs]h))es$", "", word)))
