@@ -41,6 +41,9 @@ COMMANDS = {
         "judge a file of predictions, of whatever model, by the gold: EX as SENSE, Spider or BIRD define it",
         "sense.evaluation.command",
     ),
+    "decontaminate": Command(
+        "take out of training data what overlaps with evaluation sets: questions, SQL, schemas", "sense.decontamination.command"
+    ),
     "pipeline": Command("the pipeline on Kubeflow: compile, describe, run on this machine, submit", "sense.kubeflow.command"),
     "serve": Command("the gateway: answers questions on databases over HTTP, with a page to try it", "sense.serving.command"),
     "models": Command("the registry: versions listed, compared, measured, promoted, rolled back", "sense.registry.command"),

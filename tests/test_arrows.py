@@ -26,6 +26,7 @@ ARROWS: dict[str, set[str]] = {
     "suite": {"errors", "records", "sql"},
     "prompts": {"config", "records", "schema", "templates"},
     "ingest": {"config", "errors", "records", "sql"},
+    "decontamination": {"console", "errors", "ingest", "manifest", "records", "schema", "sql"},
     "teacher": {"config", "errors", "prompts", "records", "schema", "sql"},
     "training": {"config", "console", "errors", "records", "schema", "sql"},
     "evaluation": {"config", "console", "errors", "ingest", "records", "sql"},
@@ -46,7 +47,8 @@ ARROWS: dict[str, set[str]] = {
 }
 TRAINING = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "tokenizers", "safetensors")
 # The only parts that import a heavy library.
-IMPORTERS = {name: {"training"} for name in TRAINING} | {"mlflow": {"tracking", "registry"}, "kfp": {"kubeflow"}}
+IMPORTERS = {name: {"training"} for name in TRAINING}
+IMPORTERS |= {"datasketch": {"decontamination"}, "mlflow": {"tracking", "registry"}, "kfp": {"kubeflow"}}
 # What a process that executes hostile SQL imports: the standard library and these, or its start takes too long.
 WORKER = "sense.sql.worker"
 TOO_SLOW_FOR_A_WORKER = {"sqlglot", "pydantic", "rich", "numpy", "httpx"}

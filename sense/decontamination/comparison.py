@@ -135,7 +135,7 @@ class Comparison:
             forms = canonical_sql(row.sql)
             if not forms.trivial:
                 yield from (overlap("same SQL", origin) for origin in on_same_tables if forms.named == origin.forms.named)
-                yield from (overlap("renamed SQL", origin) for origin in renamed if forms.masked == origin.forms.masked)
+            yield from (overlap("renamed SQL", origin) for origin in renamed if forms.masked == origin.forms.masked)
         if database.same_schema is not None:
             similarity, origin = database.same_schema
             yield overlap("same schema", origin, similarity)

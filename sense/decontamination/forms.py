@@ -99,12 +99,29 @@ def _sort_conditions(tree: exp.Expr, key: Callable[[exp.Expr], str]) -> None:
     for node in reversed(list(tree.find_all(exp.Connector, exp.In, bfs=False))):
         if isinstance(node, exp.In):
             node.set("expressions", sorted(node.expressions, key=_text))
-        elif type(node.parent) is not type(node):
-            parts = sorted((part.copy() for part in node.flatten()), key=key)
+            continue
+        outer = node.parent
+        while isinstance(outer, exp.Paren):
+            outer = outer.parent
+        if type(outer) is not type(node):
+            parts = sorted(_connected(node), key=key)
             combined = parts[0]
             for part in parts[1:]:
                 combined = type(node)(this=combined, expression=part)
             node.replace(combined)
+
+
+def _connected(connector: exp.Expr) -> list[exp.Expr]:
+    """What a connector connects, and those of its own kind in it; parentheses stay around those of the other kind alone."""
+    parts: list[exp.Expr] = []
+    stack: list[exp.Expr] = [connector]
+    while stack:
+        node = stack.pop().unnest()
+        if type(node) is type(connector):
+            stack += [node.args["expression"], node.args["this"]]
+        else:
+            parts.append(exp.Paren(this=node.copy()) if isinstance(node, exp.Connector) else node.copy())
+    return parts
 
 
 def _text(node: exp.Expr) -> str:

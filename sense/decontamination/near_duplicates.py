@@ -75,7 +75,7 @@ def similarity(one: str, other: str) -> float:
     """The Jaccard index of the trigrams of two normalized questions.
 
     >>> similarity("how many pets", "how many pets"), similarity("ab", "abc")
-    (1.0, 0.4)
+    (1.0, 0.25)
     """
     left, right = _trigrams(one), _trigrams(other)
     return len(left & right) / len(left | right)

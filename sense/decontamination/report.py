@@ -74,9 +74,7 @@ def check(path: Path, training: Mapping[str, Path], evaluation: Mapping[str, Pat
     training_digests, evaluation_digests = (
         {folder: read_dataset(name, folder).digest for name, folder in folders.items()} for folders in (training, evaluation)
     )
-    compared, compared_with = (
-        {summary.digest for summary in summaries.values()} for summaries in (report.data, report.against)
-    )
+    compared, compared_with = ({summary.digest for summary in summaries.values()} for summaries in (report.data, report.against))
     stale = [folder for folder, digest in training_digests.items() if digest not in compared]
     stale += [folder for folder, digest in evaluation_digests.items() if digest not in compared_with]
     folders = [" ".join(map(str, sides.values())) for sides in (training, evaluation)]
