@@ -27,7 +27,7 @@ from benchmarks import databases, labels, questions, splits
 from benchmarks.corpora import SPLITS, Corpus, Row, read_data, read_questions
 from benchmarks.structures import HARD_FEATURES, QUERY_FEATURES, features, structure
 from sense import records
-from sense.config import ExecutionConfig, SynthesizeConfig
+from sense.config import ExecutionConfig, SplitConfig, SynthesizeConfig
 from sense.stages import synthesize
 from sense.teacher.question_rules import NAMED_ROW, TWO_READINGS, ZERO_GROUPS, problems
 
@@ -67,9 +67,15 @@ def share(hits: Iterable[object]) -> float:
 # -- writing the data
 
 
-def write_rows(folder: Path, rows: int, seed: int, processes: int) -> Run:
-    """Lets the stage `synthesize` write `rows` rows with `processes` processes at LEVELS, all other keys as by default."""
-    config = SynthesizeConfig(count=rows, seed=seed, levels=LEVELS, execution=ExecutionConfig(workers=processes))
+def write_rows(folder: Path, rows: int, seed: int, processes: int | None = None) -> Run:
+    """Lets the stage `synthesize` write `rows` rows with `processes` processes (None: one a core) at LEVELS, else by default."""
+    config = SynthesizeConfig(
+        count=rows,
+        seed=seed,
+        levels=LEVELS,
+        split=SplitConfig(heldout_domains=max(1, min(8, rows // 500))),  # few rows have few databases
+        execution=ExecutionConfig(workers=processes),
+    )
     outputs = synthesize.Outputs(*(folder / split for split in SPLITS), folder / "work" / "metrics.json")
     start, before = time.perf_counter(), _cpu_seconds()
     synthesize.run(config, synthesize.Inputs(folder), outputs)
@@ -352,7 +358,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         if options.data is None:
-            write_rows(folder / "ours", options.rows, options.seed, 0)
+            write_rows(folder / "ours", options.rows, options.seed)
         ours = read_data(options.data or folder / "ours", "ours").first(options.rows)
         if options.read is not None:
             print_rows(ours, options.read, options.seed)
