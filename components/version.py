@@ -16,7 +16,7 @@ def version(
     strong: dsl.Input[dsl.Dataset],
     unseen: dsl.Input[dsl.Dataset],
     heldout: dsl.Input[dsl.Dataset],
-    weak: dsl.Input[dsl.Model],
+    model: dsl.Input[dsl.Model],
     samples: dsl.Input[dsl.Dataset],
     pairs: dsl.Input[dsl.Dataset],
     ingest_metrics: dsl.Input[dsl.Metrics],

@@ -76,6 +76,7 @@ def build(params: Params, text: str, code_rev: str, data_rev: str, project: str 
         ).outputs
         weak_task = sft.sft(section=sections["weak"], processes=processes("weak"), **training_data, **revisions)
         weak = configure("weak", weak_task.set_display_name("weak")).outputs
+        sampled = student if params.sample.model == "sft" else weak
         with dsl.ParallelFor(list(range(cluster.shards)), name="shards") as shard:
             sample_task = configure(
                 "sample",
@@ -83,7 +84,7 @@ def build(params: Params, text: str, code_rev: str, data_rev: str, project: str 
                     section=sections["sample"],
                     shard=shard,
                     shards=cluster.shards,
-                    model=weak["model"],
+                    model=sampled["model"],
                     unseen=synthesized["unseen"],
                     **revisions,
                 ),
@@ -114,7 +115,7 @@ def build(params: Params, text: str, code_rev: str, data_rev: str, project: str 
                     strong=synthesized["strong"],
                     unseen=synthesized["unseen"],
                     heldout=synthesized["heldout"],
-                    weak=weak["model"],
+                    model=sampled["model"],
                     samples=merged["samples"],
                     pairs=preferred["pairs"],
                     ingest_metrics=ingested["metrics"],

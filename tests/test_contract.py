@@ -1,5 +1,6 @@
 """A stage's Inputs and Outputs, its CLI flags and its dvc.yaml command name the same ports; its section is what DVC watches."""
 
+import re
 import shlex
 import subprocess
 import sys
@@ -81,4 +82,18 @@ def test_help_shows_the_paths_that_dvc_uses():
         stage, flags = command(name)
         if name == stage:
             help_text = {port: stage_command.pipeline_path(stage, port) for port in flags}
-            assert help_text == {port: value.replace("${data.seeds}", "sense/seeds") for port, value in flags.items()}
+            values = {"${data.seeds}": "sense/seeds", "${sample.model}": "weak"}
+            for key, value in values.items():
+                flags = {port: path.replace(key, value) for port, path in flags.items()}
+            assert help_text == flags
+
+
+def test_every_profile_has_the_keys_that_dvc_fills_in():
+    """DVC takes them from params.yaml, where a default of ours is not."""
+    keys = set(re.findall(r"\$\{([\w.]+)\}", (ROOT / "dvc.yaml").read_text()))
+    assert keys == {"data.seeds", "sample.model"}
+    for path in [ROOT / "params.yaml", *(ROOT / "configs").glob("*.yaml")]:
+        params = yaml.safe_load(path.read_text())
+        for key in keys:
+            section, name = key.split(".")
+            assert name in params[section], (path, key)

@@ -114,7 +114,9 @@ def test_a_second_run_has_nothing_to_do(copy):
 
 @pytest.mark.slow
 def test_a_commit_without_git_gives_the_lock_that_dvc_has_written_and_a_clone_is_up_to_date(copy, tmp_path):
-    artifacts = {"seeds": copy.root / "sense/seeds"} | {name: copy.root / path for name, path in lock.PATHS.items()}
+    artifacts = {"seeds": copy.root / "sense/seeds", "model": copy.root / "models/weak"} | {
+        name: copy.root / path for name, path in lock.PATHS.items()
+    }
     (tmp_path / "store").mkdir()
     data_versions.commit(copy.root, str(tmp_path / "store"), TINY.read_text(), artifacts, tmp_path / "dvc.lock")
     ours, theirs = (yaml.safe_load((folder / "dvc.lock").read_text()) for folder in (tmp_path, copy.root))
@@ -128,9 +130,8 @@ def test_a_commit_without_git_gives_the_lock_that_dvc_has_written_and_a_clone_is
     shutil.copy(tmp_path / "dvc.lock", clone / "dvc.lock")
     other_checkout.stdout("dvc", "remote", "add", "--default", "store", str(tmp_path / "store"))
     other_checkout.stdout("dvc", "pull", "--allow-missing")  # the models of stages that never ran
-    for name, path in lock.PATHS.items():
-        if name != "weak":
-            assert records.digest(clone / path) == records.digest(copy.root / path)
+    for path in lock.PATHS.values():
+        assert records.digest(clone / path) == records.digest(copy.root / path)
     missing = json.loads(other_checkout.stdout("dvc", "status", "--json", *lock.STAGES))
     assert missing == {"sample": [{"changed deps": {"models/weak": "deleted"}}]}
     shutil.copytree(copy.root / "models/weak", clone / "models/weak")

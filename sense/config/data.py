@@ -154,8 +154,12 @@ class ShardConfig(Section):
 
 
 class SampleConfig(Section):
-    """Weak data: SQL sampled from the weak model, each executed against the gold (paper, section 3.2)."""
+    """Weak data: SQL sampled from a model, each executed against the gold (paper, section 3.2)."""
 
+    model: Literal["weak", "sft"] = "weak"
+    """The model that dvc.yaml and the Kubeflow pipeline sample: `weak`, or `sft`, the student itself (on-policy). An early
+    checkpoint of the student is a section `weak` with the student's model and a smaller `train.max_steps`.
+    """
     seed: Seed = 0
     """Seed of the sampling and of the questions drawn by `limit`."""
     k: Count = 8

@@ -16,15 +16,13 @@ from sense.data_versions import workspace
 from sense.errors import EndpointError, InputError, UserError
 
 STAGES = ("ingest", "synthesize", "sample", "prefer")  # of dvc.yaml: those whose outputs are data, and small enough to keep
-# The run's data and metrics, and where a working copy has them, as dvc.yaml says. `weak` is a model that a stage reads: named in
-# dvc.lock, not pushed.
+# The run's data and metrics, and where a working copy has them, as dvc.yaml says.
 PATHS = {
     "seed": "data/seed",
     "dev": "data/dev",
     "strong": "data/strong",
     "unseen": "data/unseen",
     "heldout": "data/heldout",
-    "weak": "models/weak",
     "samples": "data/weak/samples.jsonl",
     "pairs": "data/pairs/pairs.jsonl",
     "ingest_metrics": "metrics/ingest.json",
@@ -32,7 +30,9 @@ PATHS = {
     "sample_metrics": "metrics/sample.json",
     "prefer_metrics": "metrics/prefer.json",
 }
-ARTIFACTS = ("seeds", *PATHS)  # what `commit` is given; a working copy has the seeds where params.yaml says
+# What `commit` is given. A working copy has the seeds and the model that was sampled where params.yaml says; dvc.lock names both,
+# and neither is pushed.
+ARTIFACTS = ("seeds", "model", *PATHS)
 _PACKAGE = Path(__file__).parent.parent
 
 
@@ -108,11 +108,9 @@ def _create_working_copy(folder: Path, project: Path, params: str, artifacts: Ma
     shutil.copytree(_PACKAGE, root / "sense", ignore=shutil.ignore_patterns("__pycache__"))
     records.remove(root / seeds)
     _link(artifacts["seeds"], root / seeds)
-    _link(artifacts["weak"], root / PATHS["weak"])
+    _link(artifacts["model"], root / "models" / _read_key(params, "sample", "model", "e.g. sample: {model: weak}"))
     for name, path in PATHS.items():
         source, final = artifacts[name], root / path
-        if name == "weak":
-            continue
         final.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
             shutil.copytree(source, final)
@@ -123,17 +121,23 @@ def _create_working_copy(folder: Path, project: Path, params: str, artifacts: Ma
 
 def _seeds_path(params: str) -> Path:
     """Where the working copy has its seeds; dvc.lock holds that path, so it must be one that other machines have too."""
-    parsed = config.parse(params, "params.yaml")
-    data = parsed.get("data") if isinstance(parsed, dict) else None
-    seeds = data.get("seeds") if isinstance(data, dict) else None
-    if not isinstance(seeds, str) or not seeds:
-        raise UserError("params.yaml: data.seeds is missing, and dvc.yaml asks for it; add it, e.g. data: {seeds: sense/seeds}")
+    seeds = _read_key(params, "data", "seeds", "e.g. data: {seeds: sense/seeds}")
     path = Path(os.path.normpath(seeds))
     if path.is_absolute() or path == Path():
         raise UserError(
             f"data.seeds = {seeds}: no other working copy has the seeds there; give a path relative to it, e.g. ../spider"
         )
     return path
+
+
+def _read_key(params: str, section: str, key: str, example: str) -> str:
+    """A text in params.yaml that dvc.yaml names, and that therefore has to be there."""
+    parsed = config.parse(params, "params.yaml")
+    keys = parsed.get(section) if isinstance(parsed, dict) else None
+    value = keys.get(key) if isinstance(keys, dict) else None
+    if not isinstance(value, str) or not value:
+        raise UserError(f"params.yaml: {section}.{key} is missing, and dvc.yaml asks for it; add it, {example}")
+    return value
 
 
 def _link(source: Path, final: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from sense import prompts, records
 from sense.config import DpoConfig, PromptConfig, is_main_process
 from sense.errors import InputError
-from sense.prompts.dataset import question_prompts
+from sense.prompts.dataset import database_keys, question_prompts
 from sense.records import Pair
 
 Config = DpoConfig
@@ -56,7 +56,10 @@ def run(config: DpoConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any]:
         model, curve = fit.dpo(sft_model, tokenizer, fitting, config, checkpoints=checkpoints, on_log=tracked_run.log)
         if is_main_process():
             recipe = {**info.recipe, "dpo": config.model_dump(mode="json")}
-            model_folder.save(model, tokenizer, replace(info, recipe=recipe), outputs.model)
+            asked = {pair.example_id for pair in pairs}
+            examples = [example for example in records.read_dataset(inputs.unseen) if example.id in asked]
+            keys = None if info.databases is None else info.databases | set(database_keys(inputs.unseen, examples).values())
+            model_folder.save(model, tokenizer, replace(info, recipe=recipe, databases=keys), outputs.model)
             records.write_text(outputs.curve, fit.curve_csv(curve))
         rewards = {name.replace("/", "_"): value for name, value in sorted(curve[-1].items()) if name.startswith("rewards/")}
         metrics = {

@@ -1,4 +1,4 @@
-"""Weak data: k SQL for each question that the weak model has not seen, each executed against the gold (paper, section 3.2).
+"""Weak data: k SQL of a model for each question on databases it has not seen, each executed against the gold (paper, 3.2).
 
 Several tasks can share the work: each samples a shard of the questions and records which one, and `merge` joins the shards to the
 same bytes that the stage writes without shards.
@@ -6,7 +6,7 @@ same bytes that the stage writes without shards.
 
 import operator
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path
@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 from sense import config as configs
 from sense import console, records
 from sense.config import SampleConfig, ShardConfig
-from sense.errors import InputError
+from sense.errors import InputError, UserError
 from sense.evaluation.score import ScoringItem, score
-from sense.prompts.dataset import question_prompts
+from sense.prompts.dataset import database_keys, question_prompts
 from sense.records import Example, Record, Sample
 from sense.sql import modes
 from sense.sql.execute import Executor
@@ -31,12 +31,14 @@ if TYPE_CHECKING:
 
 Config = SampleConfig
 
+WITHOUT_EFFECT = {"model": True, "execution": {"workers": True}}
+
 _CHUNK = 64  # questions generated, scored and logged together; a killed stage loses the work on one chunk at most
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """The weak model's folder, and the questions (a dataset folder) that no SFT has seen."""
+    """The folder of the model that is sampled, and the questions (a dataset folder), on databases that no SFT has seen."""
 
     model: Path
     unseen: Path
@@ -67,7 +69,9 @@ def run(config: SampleConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any
     questions = _questions(config, inputs.unseen)
     starts = _chunk_starts(len(questions), config.shard)
     examples = questions[starts.start : starts.stop]
-    prompts = question_prompts(inputs.unseen, examples, model_folder.read_info(inputs.model).prompt)
+    info = model_folder.read_info(inputs.model)
+    _check_unseen(inputs, questions, info.databases)
+    prompts = question_prompts(inputs.unseen, examples, info.prompt)
     with records.Log(outputs.metrics.with_name("chunks.jsonl"), _Chunk) as log, Executor(config.execution) as executor:
         with console.bar("sample", len(starts)) as bar:
             bar.advance(len(log.rows))
@@ -113,6 +117,23 @@ def merge(section: Mapping[str, Any], unseen: Path, parts: Sequence[Path], sampl
 
 def _questions(config: SampleConfig, unseen: Path) -> list[Example]:
     return records.draw(records.read_dataset(unseen), config.limit, config.seed)
+
+
+def _check_unseen(inputs: Inputs, questions: Sequence[Example], trained_on: Set[str] | None) -> None:
+    """UserError if the model was trained on databases of the questions: its SQL there would say little of its mistakes."""
+    if trained_on is None:
+        console.say(
+            f"{inputs.model} does not say on which databases it was trained; that the questions are on others is not checked"
+        )
+        return
+    keys = database_keys(inputs.unseen, questions)
+    seen = sorted(db_id for db_id, key in keys.items() if key in trained_on)
+    if seen:
+        names = ", ".join(seen[:5]) + (", ..." if len(seen) > 5 else "")
+        raise UserError(
+            f"{inputs.unseen}: {inputs.model} was trained on {len(seen)} of its {len(keys)} databases ({names}); "
+            "sample questions on other databases, as synthesize lays them aside in data/unseen"
+        )
 
 
 def _chunk_starts(questions: int, shard: ShardConfig | None) -> range:

@@ -1,7 +1,7 @@
 """Supervised fine-tuning: (schema, question) -> SQL, for the student and, from another section, the weak model (paper, 3.1)."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any
 from sense import prompts, records
 from sense.config import SftConfig, is_main_process
 from sense.errors import InputError
-from sense.prompts.dataset import read_schemas
+from sense.prompts.dataset import database_keys, read_schemas
 from sense.records import Example
 from sense.schema import Schema
 from sense.training import renaming
@@ -70,7 +70,7 @@ def run(config: SftConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any]:
         )
         if is_main_process():
             recipe = {"sft": config.model_dump(mode="json", exclude={"model", "prompt"})}
-            info = model_folder.ModelInfo(config.model, config.seed, config.prompt, recipe)
+            info = model_folder.ModelInfo(config.model, config.seed, config.prompt, recipe, databases=_database_keys(datasets))
             model_folder.save(model, tokenizer, info, outputs.model)
             records.write_text(outputs.curve, fit.curve_csv(curve))
         metrics = {
@@ -85,6 +85,11 @@ def run(config: SftConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any]:
         }
         tracked_run.finish(metrics)
     return metrics
+
+
+def _database_keys(datasets: Sequence[Path]) -> frozenset[str]:
+    """The databases of all examples, so that nobody samples the model on what it was trained on."""
+    return frozenset(key for folder in datasets for key in database_keys(folder, records.read_dataset(folder)).values())
 
 
 def _rows(folder: Path, config: SftConfig) -> Iterator[dict[str, str]]:

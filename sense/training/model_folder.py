@@ -30,7 +30,8 @@ class ModelInfo:
     """What `sense.json` in a model folder holds: the base it was trained from, the seed of a nano base, its prompt.
 
     `recipe` maps the name of each stage that trained it to that stage's section. `dtype` is the precision of whole weights where
-    the model was trained, and of the base when an adapter is merged into it, wherever that is done.
+    the model was trained, and of the base when an adapter is merged into it, wherever that is done. `databases` are those whose
+    questions it was trained on, as `prompts.dataset.database_keys` names them; None if nobody recorded them.
     """
 
     base: config.ModelConfig
@@ -40,11 +41,13 @@ class ModelInfo:
     dtype: Literal["float32", "bfloat16"] = field(
         default_factory=lambda: "bfloat16" if devices.compute_dtype() == torch.bfloat16 else "float32"
     )
+    databases: frozenset[str] | None = None
 
     def write(self, folder: Path) -> None:
         """Writes sense.json into `folder`."""
-        value = {"base": self.base.model_dump(), "seed": self.seed, "prompt": self.prompt.model_dump()}
-        records.write_json(folder / _INFO_FILE, {**value, "dtype": self.dtype, "recipe": dict(self.recipe)})
+        value = {"base": self.base.model_dump(), "seed": self.seed, "prompt": self.prompt.model_dump(), "dtype": self.dtype}
+        databases = None if self.databases is None else sorted(self.databases)
+        records.write_json(folder / _INFO_FILE, {**value, "recipe": dict(self.recipe), "databases": databases})
 
 
 def read_info(folder: Path) -> ModelInfo:
@@ -60,7 +63,10 @@ def read_info(folder: Path) -> ModelInfo:
         raise InputError(f"{file}: dtype is {dtype!r}; it is float32 or bfloat16: train the model again")
     if not isinstance(seed, int) or not isinstance(recipe, dict):
         raise InputError(f"{file}: seed ({seed!r}) is no integer, or recipe ({recipe!r}) no object: train the model again")
-    return ModelInfo(base, seed, prompt, recipe, dtype)
+    databases = value.get("databases")
+    if databases is not None and not (isinstance(databases, list) and all(isinstance(name, str) for name in databases)):
+        raise InputError(f"{file}: databases ({str(databases)[:80]}) is no list of texts: train the model again")
+    return ModelInfo(base, seed, prompt, recipe, dtype, None if databases is None else frozenset(databases))
 
 
 def load_pretrained(

@@ -111,13 +111,13 @@ def test_what_was_made_is_pushed_under_the_md5_that_its_content_has(artifacts, f
         artifact = artifacts[name]
         if artifact.is_file():
             assert folder.digests[path] == md5(artifact)
-        elif name != "weak":
+        else:
             files = sorted((file.relative_to(artifact).as_posix(), md5(file)) for file in artifact.rglob("*") if file.is_file())
             listed = json.dumps([{"md5": digest, "relpath": path} for path, digest in files])
             assert folder.digests[path] == hashlib.md5(listed.encode()).hexdigest() + ".dir"
     pushed = {file.name for file in (Path(folder.url) / "files/md5").rglob("*") if file.is_file()}
     assert {digest[2:] for digest in folder.digests.values()} <= pushed
-    assert md5(artifacts["weak"] / "examples.jsonl")[2:] not in pushed  # the weak model is named in dvc.lock, not kept
+    assert md5(artifacts["model"] / "examples.jsonl")[2:] not in pushed  # the sampled model is named in dvc.lock, not kept
 
 
 def test_the_lock_names_the_inputs_the_code_and_the_parameters(artifacts, folder):
@@ -125,11 +125,21 @@ def test_the_lock_names_the_inputs_the_code_and_the_parameters(artifacts, folder
     assert list(stages) == list(lock.STAGES)
     for name, stage in stages.items():
         assert stage["params"] == {"params.yaml": {name: yaml.safe_load(TEXT)[name]}}
-        expected = {path.replace("${data.seeds}", "sense/seeds") for path in DVC[name]["deps"]}
+        expected = {path.replace("${data.seeds}", "sense/seeds").replace("${sample.model}", "weak") for path in DVC[name]["deps"]}
         assert {dep["path"] for dep in stage["deps"]} == expected
     digests = {dep["path"]: dep["md5"] for stage in stages.values() for dep in stage["deps"]}
     assert digests["sense/stages/pairs.py"] == md5(ROOT / "sense/stages/pairs.py")
     assert digests["data/unseen"] == folder.digests["data/unseen"]
+
+
+def test_the_lock_names_the_model_that_was_sampled(artifacts, tmp_path):
+    (tmp_path / "store").mkdir()
+    params = yaml.safe_load(TEXT)
+    params["sample"]["model"] = "sft"
+    data_versions.commit(ROOT, str(tmp_path / "store"), params, artifacts, tmp_path / "dvc.lock")
+    sampled = yaml.safe_load((tmp_path / "dvc.lock").read_text())["stages"]["sample"]
+    assert {dep["path"] for dep in sampled["deps"] if dep["path"].startswith("models")} == {"models/sft"}
+    assert "--model models/sft " in sampled["cmd"]
 
 
 def test_the_artifacts_are_left_as_they_were(artifacts, folder):
@@ -342,11 +352,12 @@ def test_what_cannot_be_versioned_is_refused_before_anything_is_written(artifact
     def commit(project=ROOT, params=TEXT, artifacts=artifacts):
         return lambda: data_versions.commit(project, str(tmp_path / "store"), params, artifacts, tmp_path / "out" / "lock")
 
-    missing = artifacts | {"pairs": tmp_path / "nope", "weak": tmp_path / "neither"}
-    message = refused(InputError, commit(artifacts=missing), "nope: no such file or folder (pairs)", "(weak)")
+    missing = artifacts | {"pairs": tmp_path / "nope", "model": tmp_path / "neither"}
+    message = refused(InputError, commit(artifacts=missing), "nope: no such file or folder (pairs)", "(model)")
     assert message.count("no such file") == 2
     refused(UserError, commit(project=tmp_path), f"{tmp_path}/dvc.yaml: no such file", ".dvcignore", "/opt/sense")
     refused(UserError, commit(params={}), "data.seeds is missing")
+    refused(UserError, commit(params={"data": {"seeds": "sense/seeds"}}), "sample.model is missing", "sample: {model: weak}")
     refused(UserError, commit(params={"data": {"seeds": "/data/spider"}}), "data.seeds = /data/spider", "../spider")
     assert tree(tmp_path / "store") == {}
     assert not (tmp_path / "out" / "lock").exists()
@@ -364,7 +375,7 @@ def test_a_target_that_cannot_be_written_is_told(artifacts, folder, tmp_path):
 
 
 def test_the_artifacts_are_those_of_dvc_yaml_and_of_the_component():
-    read = {path for name in lock.STAGES for path in DVC[name]["deps"] if not path.startswith(("sense/", "${"))}
+    read = {path for name in lock.STAGES for path in DVC[name]["deps"] if not path.startswith("sense/") and "${" not in path}
     outputs = {path for name in lock.STAGES for kind in ("outs", "metrics") for path in DVC[name][kind]}
     assert set(lock.PATHS.values()) == read | outputs
     ports = version.component_spec.inputs

@@ -52,6 +52,16 @@ def test_a_section_arrives_at_its_component_as_it_is_in_the_file(profile):
         assert config.validate(type(section), sent, name) == section
 
 
+@pytest.mark.parametrize(("model", "task"), [("weak", "sft-2"), ("sft", "sft")])
+def test_the_model_that_is_sampled_is_the_one_of_the_profile(model, task, tmp_path):
+    file = tmp_path / "params.yaml"
+    file.write_text((CONFIGS / "sense-7b.yaml").read_text().replace("  model: weak", f"  model: {model}"))
+    text = compile_pipeline(build(config.load(file), file.read_text(), "code", "data"))
+    tasks = next(yaml.safe_load_all(text))["root"]["dag"]["tasks"]
+    shards = next(row for row in tasks.values() if "parameterIterator" in row)
+    assert f"pipelinechannel--{task}-model" in shards["inputs"]["artifacts"]
+
+
 def test_what_tasks_ask_of_kubernetes_is_valid_for_its_protobuf(large):
     _, platform = yaml.safe_load_all(large)
     executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]

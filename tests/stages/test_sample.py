@@ -1,11 +1,16 @@
 """Weak data sampled in shards is, byte for byte, what one task samples; and what does not make a whole is refused by name."""
 
 import json
+import shutil
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
 
 import pytest
 
 from sense import config, records
-from sense.errors import ConfigError, InputError
+from sense.errors import ConfigError, InputError, UserError
+from sense.prompts.dataset import database_keys
 from sense.records import Sample
 from sense.stages import sample, synthesize
 
@@ -170,3 +175,30 @@ def test_what_is_no_shard_is_refused(inputs, whole, three, tmp_path):
 def test_a_shard_is_not_taken_for_the_whole(three):
     with pytest.raises(InputError, match="line 1: not a Sample"):
         records.read_rows(three[0], Sample)
+
+
+def test_questions_on_databases_that_the_model_was_trained_on_are_refused(inputs, tmp_path):
+    from sense.training import model_folder
+
+    examples = records.read_dataset(inputs.unseen)
+    keys = database_keys(inputs.unseen, examples)
+    first = examples[0].db_id
+    shutil.copytree(inputs.model, tmp_path / "model")
+    info = model_folder.read_info(inputs.model)
+    replace(info, databases=frozenset([keys[first], "elsewhere:0"])).write(tmp_path / "model")
+    settings = config.SampleConfig(**SECTION | {"limit": None})
+    with pytest.raises(UserError, match=rf"was trained on 1 of its {len(keys)} databases \({first}\); sample questions on other"):
+        sample.run(settings, replace(inputs, model=tmp_path / "model"), sample.Outputs(tmp_path / "s", tmp_path / "m"))
+
+
+def test_a_database_is_known_by_its_id_and_its_schema(inputs, tmp_path):
+    examples = records.read_dataset(inputs.unseen)[:1]
+    db_id = examples[0].db_id
+    file = records.database_path(tmp_path, db_id)
+    file.parent.mkdir(parents=True)
+    shutil.copyfile(records.database_path(inputs.unseen, db_id), file)
+    before = database_keys(tmp_path, examples)
+    assert before == database_keys(inputs.unseen, examples)
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("CREATE TABLE further (id INTEGER)")
+    assert database_keys(tmp_path, examples) != before
