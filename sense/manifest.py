@@ -32,9 +32,13 @@ class MutantCounts(_Part):
 
 
 class FalseRight(MutantCounts):
-    """How often wrong SQL is taken as right on the databases of a dataset, measured with mutants; in total and by hardness."""
+    """How often wrong SQL is taken as right on the databases of a dataset, measured with mutants; in total and by hardness.
+
+    `by_instances` is what it is with so many further databases of a test suite, from 0 on.
+    """
 
     by_hardness: dict[Hardness, MutantCounts]
+    by_instances: dict[str, MutantCounts] = {}
 
 
 class Coverage(_Part):
@@ -116,11 +120,14 @@ def read_manifest(folder: Path) -> Manifest:
         raise InputError(f"{path}: not a manifest ({records.first_problem(error)}); run the stage that wrote it again") from None
 
 
-def false_right(counts: Mapping[Hardness, tuple[int, int]]) -> FalseRight:
-    """The rates of (mutants, survived) by hardness, and in total."""
+def false_right(
+    counts: Mapping[Hardness, tuple[int, int]], by_instances: Mapping[int, tuple[int, int]] | None = None
+) -> FalseRight:
+    """The rates of (mutants, survived) by hardness, in total, and by the number of instances."""
     total = tuple(sum(numbers) for numbers in zip(*counts.values(), strict=True)) or (0, 0)
     parts = {level: MutantCounts(**_rate(*counts[level])) for level in HARDNESS if level in counts}
-    return FalseRight(**_rate(*total), by_hardness=parts)
+    instances = {str(number): MutantCounts(**_rate(*numbers)) for number, numbers in (by_instances or {}).items()}
+    return FalseRight(**_rate(*total), by_hardness=parts, by_instances=instances)
 
 
 def _rate(mutants: int, survived: int) -> dict[str, Any]:

@@ -48,7 +48,7 @@ def run_llm(answer: Answerer, work: Path, llm: dict[str, Any] | None = None, que
     with Endpoint(answer) as endpoint:
         settings = {"model": "m", "base_url": endpoint.base_url + query, "concurrency": 1, "retries": 0, "timeout_s": 20}
         config = SynthesizeConfig.model_validate(
-            {"count": 6, "max_attempts": 2, "execution": {"workers": 1}}
+            {"count": 6, "max_attempts": 2, "execution": {"workers": 1}, "suite": 0, "split": {"heldout_domains": 1}}
             | section
             | {"teacher": "llm", "llm": settings | (llm or {})}
         )

@@ -27,7 +27,7 @@ ARROWS: dict[str, set[str]] = {
     "prompts": {"config", "records", "schema", "templates"},
     "ingest": {"config", "errors", "records", "sql"},
     "decontamination": {"console", "errors", "ingest", "manifest", "records", "schema", "sql"},
-    "teacher": {"config", "errors", "prompts", "records", "schema", "sql"},
+    "teacher": {"config", "errors", "prompts", "records", "schema", "sql", "suite"},
     "training": {"config", "console", "errors", "records", "schema", "sql"},
     "evaluation": {"config", "console", "errors", "ingest", "records", "sql"},
     "tracking": {"config", "errors", "mlflow_settings", "records"},

@@ -124,6 +124,10 @@ class SynthesizeConfig(Section):
     """Settings of the LLM teacher; unused by the grammar."""
     split: SplitConfig = SplitConfig()
     """Shares kept from SFT for weak sampling and for evaluation."""
+    suite: Annotated[int, Field(ge=0, le=50)] = 3
+    """Further databases of each schema, with other rows: wrong SQL is told from the gold on all of them. Labels that matter
+    deserve 10; 0 for none.
+    """
     max_attempts: Count = 4
     """Drafts asked of the teacher at most, as a multiple of `count`."""
     execution: ExecutionConfig = ExecutionConfig()

@@ -70,6 +70,18 @@ class Executor:
                 yield from queue.outcomes()
             yield from queue.outcomes()
 
+    def run_all(self, database: Path, statements: Sequence[str]) -> list[Outcome]:
+        """The outcomes of many statements on one database, in their order; one worker gets them together, which is quicker."""
+        reasons = [check_select(sql) for sql in statements]
+        selects = [sql for sql, reason in zip(statements, reasons, strict=True) if reason is None]
+        (file,), copies = _readable((DatabaseFile.from_path(database),), self._snapshots)
+        batches = [_PendingBatch(0, ("select", file), tuple(selects), _failure_answer, copies)] if selects else []
+        answers = [
+            answer for pending in self._pool.run(lambda _: batches.pop() if batches else None) for answer in pending.answers
+        ]
+        outcomes = map(_outcome, answers)
+        return [next(outcomes) if reason is None else Failure("rejected", reason) for reason in reasons]
+
     def judge(self, batches: Sequence[Batch], costs: Sequence[float]) -> Iterator[tuple[int, list[VerdictFields]]]:
         """Each batch's index and the verdicts on its predictions, in the order in which batches are done.
 
@@ -149,16 +161,24 @@ class _StatementQueue:
             reason = check_select(sql)
             if reason is None:
                 (file,), copies = _readable((DatabaseFile.from_path(database),), self._snapshots)
-                return _PendingBatch(number, ("select", file), (sql,), lambda end: ("failure", *end.failure), copies)
+                return _PendingBatch(number, ("select", file), (sql,), _failure_answer, copies)
             self.answers[number] = ("failure", "rejected", reason, "")
         return None
 
     def outcomes(self) -> Iterator[Outcome]:
         """The outcomes whose turn it is."""
         while self._next in self.answers:
-            kind, *fields = self.answers.pop(self._next)
+            yield _outcome(self.answers.pop(self._next))
             self._next += 1
-            yield Result(*fields) if kind == "rows" else Failure(*fields)
+
+
+def _failure_answer(end: WorkerEnd) -> tuple[Any, ...]:
+    return ("failure", *end.failure)
+
+
+def _outcome(answer: tuple[Any, ...]) -> Outcome:
+    kind, *fields = answer
+    return Result(*fields) if kind == "rows" else Failure(*fields)
 
 
 class _BatchQueue:

@@ -10,13 +10,13 @@ from typing import Any
 from sense import console, records
 from sense.config import SynthesizeConfig, api_key
 from sense.errors import EndpointError, UserError
-from sense.manifest import write_manifest
-from sense.records import HARDNESS, Example
+from sense.manifest import FalseRight, false_right, write_manifest
+from sense.records import HARDNESS, Example, Hardness
 from sense.schema import introspect, schema_text
 from sense.sql.hardness import BANDS
 from sense.stages import code_dependencies
-from sense.teacher import Draft, RejectedDraft, Teacher, UnitTeacher
-from sense.teacher.checks import CheckedDraft, UnitWorker
+from sense.teacher import Draft, Teacher, UnitTeacher
+from sense.teacher.checks import CheckedUnit, UnitWorker
 from sense.teacher.collection import Collection, collect_drafts, collect_units
 from sense.teacher.drafts import LoggedTeacher, forget_rejected, normalize_domain
 from sense.teacher.grammar.teacher import GrammarTeacher, planned_heldout_domains
@@ -70,7 +70,7 @@ def write_from_units(
     out for heldout; without them they are drawn.
     """
     built = _clear(outputs)
-    make_worker = partial(UnitWorker, make_teacher, built, config.execution)
+    make_worker = partial(UnitWorker, make_teacher, built, config)
     with Processes(make_worker, config.execution.processes) as processes, console.bar("strong data", config.count) as bar:
         collection = collect_units(config, processes, bar.advance)
     return _write_datasets(config, collection, built, outputs, heldout_domains)
@@ -84,10 +84,10 @@ def write_from_drafts(config: SynthesizeConfig, teacher: Teacher, outputs: Outpu
     built = _clear(outputs)
     concurrency = config.llm.concurrency if config.llm else 1
     log = outputs.metrics.parent / "drafts.jsonl"
-    with Processes(partial(UnitWorker, None, built, config.execution), config.execution.processes) as processes:
+    with Processes(partial(UnitWorker, None, built, config), config.execution.processes) as processes:
 
-        def check(draft: Draft) -> CheckedDraft | RejectedDraft:
-            return processes.submit(UnitWorker.check, [draft]).result()[0]
+        def check(draft: Draft) -> CheckedUnit:
+            return processes.submit(UnitWorker.check, [draft]).result()
 
         with LoggedTeacher(teacher, log, concurrency, check) as logged_teacher, console.bar("strong data", config.count) as bar:
             collection = collect_drafts(config, logged_teacher, 2 * concurrency, bar.advance)
@@ -124,11 +124,12 @@ def _write_datasets(
     splits = split_databases(example_counts, domains, config.split, config.seed, heldout_domains)
     section = config.model_dump(mode="json", exclude=_NOT_IN_MANIFEST)
     revision = code_dependencies.revision("synthesize")
+    rate = _false_right(collection)
     for split in SPLITS:
         dataset = getattr(outputs, split)
         _write_dataset([example for example in examples if splits[example.db_id] == split], built, dataset)
-        write_manifest(dataset, stage="synthesize", section=section, revision=revision)
-    return _metrics(config, collection, splits)
+        write_manifest(dataset, stage="synthesize", section=section, revision=revision, false_right=rate)
+    return _metrics(config, collection, splits, rate)
 
 
 def _demonstrations(seed: Path) -> list[tuple[Example, str]]:
@@ -165,7 +166,22 @@ def _nothing_kept_error(config: SynthesizeConfig, collection: Collection) -> Use
     return UserError("\n".join([f"{problem}; try another synthesize.llm.model: {again}", *reasons]))
 
 
-def _metrics(config: SynthesizeConfig, collection: Collection, splits: Mapping[str, str]) -> dict[str, Any]:
+def _false_right(collection: Collection) -> FalseRight:
+    """How many mutants gave their gold's result on the database and all instances of the suite, as it was drawn at first.
+
+    Of all new drafts: those of which some survive at last are not kept, so that the kept ones alone would look better than they
+    are.
+    """
+    by_hardness: dict[Hardness, tuple[int, int]] = {}
+    for hardness, label in collection.labels:
+        mutants, survived = by_hardness.get(hardness, (0, 0))
+        by_hardness[hardness] = (mutants + label.mutants, survived + label.survivors[-1])
+    total = sum(mutants for mutants, _ in by_hardness.values())
+    survivors = [sum(counts) for counts in zip(*(label.survivors for _, label in collection.labels), strict=True)]
+    return false_right(by_hardness, {count: (total, survived) for count, survived in enumerate(survivors)})
+
+
+def _metrics(config: SynthesizeConfig, collection: Collection, splits: Mapping[str, str], rate: FalseRight) -> dict[str, Any]:
     examples = collection.examples
     hardness_counts = Counter(example.hardness for example in examples)
     level_counts = Counter(str(getattr(example, "level")) for example in examples)  # noqa: B009  (only strong data has the field)
@@ -183,6 +199,9 @@ def _metrics(config: SynthesizeConfig, collection: Collection, splits: Mapping[s
         "complexity": {band: collection.bands[band] for band in BANDS},
         "domains": _most_common_domains(collection.domains),
         "databases": len(splits),
+        "database_bytes": round(sum(collection.sizes) / len(collection.sizes)),
+        "suite": vars(collection.suite),
+        "false_right": rate.model_dump(mode="json"),
         "splits": {split: split_counts[split] for split in SPLITS},
     }
 

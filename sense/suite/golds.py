@@ -41,15 +41,16 @@ def is_weak(outcome: Outcome) -> bool:
     return isinstance(outcome, Failure) or not any(value not in (None, 0) for row in outcome.rows for value in row)
 
 
-def write_suite(executor: Executor, database: Path, queries: Sequence[str], count: int, seed: str) -> SuiteCounts:
+def write_suite(executor: Executor, database: Path, queries: Sequence[str], count: int, seed: str, first: int = 1) -> SuiteCounts:
     """Writes `count` further databases beside `database`, on which as many of `queries` as possible return something.
 
-    The same arguments give the same files. InputError where the database cannot be read, or its schema not be created again.
+    Their numbers begin with `first`. The same arguments give the same files. InputError where the database cannot be read, or its
+    schema not be created again.
     """
     builder = SuiteBuilder(database, queries, seed)
     golds = _strong(executor, database, list(dict.fromkeys(queries)))
     counts = SuiteCounts(databases=count, golds=count * len(golds))
-    for number in range(1, count + 1):
+    for number in range(first, first + count):
         weak = _write_instance(executor, builder, database, golds, number)
         counts.refilled += len(weak.first) - len(weak.last)
         counts.empty += len(weak.last) - weak.failed
@@ -77,7 +78,7 @@ def _write_instance(executor: Executor, builder: SuiteBuilder, database: Path, g
         images.append(builder.build(number, attempt, whole))
         with records.atomic(path) as stream:
             stream.write(images[-1])
-        outcomes.append(dict(zip(golds, executor.map((path, sql) for sql in golds), strict=True)))
+        outcomes.append(dict(zip(golds, executor.run_all(path, golds), strict=True)))
         weak.append([sql for sql, outcome in outcomes[-1].items() if is_weak(outcome)])
         if not weak[-1]:
             break
@@ -92,5 +93,5 @@ def _write_instance(executor: Executor, builder: SuiteBuilder, database: Path, g
 
 def _strong(executor: Executor, database: Path, queries: Sequence[str]) -> list[str]:
     """The queries whose result on the database itself is not weak."""
-    outcomes = executor.map((database, sql) for sql in queries)
+    outcomes = executor.run_all(database, queries)
     return [sql for sql, outcome in zip(queries, outcomes, strict=True) if not is_weak(outcome)]

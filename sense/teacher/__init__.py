@@ -24,6 +24,8 @@ TableRows = tuple[tuple[str, tuple[tuple[CellValue, ...], ...]], ...]
 MAX_VALUE_BYTES = 10_000_000
 """The longest text or blob that a draft's database may hold, so that a hostile CREATE TABLE cannot exhaust the memory."""
 
+_PAGE_SIZE = 1024  # bytes: most tables are smaller than SQLite's own 4096, and each takes a page at least
+
 _ALLOWED_FUNCTIONS = frozenset(
     ["current_date", "current_time", "current_timestamp", "date", "datetime", "length", "like", "glob", "lower", "upper"]
 )
@@ -107,6 +109,7 @@ def database_bytes(db_id: str, ddl: Sequence[str], rows: TableRows) -> bytes:
     """
     with closing(sqlite3.connect(":memory:")) as connection:
         connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)
+        connection.execute(f"PRAGMA page_size = {_PAGE_SIZE}")
         connection.set_authorizer(_authorize)
         statement = ""
         try:

@@ -1,4 +1,4 @@
-"""Whether drafts on one database can be kept: the database is built, and every SQL executed in a sandbox.
+"""Whether drafts on one database can be kept: it is built, every SQL executed in a sandbox, and every label tested.
 
 What drafts on several databases have to do with one another (the same question again) is no matter of these checks, so that
 databases can be shared out among processes: `UnitWorker` is what each process has.
@@ -7,53 +7,86 @@ databases can be shared out among processes: `UnitWorker` is what each process h
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
-from sense.config import ExecutionConfig
+from sense.config import SynthesizeConfig
 from sense.errors import InputError
 from sense.records import Hardness
 from sense.sql.analysis import Analysis, analyze
+from sense.sql.database_file import sqlite_files
 from sense.sql.execute import Executor
 from sense.sql.result import Failure, Outcome
+from sense.suite import SuiteCounts
 from sense.teacher import Draft, RejectedDraft, UnitTeacher, build_database
+from sense.teacher.labels import Label, label
 
+MUTANT_STEPS = 2_000_000
+"""Instructions of SQLite's virtual machine that a mutant may take, some hundredths of a second."""
 REASONS = {"rejected": "SQL rejected", "error": "SQL fails", "timeout": "SQL times out", "too_large": "result too large"}
 """The verdict on a draft's SQL -> the reason for which the draft is rejected."""
 
 
 @dataclass(frozen=True)
 class CheckedDraft:
-    """A draft that passed, without `ddl` and `rows`: its database has been built."""
+    """A draft whose SQL returns a value, without `ddl` and `rows`: its database has been built, with a test suite."""
 
     draft: Draft
     analysis: Analysis
+    label: Label
+
+
+class CheckedUnit(NamedTuple):
+    """What has become of the drafts on one database, in their order; how the golds do on its suite; the bytes of its files."""
+
+    drafts: list[CheckedDraft | RejectedDraft]
+    suite: SuiteCounts
+    size: int
 
 
 class DraftChecker:
     """Builds the databases of drafts in `folder` and checks the drafts on them; use it in a `with` block."""
 
-    def __init__(self, folder: Path, execution: ExecutionConfig) -> None:
-        self._folder = folder
-        self._executor = Executor(execution.model_copy(update={"workers": 1}))
+    def __init__(self, folder: Path, config: SynthesizeConfig) -> None:
+        limits = config.execution.model_copy(update={"workers": 1})
+        self._folder, self._suite, self._seed = folder, config.suite, config.seed
+        self._executor = Executor(limits)
+        # A mutant may join every row with every other one. It is wrong as well if it is not executed to the end.
+        self._mutant_executor = Executor(limits.model_copy(update={"max_steps": min(limits.max_steps, MUTANT_STEPS)}))
 
     def __enter__(self) -> "DraftChecker":
         return self
 
     def __exit__(self, *_: object) -> None:
         self._executor.close()
+        self._mutant_executor.close()
 
-    def check(self, drafts: Sequence[Draft]) -> list[CheckedDraft | RejectedDraft]:
-        """The drafts, all on one database, as they passed, or why they are not kept; in their order."""
-        database = self._folder / drafts[0].db_id / f"{drafts[0].db_id}.sqlite"
+    def check(self, drafts: Sequence[Draft | RejectedDraft]) -> CheckedUnit:
+        """Checks drafts that are all on one database; those that the teacher has rejected remain so."""
+        written = [draft for draft in drafts if isinstance(draft, Draft)]
+        if not written:
+            return CheckedUnit([draft for draft in drafts if isinstance(draft, RejectedDraft)], SuiteCounts(), 0)
+        database = self._folder / written[0].db_id / f"{written[0].db_id}.sqlite"
         try:
-            build_database(drafts[0], database)
+            build_database(written[0], database)
         except InputError as error:
-            return [RejectedDraft("database cannot be built", str(error), draft.level) for draft in drafts]
-        outcomes = self._executor.map((database, draft.sql) for draft in drafts)
-        return [_without_value(draft, outcome) or _passed(draft) for draft, outcome in zip(drafts, outcomes, strict=True)]
+            return CheckedUnit(_rejected(drafts, "database cannot be built", str(error)), SuiteCounts(), 0)
+        outcomes = iter(self._executor.run_all(database, [draft.sql for draft in written]))
+        results = [_without_value(draft, next(outcomes)) or draft if isinstance(draft, Draft) else draft for draft in drafts]
+        golds = list(dict.fromkeys(result.sql for result in results if isinstance(result, Draft)))
+        try:
+            labels, counts = label(self._mutant_executor, database, golds, self._suite, f"{self._seed}-{written[0].db_id}")
+        except InputError as error:
+            return CheckedUnit(_rejected(drafts, "no suite can be built", str(error)), SuiteCounts(), 0)
+        checked = [_checked(result, labels[result.sql]) if isinstance(result, Draft) else result for result in results]
+        return CheckedUnit(checked, counts, sum(file.stat().st_size for file in sqlite_files(database.parent)))
 
 
-def _passed(draft: Draft) -> CheckedDraft:
-    return CheckedDraft(replace(draft, ddl=(), rows=()), analyze(draft.sql))
+def _rejected(drafts: Sequence[Draft | RejectedDraft], reason: str, detail: str) -> list[CheckedDraft | RejectedDraft]:
+    return [draft if isinstance(draft, RejectedDraft) else RejectedDraft(reason, detail, draft.level) for draft in drafts]
+
+
+def _checked(draft: Draft, draft_label: Label) -> CheckedDraft:
+    return CheckedDraft(replace(draft, ddl=(), rows=()), analyze(draft.sql), draft_label)
 
 
 def _without_value(draft: Draft, outcome: Outcome) -> RejectedDraft | None:
@@ -70,10 +103,10 @@ def _without_value(draft: Draft, outcome: Outcome) -> RejectedDraft | None:
 class UnitWorker:
     """What a process needs to write and check drafts; use it in a `with` block."""
 
-    def __init__(self, make_teacher: Callable[[], UnitTeacher] | None, folder: Path, execution: ExecutionConfig) -> None:
+    def __init__(self, make_teacher: Callable[[], UnitTeacher] | None, folder: Path, config: SynthesizeConfig) -> None:
         """`make_teacher` makes the teacher whose units are written here; None if drafts come from elsewhere."""
         self._teacher = make_teacher() if make_teacher else None
-        self._checker = DraftChecker(folder, execution)
+        self._checker = DraftChecker(folder, config)
 
     def __enter__(self) -> "UnitWorker":
         return self
@@ -81,14 +114,12 @@ class UnitWorker:
     def __exit__(self, *_: object) -> None:
         self._checker.__exit__()
 
-    def write(self, number: int, levels: Sequence[Hardness]) -> list[CheckedDraft | RejectedDraft]:
+    def write(self, number: int, levels: Sequence[Hardness]) -> CheckedUnit:
         """Writes the drafts on the teacher's database `number`, one for each of `levels`, and checks them."""
         if self._teacher is None:
             raise TypeError("this worker has no teacher")
-        drafts = self._teacher.unit(number, levels)
-        checked = iter(self.check([draft for draft in drafts if isinstance(draft, Draft)]))
-        return [next(checked) if isinstance(draft, Draft) else draft for draft in drafts]
+        return self.check(self._teacher.unit(number, levels))
 
-    def check(self, drafts: Sequence[Draft]) -> list[CheckedDraft | RejectedDraft]:
+    def check(self, drafts: Sequence[Draft | RejectedDraft]) -> CheckedUnit:
         """Checks drafts on one database."""
-        return self._checker.check(drafts) if drafts else []
+        return self._checker.check(drafts)

@@ -14,9 +14,11 @@ from itertools import takewhile
 from sense.config import SynthesizeConfig
 from sense.records import HARDNESS, Example, Hardness
 from sense.sql.hardness import Band
+from sense.suite import SuiteCounts
 from sense.teacher import RejectedDraft
-from sense.teacher.checks import CheckedDraft, UnitWorker
+from sense.teacher.checks import CheckedDraft, CheckedUnit, UnitWorker
 from sense.teacher.drafts import LoggedTeacher, normalize_domain, over_represented_domains
+from sense.teacher.labels import Label
 from sense.teacher.processes import Processes
 
 MAX_REJECTED_DRAFTS = 20
@@ -38,7 +40,8 @@ class Collection:
 
     `checked` counts the drafts whose fate is known, `rejected` are those of them since the last example, `dropped` counts all
     drafts not kept by reason, `domains` the examples by domain and `bands` by their band of complexity. `failed` tells whether
-    so many drafts were rejected that the run ends.
+    so many drafts were rejected that the run ends. `labels` are those of all new drafts with a result, kept or not, by hardness;
+    `suite` and `sizes` (bytes) are about the databases written.
     """
 
     config: SynthesizeConfig
@@ -50,6 +53,9 @@ class Collection:
     dropped: Counter[str] = field(default_factory=Counter)
     domains: Counter[str] = field(default_factory=Counter)
     bands: Counter[Band] = field(default_factory=Counter)
+    labels: list[tuple[Hardness, Label]] = field(default_factory=list)
+    suite: SuiteCounts = field(default_factory=SuiteCounts)
+    sizes: list[int] = field(default_factory=list)
     _queries: set[tuple[str, str]] = field(default_factory=set)  # (db_id, fingerprint)
     _questions: set[tuple[str, str]] = field(default_factory=set)  # (question, fingerprint)
 
@@ -63,9 +69,15 @@ class Collection:
         """How many more drafts may be requested."""
         return self.config.count * self.config.max_attempts - self.requested
 
+    def add_database(self, unit: CheckedUnit) -> None:
+        """Counts a database, whatever becomes of its drafts."""
+        self.suite += unit.suite
+        if unit.size:
+            self.sizes.append(unit.size)
+
     def add(self, checked: CheckedDraft | RejectedDraft) -> bool:
         """Counts the next draft; True if it becomes an example."""
-        outcome = self._without_duplicate(checked) if isinstance(checked, CheckedDraft) else checked
+        outcome = self._judge(checked) if isinstance(checked, CheckedDraft) else checked
         if isinstance(outcome, RejectedDraft):
             self.dropped[outcome.reason] += 1
             self.rejected.append(outcome)
@@ -78,8 +90,8 @@ class Collection:
         self.failed = self.config.teacher == "llm" and self._fails()
         return not isinstance(outcome, RejectedDraft)
 
-    def _without_duplicate(self, checked: CheckedDraft) -> CheckedDraft | RejectedDraft:
-        """The draft itself, unless its database has been asked for the same, or the same question has been asked before."""
+    def _judge(self, checked: CheckedDraft) -> CheckedDraft | RejectedDraft:
+        """The draft itself, unless it asks what an earlier one has asked, or its label lets wrong SQL through."""
         draft, fingerprint = checked.draft, checked.analysis.fingerprint
         question = " ".join("".join(char if char.isalnum() else " " for char in draft.question.casefold()).split())
         if (draft.db_id, fingerprint) in self._queries:
@@ -88,6 +100,9 @@ class Collection:
             return RejectedDraft("duplicate question", draft.question, draft.level)
         self._queries.add((draft.db_id, fingerprint))
         self._questions.add((question, fingerprint))
+        self.labels.append((checked.analysis.hardness, checked.label))
+        if self.config.suite > 0 and checked.label.alive:
+            return RejectedDraft("wrong SQL gives its result", f"{draft.sql}; {checked.label.alive[0]}", draft.level)
         return checked
 
     def failed_requests(self) -> int:
@@ -109,7 +124,7 @@ def collect_drafts(config: SynthesizeConfig, teacher: LoggedTeacher, window: int
     drafts before it in order of their index. `advance` is called for each example.
     """
     collection = Collection(config)
-    pending: deque[Future[CheckedDraft | RejectedDraft]] = deque()
+    pending: deque[Future[CheckedUnit | RejectedDraft]] = deque()
     while True:
         while collection.attempts_left > 0 and len(pending) < min(window, collection.missing):
             index = collection.requested
@@ -118,7 +133,10 @@ def collect_drafts(config: SynthesizeConfig, teacher: LoggedTeacher, window: int
             collection.requested += 1
         if not pending or collection.failed:
             return collection
-        if collection.add(pending.popleft().result()):
+        outcome = pending.popleft().result()
+        if isinstance(outcome, CheckedUnit):
+            collection.add_database(outcome)
+        if collection.add(outcome.drafts[0] if isinstance(outcome, CheckedUnit) else outcome):
             advance()
 
 
@@ -128,7 +146,7 @@ def collect_units(config: SynthesizeConfig, processes: Processes[UnitWorker], ad
     What is written ahead by several processes and not needed in the end is not counted. `advance` is called for each example.
     """
     collection = Collection(config)
-    pending: deque[Future[list[CheckedDraft | RejectedDraft]]] = deque()
+    pending: deque[Future[CheckedUnit]] = deque()
     window = 2 * processes.count if processes.count > 1 else 1
     size, attempts, number = config.grammar.per_database, collection.attempts_left, 0
     while collection.missing > 0:
@@ -138,7 +156,9 @@ def collect_units(config: SynthesizeConfig, processes: Processes[UnitWorker], ad
             number += 1
         if not pending:
             break
-        for checked in pending.popleft().result():
+        unit = pending.popleft().result()
+        collection.add_database(unit)
+        for checked in unit.drafts:
             if collection.missing > 0:
                 collection.requested += 1
                 if collection.add(checked):

@@ -13,7 +13,7 @@ from threading import Lock
 
 from sense.records import Hardness, Log, Record, read_jsonl, write_jsonl
 from sense.teacher import Draft, RejectedDraft, Teacher
-from sense.teacher.checks import CheckedDraft
+from sense.teacher.checks import CheckedUnit
 
 
 class LoggedDraft(Record):
@@ -26,9 +26,7 @@ class LoggedDraft(Record):
 class LoggedTeacher:
     """Asks `teacher` for drafts in at most `workers` threads, logs each in the JSONL file `path` and lets `check` check it."""
 
-    def __init__(
-        self, teacher: Teacher, path: Path, workers: int, check: Callable[[Draft], CheckedDraft | RejectedDraft]
-    ) -> None:
+    def __init__(self, teacher: Teacher, path: Path, workers: int, check: Callable[[Draft], CheckedUnit]) -> None:
         self._teacher, self._check = teacher, check
         self._log = Log(path, LoggedDraft)
         self._logged: dict[int, Draft | RejectedDraft] = {line.index: line.answer for line in self._log.rows}
@@ -36,11 +34,11 @@ class LoggedTeacher:
         self._lock = Lock()
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="teacher")
 
-    def request_draft(self, index: int, level: Hardness, avoid: Sequence[str]) -> Future[CheckedDraft | RejectedDraft]:
+    def request_draft(self, index: int, level: Hardness, avoid: Sequence[str]) -> Future[CheckedUnit | RejectedDraft]:
         """What becomes of draft number `index`, as a future; it is taken from the log if it is there, else from the teacher."""
         return self._pool.submit(self._take_and_check, index, level, avoid)
 
-    def _take_and_check(self, index: int, level: Hardness, avoid: Sequence[str]) -> CheckedDraft | RejectedDraft:
+    def _take_and_check(self, index: int, level: Hardness, avoid: Sequence[str]) -> CheckedUnit | RejectedDraft:
         draft = self._logged.pop(index, None)
         if draft is None:
             draft = self._teacher.draft(index, level, avoid)

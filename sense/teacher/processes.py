@@ -60,6 +60,7 @@ class Processes(Generic[W]):
     def __exit__(self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None) -> None:
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
+            self._pool = None  # lets its semaphores go now: at the end of Python it would be too late
         self._stack.close()
         if isinstance(error, BrokenProcessPool):
             raise UserError(

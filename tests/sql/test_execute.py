@@ -36,6 +36,20 @@ def test_outcomes_come_in_the_order_of_the_statements(executor, pets):
             assert outcome == Failure("rejected", "not a SELECT: it begins with SELEC")
 
 
+def test_statements_handed_over_together_have_an_outcome_each(executor, pets):
+    statements = ["SELECT 1", "DROP TABLE pet", ENDLESS, "SELECT nme FROM pet", "SELECT 2"]
+    outcomes = executor.run_all(pets, statements)
+    assert [outcome.rows if isinstance(outcome, Result) else outcome.verdict for outcome in outcomes] == [
+        [(1,)],
+        "rejected",
+        "timeout",
+        "error",
+        [(2,)],
+    ]
+    assert executor.run_all(pets, []) == []
+    assert executor.run_all(pets, ["DROP TABLE pet"]) == [Failure("rejected", "not a SELECT: it begins with DROP")]
+
+
 def test_map_takes_statements_as_it_goes(executor, pets):
     def statements():
         number = 0

@@ -77,7 +77,7 @@ def synthesize_config(count: int = 24, concurrency: int = 0, **options: Any) -> 
     """With a concurrency the section is the LLM teacher's, else the grammar's, with units of three drafts."""
     llm = {"teacher": "llm", "llm": {"model": "m", "concurrency": concurrency}} if concurrency else {}
     split = {"heldout_domains": 1} | dict(options.pop("split", {}))
-    section = {"count": count, "grammar": {"per_database": 3}, "execution": {"workers": 1}, "split": split}
+    section = {"count": count, "grammar": {"per_database": 3}, "execution": {"workers": 1}, "split": split, "suite": 0}
     return SynthesizeConfig.model_validate(section | llm | options)
 
 
@@ -348,12 +348,40 @@ def test_the_grammar_writes_the_same_bytes_in_one_process_and_in_several(tmp_pat
     seed = seed_dataset(tmp_path / "seed")
     results = []
     for processes in (1, 2, 3):
-        config = synthesize_config(count=40, grammar={"per_database": 5, "rows": 12}, execution={"workers": processes})
+        grammar = {"per_database": 5, "rows": 12}
+        config = synthesize_config(count=40, grammar=grammar, execution={"workers": processes}, suite=1)
         work = tmp_path / str(processes)
         results.append((synthesize.run(config, synthesize.Inputs(seed=seed), output_paths(work)), digests(work)))
     assert results[0] == results[1] == results[2]
     assert results[0][0]["funnel"]["kept"] == 40
     assert all(row.domain for name in SPLITS for row in records.read_dataset(tmp_path / "1" / name))
+
+
+def test_wrong_sql_is_measured_and_a_draft_that_lets_it_through_dropped(tmp_path: Path):
+    anything = replace(good_draft(4), sql="SELECT name FROM animal WHERE legs < 5 OR legs >= 5")
+    rows, metrics = run_stage(synthesize_config(count=6, suite=2), Zoo({4: anything}), tmp_path)
+    dropped = metrics["funnel"]["dropped"]["wrong SQL gives its result"]
+    assert anything.sql not in {row.sql for row in rows}
+    assert dropped == metrics["funnel"]["asked"] - 6 >= 1
+    for split in SPLITS:
+        for row in records.read_dataset(tmp_path / split):
+            folder = records.database_path(tmp_path / split, row.db_id).parent
+            names = {"suite_01.sqlite", "suite_02.sqlite", f"{row.db_id}.sqlite"}
+            assert {file.name for file in folder.iterdir()} == names
+    measured = metrics["false_right"]
+    assert measured == records.read_json(tmp_path / "strong" / "manifest.json")["false_right"]
+    assert measured["mutants"] > measured["by_instances"]["0"]["survived"] > measured["by_instances"]["2"]["survived"] > 0
+    assert measured["survived"] == measured["by_instances"]["2"]["survived"]
+    assert measured["rate"] == pytest.approx(measured["survived"] / measured["mutants"], abs=1e-6)
+    assert sum(level["mutants"] for level in measured["by_hardness"].values()) == measured["mutants"]
+    assert metrics["suite"]["databases"] == 2 * metrics["databases"]
+
+
+def test_without_a_suite_nothing_is_dropped_for_wrong_sql(tmp_path: Path):
+    _, metrics = run_stage(synthesize_config(count=9), Zoo(), tmp_path)
+    assert metrics["funnel"]["dropped"] == {}
+    assert list(metrics["false_right"]["by_instances"]) == ["0"]
+    assert metrics["false_right"]["survived"] > 0
 
 
 def test_processes_change_nothing_of_what_an_llm_is_asked_and_what_is_kept(tmp_path: Path):
