@@ -45,7 +45,7 @@ def test_the_rate_of_wrong_sql_that_counts_as_right_goes_along(dataset):
     assert (rates.mutants, rates.survived, rates.rate) == (40, 3, 0.075)
     assert list(rates.by_hardness) == ["easy", "medium"]
     assert rates.by_hardness["medium"].rate == 0.1
-    assert false_right({}).model_dump() == {"mutants": 0, "survived": 0, "rate": 0.0, "by_hardness": {}}
+    assert false_right({}).model_dump() == {"mutants": 0, "survived": 0, "rate": 0.0, "by_hardness": {}, "by_instances": {}}
     write_manifest(dataset, stage="synthesize", section={}, revision="1+2", false_right=rates)
     assert read_manifest(dataset).false_right == rates
 
