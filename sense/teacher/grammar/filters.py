@@ -226,7 +226,7 @@ class FilterDraw:
         if not filters and draw.chance(0.3):
             operator: Inequality = draw.pick((">=", ">", "="))
             return WithChildren(link, Entity(child), "in", False, operator, draw.rng.randint(2, 3))
-        negated = draw.chance(0.7 if not filters else 0.3)
+        negated = draw.chance(0.6 if not filters else 0.3)
         if negated:
             return WithChildren(link, Entity(child, filters), "in" if draw.chance(0.6) else "exists", True)
         return WithChildren(link, Entity(child, filters), self._shape(), False)

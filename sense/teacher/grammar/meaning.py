@@ -286,8 +286,9 @@ class Grouping:
     """Numbers about the rows of an entity, group by group.
 
     `keys` are grouped by. With `identity` they are columns of one row each, that `keys[0].path` leads to, and that row's key is
-    grouped by. With `outer`, the only key belongs to the row that this foreign key leads to, and those without any row of the
-    entity come too, with 0. `hidden` measures only decide the order.
+    grouped by, alone or (`strict`, as standard SQL has it) with the keys. With `outer`, the keys belong to the row that this
+    foreign key leads to, and those without any row of the entity come too, with 0. Without `measures`, the groups alone are
+    asked for.
     """
 
     entity: Entity
@@ -299,6 +300,7 @@ class Grouping:
     order: tuple[OrderKey, ...] = ()
     limit: int | None = None
     measures_first: bool = False
+    strict: bool = False
 
 
 @dataclass(frozen=True)

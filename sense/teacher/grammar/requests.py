@@ -49,8 +49,8 @@ Weights = tuple[tuple[int, float], ...]
 _CONDITIONS: dict[Hardness, Weights] = {
     "easy": ((0, 3), (1, 7)),
     "medium": ((0, 4), (1, 5), (2, 3)),
-    "hard": ((0, 2), (1, 5), (2, 3), (3, 1)),
-    "extra": ((0, 1), (1, 4), (2, 4), (3, 2)),
+    "hard": ((0, 2), (1, 5), (2, 3), (3, 1.5)),
+    "extra": ((0, 1), (1, 4), (2, 4), (3, 3)),
 }
 _ITEMS: dict[Hardness, Weights] = {
     "easy": ((1, 9), (0, 0.8)),
@@ -131,7 +131,7 @@ def _items(draw: Draw, table: GrammarTable, level: Hardness, filters: tuple[Filt
 
 def _order(draw: Draw, table: GrammarTable, level: Hardness, filters: tuple[Filter, ...]) -> tuple[OrderKey, ...]:
     fixed = _columns_of(filters)
-    if level != "easy" and draw.chance(0.15):
+    if level != "easy" and draw.chance(0.3):
         first = draw.group(table, fixed)
         return OrderKey(first, draw.chance(0.2)), OrderKey(draw.sortable(table, [*fixed, first.column]), draw.chance(0.6))
     if draw.chance(0.2) and table.label and is_unique(table.label):
@@ -253,6 +253,67 @@ def ranked(draw: Draw, level: Hardness) -> Listing:
     return Listing(Entity(table, filters), (*shown, Ranked(attribute, draw.chance(0.75), within)))
 
 
+def far(draw: Draw, level: Hardness) -> Request:
+    """Over two foreign keys, or three: conditions on, and columns of, the rows that they lead to."""
+    table = draw.table(lambda table: any(draw.parents(draw.parent(link)) for link in draw.parents(table)))
+    near = draw.pick([link for link in draw.parents(table) if draw.parents(draw.parent(link)) and not link.role])
+    link = draw.pick(draw.parents(draw.parent(near)))
+    middle, end = draw.parent(near), draw.parent(link)
+    path = (near, link)
+
+    def at_end() -> OfParent:
+        where = named(draw, end) if end.label and draw.chance(0.35) else comparison(draw, end)
+        return OfParent(near, Entity(middle, (OfParent(link, Entity(end, (where,)), "join"),)), "join")
+
+    def of_end() -> Attribute:
+        attribute = draw.attribute(end)
+        if attribute.column.spec is None:
+            raise NoFit
+        return Attribute(end, attribute.column, path)
+
+    share = draw.rng.random()
+    if share < 0.3:
+        own = (comparison(draw, table),) if level == "extra" and draw.chance(0.5) else ()
+        return Listing(Entity(table, (*own, at_end())), tuple(draw.attributes(table, draw.weighted(((1, 5), (2, 3))))))
+    if share < 0.47:
+        entity = Entity(table, (at_end(),))
+        return Measuring(entity, _measures(draw, table, "medium", entity.filters))
+    if share < 0.62:
+        return Listing(Entity(table), (*draw.attributes(table, draw.weighted(((1, 5), (2, 2)))), of_end()))
+    if share < 0.76:
+        own = (comparison(draw, table),) if draw.chance(0.8) else ()
+        return Listing(Entity(table, own), (of_end(),))
+    if share < 0.86:
+        order = OrderKey(draw.sortable(table), draw.chance(0.7))
+        return Listing(Entity(table), (of_end(),), False, (order,), 1)
+    item = draw.group(table) if draw.chance(0.6) else draw.label(table)
+    first_list, second_list = (Listing(Entity(table, (at_end(),)), (item,)) for _ in range(2))
+    return Combining("INTERSECT", first_list, second_list)
+
+
+def far_apart(draw: Draw, level: Hardness) -> Listing:
+    """Columns of a row and of the rows that several foreign keys lead to, three joins or more."""
+    table = draw.table(lambda table: len(_paths(draw, table, 3)) >= 3)
+    paths = _paths(draw, table, 3)
+    longest = [path for path in paths if len(path) == 3]
+    ends = [draw.pick(longest)] if longest and draw.chance(0.6) else draw.rng.sample(paths, 3)
+    items = [Attribute(draw.parent(path[-1]), draw.attribute(draw.parent(path[-1])).column, path) for path in ends]
+    if any(item.column.spec is None for item in items):
+        raise NoFit
+    where = (comparison(draw, table),) if draw.chance(0.6 if level == "extra" else 0.2) else ()
+    return Listing(Entity(table, where), (draw.attribute(table), *items))
+
+
+def _paths(draw: Draw, table: GrammarTable, length: int) -> list[tuple[Link, ...]]:
+    """The ways over at most `length` foreign keys to parents, and to their parents."""
+    paths: list[tuple[Link, ...]] = []
+    for link in draw.parents(table):
+        paths.append((link,))
+        if length > 1 and not link.role:
+            paths += [(link, *path) for path in _paths(draw, draw.parent(link), length - 1)]
+    return paths
+
+
 def superiors(draw: Draw, level: Hardness) -> Listing:
     """Rows with a column of the row that they refer to in their own table."""
     table = draw.table(lambda table: table.label and draw.own(table))
@@ -353,6 +414,7 @@ def grouped(draw: Draw, level: Hardness) -> Grouping:
         order,
         limit,
         draw.chance(0.25),
+        identity and draw.chance(0.2),
     )
 
 
@@ -366,7 +428,7 @@ def _owners(draw: Draw, level: Hardness, entity: Entity, keys: list[Attribute]) 
         used.append(further.column)
         keys.append(Attribute(owner, further.column, path))
     if draw.chance(0.5):
-        return Grouping(entity, tuple(keys), (), True, None, _having(draw, Count()))
+        return Grouping(entity, tuple(keys), (), True, None, _having(draw, Count()), strict=draw.chance(0.15))
     limit = draw.weighted(((1, 8), (3, 1.5)))
     return Grouping(entity, tuple(keys), (), True, None, None, (OrderKey(Count(), draw.chance(0.8)),), limit)
 
@@ -395,7 +457,7 @@ def _keys(draw: Draw, table: GrammarTable, level: Hardness) -> tuple[list[Attrib
     if dates and share > 0.9:
         return [Attribute(table, draw.pick(dates), (), "year" if draw.chance(0.7) else "month")], False
     first = draw.group(table)
-    if level != "easy" and draw.chance(0.12):
+    if level != "easy" and draw.chance(0.35):
         return [first, draw.group(table, [first.column])], False
     return [first], False
 
@@ -599,6 +661,7 @@ _KINDS: Mapping[Hardness, tuple[tuple[Kind, float], ...]] = {
         (changed, 6),
         (ranked, 3),
         (superiors, 3),
+        (far, 4),
         (twins, 2),
     ),
     "hard": (
@@ -610,6 +673,8 @@ _KINDS: Mapping[Hardness, tuple[tuple[Kind, float], ...]] = {
         (combined, 14),
         (changed, 4),
         (ranked, 4),
+        (far, 10),
+        (far_apart, 3),
         (superiors, 2),
         (best_of_group, 4),
         (above_mean_groups, 4),
@@ -624,6 +689,8 @@ _KINDS: Mapping[Hardness, tuple[tuple[Kind, float], ...]] = {
         (combined, 14),
         (changed, 4),
         (ranked, 4),
+        (far, 12),
+        (far_apart, 6),
         (best_of_group, 5),
         (above_mean_groups, 5),
         (contrast, 3),

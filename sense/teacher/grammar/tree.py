@@ -565,7 +565,7 @@ def _grouping(request: Grouping) -> exp.Select:
     if request.identity:
         path = request.keys[0].path
         owner = source.reach([_Step(link, True) for link in path])
-        group = [source.plain_column(owner, path[-1].key)]
+        group = [source.plain_column(owner, path[-1].key), *(group if request.strict else ())]
     having = None
     if request.having is not None:
         having = _compare(_measure(source, request.having.measure), request.having.operator, literal(request.having.value))
