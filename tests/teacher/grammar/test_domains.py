@@ -15,7 +15,7 @@ from sense.teacher.grammar.english.language import article, plural
 
 def test_there_are_many_domains_of_three_to_twenty_tables():
     every = [domains.load(name) for name in domains.names()]
-    assert len(every) >= 39
+    assert len(every) >= 60
     assert all(3 <= len(domain.tables) <= 20 for domain in every)
     assert all(any(table.refers for table in domain.tables.values()) for domain in every)
 
@@ -81,7 +81,10 @@ def test_every_wording_reads_well_with_every_value(name):
     assert not [phrase for phrase in phrases if re.search(r"\b(?:who|that|which)\b", phrase)], (
         "right for one row or for many, not both"
     )
-    verbs = [verb for table in tables for verb in [*(one.verb for one in table.refers.values()), *table.across.values()]]
+    references = [
+        one for table in tables for reference in table.refers.values() for one in (reference, *reference.roles.values())
+    ]
+    verbs = [*(one.verb for one in references), *(verb for table in tables for verb in table.across.values())]
     assert not [verb for verb in verbs if re.search(r"^\w*[^s]s\b", verb)], "the subject is plural"
 
 
@@ -98,8 +101,9 @@ def _renderings(domain: Domain) -> Iterator[str]:
         for parent, reference in table.refers.items():
             for singular, many in nouns:
                 for parent_singular, parent_plural in _nouns(parent, domain.tables[parent]):
-                    yield f"{parent_plural} that {reference.verb} {article(singular)}"
-                    yield f"{many} {reference.by} {article(parent_singular)}"
+                    for part in reference.roles.values() or [reference]:
+                        yield f"{parent_plural} that {part.verb} {article(singular)}"
+                        yield f"{many} {part.by} {article(parent_singular)}"
         for parent, verb in table.across.items():
             (other,) = set(table.across) - {parent}
             for singular, _ in _nouns(other, domain.tables[other]):
@@ -222,3 +226,16 @@ def test_nouns_stand_for_one_table(changes, problem):
     tables = {name: {"columns": {"name": {"kind": "person"}}} | changes.get(name, {}) for name in "abc"}
     with pytest.raises(ConfigError, match=problem):
         config.validate(Domain, {"name": "x", "tables": tables}, "x.yaml")
+
+
+def test_domains_are_rich():
+    """Tables that refer to themselves, that join two others, and that refer to one twice; databases of up to 20 tables."""
+    every = [domains.load(name) for name in domains.names()]
+    tables = [list(domain.tables.values()) for domain in every]
+    assert sum(any(table.refers_self for table in of_domain) for of_domain in tables) >= 0.75 * len(every)
+    assert sum(any(table.across for table in of_domain) for of_domain in tables) >= 0.75 * len(every)
+    assert sum(any(one.roles for table in of_domain for one in table.refers.values()) for of_domain in tables) >= 0.15 * len(
+        every
+    )
+    assert sum(len(of_domain) >= 14 for of_domain in tables) >= 6
+    assert sum(map(len, tables)) / len(every) >= 8
