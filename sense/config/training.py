@@ -148,8 +148,10 @@ class DpoConfig(Section):
     """Strength of the pull towards the reference model; smaller values let the policy move further."""
     loss: Literal["sigmoid", "ipo", "apo_zero", "robust", "hinge"] = "sigmoid"
     """TRL's loss_type."""
-    label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.1
-    """Probability that a label is wrong; above 0 the sigmoid loss is cDPO."""
+    label_smoothing: Literal["auto"] | Annotated[float, Field(ge=0, lt=0.5)] = 0.1
+    """Probability that a label is wrong; above 0 the sigmoid loss is cDPO. auto: the share of wrong SQL that passes for right on
+    the databases of the unseen questions, as synthesize measured it with mutants (`false_right` in their manifest.json).
+    """
     sft_weight: Annotated[float, Field(ge=0)] = 0.0
     """Weight of an SFT loss on the chosen answers, added to the preference loss; 0 leaves it out."""
     train: TrainConfig = TrainConfig(learning_rate=1e-6)

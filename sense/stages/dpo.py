@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sense import prompts, records
+from sense import manifest, prompts, records
 from sense.config import DpoConfig, PromptConfig, is_main_process
-from sense.errors import InputError
+from sense.errors import InputError, UserError
 from sense.prompts.dataset import database_keys, question_prompts
 from sense.records import Pair
 
@@ -37,6 +37,8 @@ def run(config: DpoConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any]:
     from sense import tracking
     from sense.training import checks, fit, model_folder, tokenization
 
+    if config.label_smoothing == "auto":
+        config = config.model_copy(update={"label_smoothing": _measured_smoothing(inputs.unseen)})
     info = model_folder.read_info(inputs.sft)
     sft_model = model_folder.load_model(inputs.sft, trainable=True, dtype=model_folder.TRAINING_DTYPE)
     checks.check_max_length(sft_model, config.train.max_length, str(inputs.sft))
@@ -65,6 +67,7 @@ def run(config: DpoConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any]:
         metrics = {
             "model": info.base.name or "nano",
             "pairs": len(fitting),
+            "label_smoothing": config.label_smoothing,
             "dropped": {"longer than max_length": len(rows) - len(fitting)},
             **model_folder.count_parameters(model),
             "steps": int(curve[-1]["step"]),
@@ -73,6 +76,22 @@ def run(config: DpoConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any]:
         }
         tracked_run.finish(metrics)
     return metrics
+
+
+def _measured_smoothing(dataset: Path) -> float:
+    """The false-right rate in the manifest of a dataset; UserError if nobody measured it, or it is too high to learn from."""
+    false_right = manifest.read_manifest(dataset).false_right
+    file = dataset / manifest.FILE
+    if false_right is None or false_right.mutants == 0:
+        raise UserError(
+            f"{file}: no false_right, which dpo.label_smoothing: auto takes; run synthesize, which measures it, or give a number"
+        )
+    if false_right.rate >= 0.5:
+        raise UserError(
+            f"{file}: {false_right.survived} of {false_right.mutants} mutants pass for right, and labels that are as often wrong "
+            "teach nothing: build test suites that tell more apart, or give dpo.label_smoothing a number"
+        )
+    return false_right.rate
 
 
 def _rows(inputs: Inputs, pairs: Sequence[Pair], prompt: PromptConfig) -> list[dict[str, str]]:

@@ -26,7 +26,10 @@ def test_every_section_and_every_field_has_a_description(section):
 
 def test_keys_of_a_section_with_types_bounds_and_defaults():
     described = {key.name: key for key in keys.select(["dpo", "sft.data"])}
-    assert (described["dpo.label_smoothing"].type, described["dpo.label_smoothing"].default) == ("number >= 0 < 0.5", "0.1")
+    assert (described["dpo.label_smoothing"].type, described["dpo.label_smoothing"].default) == (
+        "auto | number >= 0 < 0.5",
+        "0.1",
+    )
     assert described["sft.data"].type == "strong | strong+seed | seed"
     # the default of an inner section may differ from that of its class
     assert described["dpo.train.learning_rate"].default == "1e-06"
