@@ -5,7 +5,7 @@ construction, except in circles; what refers to nothing in the end loses its ref
 """
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import count
@@ -26,6 +26,7 @@ _DOUBLES_SHARE = 0.25  # rows that are a row again under another key, relative t
 _NULL_COLUMNS_SHARE, _NULL_SHARE = 0.5, 0.07  # columns that get NULLs although they have none; rows that get them there
 _MAX_QUERY_ROWS = 120  # of a table
 _KEPT_LINK_SHARE = 0.4
+_ODD_SHARE = 0.4  # of a query's rows behind the first: with values of their own in the columns without conditions
 _MISS_SHARE = 0.3  # of the queries that get a near miss where there are few rows; of near misses that miss all conditions
 
 
@@ -218,11 +219,20 @@ class _Instance:
                 self._groups.add(group)
             misses = list(self._near_misses(name, base, conditions)) if not few or random.random() < _MISS_SHARE else []
             variants = variants + misses if not few else misses[:1] or variants
-            for values in variants:
+            for place, values in enumerate(variants):
                 row = list(values)
+                if place and not size and random.random() < _ODD_SHARE:
+                    self._make_odd(name, row, fixed)
                 self._renew_keys(name, row, set(fixed))
                 yield _Candidate(row, fixed, tag, group)
             rows += len(variants)
+
+    def _make_odd(self, name: str, row: list[Value], fixed: Set[int]) -> None:
+        """Gives the row values that no other has, but for its conditions: under DISTINCT and UNION it is one more."""
+        bound = self._bound(name) | fixed
+        for i, values in enumerate(self._values[name]):
+            if i not in bound and values.open and row[i] is not None:
+                row[i] = values.fresh(self._random, next(self._numbers))
 
     def _near_misses(self, name: str, base: Sequence[Value], conditions: dict[int, list[Condition]]) -> Iterator[list[Value]]:
         """The row with the literal itself, and with a value beside it, in one of the columns with conditions."""

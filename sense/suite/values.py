@@ -43,6 +43,12 @@ class ColumnValues:
         self._literals = list(dict.fromkeys((condition.operator, condition.value) for condition in conditions))
         self._beside = [value for _, literal in self._literals for value in self._near(literal)]
 
+    @property
+    def open(self) -> bool:
+        """Whether a value that the original has not would be one of the column's kind: texts and whole numbers, not flags, not dates."""
+        first = self.own[0] if self.own else None
+        return not self._closed and (isinstance(first, int) or (isinstance(first, str) and _day(first) is None))
+
     def draw(self, random: Random) -> Value:
         """A value that is not NULL, unless the column has nothing else."""
         share = random.random()
