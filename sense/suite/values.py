@@ -45,7 +45,7 @@ class ColumnValues:
 
     @property
     def open(self) -> bool:
-        """Whether a value that the original has not would be one of the column's kind: texts and whole numbers, not flags, not dates."""
+        """Whether a value that the original lacks would be of the column's kind: texts and integers, no flags, no dates."""
         first = self.own[0] if self.own else None
         return not self._closed and (isinstance(first, int) or (isinstance(first, str) and _day(first) is None))
 
