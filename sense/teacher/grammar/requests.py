@@ -188,12 +188,9 @@ def changed(draw: Draw, level: Hardness) -> Listing:
     filters, _ = _conditions(draw, table, level)
     first = draw.attribute(table)
     extra = draw.pick((_total, _total, _text, _text, _joined, _classed))(draw, table)
-    items: tuple[Item, ...] = (extra,) if isinstance(extra, (Joined, Changed)) and draw.chance(0.5) else (first, extra)
-    if isinstance(extra, (Joined, Changed)) and first.column in (
-        getattr(extra, "attribute", None),
-        getattr(extra, "first", None),
-    ):
-        items = (extra,)
+    changes = [one for one in (getattr(extra, "attribute", None), getattr(extra, "first", None)) if isinstance(one, Attribute)]
+    alone = (isinstance(extra, (Joined, Changed)) and draw.chance(0.5)) or any(one.column is first.column for one in changes)
+    items: tuple[Item, ...] = (extra,) if alone else (first, extra)
     return Listing(Entity(table, filters), items)
 
 
@@ -386,7 +383,7 @@ def grouped(draw: Draw, level: Hardness) -> Grouping:
         filters = FilterDraw(draw, False).filters(table, 1, depth, [key.column for key in keys], 0.85)
     if identity and draw.chance(0.35 if level in ("medium", "hard", "extra") else 0):
         return _owners(draw, level, Entity(table, filters), keys)
-    measures = _group_measures(draw, table, [key.column for key in keys])
+    measures = _group_measures(draw, table, [*(key.column for key in keys), *_columns_of(filters)])
     having: Having | None = None
     order: tuple[OrderKey, ...] = ()
     limit = None

@@ -11,8 +11,9 @@ from sense.config import GrammarConfig
 from sense.records import HARDNESS
 from sense.sql.hardness import hardness
 from sense.sql.parse import check_select
-from sense.teacher import Draft, RejectedDraft, build_database
+from sense.teacher import RejectedDraft, build_database
 from sense.teacher.grammar import domains
+from sense.teacher.grammar import teacher as teacher_module
 from sense.teacher.grammar.teacher import GrammarTeacher
 from sense.teacher.question_rules import problems
 
@@ -140,10 +141,9 @@ def test_limits_of_the_configuration():
     assert max(len(rows) for draft in drafts for _, rows in draft.rows) <= 8
 
 
-def test_a_database_too_poor_for_a_question_is_refused():
-    teacher = GrammarTeacher(GrammarConfig(rows=1), seed=0)
-    assert isinstance(teacher.draft(0, "easy", []), Draft)
-    rejected = teacher.draft(0, "extra", [])
+def test_a_database_too_poor_for_a_question_is_refused(monkeypatch):
+    monkeypatch.setattr(teacher_module, "TRIES", 0)
+    rejected = GrammarTeacher(GrammarConfig(rows=1), seed=0).draft(0, "extra", [])
     assert isinstance(rejected, RejectedDraft)
     assert (rejected.reason, rejected.level) == ("no question fits", "extra")
     assert "more rows" in rejected.detail

@@ -23,7 +23,17 @@ _IRREGULAR_PASTS = frozenset(
     slept sold spent spoke stood swam taught took threw told took underwent understood went were won wore wrote""".split()
 )
 _THIRD_PERSONS = {"are": "is", "have": "has", "do": "does", "were": "was", "go": "goes"}
-_PLURALS = {"person": "people", "child": "children", "man": "men", "woman": "women", "staff": "staff", "series": "series"}
+_PLURALS = {
+    "species": "species",
+    "aircraft": "aircraft",
+    "sheep": "sheep",
+    "person": "people",
+    "child": "children",
+    "man": "men",
+    "woman": "women",
+    "staff": "staff",
+    "series": "series",
+}
 _NO_PLURAL = frozenset(
     """accommodation advice cash coverage data equipment evidence feedback information luggage money news progress research staff
     traffic weather work""".split()
@@ -66,7 +76,10 @@ def is_plural(words: str) -> bool:
 
 
 def plural_of_column(words: str) -> str:
-    """The words of a column for several rows: "names", "dates of birth"; what is a plural already stays."""
+    """The words of a column for several rows: "names", "dates of birth", "years opened"; what is a plural already stays."""
+    head, space, rest = words.partition(" ")
+    if head in ("year", "date", "day", "month") and rest and (rest.endswith("ed") or rest in _IRREGULAR_PASTS):
+        return f"{head}s{space}{rest}"
     return words if is_plural(words) else plural(words)
 
 

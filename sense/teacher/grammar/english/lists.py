@@ -88,14 +88,15 @@ def _distinct(speaker: Speaker, request: Listing, tail: str) -> Wording:
 
 def _columns_of_rows(speaker: Speaker, request: Listing, tail: str) -> Wording:
     entity = request.entity
-    each = speaker.chance(0.4)
+    computed = not all(isinstance(item, Attribute) for item in request.items)
+    each = computed or speaker.chance(0.4)
     spoken = items(speaker, request.items, not each)
     if each:
         rows = f"{speaker.rng.choice(('each', 'every'))} {speaker.singular(entity)}"
     else:
         rows = f"{speaker.rng.choice(('the', 'the', 'all', 'all the'))} {speaker.plural(entity)}"
     plural = not each or len(request.items) > 1 or is_plural(spoken)
-    if not all(isinstance(item, Attribute) for item in request.items):
+    if computed:
         return Wording(f"the {spoken} of {rows}", plural, tail=tail)
     be = "are" if plural else "is"
     direct = [f"what {be} the {spoken} of {rows}"] + ([f"for {rows}, what {be} the {spoken}"] if each else [])

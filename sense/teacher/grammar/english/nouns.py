@@ -688,7 +688,9 @@ def _clause(phrase: Phrase, singular: bool, person: bool) -> str:
     verb = f"are {phrase.text}" if phrase.position == "after" else phrase.text
     if verb.startswith("are with "):
         verb = f"have {verb.removeprefix('are with ')}"
-    return f"{'who' if person else 'that'} {third_person(verb) if singular else verb}"
+    if singular:
+        verb = re.sub(r"(?:(?<= or that )|(?<= or who ))\w+", lambda match: third_person(match.group()), third_person(verb))
+    return f"{'who' if person else 'that'} {verb}"
 
 
 def from_template(template: str) -> Phrase:
