@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import closing
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import count
 from pathlib import Path
 from random import Random
@@ -48,8 +49,8 @@ class SuiteBuilder:
         self._database, self._seed = database, seed
         self._source = read_source(database)
         tables = self._source.tables
-        names = {name: [column.name.lower() for column in table.columns] for name, table in tables.items()}
-        self._uses_of = {sql: read_uses(sql, names) for sql in dict.fromkeys(queries)}
+        columns = tuple((name, tuple(column.name.lower() for column in table.columns)) for name, table in tables.items())
+        self._uses_of = {sql: _read_uses(sql, columns) for sql in dict.fromkeys(queries)}
         self._queries = list(dict.fromkeys(self._uses_of.values()))
         joins = dict.fromkeys(join for query in self._queries for join in query.joins)
         self._references = with_joins(tables, joins)
@@ -86,6 +87,11 @@ class SuiteBuilder:
             except (sqlite3.Error, sqlite3.Warning) as error:
                 raise InputError(f"{self._database}: no other rows fit its schema ({error}); do without a suite") from None
             return connection.serialize()
+
+
+@lru_cache(maxsize=1024)  # several suites are drawn for the same queries
+def _read_uses(sql: str, columns: tuple[tuple[str, tuple[str, ...]], ...]) -> QueryUses:
+    return read_uses(sql, dict(columns))
 
 
 def _conditions_by_column(queries: Iterable[QueryUses]) -> dict[tuple[str, str], list[Condition]]:
