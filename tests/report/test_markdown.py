@@ -209,6 +209,21 @@ def test_evaluate():
     assert markdown.summary("evaluate", {"sets": {}}) == "No model has been evaluated.\n"
 
 
+def test_evaluate_with_test_suites_has_ts_beside_ex():
+    base, sft = (dict(EVALUATE["sets"]["heldout"]["models"][name]) for name in ("base", "sft"))
+    models = {
+        "base": base | {"ts": 0.0, "ts_low": 0.0, "ts_high": 0.0},
+        "sft": sft | {"ts": 0.25, "ts_low": 0.0, "ts_high": 0.75},
+    }
+    on_set = EVALUATE["sets"]["heldout"] | {
+        "models": models,
+        "suite": {"mode": "strict-ts@1", "databases": 9, "digest": "e" * 64},
+    }
+    rows = table_cells(markdown.summary("evaluate", {"sets": {"heldout": on_set}}))
+    assert rows[0][:6] == ["model", "EX", "95% interval", "TS", "95% interval", "executable"]
+    assert rows[2][:6] == ["SFT", "50.0%", "25.0% to 75.0%", "25.0%", "0.0% to 75.0%", "75.0%"]
+
+
 def test_publish():
     page = markdown.summary("publish", PUBLISH)
     assert page.splitlines()[0] == (

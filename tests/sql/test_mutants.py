@@ -108,3 +108,10 @@ def test_spider_has_eight_to_fifteen_mutants_a_question() -> None:
     counts = [len(mutants(row["query"], columns[row["db_id"]])) for row in rows]
     assert 8 <= sum(counts) / len(counts) <= 15
     assert min(counts) >= 2
+
+
+def test_a_last_table_that_is_joined_by_two_columns():
+    """It has two edges to the others, but stands between none of them."""
+    columns = {"block": ["id", "floor", "code"], "room": ["id", "floor", "code"]}
+    sql = "SELECT count(*), b.floor FROM block AS b JOIN room AS r ON b.floor = r.floor AND b.code = r.code GROUP BY b.floor"
+    assert len(mutants(sql, columns)) > 3

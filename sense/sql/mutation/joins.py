@@ -89,7 +89,7 @@ def _drop_tables(scope: Scope) -> Mistakes:
             if len(joins) > 1 or len(edges) != 1:
                 continue
             first, rest = exp.From(this=joins[0].this.copy()), []
-        elif len(edges) == 2 and needed_later == joins[index : index + 1] and not dropped:
+        elif len(edges) == 2 and needed_later and needed_later == joins[index : index + 1] and not dropped:
             rest[index - 1].set("on", exp.EQ(this=ends[0].copy(), expression=ends[1].copy()))
         elif len(edges) != 1 or needed_later:
             continue
