@@ -49,12 +49,18 @@ def plural(words: str) -> str:
         if middle:
             return plural(head) + middle + rest
     before, space, last = words.rpartition(" ")
+    if before in ("year", "date", "time") and (last.endswith("ed") or last in _IRREGULAR_PASTS):  # "year founded"
+        return f"{plural(before)} {last}"
     if last in _PLURALS:
         return f"{before}{space}{_PLURALS[last]}"
     if last in _NO_PLURAL:
         return words
     if last.endswith("man") and last not in ("human", "german", "roman"):
         return f"{before}{space}{last[:-3]}men"
+    if last in ("by", "on", "at"):  # "changed by"
+        return words
+    if last.endswith("sis"):
+        return f"{words[:-2]}es"
     if last.endswith(("s", "x", "z", "ch", "sh")):
         return f"{words}es"
     if last.endswith("y") and last[-2:-1] not in "aeiou":

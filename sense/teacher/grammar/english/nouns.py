@@ -148,6 +148,8 @@ class Speaker:
         if column.kind in ("date", "year") and column.words.endswith((" on", " in", " at")):
             return f"{column.kind} {column.words.rpartition(' ')[0]}"
         words = self.rng.choice([column.words] * 3 + list(column.synonyms) + phrases + phrases)
+        if column.spec.countable and is_plural(words):
+            words = f"number of {words}"
         spelt = re.sub(r"[^a-z]", "", column.name.lower())
         if re.sub(r"[^a-z]", "", words.lower()) != spelt:
             abbreviated = re.sub(r"[^a-z]", "", column.words.lower()) != spelt

@@ -24,6 +24,11 @@ from sense.teacher.grammar.english.language import (
         ("member of staff", "members of staff"),
         ("woman", "women"),
         ("company", "companies"),
+        ("year built", "years built"),
+        ("date opened", "dates opened"),
+        ("material cost", "material costs"),
+        ("changed by", "changed by"),
+        ("first diagnosis", "first diagnoses"),
     ],
 )
 def test_plurals(one, many):
