@@ -4,9 +4,15 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil, floor
+from pathlib import Path
+from random import Random
 
 from benchmarks.corpora import Corpus
+from sense.decontamination.comparison import Comparison, find_overlaps
+from sense.decontamination.compared_sets import ComparedSet, read_dataset, read_set
+from sense.records import Example
 from sense.sql.tree import fingerprint
+from tests.decontamination.plants import KINDS, plant, write_dataset
 
 THRESHOLD = 0.8
 """Questions are near duplicates if more of their trigrams than this share are common to both (Jaccard)."""
@@ -77,3 +83,25 @@ def trigrams(question: str) -> frozenset[str]:
     """The rows of three characters of a question, in lower case, its marks left out."""
     text = " ".join("".join(char if char.isalnum() else " " for char in question.casefold()).split())
     return frozenset(text[start : start + 3] for start in range(max(1, len(text) - 2)))
+
+
+def planted_recall(evaluation: Path, folder: Path, each: int) -> dict[str, tuple[int, int]]:
+    """Kind -> how many rows of an evaluation set were planted in data, and how many of them `sense decontaminate` would drop.
+
+    `each` rows of each kind are drawn; those with other conditions' order are of rows that have two conditions.
+    """
+    whole = read_set(evaluation)
+    examples = [Example(**row.model_dump(), source="human", hardness="easy") for row in whole.rows]
+    Random(0).shuffle(examples)
+    several = [example for example in examples if " AND " in example.sql.upper() or " OR " in example.sql.upper()]
+    planted = [
+        plant(kind, example, whole.schemas[example.db_id], number)
+        for kind in KINDS
+        for number, example in enumerate((several if kind == "reordered" else examples)[:each])
+    ]
+    write_dataset(folder, planted)
+    against = ComparedSet("evaluation", whole.rows, whole.schemas)
+    data = read_dataset("planted", folder)
+    hits = Counter(overlap.row.id.partition("-")[0] for overlap in find_overlaps(data, Comparison([against])))
+    totals = Counter(row.id.partition("-")[0] for row in data.rows)
+    return {kind: (totals[kind], hits[kind]) for kind in KINDS}

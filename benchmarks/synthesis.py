@@ -293,6 +293,15 @@ def measure_splits(corpus: Corpus) -> list[Figure]:
     return [Figure(label, {corpus.name: value}, unit) for label, (value, unit) in values.items()]
 
 
+def measure_decontamination(sets: Mapping[str, Path], folder: Path) -> list[Figure]:
+    """Rows of evaluation sets, planted in data as they are or changed, that `sense decontaminate` drops."""
+    recall = {name: splits.planted_recall(path, folder / name, each=50) for name, path in sets.items()}
+    return [
+        Figure(f"planted, {kind}", {name: f"{kinds[kind][1]} of {kinds[kind][0]}" for name, kinds in recall.items()})
+        for kind in next(iter(recall.values()))
+    ]
+
+
 def measure_speed(rows: int, seed: int, folder: Path) -> list[Figure]:
     """Writes the same rows with one process and with two."""
     runs = {f"{processes} process{'es' if processes > 1 else ''}": processes for processes in (1, 2)}
@@ -311,9 +320,16 @@ def measure_speed(rows: int, seed: int, folder: Path) -> list[Figure]:
 # -- printing
 
 
+def add_before(figure: Figure, value: Value) -> Figure:
+    """The figure with the value of an earlier run in front, if there is one."""
+    return figure if value is None else Figure(figure.label, {"before": value, **figure.values}, figure.unit)
+
+
 def print_table(title: str, figures: Sequence[Figure]) -> None:
     """A Markdown table with a column for each corpus, and no line for what none of them has."""
-    names = list(dict.fromkeys(name for figure in figures for name in figure.values))
+    names = list(
+        dict.fromkeys(name for figure in sorted(figures, key=lambda figure: -len(figure.values)) for name in figure.values)
+    )
     print(f"\n## {title}\n\n| | {' | '.join(names)} |\n|---|{'---|' * len(names)}")
     for figure in (figure for figure in figures if figure.values):
         cells = (_cell(figure.values[name], figure.unit) if name in figure.values else "" for name in names)
@@ -348,12 +364,15 @@ def main() -> None:
     parser.add_argument("--speed-rows", type=int, default=1_000)
     parser.add_argument("--read", type=int, help="print so many rows to read, and nothing else")
     parser.add_argument("--json", type=Path, help="write all figures to this file")
+    parser.add_argument("--before", type=Path, help="a file of --json, whose figures of our data stand beside these")
     options = parser.parse_args()
     figures: dict[str, list[Figure]] = {}
+    before = records.read_json(options.before) if options.before is not None else {}
 
     def report(title: str, rows: list[Figure]) -> None:
         figures[title] = rows
-        print_table(title, rows)
+        earlier = {label: values["ours"] for label, values in before.get(title, {}).items() if "ours" in values}
+        print_table(title, [add_before(figure, earlier.get(figure.label)) for figure in rows] if earlier else rows)
 
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -375,6 +394,8 @@ def main() -> None:
         if options.demo is not None:
             report("4. Weak data", measure_run(options.demo))
         report("5. Splits", measure_splits(ours))
+        sets = {"seeds": ROOT / "sense/seeds"} | ({"Spider": SPIDER} if SPIDER.is_dir() else {})
+        report("5. Decontamination", measure_decontamination(sets, folder / "planted"))
         if options.data is None:
             report("6. Speed", measure_speed(options.speed_rows, options.seed, folder))
     if options.json is not None:

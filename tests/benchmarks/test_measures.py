@@ -313,11 +313,27 @@ def test_the_benchmark_prints_every_section(tmp_path, monkeypatch, capsys):
     synthesis.main()
     output = capsys.readouterr().out
     assert [line for line in output.splitlines() if line.startswith("## ")] == [
-        "## 1. SQL", "## 1. Databases", "## 2. Questions", "## 3. Labels", "## 5. Splits", "## 6. Speed",
+        "## 1. SQL", "## 1. Databases", "## 2. Questions", "## 3. Labels", "## 5. Splits",
+        "## 5. Decontamination", "## 6. Speed",
     ]  # fmt: skip
     assert "Spider is left out" in output
     assert "| same bytes |  | yes |" in output
     assert (tmp_path / "figures.json").is_file()
+
+
+def test_a_table_has_a_column_for_each_corpus_and_for_the_run_before(capsys):
+    figures = [
+        synthesis.Figure("rows", {"ours": 1200, "seeds": 3}),
+        synthesis.Figure("EXISTS", {"ours": 0.0155, "seeds": 0.0}, "%"),
+        synthesis.Figure("nobody", {}),
+    ]
+    synthesis.print_table("SQL", [synthesis.add_before(figures[0], 7), *figures[1:]])
+    assert capsys.readouterr().out.splitlines()[3:] == [
+        "| | before | ours | seeds |",
+        "|---|---|---|---|",
+        "| rows | 7 | 1,200 | 3 |",
+        "| EXISTS |  | 1.6% | 0.0% |",
+    ]
 
 
 def test_rows_to_read(capsys):

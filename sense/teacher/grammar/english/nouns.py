@@ -376,7 +376,9 @@ class Speaker:
         templates = (column.spec.yes if holds else column.spec.no) if column.spec else ()
         words = column.words.removeprefix("is ").removeprefix("has ")
         fallback = Phrase("that", f"are marked as {words}" if holds else f"are not marked as {words}")
-        return [*(from_template(template) for template in templates), *([] if templates and self.chance(0.9) else [fallback])]
+        phrases = [from_template(template) for template in templates]
+        only_before = all(phrase.position == "before" for phrase in phrases)  # cannot stand beside another after "or"
+        return phrases if templates and self.chance(0.9) and not only_before else [*phrases, fallback]
 
     def _quantity(self, part: Comparison) -> list[Phrase]:
         column, operator = part.attribute.column, part.operator
