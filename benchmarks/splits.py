@@ -8,8 +8,8 @@ from pathlib import Path
 from random import Random
 
 from benchmarks.corpora import Corpus
-from sense.decontamination.comparison import Comparison, find_overlaps
 from sense.decontamination.compared_sets import ComparedSet, read_dataset, read_set
+from sense.decontamination.comparison import Comparison, find_overlaps
 from sense.records import Example
 from sense.sql.tree import fingerprint
 from tests.decontamination.plants import KINDS, plant, write_dataset
