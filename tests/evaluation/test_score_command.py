@@ -403,6 +403,22 @@ def count_mode(mode, verdicts, levels=None):
     return scoreboard.count(levels, {mode: verdicts}, {mode: 2.0})["modes"][mode]
 
 
+def test_ts_counts_all_databases_and_ex_the_main_one(capsys):
+    verdicts = [
+        verdict(),
+        verdict(name="mismatch").model_copy(update={"instance": "suite_02.sqlite"}),
+        verdict(name="mismatch").model_copy(update={"left_out": 1}),
+    ]
+    numbers = count_mode("strict-ts@1", verdicts)
+    assert (numbers["right"], numbers["ex"], numbers["ts"], numbers["left_out"]) == (2, 2 / 3, 1 / 3, 1)
+    assert numbers["hardness"] == {"easy": {"n": 3, "ex": 2 / 3, "ts": 1 / 3}}
+    assert "ts" not in count_mode("strict@2", [verdict()])
+    scoreboard.show({"modes": {"strict-ts@1": numbers}, "disagreements": [], "output": "o", "predictions": 3})
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "strict-ts@1: EX 66.7% (2 of 3), TS 33.3%" in printed
+    assert "1 with further databases on which the gold fails; those do not count" in printed
+
+
 def test_soft_f1_is_the_mean_of_the_scores():
     verdicts = [verdict(1.0), verdict(0.5, "mismatch"), verdict(0.0, "error"), verdict(None, "gold_error")]
     levels = [QueryLevels("easy", "1"), QueryLevels("easy", "4"), QueryLevels("extra", "4"), QueryLevels("extra", "4")]

@@ -64,6 +64,19 @@ def read_folder(folder):
     return examples, samples, records.read_rows(waiting, Unlabelled) if waiting.exists() else []
 
 
+def test_a_test_suite_beside_the_database_decides_too(tmp_path, folder):
+    main = database(tmp_path / "served" / "shop" / "shop.sqlite")
+    rows = "INSERT INTO customer VALUES (1, 'Di', 'Ghent'), (4, 'Ed', 'Bonn')"
+    database(main.with_name("suite_01.sqlite"), f"CREATE TABLE customer(id INTEGER PRIMARY KEY, name TEXT, city TEXT); {rows}")
+    catalog = Catalog(DatabasesConfig(folders=[str(tmp_path / "served")]), LIMITS)
+    try:
+        FeedbackStore(folder, catalog).keep(corrected("f1", sql="SELECT name FROM customer WHERE id <> 2"))
+    finally:
+        catalog.close()
+    _, (sample, gold), _ = read_folder(folder)
+    assert (sample.correct, sample.ex, sample.instance, gold.correct) == (False, True, "suite_01.sqlite", True)
+
+
 def test_right_sql_becomes_a_gold_and_a_sample_that_matches(store, folder):
     model = ModelMessage(name="sense", version="3", digest="d")
     kept = store.keep(feedback("f1", sql=f" {RIGHT} ; ", evidence="in Belgium", model=model))

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from sense import records
 from sense.config import ReportConfig
 from sense.errors import InputError
 from sense.stages import report
@@ -108,6 +109,19 @@ def test_headline_and_table(inputs):
     )
     assert "SENSE is 50.0 points above SFT: 2 questions won and 0 lost (McNemar p < 0.001), more than chance explains." in text
     assert "SFT 7 57.1% 0.0% to 90.0% 75.0% +28.6 3 : 1 0.62" in text.replace("\u2009", " ")
+
+
+def test_ts_stands_beside_ex_where_there_are_suites(inputs):
+    assert "Test-suite accuracy" not in run_report(inputs)[0]
+    path = inputs.metrics / "evaluate.json"
+    metrics = records.read_json(path)
+    metrics["sets"]["dev"]["suite"] = {"mode": "strict-ts@1", "databases": 9, "digest": "e" * 64}
+    for model in metrics["sets"]["dev"]["models"].values():
+        model |= {"ts": 0.125, "ts_low": 0.0, "ts_high": 0.5}
+    records.write_json(path, metrics)
+    text = visible_text(run_report(inputs)[0])
+    assert "the same on every database of the question's test suite, 9 further ones on dev." in text
+    assert "SFT 7 57.1% 0.0% to 90.0% 12.5% 0.0% to 50.0% 75.0%" in text
 
 
 def test_results_by_hardness_and_complexity(inputs):
