@@ -160,6 +160,8 @@ class Scope:
     def rows_are_distinct(self) -> bool:
         """Whether no row of the result can come twice, by a key among the columns or by GROUP BY."""
         columns = [column.unalias() for column in self.select.expressions]
+        if not self.sources or self._reads_groups(columns):
+            return True
         if self.group_keys:
             return all(key in columns for key in self.group_keys)
         if any(isinstance(column, exp.AggFunc) for column in columns):
@@ -167,6 +169,19 @@ class Scope:
         if any(column.is_star for column in columns):
             return len(self.sources) == 1
         return any(map(self.comes_once, columns))
+
+    def _reads_groups(self, columns: Sequence[exp.Expr]) -> bool:
+        """Whether the only source is a CTE or subquery with one row for each value of a column that is among `columns`."""
+        relation = self.select.args["from_"].this if len(self.sources) == 1 else None
+        if isinstance(relation, exp.Table):
+            ctes = {cte.alias.lower(): cte.this for cte in self.select.root().find_all(exp.CTE)}
+            relation = ctes.get(relation.name.lower())
+        inner = relation.this if isinstance(relation, exp.Subquery) else relation
+        group = inner.args.get("group") if isinstance(inner, exp.Select) else None
+        if group is None or len(group.expressions) != 1:
+            return False
+        keys = {column.alias_or_name.lower() for column in inner.expressions if column.unalias() == group.expressions[0]}
+        return any(isinstance(column, exp.Column) and column.name.lower() in keys for column in columns)
 
 
 def scopes(tree: exp.Expr, tables: Tables) -> list[Scope]:

@@ -86,6 +86,24 @@ def test_the_gold_is_not_among_its_mutants_and_none_comes_twice() -> None:
     assert len(set(prints)) == len(prints) == 16
 
 
+@pytest.mark.parametrize(
+    ("gold", "spelling"),
+    [
+        (
+            "WITH g AS (SELECT kind, COUNT(*) AS n FROM pet GROUP BY kind) SELECT kind FROM g WHERE n > 2",
+            "WITH g AS (SELECT kind, COUNT(*) AS n FROM pet GROUP BY kind) SELECT DISTINCT kind FROM g WHERE n > 2",
+        ),
+        ("SELECT (SELECT COUNT(*) FROM pet) - 1", "SELECT DISTINCT (SELECT COUNT(*) FROM pet) - 1"),
+        ("SELECT name, COUNT(*) FROM pet GROUP BY id, name", "SELECT name, COUNT(*) FROM pet GROUP BY id"),
+        ("SELECT AVG(CAST(age AS REAL)) FROM pet", "SELECT AVG(age) FROM pet"),
+    ],
+)
+def test_what_is_only_another_spelling_is_no_mutant(gold: str, spelling: str) -> None:
+    sqls = [mutant.sql for mutant in mutants(gold, COLUMNS)]
+    assert sqls
+    assert spelling not in sqls
+
+
 def test_the_same_gold_has_the_same_mutants() -> None:
     gold = "SELECT kind, avg(age) FROM pet WHERE weight > 2.5 GROUP BY kind HAVING count(*) > 1 ORDER BY 2 DESC"
     assert mutants(gold, COLUMNS) == mutants(gold, COLUMNS)

@@ -141,8 +141,12 @@ def change_groups(_tree: exp.Expr, scopes: Sequence[Scope]) -> Mistakes:
         if group is None:
             continue
         if len(group.expressions) > 1:
-            for index in range(len(group.expressions)):
-                with changed(group, "expressions", [key for number, key in enumerate(group.expressions) if number != index]):
+            for index, dropped in enumerate(group.expressions):
+                others = [key for number, key in enumerate(group.expressions) if number != index]
+                source = scope.source_of(dropped) if isinstance(dropped, exp.Column) else None
+                if any(scope.is_unique(key) and scope.source_of(key) == source for key in others):
+                    continue  # the key of its row is left
+                with changed(group, "expressions", others):
                     yield "aggregate"
         elif scope.select.args.get("having") is None and _runs_ungrouped(scope):
             with changed(scope.select, "group", None):

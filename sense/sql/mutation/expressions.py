@@ -71,4 +71,6 @@ def _other_operation(node: exp.Expr) -> exp.Expr | None:
         return (exp.Lower if isinstance(node, exp.Upper) else exp.Upper)(this=node.this.copy())
     if isinstance(node, exp.TimeToStr) and node.args["format"].name in _FORMATS:
         return exp.TimeToStr(this=node.this.copy(), format=exp.Literal.string(_FORMATS[node.args["format"].name]))
+    if isinstance(node, exp.Cast) and isinstance(node.parent, (exp.Avg, exp.Sum)):
+        return None  # they read texts as numbers by themselves
     return node.this.copy() if isinstance(node, _BARE) else None
