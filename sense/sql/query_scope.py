@@ -178,7 +178,7 @@ class Scope:
             relation = ctes.get(relation.name.lower())
         inner = relation.this if isinstance(relation, exp.Subquery) else relation
         group = inner.args.get("group") if isinstance(inner, exp.Select) else None
-        if group is None or len(group.expressions) != 1:
+        if not isinstance(inner, exp.Select) or group is None or len(group.expressions) != 1:
             return False
         keys = {column.alias_or_name.lower() for column in inner.expressions if column.unalias() == group.expressions[0]}
         return any(isinstance(column, exp.Column) and column.name.lower() in keys for column in columns)

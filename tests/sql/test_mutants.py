@@ -96,6 +96,7 @@ def test_the_gold_is_not_among_its_mutants_and_none_comes_twice() -> None:
         ("SELECT (SELECT COUNT(*) FROM pet) - 1", "SELECT DISTINCT (SELECT COUNT(*) FROM pet) - 1"),
         ("SELECT name, COUNT(*) FROM pet GROUP BY id, name", "SELECT name, COUNT(*) FROM pet GROUP BY id"),
         ("SELECT AVG(CAST(age AS REAL)) FROM pet", "SELECT AVG(age) FROM pet"),
+        ("SELECT kind FROM pet WHERE name = 'Tom'", "SELECT DISTINCT kind FROM pet WHERE name = 'Tom'"),
     ],
 )
 def test_what_is_only_another_spelling_is_no_mutant(gold: str, spelling: str) -> None:

@@ -113,11 +113,7 @@ def change_distinct(_tree: exp.Expr, scopes: Sequence[Scope]) -> Mistakes:
         single = scope.is_single_row or (isinstance(limit, exp.Limit) and limit.expression.name == "1")
         if scope.keeps_duplicates and not single and not scope.group_keys and not scope.rows_are_distinct():
             distinct = None if scope.select.args.get("distinct") else exp.Distinct()
-            if (
-                distinct
-                and len(scope.sources) == 1
-                and any(_names_a_row(column.unalias()) for column in scope.select.expressions)
-            ):
+            if distinct and len(scope.sources) == 1 and any(map(_names_a_row, _selected(scope))):
                 continue
             with changed(scope.select, "distinct", distinct):
                 yield "aggregate"
