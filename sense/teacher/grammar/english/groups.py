@@ -2,16 +2,18 @@
 
 from collections.abc import Sequence
 
+from sense.teacher.grammar.english.comparisons import COUNTS, OPERATORS
 from sense.teacher.grammar.english.language import article, is_plural, join_words, number_word, plural_of_column, third_person
-from sense.teacher.grammar.english.nouns import COUNTS, OPERATORS, Speaker, is_person, verb_of
+from sense.teacher.grammar.english.nouns import rows_of
 from sense.teacher.grammar.english.numbers import aggregate_name, matching, measure
+from sense.teacher.grammar.english.speaker import Speaker, is_person, verb_of
 from sense.teacher.grammar.english.wording import Wording
 from sense.teacher.grammar.meaning import AboveMeanGroups, Aggregate, Attribute, Count, CountIf, Grouping, Having, Measure
 
 
 def grouping(speaker: Speaker, request: Grouping) -> Wording:
     """Numbers group by group, or the groups alone."""
-    rows = speaker.plural(request.entity)
+    rows = rows_of(speaker, request.entity)
     if request.outer is not None:
         return _with_zero(speaker, request, rows)
     if request.identity:
@@ -234,7 +236,7 @@ def _rows_by_number(speaker: Speaker, request: Grouping, rows: str) -> Wording:
 def above_mean_groups(speaker: Speaker, request: AboveMeanGroups) -> Wording:
     """Groups whose number is above the mean of all groups."""
     key = speaker.attribute(request.key)
-    rows = speaker.plural(request.entity)
+    rows = rows_of(speaker, request.entity)
     groups = plural_of_column(key)
     above = "above" if request.operator == ">" else "below"
     if isinstance(request.measure, Count):

@@ -83,9 +83,6 @@ def is_plural(words: str) -> bool:
 
 def plural_of_column(words: str) -> str:
     """The words of a column for several rows: "names", "dates of birth", "years opened"; what is a plural already stays."""
-    head, space, rest = words.partition(" ")
-    if head in ("year", "date", "day", "month") and rest and (rest.endswith("ed") or rest in _IRREGULAR_PASTS):
-        return f"{head}s{space}{rest}"
     return words if is_plural(words) else plural(words)
 
 

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from sense.teacher.grammar.database import GrammarColumn, GrammarTable
 from sense.teacher.grammar.domains import NUMBERS
 from sense.teacher.grammar.english.language import is_plural, join_words, number_word, ordinal, plural_of_column, third_person
-from sense.teacher.grammar.english.nouns import Speaker, assemble, column_list, is_person, verb_of
+from sense.teacher.grammar.english.nouns import assemble, name_of, one_of, phrase_of, row_of, rows_of
 from sense.teacher.grammar.english.numbers import predicate, total
+from sense.teacher.grammar.english.speaker import Speaker, column_list, is_person, verb_of
 from sense.teacher.grammar.english.wording import Wording
 from sense.teacher.grammar.meaning import (
     Attribute,
@@ -34,10 +35,10 @@ def listing(speaker: Speaker, request: Listing) -> Wording:
     if request.limit is not None:
         return _top(speaker, request, request.limit)
     tail = sorted_tail(speaker, request.order, entity.table)
-    if speaker.named_value(entity) is not None and request.items:
+    if name_of(speaker, entity) is not None and request.items:
         return _about_one(speaker, request)
     if not request.items:
-        rows = speaker.plural(entity)
+        rows = rows_of(speaker, entity)
         every = speaker.rng.choice(
             ("all the information about", "all details of", "every detail of", "everything on record about")
         )
@@ -53,7 +54,7 @@ def listing(speaker: Speaker, request: Listing) -> Wording:
 
 def _named_rows(speaker: Speaker, entity: Entity, tail: str) -> Wording:
     """Rows that are listed by their label, which is not mentioned."""
-    rows = speaker.plural(entity)
+    rows = rows_of(speaker, entity)
     noun = speaker.nouns(entity.table)[1]
     direct = [f"which {rows} are there"] if not entity.filters else [f"which are the {rows}"]
     if len(entity.filters) == 1:
@@ -67,7 +68,7 @@ def _named_rows(speaker: Speaker, entity: Entity, tail: str) -> Wording:
 
 def _distinct(speaker: Speaker, request: Listing, tail: str) -> Wording:
     attributes = [item for item in request.items if isinstance(item, Attribute)]
-    rows = speaker.plural(request.entity)
+    rows = rows_of(speaker, request.entity)
     different = speaker.rng.choice(("different", "distinct", "unique"))
     if len(attributes) > 1:
         return Wording(
@@ -92,22 +93,22 @@ def _columns_of_rows(speaker: Speaker, request: Listing, tail: str) -> Wording:
     each = computed or speaker.chance(0.4)
     spoken = items(speaker, request.items, not each)
     if each:
-        rows = f"{speaker.rng.choice(('each', 'every'))} {speaker.singular(entity)}"
+        rows = f"{speaker.rng.choice(('each', 'every'))} {row_of(speaker, entity)}"
     else:
-        rows = f"{speaker.rng.choice(('the', 'the', 'all', 'all the'))} {speaker.plural(entity)}"
+        rows = f"{speaker.rng.choice(('the', 'the', 'all', 'all the'))} {rows_of(speaker, entity)}"
     plural = not each or len(request.items) > 1 or is_plural(spoken)
     if computed:
         return Wording(f"the {spoken} of {rows}", plural, tail=tail)
     be = "are" if plural else "is"
     direct = [f"what {be} the {spoken} of {rows}"] + ([f"for {rows}, what {be} the {spoken}"] if each else [])
-    intro, rest = f"the {speaker.plural(entity)}", f"what are their {items(speaker, request.items, True)}"
+    intro, rest = f"the {rows_of(speaker, entity)}", f"what are their {items(speaker, request.items, True)}"
     return Wording(f"the {spoken} of {rows}", plural, tuple(direct), (), intro, rest, tail)
 
 
 def _about_one(speaker: Speaker, request: Listing) -> Wording:
     """Columns of one row, which is named."""
     entity = request.entity
-    who = speaker.one(entity)
+    who = one_of(speaker, entity)
     spoken = items(speaker, request.items, False)
     plural = len(request.items) > 1 or is_plural(spoken)
     only = request.items[0] if len(request.items) == 1 else None
@@ -250,7 +251,7 @@ def _top(speaker: Speaker, request: Listing, limit: int) -> Wording:
     several = number_word(limit) if speaker.chance(0.5) else str(limit)
     if len(request.order) > 1 or not isinstance(key.item, Attribute):
         tail = sorted_tail(speaker, request.order, table)
-        rows = f"the first{'' if limit == 1 else f' {several}'} of the {speaker.plural(entity)}"
+        rows = f"the first{'' if limit == 1 else f' {several}'} of the {rows_of(speaker, entity)}"
         if not request.items:
             return Wording(f"all the information about {rows}", tail=tail, nominal=False)
         return Wording(f"the {items(speaker, request.items, limit > 1)} of {rows}", limit > 1, tail=tail)
@@ -282,13 +283,13 @@ def _best_rows(speaker: Speaker, request: Listing, by: Attribute, limit: int, se
     nth = f"{ordinal(request.offset + 1)} " if request.offset else ""
     if by.column.kind not in _QUANTITIES:
         way = "last" if descending else "first"
-        rows = speaker.singular(entity) if limit == 1 else f"{several} {speaker.plural(entity)}"
+        rows = row_of(speaker, entity) if limit == 1 else f"{several} {rows_of(speaker, entity)}"
         return f"the {way} {rows} in alphabetical order of {words}", False
     superlatives = (by.column.spec.most if descending else by.column.spec.least) if by.column.spec else ()
     if superlatives and speaker.chance(0.65):
         best = speaker.rng.choice(superlatives)
         return (
-            f"the {nth}{best} {speaker.singular(entity)}" if limit == 1 else f"the {several} {best} {speaker.plural(entity)}",
+            f"the {nth}{best} {row_of(speaker, entity)}" if limit == 1 else f"the {several} {best} {rows_of(speaker, entity)}",
             False,
         )
     noun = speaker.nouns(table)[0 if limit == 1 else 1]
@@ -301,7 +302,7 @@ def _among(speaker: Speaker, entity: Entity) -> str:
     """ "among those in the north", where an entity has conditions."""
     if not entity.filters:
         return ""
-    rows = speaker.plural(entity)
+    rows = rows_of(speaker, entity)
     noun = speaker.nouns(entity.table)[1]
     return f" among {rows.replace(noun, 'those', 1)}" if rows.startswith(f"{noun} ") else f" among the {rows}"
 
@@ -319,7 +320,7 @@ def combining(speaker: Speaker, request: Combining) -> Wording:
         nothing = speaker.rng.choice((f"without any {others}", f"{'who' if is_person(table) else 'that'} {verb} no {others}"))
         return Wording(f"the {key} of the {noun} {nothing}", True)
     attributes = [item for item in request.first.items if isinstance(item, Attribute)]
-    first, second = (speaker.plural(side.entity) for side in (request.first, request.second))
+    first, second = (rows_of(speaker, side.entity) for side in (request.first, request.second))
     words = column_list(speaker, attributes, True)
     noun = speaker.nouns(table)[1]
     if any(attribute.column is table.label for attribute in attributes):
@@ -331,7 +332,7 @@ def combining(speaker: Speaker, request: Combining) -> Wording:
             return Wording(speaker.rng.choice(nouns), True, direct)
         case "EXCEPT":
             every = first if request.first.entity.filters else noun
-            other = speaker.singular(request.second.entity)
+            other = row_of(speaker, request.second.entity)
             nouns = (
                 f"the {words} of {every} that no {other} has",
                 f"the {words} that occur among the {every} but not among the {second}",
@@ -351,7 +352,7 @@ def _names_combined(speaker: Speaker, request: Combining, words: str, first: str
             )
             return speaker.rng.choice(nouns)
         case "EXCEPT":
-            phrases = [speaker.phrase(table, one) for one in request.second.entity.filters]
+            phrases = [phrase_of(speaker, table, one) for one in request.second.entity.filters]
             if all(phrase.position != "before" for phrase in phrases):
                 return f"the {words} of the {first} except {assemble('those', phrases, False, is_person(table))}"
             return f"the {words} of the {first} except the {second}"
@@ -365,7 +366,7 @@ def best_of_group(speaker: Speaker, request: BestOfGroup) -> Wording:
     key = speaker.attribute(request.key)
     superlatives = (column.spec.most if request.descending else column.spec.least) if column.spec else ()
     if superlatives and speaker.chance(0.6):
-        best = f"the {speaker.rng.choice(superlatives)} {speaker.singular(request.entity)}"
+        best = f"the {speaker.rng.choice(superlatives)} {row_of(speaker, request.entity)}"
     else:
         best = f"the {speaker.nouns(table)[0]} with {speaker.best(table, column, request.descending)}"
         best += _among(speaker, request.entity)

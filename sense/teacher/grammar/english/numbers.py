@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from sense.teacher.grammar.database import GrammarTable
 from sense.teacher.grammar.english.language import is_plural, join_words, plural_of_column
-from sense.teacher.grammar.english.nouns import Speaker, assemble, is_person
+from sense.teacher.grammar.english.nouns import assemble, phrases_of, row_of, rows_of
+from sense.teacher.grammar.english.speaker import Speaker, is_person
 from sense.teacher.grammar.english.wording import Wording
 from sense.teacher.grammar.meaning import (
     Aggregate,
@@ -82,7 +83,7 @@ def matching(names: Sequence[str]) -> list[str]:
 def condition_clause(speaker: Speaker, condition: Comparison) -> str:
     """A condition after a noun: "that are certified", "with a weight above 5"."""
     table = condition.attribute.table
-    phrases = [phrase for phrase in speaker.phrases(table, condition) if phrase.position != "before"]
+    phrases = [phrase for phrase in phrases_of(speaker, table, condition) if phrase.position != "before"]
     if not phrases:
         words = speaker.column(table, condition.attribute.column)
         return f"whose {words} is {speaker.value(condition.attribute.column, condition.values[0])}"
@@ -91,7 +92,7 @@ def condition_clause(speaker: Speaker, condition: Comparison) -> str:
 
 def predicate(speaker: Speaker, table: GrammarTable, one: Filter) -> str:
     """A condition as the rest of a sentence after "which keepers": "are older than 30"; empty if there is no way to say it so."""
-    phrases = [phrase for phrase in speaker.phrases(table, one) if phrase.position in ("after", "that")]
+    phrases = [phrase for phrase in phrases_of(speaker, table, one) if phrase.position in ("after", "that")]
     if not phrases:
         return ""
     phrase = speaker.rng.choice(phrases)
@@ -111,7 +112,7 @@ def predicate(speaker: Speaker, table: GrammarTable, one: Filter) -> str:
 def measuring(speaker: Speaker, request: Measuring) -> Wording:
     """Numbers about all rows of an entity."""
     entity = request.entity
-    rows = speaker.plural(entity)
+    rows = rows_of(speaker, entity)
     only = request.measures[0] if len(request.measures) == 1 else None
     if isinstance(only, Count) and (only.distinct is None or only.distinct.column is entity.table.key):
         return _how_many(speaker, request, rows)
@@ -176,7 +177,7 @@ def _aggregates(speaker: Speaker, request: Measuring, rows: str) -> Wording:
     spec = column.spec
     if len(aggregates) == 1 and spec is not None and aggregates[0].function in ("MIN", "MAX") and spec.how:
         superlatives = spec.most if aggregates[0].function == "MAX" else spec.least
-        direct += [f"{spec.how} is the {best} {speaker.singular(request.entity)}" for best in superlatives[:1]] * 2
+        direct += [f"{spec.how} is the {best} {row_of(speaker, request.entity)}" for best in superlatives[:1]] * 2
     if len(aggregates) == 1 and spec is not None and spec.countable and aggregates[0].function == "SUM":
         direct += [f"how many {spec.countable} do the {rows} have in total"] * 2
     noun = f"the {spoken} {_of_all(speaker, rows)}"
@@ -190,7 +191,7 @@ def _of_all(speaker: Speaker, rows: str) -> str:
 
 def contrast(speaker: Speaker, request: Contrast) -> Wording:
     """The difference between one number about two kinds of rows."""
-    first, second = speaker.plural(request.first), speaker.plural(request.second)
+    first, second = rows_of(speaker, request.first), rows_of(speaker, request.second)
     if isinstance(request.measure, Count):
         direct = f"what do you get when you subtract the number of {second} from the number of {first}"
         return Wording(f"the number of {first} minus the number of {second}", False, (direct,))

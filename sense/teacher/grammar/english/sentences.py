@@ -5,7 +5,7 @@ from typing import Literal
 
 from sense.teacher.grammar.english import groups, lists, numbers
 from sense.teacher.grammar.english.language import capitalized
-from sense.teacher.grammar.english.nouns import Speaker
+from sense.teacher.grammar.english.speaker import Speaker
 from sense.teacher.grammar.english.wording import Wording
 from sense.teacher.grammar.meaning import (
     AboveMeanGroups,

@@ -1,6 +1,24 @@
-"""What is asked for in words, before a style makes a sentence of it."""
+"""Conditions and what is asked for in words, before a style makes a sentence of them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
+
+Position = Literal["before", "after", "that", "whose"]
+
+
+@dataclass(frozen=True)
+class Phrase:
+    """A condition in words: where it stands, and the text.
+
+    `apply` puts the noun into a text that goes round it. A `nested` phrase holds another noun with its own conditions, so nothing
+    may follow it that could be taken for one of them.
+    """
+
+    position: Position
+    text: str
+    apply: Callable[[str], str] | None = None
+    nested: bool = False
 
 
 @dataclass(frozen=True)

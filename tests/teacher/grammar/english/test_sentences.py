@@ -6,8 +6,9 @@ from random import Random
 import pytest
 
 from sense.teacher.grammar import meaning as m
-from sense.teacher.grammar.english.nouns import Speaker
+from sense.teacher.grammar.english.nouns import rows_of
 from sense.teacher.grammar.english.sentences import question
+from sense.teacher.grammar.english.speaker import Speaker
 from tests.teacher.grammar import apiaries as a
 from tests.teacher.grammar.test_tree import AGE, FRAMES, KEEPER_OF_APIARY, NAME, NORTH, OLD, REGION, REQUESTS, TITLE
 
@@ -18,7 +19,7 @@ def questions(request, count=400):
 
 def nouns(entity, count=300):
     """All ways to speak of the rows of an entity."""
-    return {Speaker(Random(str(seed))).plural(entity) for seed in range(count)}
+    return {rows_of(Speaker(Random(str(seed))), entity) for seed in range(count)}
 
 
 def keepers(*filters):
