@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlglot import exp
 
-from sense.teacher.grammar.tree import sql_text
+from sense.teacher.grammar.sql.text import sql_text
 
 
 def is_worth_asking(connection: sqlite3.Connection, tree: exp.Query, sql: str) -> bool:

@@ -23,7 +23,8 @@ from sense.teacher.grammar.english.sentences import question
 from sense.teacher.grammar.meaning import Request
 from sense.teacher.grammar.populate import invent_database
 from sense.teacher.grammar.requests import draw_request
-from sense.teacher.grammar.tree import request_tree, sql_text
+from sense.teacher.grammar.sql.queries import request_tree
+from sense.teacher.grammar.sql.text import sql_text
 from sense.teacher.question_rules import problems
 from sense.teacher.splits import DomainPlan
 

@@ -10,7 +10,7 @@ from sense.teacher.grammar.english.nouns import rows_of
 from sense.teacher.grammar.english.sentences import question
 from sense.teacher.grammar.english.speaker import Speaker
 from tests.teacher.grammar import apiaries as a
-from tests.teacher.grammar.test_tree import AGE, FRAMES, KEEPER_OF_APIARY, NAME, NORTH, OLD, REGION, REQUESTS, TITLE
+from tests.teacher.grammar.test_sql import AGE, FRAMES, KEEPER_OF_APIARY, NAME, NORTH, OLD, REGION, REQUESTS, TITLE
 
 
 def questions(request, count=400):

@@ -3,7 +3,9 @@
 import pytest
 
 from sense.teacher.grammar import meaning as m
-from sense.teacher.grammar.tree import date_part_start, request_tree, sql_text
+from sense.teacher.grammar.sql.queries import request_tree
+from sense.teacher.grammar.sql.text import sql_text
+from sense.teacher.grammar.sql.values import date_part_start
 from tests.teacher.grammar import apiaries as a
 
 NAME, AGE, HIRED = (m.Attribute(a.KEEPER, column) for column in (a.NAME, a.AGE, a.HIRED))

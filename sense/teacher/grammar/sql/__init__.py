@@ -1,0 +1,1 @@
+"""SQL for requests, as sqlglot trees."""
