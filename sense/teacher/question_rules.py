@@ -242,7 +242,7 @@ def _mixed_superlatives(read: _Question) -> bool:
 # -- grammar
 
 _ENDS_NOUN = f"{_PREPOSITIONS} that which with whose equal is was has and or greater higher lower less more"
-_ARTICLE = re.compile(rf"(?<![\w'-])an? ([\w'-]+)(?=[.,?;]|$| {_any(_ENDS_NOUN)}\b)")
+_ARTICLE = re.compile(rf"(?<![\w'-])an? (?:(?:above|below)-average )?([\w'-]+)(?=[.,?;]|$| {_any(_ENDS_NOUN)}\b)")
 _VOWEL_SOUND = re.compile(r"hour|honest|honou?r|heir", re.IGNORECASE)
 _CONSONANT_SOUND = re.compile(
     r"uni(?!n|m)|unanim|us[aeiu]|util|ut[eo]|eu|ewe|one\b|once\b|ub[ei]|uk[er]?|ura|uri|[bcdfgjklmnpqrstvwxyz]", re.IGNORECASE
@@ -252,6 +252,17 @@ _CONSONANT_SOUND = re.compile(
 @_problem("article before a plural")
 def _article_before_plural(read: _Question) -> bool:
     return any(_is_plural(match[1]) for match in _ARTICLE.finditer(read.words))
+
+
+_COUNTRY = re.compile(
+    r"\b(?:from|in|of|for|to|not) "
+    r"(?:Netherlands|Philippines|United (?:States|Kingdom|Arab Emirates)|Czech Republic|Bahamas|USA|UK)\b"
+)
+
+
+@_problem("country without its article")
+def _country_without_article(read: _Question) -> bool:
+    return _COUNTRY.search(read.question) is not None
 
 
 @_problem("a for an")
@@ -264,15 +275,26 @@ def _wrong_article(read: _Question) -> bool:
     return False
 
 
-_ONE = re.compile(r"(?<![\w.,-])(?:exactly|only|least|most|just|than) (?:one|1) ([a-z]+)\b")
+_ONE = re.compile(
+    r"(?<![\w.,-])(?:exactly|only|least|most|just|than|over) (?:one|1) (?:[a-z]+ )??([a-z]+)"
+    r"(?= (?:for|by|per|of|in|that|who)\b|[.,?;]|$)"
+)
 _IS = re.compile(rf"^(?:what|which) is the ([a-z]+)(?=\?| {_any('of for in from')}\b)")
 _HOW_MANY = re.compile(r"\bhow many ([a-z]+) (?:are|is|have|has|do|does|did|were|was)\b")
 _MANY_AND_MANY = frozenset("of people more times".split())
 
 
+_MANY_OF_ONE = re.compile(
+    r"^what are the [a-z ,]+ of (?:the|every|each) ([a-z]+ )?([a-z]+) (?:with|that have|who have) "
+    r"(?:more than|at least|fewer than|no fewer than|over|at most) (?:\d+|two|three|four|five|six) "
+)
+
+
 @_problem("one with a plural, many with a singular")
 def _number(read: _Question) -> bool:
     plurals = any(_is_plural(match[1]) for pattern in (_ONE, _IS) for match in pattern.finditer(read.words))
+    of_one = _MANY_OF_ONE.match(read.words)
+    plurals = plurals or (of_one is not None and not _is_plural(of_one[2]) and of_one[2] not in _SINGULAR_OR_PLURAL)
     singulars = (match[1] for match in _HOW_MANY.finditer(read.words))
     return plurals or any(
         not _is_plural(word) and word not in _SINGULAR_OR_PLURAL and word not in _MANY_AND_MANY for word in singulars

@@ -43,7 +43,14 @@ BAD = {
         ("What are the lowest and maximum ages?", _SQL),
         ("What are the smallest, average and highest ages?", _SQL),
     ),
-    "article before a plural": (("Show singers that have a points over 3.", _SQL),),
+    "article before a plural": (
+        ("Show singers that have a points over 3.", _SQL),
+        ("Show lifts with an above-average people per hour.", _SQL),
+    ),
+    "country without its article": (
+        ("Which singers are from Netherlands?", "SELECT name FROM singer WHERE country = 'Netherlands'"),
+        ("Which singers are not from United States?", _SQL),
+    ),
     "a for an": (
         ("Show waiters with a hourly wage over 3.", _SQL),
         ("Show the city of an utility.", _SQL),
@@ -52,6 +59,8 @@ BAD = {
     "one with a plural, many with a singular": (
         ("Which singers have at least 1 songs?", _SQL),
         ("How many singer are there?", _SQL),
+        ("Which days have over 1 collection routes?", _SQL),
+        ("What are the cities of the museum with more than two collections?", _SQL),
         ("What is the names of all singers?", _SQL),
     ),
     "doubled words": (("What is the average average grade?", _SQL), ("Show the name of of the singers.", _SQL)),
@@ -102,6 +111,9 @@ GOOD = (
     ("Show an hourly fee and a university, a European one.", _SQL),
     ("Show a series of a species with an address.", _SQL),
     ("Which singers have at least 1 song?", _SQL),
+    ("Which singers have more than 1 radio station in their city?", _SQL),
+    ("What are the cities of the museums with more than two collections?", _SQL),
+    ("Which singers from the Netherlands have an above-average weight?", _SQL),
     ("How many policemen are there?", _SQL),
     ("Show the highest sale value values.", "SELECT sale_value FROM sale"),
     (
