@@ -12,6 +12,10 @@ def evaluate(
     sense: dsl.Input[dsl.Model],
     dev: dsl.Input[dsl.Dataset],
     heldout: dsl.Input[dsl.Dataset],
+    strong: dsl.Input[dsl.Dataset],
+    unseen: dsl.Input[dsl.Dataset],
+    seed: dsl.Input[dsl.Dataset],
+    decontamination: dsl.Input[dsl.Dataset],
     predictions: dsl.Output[dsl.Dataset],
     metrics: dsl.Output[dsl.Metrics],
     summary: dsl.Output[dsl.Markdown],
@@ -24,6 +28,7 @@ def evaluate(
     from sense.stages import execute
 
     inputs = {"sft": sft.path, "sense": sense.path, "dev": dev.path, "heldout": heldout.path}
+    inputs |= {"strong": strong.path, "unseen": unseen.path, "seed": seed.path, "decontamination": decontamination.path}
     outputs = {"predictions": predictions.path, "metrics": metrics.path}
     stage_metrics = execute("evaluate", section, inputs, outputs)
     metrics.metadata.update(finite_numbers(stage_metrics))

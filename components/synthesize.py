@@ -9,9 +9,11 @@ def synthesize(
     code_rev: str,
     data_rev: str,
     seed: dsl.Input[dsl.Dataset],
+    dev: dsl.Input[dsl.Dataset],
     strong: dsl.Output[dsl.Dataset],
     unseen: dsl.Output[dsl.Dataset],
     heldout: dsl.Output[dsl.Dataset],
+    decontamination: dsl.Output[dsl.Dataset],
     metrics: dsl.Output[dsl.Metrics],
     summary: dsl.Output[dsl.Markdown],
 ):
@@ -22,8 +24,9 @@ def synthesize(
     from sense.report import markdown
     from sense.stages import execute
 
-    inputs = {"seed": seed.path}
-    outputs = {"strong": strong.path, "unseen": unseen.path, "heldout": heldout.path, "metrics": metrics.path}
+    inputs = {"seed": seed.path, "dev": dev.path}
+    outputs = {"strong": strong.path, "unseen": unseen.path, "heldout": heldout.path}
+    outputs |= {"decontamination": decontamination.path, "metrics": metrics.path}
     stage_metrics = execute("synthesize", section, inputs, outputs)
     metrics.metadata.update(finite_numbers(stage_metrics))
     Path(summary.path).write_text(markdown.summary("synthesize", stage_metrics))

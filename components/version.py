@@ -17,6 +17,7 @@ def version(
     strong: dsl.Input[dsl.Dataset],
     unseen: dsl.Input[dsl.Dataset],
     heldout: dsl.Input[dsl.Dataset],
+    decontamination: dsl.Input[dsl.Dataset],
     samples: dsl.Input[dsl.Dataset],
     pairs: dsl.Input[dsl.Dataset],
     ingest_metrics: dsl.Input[dsl.Metrics],

@@ -68,7 +68,8 @@ def build(params: Params, text: str, code_rev: str, data_rev: str, project: str 
             "ingest", ingest.ingest(section=sections["ingest"], seeds=seeds_task.outputs["seeds"], **revisions)
         ).outputs
         synthesized = configure(
-            "synthesize", synthesize.synthesize(section=sections["synthesize"], seed=ingested["seed"], **revisions)
+            "synthesize",
+            synthesize.synthesize(section=sections["synthesize"], seed=ingested["seed"], dev=ingested["dev"], **revisions),
         ).outputs
         training_data = {"strong": synthesized["strong"], "seed": ingested["seed"]}
         student = configure(
@@ -115,6 +116,7 @@ def build(params: Params, text: str, code_rev: str, data_rev: str, project: str 
                     strong=synthesized["strong"],
                     unseen=synthesized["unseen"],
                     heldout=synthesized["heldout"],
+                    decontamination=synthesized["decontamination"],
                     model=sampled["model"],
                     samples=merged["samples"],
                     pairs=preferred["pairs"],
@@ -139,7 +141,16 @@ def build(params: Params, text: str, code_rev: str, data_rev: str, project: str 
         sets = {"dev": ingested["dev"], "heldout": synthesized["heldout"]}
         evaluated = configure(
             "evaluate",
-            evaluate.evaluate(section=sections["evaluate"], sft=student["model"], sense=tuned["model"], **sets, **revisions),
+            evaluate.evaluate(
+                section=sections["evaluate"],
+                sft=student["model"],
+                sense=tuned["model"],
+                unseen=synthesized["unseen"],
+                decontamination=synthesized["decontamination"],
+                **training_data,
+                **sets,
+                **revisions,
+            ),
         ).outputs
         collected = configure(
             "collect",

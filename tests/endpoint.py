@@ -183,7 +183,7 @@ def data_point(rng: random.Random, level: str) -> dict[str, Any]:
             f"INSERT INTO {parent} VALUES {parents}",
             f"INSERT INTO {child} (id, {parent}_id, title, {amount}) VALUES {children}",
         ],
-        "question": question,
+        "question": f"{_word(rng)} {_word(rng)} {_word(rng)} {_word(rng)} asks: {question}",  # else they are near-duplicates
         "sql": sql,
     }
 

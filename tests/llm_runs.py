@@ -52,9 +52,9 @@ def run_llm(answer: Answerer, work: Path, llm: dict[str, Any] | None = None, que
             | section
             | {"teacher": "llm", "llm": settings | (llm or {})}
         )
-        outputs = synthesize.Outputs(**{name: work / name for name in (*SPLITS, "metrics")})
+        outputs = synthesize.Outputs(**{name: work / name for name in (*SPLITS, "decontamination", "metrics")})
         try:
-            metrics, message = synthesize.run(config, synthesize.Inputs(seed=seed), outputs), ""
+            metrics, message = synthesize.run(config, synthesize.Inputs(seed=seed, dev=seed), outputs), ""
         except UserError as error:
             metrics, message = {}, str(error)
         return LlmRun(metrics, message, endpoint.requests)

@@ -52,13 +52,22 @@ def sections() -> dict[str, dict[str, Any]]:
 # The paths that dvc.yaml gives the stages' ports; `weak` is the stage `sft` with another section.
 INPUTS: dict[str, dict[str, str]] = {
     "ingest": {},
-    "synthesize": {"seed": "data/seed"},
+    "synthesize": {"seed": "data/seed", "dev": "data/dev"},
     "sft": {"strong": "data/strong", "seed": "data/seed"},
     "weak": {"strong": "data/strong", "seed": "data/seed"},
     "sample": {"model": "models/weak", "unseen": "data/unseen"},
     "prefer": {"samples": "data/weak/samples.jsonl", "unseen": "data/unseen"},
     "dpo": {"sft": "models/sft", "pairs": "data/pairs/pairs.jsonl", "unseen": "data/unseen"},
-    "evaluate": {"sft": "models/sft", "sense": "models/sense", "dev": "data/dev", "heldout": "data/heldout"},
+    "evaluate": {
+        "sft": "models/sft",
+        "sense": "models/sense",
+        "dev": "data/dev",
+        "heldout": "data/heldout",
+        "strong": "data/strong",
+        "unseen": "data/unseen",
+        "seed": "data/seed",
+        "decontamination": "data/decontamination.json",
+    },
     "publish": {
         "sense": "models/sense",
         "evaluation": "metrics/evaluate.json",
@@ -82,7 +91,12 @@ INPUTS: dict[str, dict[str, str]] = {
 }
 OUTPUTS: dict[str, dict[str, str]] = {
     "ingest": {"seed": "data/seed", "dev": "data/dev"},
-    "synthesize": {"strong": "data/strong", "unseen": "data/unseen", "heldout": "data/heldout"},
+    "synthesize": {
+        "strong": "data/strong",
+        "unseen": "data/unseen",
+        "heldout": "data/heldout",
+        "decontamination": "data/decontamination.json",
+    },
     "sft": {"model": "models/sft", "curve": "metrics/curves/sft.csv"},
     "weak": {"model": "models/weak", "curve": "metrics/curves/weak.csv"},
     "sample": {"samples": "data/weak/samples.jsonl"},

@@ -23,6 +23,7 @@ from sense.data_versions import lock
 from sense.records import Example, Pair, Prediction, Sample, Verdict
 from tests import documentation
 from tests.endpoint import Endpoint, good_teacher
+from tests.evaluation_inputs import evaluate_inputs
 from tests.pipeline import ROOT, SECTIONS, TINY, inputs, outputs
 
 BIN = Path(sys.executable).parent
@@ -360,7 +361,7 @@ def test_an_llm_teacher_that_refuses_is_resumed_without_asking_again(root, seed,
     quota = Quota(left=7)
     with Endpoint(quota) as endpoint:
         params = _llm_params(root, endpoint.base_url)
-        assert _sense("synthesize", root, params, seed=seed) == 2
+        assert _sense("synthesize", root, params, seed=seed, dev=seed) == 2
         captured = capsys.readouterr()
         assert f"{endpoint.base_url}/chat/completions" in captured.err
         assert "403" in captured.err
@@ -370,11 +371,11 @@ def test_an_llm_teacher_that_refuses_is_resumed_without_asking_again(root, seed,
         assert not (root / "data").exists()
         assert len(quota.answered) == 7
         quota.left = -1
-        assert _sense("synthesize", root, params, seed=seed) == 0
+        assert _sense("synthesize", root, params, seed=seed, dev=seed) == 0
         metrics = json.loads(capsys.readouterr().out)
         prompts = list(quota.answered)
         monkeypatch.setenv("SENSE_WORK", str(root / "other-work"))
-        assert _sense("synthesize", root / "other", params, seed=seed) == 0  # undisturbed
+        assert _sense("synthesize", root / "other", params, seed=seed, dev=seed) == 0  # undisturbed
     assert len(set(prompts)) == len(prompts) == metrics["funnel"]["asked"]
     assert sorted(prompts) == sorted(quota.answered[len(prompts) :])
     assert metrics["funnel"]["kept"] == 16
@@ -466,15 +467,29 @@ def test_a_malformed_line_is_named_by_file_and_number(refused, pets, tmp_path):
 
 def test_a_database_that_is_none_is_named(refused, pets, root):
     database = records.database_path(pets, "pets")
-    database.write_bytes(b"this is no database, however long it is read" * 100)
     model = root / "model"
     model.mkdir()
-    expected = [f"{pets}: 2 of 2 gold queries", "not a database"]
-    refused("evaluate", expected=expected, sft=model, sense=model, dev=pets, heldout=pets)
+    ports = vars(evaluate_inputs(root / "inputs", model, model, pets, pets))
+    database.write_bytes(b"this is no database, however long it is read" * 100)
+    refused("evaluate", expected=[f"{database}: not a readable SQLite database"], **ports)
     params = _llm_params(root, "http://127.0.0.1:9/v1")
-    refused("synthesize", params, [f"{database}: not a readable SQLite database"], seed=pets)
+    refused("synthesize", params, [f"{database}: not a readable SQLite database"], seed=pets, dev=pets)
     database.unlink()
-    refused("evaluate", expected=[f"{database}: no such database"], sft=model, sense=model, dev=pets, heldout=pets)
+    refused("evaluate", expected=[f"{database}: no such database"], **ports)
+
+
+def test_evaluate_refuses_data_that_were_not_compared(refused, pets, root):
+    model = root / "model"
+    model.mkdir()
+    ports = vars(evaluate_inputs(root / "inputs", model, model, pets, pets))
+    examples = ports["seed"] / "examples.jsonl"
+    examples.write_text((pets / "examples.jsonl").read_text())
+    (ports["seed"] / "databases").symlink_to(pets / "databases")
+    refused(
+        "evaluate",
+        expected=["does not know", "seed as it is now", "dvc repro synthesize, or sense decontaminate --data"],
+        **ports,
+    )
 
 
 @pytest.mark.slow

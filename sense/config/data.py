@@ -128,6 +128,10 @@ class SynthesizeConfig(Section):
     """Further databases of each schema, with other rows: wrong SQL is told from the gold on all of them. Labels that matter
     deserve 10; 0 for none.
     """
+    decontaminate: list[str] = []
+    """Evaluation sets beside dev and heldout, with which no example may overlap: folders or files as `sense decontaminate
+    --against` takes them. DVC does not watch them: after a change in them, `dvc repro -f synthesize`.
+    """
     max_attempts: Count = 4
     """Drafts asked of the teacher at most, as a multiple of `count`."""
     execution: ExecutionConfig = ExecutionConfig()

@@ -23,6 +23,7 @@ PATHS = {
     "strong": "data/strong",
     "unseen": "data/unseen",
     "heldout": "data/heldout",
+    "decontamination": "data/decontamination.json",
     "samples": "data/weak/samples.jsonl",
     "pairs": "data/pairs/pairs.jsonl",
     "ingest_metrics": "metrics/ingest.json",

@@ -55,5 +55,6 @@ def pipeline_path(stage: str, port: str) -> str:
         "evaluation": "metrics/evaluate.json",
         "metrics": "metrics" if stage == "report" else f"metrics/{stage}.json",
         "report": "report/index.html",
+        "decontamination": "data/decontamination.json",
     }
     return paths.get(port, f"data/{port}")

@@ -11,6 +11,7 @@ from typing import Any
 
 from sense import console, records
 from sense.config import EvaluateConfig
+from sense.decontamination import report as decontamination
 from sense.errors import InputError
 from sense.evaluation.score import ScoringItem, score
 from sense.prompts.dataset import question_prompts
@@ -28,12 +29,19 @@ MODELS = ("base", "sft", "sense")
 
 @dataclass(frozen=True)
 class Inputs:
-    """The two model folders, and the dev sets: human-written `dev`, synthetic `heldout` on databases no model has seen."""
+    """The two model folders, and the dev sets: human-written `dev`, synthetic `heldout` on databases no model has seen.
+
+    `decontamination` is the report that the training data `strong`, `unseen` and `seed` have nothing in common with them.
+    """
 
     sft: Path
     sense: Path
     dev: Path
     heldout: Path
+    strong: Path
+    unseen: Path
+    seed: Path
+    decontamination: Path
 
 
 @dataclass(frozen=True)
@@ -57,8 +65,11 @@ def run(config: EvaluateConfig, inputs: Inputs, outputs: Outputs) -> dict[str, A
     """Scores every model on every set.
 
     Returns, for each set and model: n, EX with its interval, EX by hardness and complexity, TS too if there are test suites,
-    counts of verdicts and of questions too long for the model, McNemar's test on EX.
+    counts of verdicts and of questions too long for the model, McNemar's test on EX. Raises UserError if the training data
+    were not compared with the sets as they are now.
     """
+    training = {"strong": inputs.strong, "unseen": inputs.unseen, "seed": inputs.seed}
+    decontamination.check(inputs.decontamination, training, {"dev": inputs.dev, "heldout": inputs.heldout})
     sets = [
         DevSet(name, folder, records.draw(records.read_dataset(folder), config.limit, config.seed))
         for name, folder in (("dev", inputs.dev), ("heldout", inputs.heldout))

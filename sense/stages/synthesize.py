@@ -9,6 +9,10 @@ from typing import Any
 
 from sense import console, records
 from sense.config import SynthesizeConfig, api_key
+from sense.decontamination.compared_sets import ComparedSet, of_examples, read_dataset, read_set
+from sense.decontamination.comparison import Comparison, find_overlaps, trivial_sql
+from sense.decontamination.report import Report, make_report, write_report
+from sense.decontamination.screen import Screen
 from sense.errors import EndpointError, UserError
 from sense.manifest import FalseRight, false_right, write_manifest
 from sense.records import HARDNESS, Example, Hardness
@@ -34,18 +38,24 @@ _NOT_IN_MANIFEST = WITHOUT_EFFECT | {"llm": WITHOUT_EFFECT["llm"] | {"base_url":
 
 @dataclass(frozen=True)
 class Inputs:
-    """The seed dataset: the LLM teacher's demonstrations are drawn from it."""
+    """The human-written datasets: the LLM teacher's demonstrations are drawn from `seed`, and no draft may be in either."""
 
     seed: Path
+    dev: Path
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """Three dataset folders that share no database: for SFT, for weak sampling, for evaluation."""
+    """Three dataset folders that share no database: for SFT, for weak sampling, for evaluation.
+
+    `decontamination` is the report on what was compared: the training data (these and `seed`) with heldout, dev and the sets of
+    `config.decontaminate`.
+    """
 
     strong: Path
     unseen: Path
     heldout: Path
+    decontamination: Path
     metrics: Path
 
 
@@ -53,14 +63,34 @@ def run(config: SynthesizeConfig, inputs: Inputs, outputs: Outputs) -> dict[str,
     """Writes the three datasets; EndpointError if the teacher's endpoint fails, UserError if no draft can be kept."""
     if config.teacher == "grammar" or config.llm is None:
         make_teacher = partial(GrammarTeacher, config.grammar, config.seed, config.split)
-        return write_from_units(config, make_teacher, outputs, planned_heldout_domains(config.split, config.seed))
+        planned = planned_heldout_domains(config.split, config.seed)
+        return write_from_units(config, make_teacher, read_human_sets(config, inputs), outputs, planned)
     teacher = LlmTeacher(config.llm, config.seed, _demonstrations(inputs.seed), api_key(), say=console.say)
-    return write_from_drafts(config, teacher, outputs)
+    return write_from_drafts(config, teacher, read_human_sets(config, inputs), outputs)
+
+
+@dataclass(frozen=True)
+class HumanSets:
+    """The sets that drafts are compared with: `seed` is trained on, the others are for evaluation."""
+
+    seed: ComparedSet
+    evaluation: Sequence[ComparedSet]
+
+    def screen(self, built: Path) -> Screen:
+        """What refuses drafts, whose databases lie in `built`, that are in one of the sets, or nearly the same as others."""
+        return Screen("drafts", [self.seed, *self.evaluation], lambda db_id: built / db_id / f"{db_id}.sqlite")
+
+
+def read_human_sets(config: SynthesizeConfig, inputs: Inputs) -> HumanSets:
+    """Reads seed, dev, and the sets of `config.decontaminate`; InputError if one of them is not there."""
+    named = [read_set(Path(path)) for path in config.decontaminate]
+    return HumanSets(read_dataset("seed", inputs.seed), [read_dataset("dev", inputs.dev), *named])
 
 
 def write_from_units(
     config: SynthesizeConfig,
     make_teacher: Callable[[], UnitTeacher],
+    human_sets: HumanSets,
     outputs: Outputs,
     heldout_domains: frozenset[str] = frozenset(),
 ) -> dict[str, Any]:
@@ -72,11 +102,11 @@ def write_from_units(
     built = _clear(outputs)
     make_worker = partial(UnitWorker, make_teacher, built, config)
     with Processes(make_worker, config.execution.processes) as processes, console.bar("strong data", config.count) as bar:
-        collection = collect_units(config, processes, bar.advance)
-    return _write_datasets(config, collection, built, outputs, heldout_domains)
+        collection = collect_units(config, processes, human_sets.screen(built), bar.advance)
+    return _write_datasets(config, collection, human_sets, built, outputs, heldout_domains)
 
 
-def write_from_drafts(config: SynthesizeConfig, teacher: Teacher, outputs: Outputs) -> dict[str, Any]:
+def write_from_drafts(config: SynthesizeConfig, teacher: Teacher, human_sets: HumanSets, outputs: Outputs) -> dict[str, Any]:
     """Writes the drafts of an LLM that pass the checks as three datasets; returns the metrics.
 
     Drafts that an earlier, killed run of the stage has logged are not asked for again.
@@ -90,10 +120,11 @@ def write_from_drafts(config: SynthesizeConfig, teacher: Teacher, outputs: Outpu
             return processes.submit(UnitWorker.check, [draft]).result()
 
         with LoggedTeacher(teacher, log, concurrency, check) as logged_teacher, console.bar("strong data", config.count) as bar:
-            collection = collect_drafts(config, logged_teacher, 2 * concurrency, bar.advance)
+            screen = human_sets.screen(built)
+            collection = collect_drafts(config, logged_teacher, screen, 2 * concurrency, bar.advance)
     if collection.failed or not collection.examples:
         forget_rejected(log, range(collection.checked - len(collection.rejected), collection.checked))
-    return _write_datasets(config, collection, built, outputs)
+    return _write_datasets(config, collection, human_sets, built, outputs)
 
 
 def _clear(outputs: Outputs) -> Path:
@@ -107,11 +138,12 @@ def _clear(outputs: Outputs) -> Path:
 def _write_datasets(
     config: SynthesizeConfig,
     collection: Collection,
+    human_sets: HumanSets,
     built: Path,
     outputs: Outputs,
     heldout_domains: frozenset[str] = frozenset(),
 ) -> dict[str, Any]:
-    """Writes the three datasets; UserError if nothing could be kept."""
+    """Writes the three datasets and the report on what they have in common; UserError if nothing could be kept."""
     examples = collection.examples
     if collection.failed or not examples:
         raise _nothing_kept_error(config, collection)
@@ -122,14 +154,39 @@ def _write_datasets(
     domains = {example.db_id: normalize_domain(example.domain) for example in examples}
     example_counts = Counter(example.db_id for example in examples)
     splits = split_databases(example_counts, domains, config.split, config.seed, heldout_domains)
+    report = _drop_overlaps(collection, human_sets, splits, built)
+    write_report(outputs.decontamination, report)
     section = config.model_dump(mode="json", exclude=_NOT_IN_MANIFEST)
     revision = code_dependencies.revision("synthesize")
     rate = _false_right(collection)
+    sql = {split: [example.sql for example in collection.examples if splits[example.db_id] == split] for split in SPLITS}
     for split in SPLITS:
         dataset = getattr(outputs, split)
-        _write_dataset([example for example in examples if splits[example.db_id] == split], built, dataset)
-        write_manifest(dataset, stage="synthesize", section=section, revision=revision, false_right=rate)
+        _write_dataset([example for example in collection.examples if splits[example.db_id] == split], built, dataset)
+        shared_sql = trivial_sql([*sql["strong"], *sql["unseen"]], sql["heldout"]) if split == "heldout" else None
+        write_manifest(dataset, stage="synthesize", section=section, revision=revision, false_right=rate, shared_sql=shared_sql)
     return _metrics(config, collection, splits, rate)
+
+
+def _drop_overlaps(collection: Collection, human_sets: HumanSets, splits: Mapping[str, str], built: Path) -> Report:
+    """Drops the examples of strong and unseen that overlap with heldout; returns the report on all that was compared.
+
+    The screen has kept near-duplicates out of all splits, but not the same SQL under another question.
+    """
+
+    def compared(split: str) -> ComparedSet:
+        examples = (example for example in collection.examples if splits[example.db_id] == split)
+        return of_examples(split, examples, lambda db_id: built / db_id / f"{db_id}.sqlite")
+
+    evaluation = [compared("heldout"), *human_sets.evaluation]
+    comparison = Comparison(evaluation[:1])
+    overlaps = [overlap for split in ("strong", "unseen") for overlap in find_overlaps(compared(split), comparison)]
+    collection.drop({overlap.row.id: f"in heldout: {overlap.reason}" for overlap in overlaps})
+    # seed and dev are one author's, which ingest keeps apart by database: what they share is listed nowhere
+    others = [compared_set for compared_set in evaluation if compared_set.name != "dev"]
+    remaining = find_overlaps(human_sets.seed, Comparison(others))
+    data = [compared("strong"), compared("unseen"), human_sets.seed]
+    return make_report(data, evaluation, [*collection.screen.overlaps, *overlaps], remaining)
 
 
 def _demonstrations(seed: Path) -> list[tuple[Example, str]]:
@@ -198,7 +255,7 @@ def _metrics(config: SynthesizeConfig, collection: Collection, splits: Mapping[s
         "asked_hardness": {level: level_counts[level] for level in HARDNESS},
         "complexity": {band: collection.bands[band] for band in BANDS},
         "domains": _most_common_domains(collection.domains),
-        "databases": len(splits),
+        "databases": len({example.db_id for example in examples}),
         "database_bytes": round(sum(collection.sizes) / len(collection.sizes)),
         "suite": vars(collection.suite),
         "false_right": rate.model_dump(mode="json"),

@@ -6,14 +6,16 @@ whatever their number. A draft that asks what an earlier one has asked is droppe
 
 import random
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from itertools import takewhile
 
 from sense.config import SynthesizeConfig
+from sense.decontamination.compared_sets import ComparedRow
+from sense.decontamination.screen import Screen
 from sense.records import HARDNESS, Example, Hardness
-from sense.sql.hardness import Band
+from sense.sql.hardness import Band, complexity
 from sense.suite import SuiteCounts
 from sense.teacher import RejectedDraft
 from sense.teacher.checks import CheckedDraft, CheckedUnit, UnitWorker
@@ -45,6 +47,7 @@ class Collection:
     """
 
     config: SynthesizeConfig
+    screen: Screen
     requested: int = 0
     checked: int = 0
     examples: list[Example] = field(default_factory=list)
@@ -57,7 +60,6 @@ class Collection:
     suite: SuiteCounts = field(default_factory=SuiteCounts)
     sizes: list[int] = field(default_factory=list)
     _queries: set[tuple[str, str]] = field(default_factory=set)  # (db_id, fingerprint)
-    _questions: set[tuple[str, str]] = field(default_factory=set)  # (question, fingerprint)
 
     @property
     def missing(self) -> int:
@@ -82,7 +84,7 @@ class Collection:
             self.dropped[outcome.reason] += 1
             self.rejected.append(outcome)
         else:
-            self.examples.append(_example(self.config.teacher, self.checked, outcome))
+            self.examples.append(_example(self.config, self.checked, outcome))
             self.rejected.clear()
             self.domains[normalize_domain(outcome.draft.domain)] += 1
             self.bands[outcome.analysis.complexity.band] += 1
@@ -91,19 +93,28 @@ class Collection:
         return not isinstance(outcome, RejectedDraft)
 
     def _judge(self, checked: CheckedDraft) -> CheckedDraft | RejectedDraft:
-        """The draft itself, unless it asks what an earlier one has asked, or its label lets wrong SQL through."""
+        """The draft itself, unless it asks what another asks, the screen refuses it, or its label lets wrong SQL through."""
         draft, fingerprint = checked.draft, checked.analysis.fingerprint
-        question = " ".join("".join(char if char.isalnum() else " " for char in draft.question.casefold()).split())
         if (draft.db_id, fingerprint) in self._queries:
             return RejectedDraft("duplicate SQL", draft.sql, draft.level)
-        if (question, fingerprint) in self._questions:
-            return RejectedDraft("duplicate question", draft.question, draft.level)
+        row = ComparedRow(id=_example_id(self.config, self.checked), db_id=draft.db_id, question=draft.question, sql=draft.sql)
+        reason = self.screen.refuse(row)
+        if reason is not None:
+            return RejectedDraft(reason, draft.question, draft.level)
         self._queries.add((draft.db_id, fingerprint))
-        self._questions.add((question, fingerprint))
         self.labels.append((checked.analysis.hardness, checked.label))
         if self.config.suite > 0 and checked.label.alive:
             return RejectedDraft("wrong SQL gives its result", f"{draft.sql}; {checked.label.alive[0]}", draft.level)
         return checked
+
+    def drop(self, reasons: Mapping[str, str]) -> None:
+        """Takes out examples, of which each id has its reason, after all have been collected."""
+        for example in self.examples:
+            if example.id in reasons:
+                self.dropped[reasons[example.id]] += 1
+                self.domains[normalize_domain(example.domain)] -= 1
+                self.bands[complexity(example.sql).band] -= 1
+        self.examples = [example for example in self.examples if example.id not in reasons]
 
     def failed_requests(self) -> int:
         """Requests in a row, up to the last one, that brought no answer."""
@@ -117,13 +128,15 @@ class Collection:
         return self.failed_requests() >= max_requests or len(self.rejected) >= MAX_REJECTED_DRAFTS * scale
 
 
-def collect_drafts(config: SynthesizeConfig, teacher: LoggedTeacher, window: int, advance: Callable[[], None]) -> Collection:
+def collect_drafts(
+    config: SynthesizeConfig, teacher: LoggedTeacher, screen: Screen, window: int, advance: Callable[[], None]
+) -> Collection:
     """Requests drafts until `config.count` examples are kept, the attempts are used up, or an LLM teacher fails.
 
     At most `window` drafts are pending, and never more than there are examples missing. What is requested next depends on the
     drafts before it in order of their index. `advance` is called for each example.
     """
-    collection = Collection(config)
+    collection = Collection(config, screen)
     pending: deque[Future[CheckedUnit | RejectedDraft]] = deque()
     while True:
         while collection.attempts_left > 0 and len(pending) < min(window, collection.missing):
@@ -140,12 +153,14 @@ def collect_drafts(config: SynthesizeConfig, teacher: LoggedTeacher, window: int
             advance()
 
 
-def collect_units(config: SynthesizeConfig, processes: Processes[UnitWorker], advance: Callable[[], None]) -> Collection:
+def collect_units(
+    config: SynthesizeConfig, processes: Processes[UnitWorker], screen: Screen, advance: Callable[[], None]
+) -> Collection:
     """Has databases written until `config.count` examples are kept or the attempts are used up.
 
     What is written ahead by several processes and not needed in the end is not counted. `advance` is called for each example.
     """
-    collection = Collection(config)
+    collection = Collection(config, screen)
     pending: deque[Future[CheckedUnit]] = deque()
     window = 2 * processes.count if processes.count > 1 else 1
     size, attempts, number = config.grammar.per_database, collection.attempts_left, 0
@@ -174,16 +189,20 @@ def draw_level(config: SynthesizeConfig, index: int) -> Hardness:
     return random.Random(f"{config.seed}-level-{index}").choices(HARDNESS, weights)[0]
 
 
-def _example(teacher: str, index: int, checked: CheckedDraft) -> Example:
+def _example_id(config: SynthesizeConfig, index: int) -> str:
+    return f"{config.teacher}-{index:06d}"
+
+
+def _example(config: SynthesizeConfig, index: int, checked: CheckedDraft) -> Example:
     """The draft as an example: `hardness` and `complexity` are measured on the SQL, `level` is what the teacher was asked for."""
     draft = checked.draft
     return Example.model_validate(
         {
-            "id": f"{teacher}-{index:06d}",
+            "id": _example_id(config, index),
             "db_id": draft.db_id,
             "question": draft.question,
             "sql": draft.sql,
-            "source": teacher,
+            "source": config.teacher,
             "hardness": checked.analysis.hardness,
             "evidence": draft.evidence,
             "domain": draft.domain,

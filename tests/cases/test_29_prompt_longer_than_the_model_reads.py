@@ -23,6 +23,7 @@ from sense.serving import local
 from sense.sql import modes
 from sense.stages import evaluate, prefer, sample
 from sense.training import fit, generate, model_folder, nano, tokenization
+from tests.evaluation_inputs import evaluate_inputs
 from tests.training.test_fit import ROWS, TRAIN, ignore
 
 SHAPE = config.NanoConfig(vocabulary=300, hidden=16, layers=1, heads=2, context=256)
@@ -161,7 +162,7 @@ def test_evaluate_counts_them_as_wrong_with_their_reason(model, tmp_path, capsys
     monkeypatch.setattr(model_folder, "load_base", lambda folder, dtype=None: model_folder.load_model(folder, dtype=dtype))
     outputs = evaluate.Outputs(tmp_path / "predictions", tmp_path / "metrics")
     settings = config.EvaluateConfig(resamples=100, max_new_tokens=8, execution={"workers": 1})
-    metrics = evaluate.run(settings, evaluate.Inputs(folder, folder, dev, heldout), outputs)
+    metrics = evaluate.run(settings, evaluate_inputs(tmp_path / "inputs", folder, folder, dev, heldout), outputs)
     for name in evaluate.MODELS:
         of_model = metrics["sets"]["dev"]["models"][name]
         assert (of_model["n"], of_model["too_long"]) == (5, 3)
@@ -180,7 +181,9 @@ def test_evaluate_counts_them_as_wrong_with_their_reason(model, tmp_path, capsys
         assert rejected["why"]["context"] == 3
     assert "evaluate sft on dev: 3 of 5 questions are not put to the model" in " ".join(capsys.readouterr().err.split())
     assert "3 of the questions are longer than the model reads, and count as wrong." in markdown._evaluate(metrics)
-    assert evaluate.run(settings, evaluate.Inputs(folder, folder, dev, heldout), outputs) == metrics  # resumed from predictions
+    assert (
+        evaluate.run(settings, evaluate_inputs(tmp_path / "inputs", folder, folder, dev, heldout), outputs) == metrics
+    )  # resumed from predictions
 
 
 def test_a_set_that_cannot_be_asked_at_all_is_an_error(tmp_path):
@@ -190,7 +193,7 @@ def test_a_set_that_cannot_be_asked_at_all_is_an_error(tmp_path):
     with pytest.raises(InputError, match=r"dev: of 1 questions not one fits .*lower evaluate\.max_new_tokens"):
         evaluate.run(
             config.EvaluateConfig(max_new_tokens=8, execution={"workers": 1}),
-            evaluate.Inputs(folder, folder, wide, wide),
+            evaluate_inputs(tmp_path / "inputs", folder, folder, wide, wide),
             outputs,
         )
 

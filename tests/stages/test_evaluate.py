@@ -10,6 +10,7 @@ from sense import config, records
 from sense.errors import InputError
 from sense.records import Example, Prediction
 from sense.stages import evaluate
+from tests.evaluation_inputs import evaluate_inputs
 
 GOLD = {
     "a": ("SELECT name FROM pet", "easy"),
@@ -46,7 +47,7 @@ def evaluated(tmp_path, dataset, **models):
         for name in ("dev", "heldout"):
             rows = [Prediction(id=i, sql=sql) for i, sql in answers.items()]
             records.write_jsonl(outputs.predictions / f"{name}.{model}.predictions.jsonl", rows)
-    inputs = evaluate.Inputs(tmp_path / "sft", tmp_path / "sense", dataset, dataset)
+    inputs = evaluate_inputs(tmp_path / "inputs", tmp_path / "sft", tmp_path / "sense", dataset, dataset)
     return evaluate.run(config.EvaluateConfig(resamples=200), inputs, outputs), outputs
 
 

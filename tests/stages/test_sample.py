@@ -13,6 +13,7 @@ from sense.errors import ConfigError, InputError, UserError
 from sense.prompts.dataset import database_keys
 from sense.records import Sample
 from sense.stages import sample, synthesize
+from tests.llm_runs import seed_dataset
 
 pytestmark = pytest.mark.slow
 
@@ -33,11 +34,12 @@ def inputs(tmp_path_factory):
     from sense.training import model_folder, nano
 
     root = tmp_path_factory.mktemp("weak")
-    folders = {name: root / name for name in ("strong", "unseen", "heldout", "metrics")}
+    folders = {name: root / name for name in ("strong", "unseen", "heldout", "decontamination", "metrics")}
     settings = config.SynthesizeConfig(
         count=230, split={"unseen": 0.7, "heldout": 0.1, "heldout_domains": 1}, execution={"workers": 1}
     )
-    synthesize.run(settings, synthesize.Inputs(root), synthesize.Outputs(**folders))
+    seed = seed_dataset(root / "seed")
+    synthesize.run(settings, synthesize.Inputs(seed, seed), synthesize.Outputs(**folders))
     shape = config.NanoConfig(vocabulary=300, hidden=16, layers=1, heads=2, context=1024)
     texts = [row.sql for row in records.read_dataset(folders["unseen"])]
     tokenizer = nano.train_tokenizer(texts, shape.vocabulary)

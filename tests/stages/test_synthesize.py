@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 
 from sense import records
 from sense.config import SynthesizeConfig
+from sense.decontamination.compared_sets import ComparedSet
 from sense.errors import EndpointError, UserError
 from sense.records import Example, Hardness
 from sense.stages import fingerprint, synthesize
@@ -23,6 +25,9 @@ from tests.llm_runs import SPLITS, digests, seed_dataset
 
 DDL = ("CREATE TABLE animal (id INTEGER PRIMARY KEY, name TEXT, legs INTEGER)",)
 ROWS = (("animal", ((1, "ant", 6), (2, "cow", 4), (3, "eel", None))),)
+
+
+NO_HUMAN_SETS = synthesize.HumanSets(ComparedSet("seed", [], {}), [ComparedSet("dev", [], {})])
 
 
 class Zoo:
@@ -65,12 +70,18 @@ def good_draft(index: int, level: Hardness = "easy") -> Draft:
     return Draft(
         db_id=f"zoo{database}",
         domain="Farms" if database % 2 == 0 else f"museum {database}",
-        ddl=DDL,
+        ddl=(*DDL, f"CREATE TABLE keeper{database} (id INTEGER, ward{database} TEXT)"),  # else all schemas were the same
         rows=ROWS,
-        question=f"How many animals have fewer than {index + 5} legs?",
+        question=good_question(index),
         sql=f"SELECT count(*) FROM animal WHERE legs < {index + 5}",
         level=level,
     )
+
+
+def good_question(index: int) -> str:
+    """A question with words of its own: one that differs in the number alone would be a near-duplicate."""
+    words = sha256(str(index).encode()).hexdigest()
+    return f"Of {words[:9]} and {words[9:18]} and {words[18:30]}, how many have fewer than {index + 5} legs?"
 
 
 def synthesize_config(count: int = 24, concurrency: int = 0, **options: Any) -> SynthesizeConfig:
@@ -83,15 +94,15 @@ def synthesize_config(count: int = 24, concurrency: int = 0, **options: Any) -> 
 
 def output_paths(work: Path) -> synthesize.Outputs:
     work.mkdir(parents=True, exist_ok=True)
-    return synthesize.Outputs(**{name: work / name for name in (*SPLITS, "metrics")})
+    return synthesize.Outputs(**{name: work / name for name in (*SPLITS, "decontamination", "metrics")})
 
 
 def run_stage(config: SynthesizeConfig, teacher: Zoo, work: Path) -> tuple[list[Example], dict]:
     """The examples of all splits, in the order of their ids, and the metrics."""
     if config.teacher == "llm":
-        metrics = synthesize.write_from_drafts(config, teacher, output_paths(work))
+        metrics = synthesize.write_from_drafts(config, teacher, NO_HUMAN_SETS, output_paths(work))
     else:
-        metrics = synthesize.write_from_units(config, lambda: teacher, output_paths(work))
+        metrics = synthesize.write_from_units(config, lambda: teacher, NO_HUMAN_SETS, output_paths(work))
     rows = [row for name in SPLITS for row in records.read_dataset(work / name)]
     return sorted(rows, key=lambda row: row.id), metrics
 
@@ -102,7 +113,7 @@ def test_kept_examples_carry_measured_and_asked_hardness_and_their_domain(tmp_pa
     assert rows[4].model_dump() == {
         "id": "grammar-000004",
         "db_id": "zoo1",
-        "question": "How many animals have fewer than 9 legs?",
+        "question": good_question(4),
         "sql": "SELECT count(*) FROM animal WHERE legs < 9",
         "source": "grammar",
         "hardness": "easy",
@@ -351,7 +362,7 @@ def test_the_grammar_writes_the_same_bytes_in_one_process_and_in_several(tmp_pat
         grammar = {"per_database": 5, "rows": 12}
         config = synthesize_config(count=40, grammar=grammar, execution={"workers": processes}, suite=1)
         work = tmp_path / str(processes)
-        results.append((synthesize.run(config, synthesize.Inputs(seed=seed), output_paths(work)), digests(work)))
+        results.append((synthesize.run(config, synthesize.Inputs(seed=seed, dev=seed), output_paths(work)), digests(work)))
     assert results[0] == results[1] == results[2]
     assert results[0][0]["funnel"]["kept"] == 40
     assert all(row.domain for name in SPLITS for row in records.read_dataset(tmp_path / "1" / name))
@@ -402,7 +413,7 @@ def run_over_http(answer: Answerer, seed: Path, work: Path) -> tuple[dict, list[
         llm = {"model": "m", "base_url": endpoint.base_url, "concurrency": 4, "retries": 0, "timeout_s": 20}
         config = synthesize_config(count=20, teacher="llm", llm=llm)
         try:
-            metrics = synthesize.run(config, synthesize.Inputs(seed=seed), output_paths(work))
+            metrics = synthesize.run(config, synthesize.Inputs(seed=seed, dev=seed), output_paths(work))
         except EndpointError:
             metrics = {}
         return metrics, [request.body["messages"][-1]["content"] for request in endpoint.requests]
