@@ -76,9 +76,13 @@ def write_rows(folder: Path, rows: int, seed: int, processes: int | None = None)
         split=SplitConfig(heldout_domains=max(1, min(8, rows // 500))),  # few rows have few databases
         execution=ExecutionConfig(workers=processes),
     )
-    outputs = synthesize.Outputs(*(folder / split for split in SPLITS), folder / "work" / "metrics.json")
+    outputs = synthesize.Outputs(
+        *(folder / split for split in SPLITS), folder / "work" / "decontamination.json", folder / "work" / "metrics.json"
+    )
+    no_seeds = folder / "work" / "no-seeds"
+    records.write_jsonl(no_seeds / "examples.jsonl", [])
     start, before = time.perf_counter(), _cpu_seconds()
-    synthesize.run(config, synthesize.Inputs(folder), outputs)
+    synthesize.run(config, synthesize.Inputs(no_seeds, no_seeds), outputs)
     wall, cpu = time.perf_counter() - start, _cpu_seconds() - before
     digests = [records.digest(folder / split / name) for split in SPLITS for name in ("examples.jsonl", "databases")]
     return Run(rows, wall, cpu, " ".join(digests))
