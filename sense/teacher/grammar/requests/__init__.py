@@ -16,6 +16,7 @@ _KINDS: Mapping[Hardness, tuple[tuple[Kind, float], ...]] = {
         (lists.listing, 40),
         (lists.looked_up, 8),
         (lists.different, 9),
+        (lists.related, 3),
         (numbers.measured, 33),
         (numbers.grouped, 12),
         (lists.changed, 3),

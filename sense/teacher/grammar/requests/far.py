@@ -3,8 +3,8 @@
 from sense.records import Hardness
 from sense.teacher.grammar.database import GrammarTable, Link
 from sense.teacher.grammar.draw import Draw, NoFit
-from sense.teacher.grammar.filters import comparison, named
-from sense.teacher.grammar.meaning import Attribute, Combining, Entity, Listing, Measuring, OfParent, OrderKey, Request
+from sense.teacher.grammar.filters import comparison, either, named
+from sense.teacher.grammar.meaning import Attribute, Combining, Entity, Filter, Listing, Measuring, OfParent, OrderKey, Request
 from sense.teacher.grammar.requests.parts import measures_of
 
 
@@ -17,8 +17,13 @@ def far(draw: Draw, level: Hardness) -> Request:
     path = (near, link)
 
     def at_end() -> OfParent:
-        where = named(draw, end) if end.label and draw.chance(0.35) else comparison(draw, end)
-        return OfParent(near, Entity(middle, (OfParent(link, Entity(end, (where,)), "join"),)), "join")
+        where: tuple[Filter, ...] = (named(draw, end) if end.label and draw.chance(0.35) else comparison(draw, end),)
+        also: tuple[Filter, ...] = ()
+        if draw.chance(0.25):
+            where = either_or_both(draw, end)
+        elif draw.chance(0.15):
+            also = (comparison(draw, middle),)
+        return OfParent(near, Entity(middle, (*also, OfParent(link, Entity(end, where), "join"))), "join")
 
     def of_end() -> Attribute:
         attribute = draw.attribute(end)
@@ -44,6 +49,13 @@ def far(draw: Draw, level: Hardness) -> Request:
     item = draw.group(table) if draw.chance(0.6) else draw.label(table)
     first_list, second_list = (Listing(Entity(table, (at_end(),)), (item,)) for _ in range(2))
     return Combining("INTERSECT", first_list, second_list)
+
+
+def either_or_both(draw: Draw, table: GrammarTable) -> tuple[Filter, ...]:
+    """Two conditions on different columns, of which both must hold or one."""
+    first = comparison(draw, table)
+    second = comparison(draw, table, [first.attribute.column])
+    return (first, second) if draw.chance(0.7) else (either(draw, table),)
 
 
 def far_apart(draw: Draw, level: Hardness) -> Listing:

@@ -22,6 +22,7 @@ from sense.teacher.grammar.meaning import (
     Running,
     Total,
     Twins,
+    WithChildren,
 )
 from sense.teacher.grammar.requests.parts import columns_of, conditions, products
 
@@ -104,6 +105,20 @@ def looked_up_beyond(draw: Draw, level: Hardness) -> Listing:
     if not items:
         raise NoFit
     return Listing(Entity(table, (where,)), tuple(items))
+
+
+def related(draw: Draw, level: Hardness) -> Listing:
+    """A column of the rows that each row refers to; or of the rows to which any row refers, each value once."""
+    table = draw.table(draw.parents)
+    link = draw.pick(draw.parents(table))
+    parent = draw.parent(link)
+    if draw.chance(0.5) or link.role:
+        item = draw.attribute(parent)
+        if item.column.spec is None:
+            raise NoFit
+        return Listing(Entity(table), (Attribute(parent, item.column, (link,)),))
+    del level
+    return Listing(Entity(parent, (WithChildren(link, Entity(table), "join"),)), (draw.attribute(parent),), True)
 
 
 def different(draw: Draw, level: Hardness) -> Listing:

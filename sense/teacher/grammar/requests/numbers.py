@@ -99,7 +99,7 @@ def _keys(draw: Draw, table: GrammarTable, level: Hardness) -> tuple[list[Attrib
         parent = draw.parent(link)
         path: tuple[Link, ...] = (link,)
         further = draw.parents(parent) if not link.role else []
-        if further and level in ("hard", "extra") and draw.chance(0.3):
+        if further and level in ("hard", "extra") and draw.chance(0.4):
             second = draw.pick(further)
             parent, path = draw.parent(second), (link, second)
         if parent.label and draw.chance(0.65):
