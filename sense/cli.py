@@ -44,6 +44,7 @@ COMMANDS = {
     "decontaminate": Command(
         "take out of training data what overlaps with evaluation sets: questions, SQL, schemas", "sense.decontamination.command"
     ),
+    "data": Command("what changed between two versions of the data: sense data diff REV1 REV2", "sense.data_versions.command"),
     "pipeline": Command("the pipeline on Kubeflow: compile, describe, run on this machine, submit", "sense.kubeflow.command"),
     "serve": Command("the gateway: answers questions on databases over HTTP, with a page to try it", "sense.serving.command"),
     "models": Command("the registry: versions listed, compared, measured, promoted, rolled back", "sense.registry.command"),

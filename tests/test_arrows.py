@@ -32,7 +32,7 @@ ARROWS: dict[str, set[str]] = {
     "evaluation": {"config", "console", "errors", "ingest", "records", "sql"},
     "tracking": {"config", "errors", "mlflow_settings", "records"},
     "report": {"errors", "records", "sql", "templates", "verdicts"},
-    "data_versions": {"config", "errors", "records", "tracking"},
+    "data_versions": {"config", "console", "errors", "manifest", "records", "report", "sql", "tracking"},
     "registry": {
         *("config", "console", "errors", "evaluation", "mlflow_settings", "prompts", "records", "report", "templates"),
         *("tracking", "training", "verdicts"),

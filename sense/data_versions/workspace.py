@@ -46,10 +46,15 @@ def storage_errors(target: Path) -> Iterator[None]:
         raise StorageError(f"{target}: cannot be written ({why}); free space or mend permissions, then run again") from None
 
 
-def create_project(folder: Path, remote: Remote) -> None:
-    """Makes `folder` a project; what a killed call has fetched into it stays, its locks do not."""
+def check_installed() -> None:
+    """UserError if DVC is not installed."""
     if importlib.util.find_spec("dvc") is None:
         raise UserError("data versions need the extra `data`; pip install 'sense[data]'")
+
+
+def create_project(folder: Path, remote: Remote) -> None:
+    """Makes `folder` a project; what a killed call has fetched into it stays, its locks do not."""
+    check_installed()
     records.remove(folder / ".dvc" / "tmp")  # a lock names a process, and another container has another's number
     records.write_text(folder / ".dvc" / "config", _CONFIG.format(url=_quoted(remote.url)))
 

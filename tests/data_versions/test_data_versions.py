@@ -49,12 +49,12 @@ def some_files(folder, name):
 
 @pytest.fixture(scope="module")
 def artifacts(tmp_path_factory):
-    """What a run artifacts, under names of its own; DVC does not care what is in the files."""
+    """What a run has written, under names of its own; DVC does not care what is in the files."""
     root = tmp_path_factory.mktemp("run")
     paths = {name: root / f"task-{number}" / name for number, name in enumerate(lock.ARTIFACTS)}
     for name, path in paths.items():
         path.parent.mkdir()
-        if name in ("samples", "pairs") or name.endswith("_metrics"):
+        if name in ("decontamination", "samples", "pairs") or name.endswith("_metrics"):
             path.write_text(json.dumps({"name": name}) + "\n")
         elif name == "seeds":
             shutil.copytree(ROOT / "sense" / "seeds", path, ignore=shutil.ignore_patterns("__pycache__"))
@@ -475,6 +475,7 @@ def test_mlflow_has_one_run_for_the_same_data_however_often_it_is_told(folder, t
     data = {name: value for name, value in run.data.tags.items() if name.startswith("sense.data.")}
     assert data == {
         **{f"sense.data.{name}": folder.digests[f"data/{name}"] for name in ("seed", "dev", "strong", "unseen", "heldout")},
+        "sense.data.decontamination": folder.digests["data/decontamination.json"],
         "sense.data.weak.samples": folder.digests["data/weak/samples.jsonl"],
         "sense.data.pairs.pairs": folder.digests["data/pairs/pairs.jsonl"],
         **{f"sense.data.metrics.{name}": folder.digests[f"metrics/{name}.json"] for name in lock.STAGES},
