@@ -257,11 +257,8 @@ class FilterDraw:
         share = draw.rng.random()
         among = Entity(table)
         if share < 0.35:
-            attribute = draw.sortable(table, exclude)
-            if draw.chance(0.3):
-                among = Entity(table, (comparison(draw, table, [attribute.column]),))
             function: AggregateFunction = "MAX" if draw.chance(0.6) else "MIN"
-            return AgainstAggregate(attribute, "=", function, among)
+            return AgainstAggregate(draw.sortable(table, exclude), "=", function, among)
         attribute = draw.number(table, exclude)
         if draw.chance(0.3):
             among = Entity(table, (comparison(draw, table, [attribute.column]),))
