@@ -90,6 +90,12 @@ def test_a_broken_file_is_named(tmp_path, text, message):
     assert str(path) in str(caught.value)
 
 
+@pytest.mark.parametrize("own", [False, True])
+def test_a_repeated_key_is_refused_by_both_readers(own):
+    with pytest.raises(ConfigError, match=r"winery\.yaml: not valid YAML: the key 'low' occurs twice in .* line 4, column 1"):
+        config.parse("low: 1\n  # twice\n\nlow: 2", "winery.yaml", own=own)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

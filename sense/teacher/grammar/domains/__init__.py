@@ -331,4 +331,4 @@ def general() -> General:
 
 
 def _read(file: str) -> Any:
-    return config.parse((FOLDER / file).read_text(encoding="utf-8"), file)
+    return config.parse((FOLDER / file).read_text(encoding="utf-8"), file, own=True)
