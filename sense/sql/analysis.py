@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from sense.records import Hardness
 from sense.sql.hardness import Complexity, tree_complexity, tree_hardness
-from sense.sql.tree import canonical_text, parse_query
+from sense.sql.tree import canonical_text, shared_tree
 
 
 class Analysis(NamedTuple):
@@ -16,11 +16,10 @@ class Analysis(NamedTuple):
 
 
 def analyze(sql: str) -> Analysis:
-    """The analysis of `sql`, which is parsed once.
+    """The analysis of `sql`.
 
     >>> analyze("select Name from pet").fingerprint, analyze("SELECT name FROM pet").hardness
     ('SELECT name FROM pet', 'easy')
     """
-    tree = parse_query(sql)
-    hardness, complexity = tree_hardness(tree), tree_complexity(tree)
-    return Analysis(canonical_text(tree, sql), hardness, complexity)  # the last to see the tree, which it changes
+    tree = shared_tree(sql)
+    return Analysis(canonical_text(tree and tree.copy(), sql), tree_hardness(tree), tree_complexity(tree))

@@ -90,12 +90,24 @@ class Executor:
         for pending in self._pool.run(_BatchQueue(batches, costs, self._snapshots).take):
             yield pending.number, [VerdictFields(*answer) for answer in pending.answers]
 
+    def judge_all(self, batches: Sequence[Batch]) -> list[list[VerdictFields]]:
+        """The verdicts on the predictions of batches of one mode on the same files; one worker gets them together.
+
+        This is quicker than `judge` where the batches are small.
+        """
+        waiting = [_pending_verdicts(0, batches, self._snapshots)] if batches else []
+        answers = (
+            answer for pending in self._pool.run(lambda _: waiting.pop() if waiting else None) for answer in pending.answers
+        )
+        return [[VerdictFields(*next(answers)) for _ in batch.predictions] for batch in batches]
+
 
 class _PendingBatch:
     """Statements handed to a worker as one request; `answers` are filled in as they arrive.
 
     `request_head` and the statements without an answer are what a worker is sent. `answer_to_end(end)` is the answer to a
     statement that ended its worker. `number` is for whoever made the batch. `copies` are those of databases that it uses.
+    `golds` has the number of each statement's gold, if they have any.
     """
 
     def __init__(
@@ -105,8 +117,10 @@ class _PendingBatch:
         statements: tuple[Any, ...],
         answer_to_end: Callable[[WorkerEnd], tuple[Any, ...]],
         copies: Sequence[PrivateCopy],
+        golds: Sequence[int] = (),
     ) -> None:
         self.copies = copies
+        self._golds = golds
         self.number, self._request_head, self._statements = number, request_head, statements
         self._answer_to_end = answer_to_end
         self.answers: list[Any] = [None] * len(statements)
@@ -130,12 +144,13 @@ class _PendingBatch:
             self.answers[self._unanswered.pop(0)] = answer
 
     def worker_ended(self, end: WorkerEnd) -> None:
-        """Answers the statement the worker was at when it ended (all, if it was the gold), unless it deserves a second try."""
-        number = self._sent[end.number] if end.number >= 0 else -1
+        """Answers the statement the worker was at when it ended (of a gold, all its own), unless it deserves a second try."""
+        number = self._sent[end.number] if end.number >= 0 else end.number
         self._deaths[number] = self._deaths.get(number, 0) + 1
         if end.died and self._deaths[number] < _MAX_DEATHS:
             return
-        for each in [number] if number >= 0 else list(self._unanswered):
+        of_gold = [each for each in self._unanswered if self._golds and -1 - self._golds[each] == number]
+        for each in [number] if number >= 0 else of_gold or list(self._unanswered):
             self.answers[each] = self._answer_to_end(end)
             self._unanswered.remove(each)
 
@@ -211,10 +226,18 @@ class _BatchQueue:
         _, number, batch = waiting.pop()
         if not waiting:
             del self._waiting[files]
-        opened, copies = _readable(batch.files, self._snapshots)
-        ordering = batch.ordering and tuple(batch.ordering)
-        head = ("judge", batch.mode, opened, batch.gold, batch.ordered, batch.order_columns, ordering, batch.main)
-        return _PendingBatch(number, head, batch.predictions, lambda end: _verdict_on_end(batch, end), copies)
+        return _pending_verdicts(number, [batch], self._snapshots)
+
+
+def _pending_verdicts(number: int, batches: Sequence[Batch], snapshots: Snapshots) -> _PendingBatch:
+    """The predictions of batches of one mode on the same files, to be judged by one worker."""
+    mode, files = batches[0].mode, batches[0].files
+    opened, copies = _readable(files, snapshots)
+    golds = tuple((b.gold, b.ordered, b.order_columns, b.ordering and tuple(b.ordering), b.main) for b in batches)
+    statements = tuple((gold, prediction) for gold, batch in enumerate(batches) for prediction in batch.predictions)
+    head = ("judge", mode, opened, golds)
+    of_gold = [gold for gold, _ in statements]
+    return _PendingBatch(number, head, statements, lambda end: _verdict_on_end(mode, end), copies, of_gold)
 
 
 def _readable(files: Sequence[DatabaseFile], snapshots: Snapshots) -> tuple[tuple[tuple[str, ...], ...], list[PrivateCopy]]:
@@ -224,8 +247,8 @@ def _readable(files: Sequence[DatabaseFile], snapshots: Snapshots) -> tuple[tupl
     return opened, [copy for copy in copies if copy]
 
 
-def _verdict_on_end(batch: Batch, end: WorkerEnd) -> VerdictFields:
-    return gold_error(end.failure) if end.number < 0 else failure_verdict(end.failure, batch.mode)
+def _verdict_on_end(mode: str, end: WorkerEnd) -> VerdictFields:
+    return gold_error(end.failure) if end.number < 0 else failure_verdict(end.failure, mode)
 
 
 class _Pool:

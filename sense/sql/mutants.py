@@ -14,7 +14,7 @@ from sqlglot.errors import SqlglotError
 
 from sense.sql.mutation import OPERATORS
 from sense.sql.query_scope import Tables, quote_texts, scopes
-from sense.sql.tree import parse_query
+from sense.sql.tree import shared_tree
 from sense.verdicts import ErrorClass
 
 _MOST = 15  # of one query
@@ -37,9 +37,10 @@ def mutants(sql: str, columns: Mapping[str, Sequence[str]], unique: Mapping[str,
     >>> [mutant.sql for mutant in mutants("SELECT name FROM pet WHERE age > 3", {"pet": ["id", "name", "age"]})][:2]
     ['SELECT name FROM pet WHERE age >= 3', 'SELECT name, age FROM pet WHERE age > 3']
     """
-    tree = parse_query(sql)
-    if tree is None:
+    parsed = shared_tree(sql)
+    if parsed is None:
         return []
+    tree = parsed.copy()
     tables = Tables(columns, unique or {})
     by_class: defaultdict[ErrorClass, list[Mutant]] = defaultdict(list)
     frame = exp.Subquery(this=tree)  # so that the outermost query can be replaced like any other node

@@ -25,7 +25,7 @@ _PATIENCE_S = 60.0  # for what takes hundredths of a second: starting, sending a
 
 
 class WorkerEnd(NamedTuple):
-    """How a worker ended: the number of the statement it was at (-1: the gold), why, and whether it ended by itself."""
+    """How a worker ended: the number of the statement it was at (negative: of a gold), why, and whether it ended by itself."""
 
     number: int
     failure: Failure
@@ -105,7 +105,7 @@ class WorkerProcess:
         return self._shared.closed
 
     def current(self) -> tuple[int, bool]:
-        """The number of the statement it is at, -1 for the gold, and whether it compares results."""
+        """The number of the statement it is at, negative for a gold, and whether it compares results."""
         number, comparing, _ = self._activity()
         return number, comparing
 

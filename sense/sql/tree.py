@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 from sqlglot import exp
@@ -65,6 +65,12 @@ def parse_query(sql: str) -> exp.Query | None:
     except (SqlglotError, RecursionError):
         return None
     return parsed[0] if len(parsed) == 1 and isinstance(parsed[0], exp.Query) else None
+
+
+@lru_cache(maxsize=128)
+def shared_tree(sql: str) -> exp.Query | None:
+    """What `parse_query` returns, parsed once for all that read the same query one after another: none of them may change it."""
+    return parse_query(sql)
 
 
 # --- ORDER BY

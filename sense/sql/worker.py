@@ -4,7 +4,10 @@ It imports little, so that it starts in a few hundredths of a second. It reads r
 standard output, both as a length and a marshalled value, and ends when its input does. A request is one of
 
     ("select", file, (sql, ...))                      answered with ("rows", columns, rows) or ("failure", ...) for each SQL
-    ("judge", the fields of a judge.Batch)            answered with the fields of a verdict for each prediction
+    ("judge", mode, files, golds, statements)         answered with the fields of a verdict for each prediction
+
+The golds and statements are those of several judge.Batch of one mode on the same files: a gold with what a batch tells of it, a
+prediction with its gold's number.
 
 The answers to a request come several in a message. What the worker is doing at the moment stands in a piece of memory that it
 shares with its parent, so that the parent knows, when it has to kill it or finds it dead, which statement that was.
@@ -17,8 +20,11 @@ import signal
 import struct
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from functools import partial
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, BinaryIO
 
 from sense.sql.database_file import DatabaseFile
@@ -26,9 +32,11 @@ from sense.sql.judge import Batch, GoldCache, judge
 from sense.sql.result import Failure
 from sense.sql.sandbox import MIB, Limits, Sandbox, fetch_all
 from sense.sql.ties import Ordering
+from sense.verdicts import VerdictFields
 
 HEADER = struct.Struct("!Q")  # the length of a message in bytes
-# The number of the statement (-1: the gold), whether it is a comparison, which has no limit, and since when (time.monotonic).
+# The number of the statement (-1, -2, ...: the first gold, the second, ...), whether it is a comparison, which has no limit, and
+# since when (time.monotonic).
 ACTIVITY = struct.Struct("=q?d")
 _SEND_EVERY_S = 0.02  # answers wait this long for others, to be sent together
 
@@ -65,10 +73,7 @@ class Channel:
 def _answers(sandbox: Sandbox, golds: GoldCache, request: tuple[Any, ...], channel: Channel) -> Iterator[tuple[Any, ...]]:
     kind, *rest = request
     if kind == "judge":
-        mode, files, gold, ordered, order_columns, ordering, main, predictions = rest
-        files = tuple(DatabaseFile(*file) for file in files)
-        batch = Batch(mode, files, gold, ordered, order_columns, ordering and Ordering(*ordering), predictions, main)
-        yield from map(tuple, judge(sandbox, golds, batch, channel.announce))
+        yield from map(tuple, _verdicts(sandbox, golds, rest, channel))
         return
     file, statements = rest
     for number, sql in enumerate(statements):
@@ -80,6 +85,23 @@ def _answers(sandbox: Sandbox, golds: GoldCache, request: tuple[Any, ...], chann
             yield ("rows", *outcome)
         else:
             yield ("failure", "rejected", "not a SELECT: it has no result", "")
+
+
+def _verdicts(sandbox: Sandbox, golds: GoldCache, fields: Sequence[Any], channel: Channel) -> Iterator[VerdictFields]:
+    mode, files, gold_fields, statements = fields
+    files = tuple(DatabaseFile(*file) for file in files)
+    first = 0
+    for number, of_gold in groupby(statements, key=itemgetter(0)):
+        gold, ordered, order_columns, ordering, main = gold_fields[number]
+        predictions = tuple(prediction for _, prediction in of_gold)
+        batch = Batch(mode, files, gold, ordered, order_columns, ordering and Ordering(*ordering), predictions, main)
+        yield from judge(sandbox, golds, batch, partial(_announce, channel, first, -1 - number))
+        first += len(predictions)
+
+
+def _announce(channel: Channel, first: int, gold: int, number: int, comparing: bool) -> None:
+    """Announces statement `number` of a batch whose statements begin with `first`; -1 is its gold, announced as `gold`."""
+    channel.announce(first + number if number >= 0 else gold, comparing)
 
 
 def _restrict(limits: Limits) -> None:

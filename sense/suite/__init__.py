@@ -13,10 +13,10 @@ A suite lies beside its database, as Spider's does: `<db_id>/<db_id>.sqlite`, `<
 from collections.abc import Sequence
 from pathlib import Path
 
-from sense.suite.golds import SuiteCounts, is_weak, suite_path, write_suite
+from sense.suite.golds import SuiteCounts, SuiteWriter, is_weak, suite_path, write_suite
 from sense.suite.instance import SuiteBuilder
 
-__all__ = ["SuiteBuilder", "SuiteCounts", "build_suite", "is_weak", "suite_path", "write_suite"]
+__all__ = ["SuiteBuilder", "SuiteCounts", "SuiteWriter", "build_suite", "is_weak", "suite_path", "write_suite"]
 
 
 def build_suite(database: Path, queries: Sequence[str], count: int, seed: str) -> list[bytes]:

@@ -10,7 +10,7 @@ from typing import Literal
 
 from sqlglot import exp
 
-from sense.sql.tree import parse_query
+from sense.sql.tree import shared_tree
 
 Operator = Literal["=", "!=", "<", "<=", ">", ">=", "like", "not like"]
 LiteralValue = str | int | float
@@ -86,7 +86,7 @@ def read_uses(sql: str, columns: Mapping[str, Sequence[str]]) -> QueryUses:
     >>> read_uses("SELECT name FROM pet WHERE age > 3", {"pet": ["name", "age"]}).uses
     (TableUse(table='pet', conditions=(Condition(column='age', operator='>', value=3),)),)
     """
-    tree = parse_query(sql)
+    tree = shared_tree(sql)
     if tree is None:
         return QueryUses((), (), 0)
     reader = _Reader(tree, columns)

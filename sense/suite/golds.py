@@ -41,17 +41,15 @@ def is_weak(outcome: Outcome) -> bool:
     return isinstance(outcome, Failure) or not any(value not in (None, 0) for row in outcome.rows for value in row)
 
 
-def write_suite(executor: Executor, database: Path, queries: Sequence[str], count: int, seed: str, first: int = 1) -> SuiteCounts:
+def write_suite(executor: Executor, database: Path, queries: Sequence[str], count: int, seed: str) -> SuiteCounts:
     """Writes `count` further databases beside `database`, on which as many of `queries` as possible return something.
 
-    Their numbers begin with `first`. The same arguments give the same files. InputError where the database cannot be read, or its
-    schema not be created again.
+    The same arguments give the same files. InputError where the database cannot be read, or its schema not be created again.
     """
-    builder = SuiteBuilder(database, queries, seed)
-    golds = _strong(executor, database, list(dict.fromkeys(queries)))
-    counts = SuiteCounts(databases=count, golds=count * len(golds))
-    for number in range(first, first + count):
-        weak = _write_instance(executor, builder, database, golds, number)
+    writer = SuiteWriter(executor, database, queries, queries, seed)
+    counts = SuiteCounts(databases=count, golds=count * len(writer.golds))
+    for number in range(1, 1 + count):
+        weak = writer.write(number)
         counts.refilled += len(weak.first) - len(weak.last)
         counts.empty += len(weak.last) - weak.failed
         counts.failed += weak.failed
@@ -59,7 +57,7 @@ def write_suite(executor: Executor, database: Path, queries: Sequence[str], coun
 
 
 @dataclass(frozen=True)
-class _WeakGolds:
+class WeakGolds:
     """The golds that are weak on an instance, before anything was refilled and at last; `failed` of the latter do not run."""
 
     first: list[str]
@@ -67,28 +65,44 @@ class _WeakGolds:
     failed: int
 
 
-def _write_instance(executor: Executor, builder: SuiteBuilder, database: Path, golds: Sequence[str], number: int) -> _WeakGolds:
-    """Writes the instance with the fewest weak golds of those that are tried."""
-    path = suite_path(database, number)
-    whole: frozenset[str] = frozenset()
-    weak: list[list[str]] = []
-    images: list[bytes] = []
-    outcomes: list[dict[str, Outcome]] = []
-    for attempt in range(1 + _REFILLS):
-        images.append(builder.build(number, attempt, whole))
+class SuiteWriter:
+    """Writes instances of one database on which `golds` return something, drawn for `queries`, which may be more than these."""
+
+    def __init__(self, executor: Executor, database: Path, golds: Sequence[str], queries: Sequence[str], seed: str) -> None:
+        """Reads the database; InputError where that cannot be done, or its schema not be created again."""
+        self._executor, self._database = executor, database
+        self._builder = SuiteBuilder(database, queries, seed)
+        self.golds = _strong(executor, database, list(dict.fromkeys(golds)))
+
+    def draft(self, number: int) -> Path:
+        """Writes instance `number` as it is drawn at first, whatever its golds return."""
+        return self._write(number, self._builder.build(number))
+
+    def write(self, number: int) -> WeakGolds:
+        """Writes the instance with the fewest weak golds of those that are tried."""
+        whole: frozenset[str] = frozenset()
+        weak: list[list[str]] = []
+        images: list[bytes] = []
+        outcomes: list[dict[str, Outcome]] = []
+        for attempt in range(1 + _REFILLS):
+            images.append(self._builder.build(number, attempt, whole))
+            path = self._write(number, images[-1])
+            outcomes.append(dict(zip(self.golds, self._executor.run_all(path, self.golds), strict=True)))
+            weak.append([sql for sql, outcome in outcomes[-1].items() if is_weak(outcome)])
+            if not weak[-1]:
+                break
+            whole = whole.union(*(self._builder.tables_of(sql) for sql in weak[-1]))
+        best = min(range(len(weak)), key=lambda attempt: len(weak[attempt]))
+        if best != len(weak) - 1:
+            self._write(number, images[best])
+        failed = sum(isinstance(outcome, Failure) for outcome in outcomes[best].values())
+        return WeakGolds(weak[0], weak[best], failed)
+
+    def _write(self, number: int, image: bytes) -> Path:
+        path = suite_path(self._database, number)
         with records.atomic(path) as stream:
-            stream.write(images[-1])
-        outcomes.append(dict(zip(golds, executor.run_all(path, golds), strict=True)))
-        weak.append([sql for sql, outcome in outcomes[-1].items() if is_weak(outcome)])
-        if not weak[-1]:
-            break
-        whole = whole.union(*(builder.tables_of(sql) for sql in weak[-1]))
-    best = min(range(len(weak)), key=lambda attempt: len(weak[attempt]))
-    if best != len(weak) - 1:
-        with records.atomic(path) as stream:
-            stream.write(images[best])
-    failed = sum(isinstance(outcome, Failure) for outcome in outcomes[best].values())
-    return _WeakGolds(weak[0], weak[best], failed)
+            stream.write(image)
+        return path
 
 
 def _strong(executor: Executor, database: Path, queries: Sequence[str]) -> list[str]:

@@ -1,8 +1,8 @@
 """Whether the labels of a database's examples can be trusted: wrong SQL must not give a gold's result.
 
 Mutants of each gold, plausible wrong SQL, are executed on the database and on its test suite. Where some give the gold's result
-on all of them, further instances are drawn, for the literals of those mutants too, and the suite becomes those instances that
-tell the most mutants from their golds.
+on all of them, further instances are drawn, for the literals of those mutants too; those on which some of them differ may take
+the place of others, and the suite becomes the instances that tell the most mutants from their golds.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -16,9 +16,9 @@ from sense.sql import modes
 from sense.sql.database_file import DatabaseFile
 from sense.sql.execute import Executor
 from sense.sql.mutants import mutants
-from sense.suite import SuiteCounts, suite_path, write_suite
+from sense.suite import SuiteCounts, SuiteWriter, suite_path, write_suite
 
-_MORE_SUITES = 2  # that are drawn, at most, to choose from
+_MORE_SUITES = 2  # of which instances are drawn, at most, to choose from
 
 
 class Label(NamedTuple):
@@ -49,21 +49,21 @@ def label(
     """
     wrong = _mutants(database, golds)
     equal = _survivors(executor, database, wrong)
-    killed_by: dict[int, set[_Wrong]] = {}  # instance -> those of `equal` whose result differs there
-    counts = SuiteCounts()
-    for turn in range(1 + _MORE_SUITES if count else 0):
+    counts = write_suite(executor, database, golds, count, seed) if count else SuiteCounts()
+    killed_by = {number: _killed(executor, database, number, equal) for number in range(1, count + 1)}
+    for turn in range(1, 1 + _MORE_SUITES if count else 0):
         alive = _without_killed(equal, killed_by.values())
-        if turn > 0 and not alive:
+        if not alive:
             break
-        queries = [*golds, *(mutant.sql for mutant in alive)] if turn > 0 else golds
-        numbers = range(turn * count + 1, (turn + 1) * count + 1)
-        drawn = write_suite(executor, database, queries, count, seed, numbers.start)
-        counts = drawn if turn == 0 else counts
-        for number in numbers:
-            killed_by[number] = set(equal) - set(_survivors(executor, suite_path(database, number), equal))
+        writer = SuiteWriter(executor, database, golds, [*golds, *(mutant.sql for mutant in alive)], seed)
+        for number in range(turn * count + 1, (turn + 1) * count + 1):
+            alive = _without_killed(alive, killed_by.values())
+            if alive and len(_survivors(executor, writer.draft(number), alive)) < len(alive):
+                writer.write(number)
+                killed_by[number] = _killed(executor, database, number, equal)
     first = range(1, count + 1)
     chosen = max(first, _choose(killed_by, count), key=lambda numbers: len(set().union(*map(killed_by.__getitem__, numbers))))
-    _keep(database, chosen, len(killed_by))
+    _keep(database, chosen, (1 + _MORE_SUITES) * count)
     stages = [_without_killed(equal, [killed_by[number] for number in first[:k]]) for k in range(count + 1)]
     last = _without_killed(equal, [killed_by[number] for number in chosen])
     labels = {
@@ -85,19 +85,22 @@ def _mutants(database: Path, golds: Iterable[str]) -> list[_Wrong]:
     return [_Wrong(gold, mutant.sql) for gold in golds for mutant in mutants(gold, columns, unique)]
 
 
+def _killed(executor: Executor, database: Path, number: int, wrong: Sequence[_Wrong]) -> set[_Wrong]:
+    """Those whose result on instance `number` is not their gold's."""
+    return set(wrong) - set(_survivors(executor, suite_path(database, number), wrong))
+
+
 def _survivors(executor: Executor, database: Path, wrong: Sequence[_Wrong]) -> list[_Wrong]:
     """Those whose result on `database` is their gold's, and those whose gold does not run there, in their order."""
     files = (DatabaseFile.from_path(database),)
     groups = [list(group) for _, group in groupby(wrong, key=attrgetter("gold"))]
     batches = [modes.make_batch(modes.STRICT, files, group[0].gold, [mutant.sql for mutant in group]) for group in groups]
-    equal: set[_Wrong] = set()
-    for number, verdicts in executor.judge(batches, [1.0] * len(batches)):
-        equal |= {
-            mutant
-            for mutant, verdict in zip(groups[number], verdicts, strict=True)
-            if verdict.correct or verdict.verdict == "gold_error"
-        }
-    return [mutant for mutant in wrong if mutant in equal]
+    return [
+        mutant
+        for group, verdicts in zip(groups, executor.judge_all(batches), strict=True)
+        for mutant, verdict in zip(group, verdicts, strict=True)
+        if verdict.correct or verdict.verdict == "gold_error"
+    ]
 
 
 def _without_killed(wrong: Iterable[_Wrong], killed: Iterable[Collection[_Wrong]]) -> list[_Wrong]:
@@ -116,10 +119,10 @@ def _choose(killed_by: Mapping[int, set[_Wrong]], count: int) -> list[int]:
     return sorted(chosen)
 
 
-def _keep(database: Path, chosen: Sequence[int], drawn: int) -> None:
-    """Leaves the chosen of the `drawn` instances, under numbers from 1."""
-    for number in range(1, drawn + 1):
+def _keep(database: Path, chosen: Sequence[int], most: int) -> None:
+    """Leaves the chosen of `most` instances, of which some were not drawn, under numbers from 1."""
+    for number in range(1, most + 1):
         if number not in chosen:
-            suite_path(database, number).unlink()
+            suite_path(database, number).unlink(missing_ok=True)
     for number, instance in enumerate(chosen, start=1):
         suite_path(database, instance).replace(suite_path(database, number))

@@ -180,6 +180,31 @@ def test_a_damaged_database_is_named_even_if_the_damage_is_no_utf8(hasty_executo
     assert outcome.detail.startswith(f"{path}: not a readable SQLite database")
 
 
+def test_batches_handed_over_together_are_judged_as_one_by_one(attacked):
+    """A prediction and a gold end their worker, in the middle of one long call: the others keep their verdicts."""
+    text, half = (fill_placeholders(each, attacked.parent, 450_000) for each in (TEXT, "hex(zeroblob({size} / 2))"))
+    lethal = f"SELECT instr({text}, {half} || '1')"
+    wanted = {
+        "SELECT 1": ["SELECT 1", "DROP TABLE secret", lethal, "SELECT 2", "SELEC"],
+        lethal: ["SELECT 1", "SELECT 2"],
+        "SELECT nothing": ["SELECT 1"],
+        "SELECT 2": ["SELECT 1", "SELECT 2"],
+    }
+    files = (DatabaseFile.from_path(attacked),)
+    batches = [modes.make_batch(modes.STRICT, files, gold, predictions) for gold, predictions in wanted.items()]
+    with Executor(LIMITS.model_copy(update={"timeout_s": 0.05})) as executor:
+        together = executor.judge_all(batches)
+        one_by_one = dict(executor.judge(batches, [1.0] * len(batches)))
+        assert executor.judge_all([]) == []
+    assert together == [one_by_one[number] for number in range(len(batches))]
+    assert [[verdict.verdict for verdict in verdicts] for verdicts in together] == [
+        ["match", "rejected", "timeout", "mismatch", "rejected"],
+        ["gold_error", "gold_error"],
+        ["gold_error"],
+        ["mismatch", "match"],
+    ]
+
+
 @LINUX
 def test_workers_that_are_killed_leave_no_descriptors_open(attacked):
     """Many statements that end their workers, each with a gold of its own, under a limit that two workers stay far below."""
