@@ -113,7 +113,7 @@ class Draw:
     def _weighted_columns(self, table: GrammarTable, exclude: Collection[GrammarColumn]) -> list[tuple[GrammarColumn, float]]:
         """The columns to ask for; a flag is rather a condition."""
         columns = self.columns(table, lambda column: not _among(column, exclude))
-        return [(column, 0.1 if column.kind == "flag" else 1.0) for column in columns]
+        return [(column, 0.005 if column.kind == "flag" else 1.0) for column in columns]
 
     def label(self, table: GrammarTable) -> Attribute:
         """The column that names a row."""

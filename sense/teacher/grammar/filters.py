@@ -43,7 +43,7 @@ def comparison(draw: Draw, table: GrammarTable, exclude: Collection[GrammarColum
         elif column.kind in NAMES:
             options.append((column, 0.7))
     column = draw.weighted(options)
-    if not column.has_no_null and draw.chance(0.25):
+    if not column.has_no_null and column.kind != "flag" and draw.chance(0.25):
         return Comparison(Attribute(table, column), "null" if draw.chance(0.6) else "not null")
     if column.kind in NAMES:
         return part_of_name(draw, table, column)
@@ -211,6 +211,8 @@ class FilterDraw:
             filters: tuple[Filter, ...] = (named(draw, parent),)
         else:
             filters = self.filters(parent, 2 if draw.chance(0.15) else 1, depth - 1, (), 0.75)
+        if any(isinstance(one, WithChildren) and one.link == link for one in filters):
+            raise NoFit  # hives in an apiary that contains a hive
         shape: Shape = "join" if draw.chance(0.8) else "in"
         column = table.column(link.column)
         negated = shape == "in" and draw.chance(0.35) and column.has_no_null
@@ -223,6 +225,8 @@ class FilterDraw:
         child = draw.child(link)
         share = draw.rng.random()
         filters = () if share > 0.6 else self.filters(child, 1, depth - 1, (), 0.85)
+        if any(isinstance(one, OfParent) and one.link == link for one in filters):
+            raise NoFit  # apiaries that contain a hive in an apiary
         if not filters and draw.chance(0.3):
             operator: Inequality = draw.pick((">=", ">", "="))
             return WithChildren(link, Entity(child), "in", False, operator, draw.rng.randint(2, 3))

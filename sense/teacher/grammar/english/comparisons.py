@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from sense.teacher import CellValue
 from sense.teacher.grammar.database import GrammarColumn, GrammarTable
 from sense.teacher.grammar.domains import NAMES, NUMBERS, shared_lists
-from sense.teacher.grammar.english.language import MONTHS, article, is_plural, join_words
+from sense.teacher.grammar.english.language import MONTHS, article, is_plural, join_words, singular
 from sense.teacher.grammar.english.speaker import Speaker
 from sense.teacher.grammar.english.wording import Phrase
 from sense.teacher.grammar.meaning import Comparison
@@ -97,7 +97,7 @@ def _category(speaker: Speaker, part: Comparison) -> list[Phrase]:
         return options + [phrase for phrase in templates if phrase.position == "after"] * 2
     templates = _templates(column, bare[0], part.values[0])
     plain = [Phrase("whose", f"{words} is {values[0]}")]
-    if column.kind not in ("city", "country"):
+    if not templates and column.kind not in ("city", "country"):
         plain.append(Phrase("after", f"with the {words} {values[0]}"))
     elif not templates:
         plain.append(Phrase("after", f"in {bare[0]}"))
@@ -124,7 +124,7 @@ def _flag(speaker: Speaker, part: Comparison) -> list[Phrase]:
     column = part.attribute.column
     value, holds = part.values[0], _holds(part)
     coded = isinstance(value, int) or str(value).lower() in ("y", "n", "t", "f")
-    if coded and speaker.chance(0.5):
+    if coded and speaker.chance(0.65):
         speaker.explain("", f"{column.words} is stored in {column.name} as {value!r} for {'yes' if holds else 'no'}")
     templates = (column.spec.yes if holds else column.spec.no) if column.spec else ()
     phrases = [from_template(template) for template in templates]
@@ -149,7 +149,7 @@ def _quantity(speaker: Speaker, part: Comparison) -> list[Phrase]:
     spec = column.spec
     spoken = join_words([speaker.number(column, value, index == len(part.values) - 1) for index, value in enumerate(part.values)])
     if spec is not None and spec.countable:
-        things = spec.countable
+        things = singular(spec.countable) if part.values[0] == 1 and operator != "between" else spec.countable
         spoken = join_words([speaker.number(column, value, False) for value in part.values])
         if operator == "between":
             return [Phrase("after", f"with between {spoken} {things}")]
@@ -230,6 +230,8 @@ def _days(speaker: Speaker, operator: str, column: GrammarColumn, values: Sequen
 def _part_of_name(speaker: Speaker, part: Comparison) -> list[Phrase]:
     column = part.attribute.column
     words = speaker.column(part.attribute.table, column)
+    if column.kind == "person" and "name" not in words:
+        words = f"{words}'s name"
     text = str(part.values[0])
     spoken = f"'{text}'" if speaker.quotes == "{}" else speaker.quotes.format(text)
     if part.operator == "contains":
@@ -266,17 +268,16 @@ def _missing(speaker: Speaker, table: GrammarTable, part: Comparison) -> list[Ph
     words = speaker.column(table, part.attribute.column)
     if part.operator == "null":
         options = [
-            Phrase("after", f"without {words}" if is_plural(words) else f"without {article(words)}"),
             Phrase("whose", f"{words} {'are' if is_plural(words) else 'is'} missing"),
             Phrase("whose", f"{words} {'are' if is_plural(words) else 'is'} not recorded"),
         ]
+        if not words.startswith("number of "):
+            options.append(Phrase("after", f"without {words}" if is_plural(words) else f"without {article(words)}"))
     else:
         options = [
             Phrase("whose", f"{words} {'are' if is_plural(words) else 'is'} known"),
             Phrase("whose", f"{words} {'are' if is_plural(words) else 'is'} recorded"),
         ]
-    if part.attribute.column.kind == "flag":
-        return [Phrase("whose", f"{words} is {'not recorded' if part.operator == 'null' else 'recorded'}")]
     return options
 
 

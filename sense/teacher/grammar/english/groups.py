@@ -6,7 +6,7 @@ from sense.teacher.grammar.english.comparisons import COUNTS, OPERATORS
 from sense.teacher.grammar.english.language import article, is_plural, join_words, number_word, plural_of_column, third_person
 from sense.teacher.grammar.english.nouns import rows_of
 from sense.teacher.grammar.english.numbers import aggregate_name, matching, measure
-from sense.teacher.grammar.english.speaker import Speaker, is_person, verb_of
+from sense.teacher.grammar.english.speaker import Speaker, is_person
 from sense.teacher.grammar.english.wording import Wording
 from sense.teacher.grammar.meaning import AboveMeanGroups, Aggregate, Attribute, Count, CountIf, Grouping, Having, Measure
 
@@ -37,8 +37,13 @@ def _per_value(speaker: Speaker, request: Grouping, rows: str, keys: Sequence[st
     each = speaker.rng.choice((f"for each {key}", f"for every {key}", f"per {key}", f"by {key}"))
     if is_plural(key):
         each = f"for each number of {key}"
-    if request.keys[0].path:  # groups without any row are not in the result
-        each = f"for each {key} with at least one {speaker.nouns(request.entity.table)[0]}"
+    counted = any(isinstance(one, (Count, CountIf)) or _what(one) == "total" for one in request.measures)
+    if request.keys[0].path and counted:  # groups without any row are not in the result
+        each = f"for each {key} with at least one"
+        if not request.entity.filters:
+            each += f" {speaker.nouns(request.entity.table)[0]}"
+    elif request.keys[0].path:
+        each = f"for each {key}"
     direct: list[str] = []
     indirect: list[str] = []
     only = request.measures[0] if len(request.measures) == 1 else None
@@ -52,13 +57,20 @@ def _per_value(speaker: Speaker, request: Grouping, rows: str, keys: Sequence[st
         direct.append(f"what {'are' if len(request.measures) > 1 else 'is'} the {measures} {every}")
     nouns = [f"the {measures} {each}"]
     if not is_plural(key) and not request.keys[0].path:
-        nouns.append(f"each {key} {speaker.rng.choice(('with', 'along with', 'and'))} the {measures}")
+        nouns.append(f"each {key} {speaker.rng.choice(('together with', 'along with', 'and'))} the {measures}")
     noun = speaker.rng.choice(nouns)
     return Wording(noun, len(request.measures) > 1, tuple(direct), tuple(indirect), tail=tail, nominal=noun.startswith("the"))
 
 
 def _measures(speaker: Speaker, request: Grouping, rows: str) -> str:
-    spoken = [measure(speaker, one, rows if number == 0 else "") for number, one in enumerate(request.measures)]
+    aggregates = [one for one in request.measures if isinstance(one, Aggregate) and isinstance(one.of, Attribute)]
+    if len(aggregates) == len(request.measures) > 1 and len({one.of for one in aggregates}) == 1:
+        named = join_words(matching([aggregate_name(speaker, one) for one in aggregates]))
+        return f"{named} {measure(speaker, aggregates[0], f'the {rows}').partition(' ')[2]}"
+    spoken = [
+        measure(speaker, one, "" if number else rows if isinstance(one, Count) and one.distinct is None else f"the {rows}")
+        for number, one in enumerate(request.measures)
+    ]
     names = matching([one.split()[0] for one in spoken])
     spoken = [" ".join([name, *one.split()[1:]]) for name, one in zip(names, spoken, strict=True)]
     return join_words([spoken[0], *(f"the {one}" for one in spoken[1:])])
@@ -91,7 +103,7 @@ def _tail(speaker: Speaker, request: Grouping, groups: str) -> str:
     """Which groups, and in what order."""
     if request.having is not None:
         noun = speaker.nouns(request.entity.table)[1]
-        with_rows = _bound(speaker, request.having, noun)
+        with_rows = _bound(speaker, request.having, rows_of(speaker, request.entity) if request.entity.filters else noun)
         return speaker.rng.choice((f", but only for {groups} with {with_rows}", f", for the {groups} with {with_rows} only"))
     if not request.order:
         return ""
@@ -110,7 +122,10 @@ def _first_groups_with_number(speaker: Speaker, request: Grouping, rows: str, ke
     what = _what(last) if not isinstance(last, Attribute) else "number"
     if len(request.measures) > 1:
         return Wording(f"{wording.noun}, together with {_own_numbers(speaker, request)}", wording.plural, nominal=False)
-    also = speaker.rng.choice((f", together with that {what}", f" and the {what} itself", f", along with the {what}"))
+    also = speaker.rng.choice((f", together with that {what}", f", along with that {what}"))
+    if isinstance(last, Count) and last.distinct is None:
+        rows = speaker.nouns(request.entity.table)[1]
+        also = f", together with {f'its number of {rows}' if request.limit == 1 else f'the number of {rows} of each'}"
     return Wording(wording.noun + also, True, nominal=False)
 
 
@@ -168,8 +183,10 @@ def _per_row(speaker: Speaker, request: Grouping, rows: str) -> Wording:
     measures = _measures(speaker, request, rows)
     columns = _columns(speaker, request, False)
     having = f" {'who has' if is_person(owner) else 'that has'} at least one" if speaker.chance(0.5) else " with at least one"
-    each = f"each {noun}" if request.having else f"each {noun}{having}"
-    shown = join_words([*columns, measures]) if len(columns) > 1 or speaker.chance(0.6) else measures
+    counted = any(isinstance(one, (Count, CountIf)) or _what(one) == "total" for one in request.measures)
+    each = f"each {noun}{having}" if counted and not request.having else f"each {noun}"
+    named = len(columns) > 1 or (not columns[0].startswith("number") and speaker.chance(0.6))
+    shown = join_words([*columns, measures]) if named else measures
     return Wording(
         f"the {shown} for {each}", shown != measures or len(request.measures) > 1, tail=_tail(speaker, request, plural)
     )
@@ -197,9 +214,9 @@ def _rows_by_number(speaker: Speaker, request: Grouping, rows: str) -> Wording:
     """Rows of the table that is referred to, chosen by a number about those that refer to them."""
     key = request.keys[0]
     owner = key.table
-    noun, plural = speaker.owner(owner, key.path)
+    noun, plural = speaker.nouns(owner) if len(key.path) == 1 else speaker.owner(owner, key.path)
     relative = "who" if is_person(owner) else "that"
-    verb = verb_of(key.path[-1]) if len(key.path) == 1 else "have"
+    verb = key.path[-1].verb if len(key.path) == 1 else "have"
     with_columns = len(request.keys) > 1 or bool(request.measures) or speaker.chance(0.35)
     if request.having is not None:
         bound = _bound(speaker, request.having, rows)
@@ -244,9 +261,11 @@ def above_mean_groups(speaker: Speaker, request: AboveMeanGroups) -> Wording:
         noun = f"the {groups} with {more} {rows} than the average {key}"
         direct: tuple[str, ...] = (f"which {groups} have {more} {rows} than the average {key}",)
     else:
-        spoken = measure(speaker, request.measure, rows)
+        spoken = measure(speaker, request.measure, f"the {rows}")
         noun = f"the {groups} where the {spoken} is {above} the average over all {groups}"
         direct = (f"in which {groups} is the {spoken} {above} the average over all {groups}",)
     if request.with_measure:
-        return Wording(f"{noun}, together with that {_what(request.measure)}", True, nominal=False)
+        if isinstance(request.measure, Count):
+            return Wording(f"{noun}, and how many {speaker.nouns(request.entity.table)[1]} each of them has", True, nominal=False)
+        return Wording(f"{noun}, together with the {_what(request.measure)} of each", True, nominal=False)
     return Wording(noun, True, direct)

@@ -34,9 +34,11 @@ _PLURALS = {
     "staff": "staff",
     "series": "series",
 }
+_SINGULARS = {"feet": "foot", "men": "man", "women": "woman", "degrees Celsius": "degree Celsius"}
 _NO_PLURAL = frozenset(
-    """accommodation advice cash coverage data equipment evidence feedback information luggage money news progress research staff
-    traffic weather work""".split()
+    """accommodation advice attendance cash coverage data downtime equipment evidence experience
+    feedback information luggage moisture money news noise pay progress research staff tonnage traffic turnout weather
+    work""".split()
 )
 _AN = ("hour", "honest", "honour", "honor", "heir", "x-ray")
 _A = ("uni", "uti", "use", "usa", "eu", "one", "once", "ubi", "u-")
@@ -53,7 +55,7 @@ def plural(words: str) -> str:
         return f"{plural(before)} {last}"
     if last in _PLURALS:
         return f"{before}{space}{_PLURALS[last]}"
-    if last in _NO_PLURAL:
+    if last in _NO_PLURAL or last.endswith("ness"):
         return words
     if last.endswith("man") and last not in ("human", "german", "roman"):
         return f"{before}{space}{last[:-3]}men"
@@ -66,6 +68,25 @@ def plural(words: str) -> str:
     if last.endswith("y") and last[-2:-1] not in "aeiou":
         return f"{words[:-1]}ies"
     return f"{words}s"
+
+
+def singular(words: str) -> str:
+    """The singular of a unit or of what is counted: of its first word in "hours in the air", else of its last one."""
+    for preposition in (" of ", " per ", " in ", " at ", " on "):
+        head, middle, rest = words.partition(preposition)
+        if middle:
+            return singular(head) + middle + rest
+    before, space, last = words.rpartition(" ")
+    for one, many in _PLURALS.items():
+        if last == many:
+            return f"{before}{space}{one}"
+    if last in _SINGULARS:
+        return f"{before}{space}{_SINGULARS[last]}"
+    if last.endswith("ies"):
+        return f"{words[:-3]}y"
+    if last.endswith(("ches", "shes", "sses", "xes")):
+        return words[:-2]
+    return words.removesuffix("s")
 
 
 def is_plural(words: str) -> bool:

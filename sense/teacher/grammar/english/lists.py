@@ -2,27 +2,22 @@
 
 from collections.abc import Sequence
 
-from sense.teacher.grammar.database import GrammarColumn, GrammarTable
 from sense.teacher.grammar.domains import NUMBERS
-from sense.teacher.grammar.english.language import is_plural, join_words, number_word, ordinal, plural_of_column, third_person
-from sense.teacher.grammar.english.nouns import assemble, name_of, one_of, phrase_of, row_of, rows_of
-from sense.teacher.grammar.english.numbers import predicate, total
-from sense.teacher.grammar.english.speaker import Speaker, column_list, is_person, verb_of
+from sense.teacher.grammar.draw import is_unique
+from sense.teacher.grammar.english.columns import are_several, direction, items, of_rows, of_them, stands_behind
+from sense.teacher.grammar.english.language import is_plural, number_word, ordinal, plural_of_column, third_person
+from sense.teacher.grammar.english.nouns import LONG_SUBJECT, assemble, name_of, one_of, phrase_of, row_of, rows_of
+from sense.teacher.grammar.english.numbers import predicate
+from sense.teacher.grammar.english.speaker import Speaker, column_list, is_person
 from sense.teacher.grammar.english.wording import Wording
 from sense.teacher.grammar.meaning import (
+    AgainstAggregate,
     Attribute,
     BestOfGroup,
-    Changed,
-    Classed,
     Combining,
     Entity,
-    Item,
-    Joined,
     Listing,
     OrderKey,
-    Ranked,
-    Running,
-    Total,
     Twins,
 )
 
@@ -34,7 +29,7 @@ def listing(speaker: Speaker, request: Listing) -> Wording:
     entity = request.entity
     if request.limit is not None:
         return _top(speaker, request, request.limit)
-    tail = sorted_tail(speaker, request.order, entity.table)
+    tail = sorted_tail(speaker, request.order)
     if name_of(speaker, entity) is not None and request.items:
         return _about_one(speaker, request)
     if not request.items:
@@ -56,7 +51,7 @@ def _named_rows(speaker: Speaker, entity: Entity, tail: str) -> Wording:
     """Rows that are listed by their label, which is not mentioned."""
     rows = rows_of(speaker, entity)
     noun = speaker.nouns(entity.table)[1]
-    direct = [f"which {rows} are there"] if not entity.filters else [f"which are the {rows}"]
+    direct = [f"which {rows} are there"] if not entity.filters else [f"what are the {rows}"]
     if len(entity.filters) == 1:
         said = predicate(speaker, entity.table, entity.filters[0])
         direct += [f"which {noun} {said}"] * 3 if said else []
@@ -74,10 +69,14 @@ def _distinct(speaker: Speaker, request: Listing, tail: str) -> Wording:
         return Wording(
             f"the {different} combinations of {column_list(speaker, attributes, False)} of the {rows}", True, tail=tail
         )
+    if attributes[0].path:
+        return Wording(f"the {different} {of_rows(speaker, request.items, f'the {rows}', True, False)}", True, tail=tail)
     words = plural_of_column(speaker.attribute(attributes[0]))
-    direct = (f"which {different} {words} do the {rows} have", f"what {different} {words} are there among the {rows}")
+    direct: tuple[str, ...] = (f"what {different} {words} are there among the {rows}",)
+    if len(rows.split()) <= LONG_SUBJECT:
+        direct = (*direct, f"which {different} {words} do the {rows} have")
     if speaker.chance(0.2):
-        once = speaker.rng.choice((", each only once", " without repeats", ", with no duplicates"))
+        once = speaker.rng.choice((", each only once", ", with no duplicates"))
         return Wording(f"the {words} of the {rows}{once}", True, tail=tail)
     return Wording(
         speaker.rng.choice((f"the {different} {words} of the {rows}", f"all {different} {words} of the {rows}")),
@@ -90,43 +89,49 @@ def _distinct(speaker: Speaker, request: Listing, tail: str) -> Wording:
 def _columns_of_rows(speaker: Speaker, request: Listing, tail: str) -> Wording:
     entity = request.entity
     computed = not all(isinstance(item, Attribute) for item in request.items)
-    each = computed or speaker.chance(0.4)
-    spoken = items(speaker, request.items, not each)
+    few = any(isinstance(one, AgainstAggregate) and one.operator == "=" for one in entity.filters)
+    each = computed or (not few and speaker.chance(0.4))
     if each:
         rows = f"{speaker.rng.choice(('each', 'every'))} {row_of(speaker, entity)}"
     else:
         rows = f"{speaker.rng.choice(('the', 'the', 'all', 'all the'))} {rows_of(speaker, entity)}"
-    plural = not each or len(request.items) > 1 or is_plural(spoken)
+    noun = of_rows(speaker, request.items, rows, not each, is_person(entity.table))
+    plural = are_several(request.items, noun)
     if computed:
-        return Wording(f"the {spoken} of {rows}", plural, tail=tail)
+        alone = len(request.items) == 1 or not any(stands_behind(item) for item in request.items)
+        asked = f"for {rows}, what {'are' if plural else 'is'} {of_them(speaker, request.items, 'the', False)}"
+        return Wording(f"the {noun}", plural, () if alone else (asked,), tail=tail, nominal=alone)
     be = "are" if plural else "is"
-    direct = [f"what {be} the {spoken} of {rows}"] + ([f"for {rows}, what {be} the {spoken}"] if each else [])
-    intro, rest = f"the {rows_of(speaker, entity)}", f"what are their {items(speaker, request.items, True)}"
-    return Wording(f"the {spoken} of {rows}", plural, tuple(direct), (), intro, rest, tail)
+    direct = [f"what {be} the {noun}"]
+    if each:
+        direct.append(f"for {rows}, what {be} {of_them(speaker, request.items, 'the', False)}")
+    if any(isinstance(item, Attribute) and len(item.path) > 1 for item in request.items):
+        return Wording(f"the {noun}", plural, tuple(direct), tail=tail)
+    them = of_them(speaker, request.items, "their", True)
+    rest = f"what {'are' if len(request.items) > 1 or is_plural(them) else 'is'} {them}"
+    return Wording(f"the {noun}", plural, tuple(direct), (), f"the {rows_of(speaker, entity)}", rest, tail)
 
 
 def _about_one(speaker: Speaker, request: Listing) -> Wording:
     """Columns of one row, which is named."""
     entity = request.entity
     who = one_of(speaker, entity)
-    spoken = items(speaker, request.items, False)
-    plural = len(request.items) > 1 or is_plural(spoken)
+    noun = of_rows(speaker, request.items, who, False, is_person(entity.table))
+    plural = are_several(request.items, noun)
     only = request.items[0] if len(request.items) == 1 else None
-    direct = _direct_about_one(speaker, entity, only, who, spoken) if isinstance(only, Attribute) else []
-    noun = f"the {spoken} of {who}"
-    if not plural and " " not in who.strip("'\"") and who[0].isupper() and speaker.chance(0.3):
-        noun = f"{who}'s {spoken}"
-    return Wording(
-        noun,
-        plural,
-        tuple(direct),
-        (),
-        who if len(request.items) > 1 else "",
-        f"what are {'their' if is_person(entity.table) else 'its'} {spoken}" if len(request.items) > 1 else "",
-    )
+    noun, direct = f"the {noun}", []
+    if isinstance(only, Attribute):
+        direct = _direct_about_one(speaker, only, who)
+        if not plural and not only.path and " " not in who.strip("'\"") and who[0].isupper() and speaker.chance(0.3):
+            noun = f"{who}'s {speaker.attribute(only)}"
+    if only is not None:
+        return Wording(noun, plural, tuple(direct))
+    their = "their" if is_person(entity.table) else "its"
+    intro = who if who.startswith("the ") else f"the {speaker.nouns(entity.table)[0]} {who}"
+    return Wording(noun, plural, (), (), intro, f"what are {of_them(speaker, request.items, their, False)}")
 
 
-def _direct_about_one(speaker: Speaker, entity: Entity, only: Attribute, who: str, spoken: str) -> list[str]:
+def _direct_about_one(speaker: Speaker, only: Attribute, who: str) -> list[str]:
     spec = only.column.spec
     if only.path:
         link = only.path[-1]
@@ -142,78 +147,15 @@ def _direct_about_one(speaker: Speaker, entity: Entity, only: Attribute, who: st
     if spec is not None and spec.countable:
         direct.append(f"how many {spec.countable} does {who} have")
     if not direct and only.column.kind != "flag":
+        spoken = speaker.attribute(only)
         direct.append(f"{'which' if is_plural(spoken) else 'what'} {spoken} does {who} have")
-    del entity
     return direct
-
-
-# --- what is listed of each row
-
-
-def items(speaker: Speaker, listed: Sequence[Item], plural: bool) -> str:
-    """What is listed of each row, without an article; in the plural, columns are "names" and "dates of birth"."""
-    spoken = []
-    for item in listed:
-        words = _item(speaker, item)
-        spoken.append(plural_of_column(words) if plural and isinstance(item, Attribute) else words)
-    return join_words(list(dict.fromkeys(spoken)))
-
-
-def _item(speaker: Speaker, item: Item) -> str:
-    match item:
-        case Attribute():
-            return speaker.attribute(item)
-        case Total():
-            return total(speaker, item)
-        case Changed():
-            return _changed(speaker, item)
-        case Joined():
-            first, second = speaker.attribute(item.first), speaker.attribute(item.second)
-            return f"{first} and {second} in one text with '{item.separator}' between them"
-        case Classed():
-            words, column = speaker.attribute(item.attribute), item.attribute.column
-            be = "are" if is_plural(words) else "is"
-            return (
-                f"label '{item.high}' if the {words} {be} above {speaker.number(column, item.bound)} and '{item.low}' otherwise"
-            )
-        case Ranked():
-            within = f" within the same {speaker.attribute(item.within)}" if item.within else ""
-            words = speaker.attribute(item.attribute)
-            return f"rank by {words}{within} ({direction(speaker, item.attribute.column, item.descending)})"
-        case Running():
-            return f"running total of the {speaker.attribute(item.attribute)} in the order of the {speaker.attribute(item.by)}"
-
-
-def _changed(speaker: Speaker, item: Changed) -> str:
-    words = speaker.attribute(item.attribute)
-    ways = {
-        "upper": (f"{words} in capital letters", f"{words} in upper case", f"{words} written in capitals"),
-        "lower": (f"{words} in small letters", f"{words} in lower case"),
-        "length": (f"number of characters in the {words}", f"length of the {words} in characters"),
-        "initial": (f"first letter of the {words}", f"first character of the {words}"),
-        "rounded": (f"rounded {words}",),
-    }
-    return speaker.rng.choice(ways[item.function])
 
 
 # --- order
 
 
-def direction(speaker: Speaker, column: GrammarColumn, descending: bool) -> str:
-    """The direction of an order: "oldest first", "from highest to lowest"."""
-    spec = column.spec
-    superlatives = (spec.most if descending else spec.least) if spec else ()
-    if superlatives and speaker.chance(0.4) and superlatives[0] not in ("first", "last"):
-        return f"{superlatives[0]} first"
-    if column.kind in ("year", "date"):
-        return "latest first" if descending else "earliest first"
-    if column.kind in NUMBERS:
-        ways = ("highest first", "from highest to lowest") if descending else ("lowest first", "from lowest to highest")
-        return speaker.rng.choice(ways)
-    return "in descending order" if descending else "in ascending order"
-
-
-def sorted_tail(speaker: Speaker, order: Sequence[OrderKey], table: GrammarTable) -> str:
+def sorted_tail(speaker: Speaker, order: Sequence[OrderKey]) -> str:
     """The order of a list, as the end of a sentence."""
     keys = [(key.item, key.descending) for key in order if isinstance(key.item, Attribute)]
     if not keys:
@@ -225,14 +167,14 @@ def sorted_tail(speaker: Speaker, order: Sequence[OrderKey], table: GrammarTable
     words = speaker.attribute(item)
     if item.column.kind not in _QUANTITIES:
         way = "reverse alphabetical order" if down else "alphabetical order"
-        if item.column is table.label and speaker.chance(0.4):
-            return f" in {way}"
-        return speaker.rng.choice((f" in {way} of {words}", f", {by} {words} in {way}"))
+        if item.column.kind == "code":
+            way = "descending order" if down else "ascending order"
+        return speaker.rng.choice((f", in {way} of {words}", f", {by} {words} in {way}"))
     superlatives = (item.column.spec.most if down else item.column.spec.least) if item.column.spec else ()
     if superlatives and speaker.chance(0.35) and superlatives[0] not in ("first", "last"):
         return f", {superlatives[0]} first"
     if speaker.chance(0.3):
-        return f" in {'descending' if down else 'ascending'} order of {words}"
+        return f", in {'descending' if down else 'ascending'} order of {words}"
     return f", {by} {_key(speaker, item, down, False)}"
 
 
@@ -250,16 +192,17 @@ def _top(speaker: Speaker, request: Listing, limit: int) -> Wording:
     key = request.order[0]
     several = number_word(limit) if speaker.chance(0.5) else str(limit)
     if len(request.order) > 1 or not isinstance(key.item, Attribute):
-        tail = sorted_tail(speaker, request.order, table)
-        rows = f"the first{'' if limit == 1 else f' {several}'} of the {rows_of(speaker, entity)}"
+        tail = sorted_tail(speaker, request.order)
+        rows = f"the first {row_of(speaker, entity)}" if limit == 1 else f"the first {several} {rows_of(speaker, entity)}"
+        tail = f" when all of them are {tail.removeprefix(', ')}"
         if not request.items:
             return Wording(f"all the information about {rows}", tail=tail, nominal=False)
-        return Wording(f"the {items(speaker, request.items, limit > 1)} of {rows}", limit > 1, tail=tail)
+        noun = of_rows(speaker, request.items, rows, limit > 1, is_person(table))
+        return Wording(f"the {noun}", are_several(request.items, noun), tail=tail)
     rows, simple = _best_rows(speaker, request, key.item, limit, several)
     if not request.items:
         return Wording(f"all the information about {rows}", nominal=False)
     only = request.items[0] if len(request.items) == 1 else None
-    spoken = items(speaker, request.items, limit > 1)
     direct: tuple[str, ...] = ()
     if isinstance(only, Attribute) and only.column is table.label and not only.path:
         be = "is" if limit == 1 else "are"
@@ -272,7 +215,8 @@ def _top(speaker: Speaker, request: Listing, limit: int) -> Wording:
             direct = (*direct, f"which {first}{noun} {'has' if limit == 1 else 'have'} {best}")
         if speaker.chance(0.4):
             return Wording(rows, limit > 1, direct, nominal=False)
-    return Wording(f"the {spoken} of {rows}", limit > 1 or len(request.items) > 1 or is_plural(spoken), direct)
+    noun = of_rows(speaker, request.items, rows, limit > 1, is_person(table))
+    return Wording(f"the {noun}", are_several(request.items, noun), direct)
 
 
 def _best_rows(speaker: Speaker, request: Listing, by: Attribute, limit: int, several: str) -> tuple[str, bool]:
@@ -315,7 +259,7 @@ def combining(speaker: Speaker, request: Combining) -> Wording:
     table = request.first.entity.table
     if request.link is not None:
         key = plural_of_column(items(speaker, request.first.items, False))
-        noun, verb = speaker.nouns(table)[1], verb_of(request.link)
+        noun, verb = speaker.nouns(table)[1], request.link.verb
         others = speaker.nouns(request.second.entity.table)[1]
         nothing = speaker.rng.choice((f"without any {others}", f"{'who' if is_person(table) else 'that'} {verb} no {others}"))
         return Wording(f"the {key} of the {noun} {nothing}", True)
@@ -323,6 +267,8 @@ def combining(speaker: Speaker, request: Combining) -> Wording:
     first, second = (rows_of(speaker, side.entity) for side in (request.first, request.second))
     words = column_list(speaker, attributes, True)
     noun = speaker.nouns(table)[1]
+    if request.second.entity.table is not table and not any(side.entity.filters for side in (request.first, request.second)):
+        return _in_two_tables(speaker, request, words)
     if any(attribute.column is table.label for attribute in attributes):
         return Wording(_names_combined(speaker, request, words, first, second), True)
     match request.operator:
@@ -331,13 +277,24 @@ def combining(speaker: Speaker, request: Combining) -> Wording:
             nouns = (f"the {words} that {first} and {second} have in common", f"the {words} shared by {first} and {second}")
             return Wording(speaker.rng.choice(nouns), True, direct)
         case "EXCEPT":
-            every = first if request.first.entity.filters else noun
             other = row_of(speaker, request.second.entity)
-            nouns = (
-                f"the {words} of {every} that no {other} has",
-                f"the {words} that occur among the {every} but not among the {second}",
+            if request.first.entity.filters:
+                return Wording(f"the {words} of {first} that no {other} has", True)
+            return Wording(f"the {words} that no {other} has", True, (f"which {words} does no {other} have",))
+        case _:
+            return Wording(f"the different {words} of the {first} and of the {second}", True)
+
+
+def _in_two_tables(speaker: Speaker, request: Combining, words: str) -> Wording:
+    """The values of a column of one kind in two tables: "the cities with both keepers and markets"."""
+    first, second = (speaker.nouns(side.entity.table)[1] for side in (request.first, request.second))
+    match request.operator:
+        case "INTERSECT":
+            return Wording(
+                f"the {words} with both {first} and {second}", True, (f"which {words} have both {first} and {second}",)
             )
-            return Wording(speaker.rng.choice(nouns), True)
+        case "EXCEPT":
+            return Wording(f"the {words} with {first} but no {second}", True, (f"which {words} have {first} but no {second}",))
         case _:
             return Wording(f"the different {words} of the {first} and of the {second}", True)
 
@@ -346,11 +303,13 @@ def _names_combined(speaker: Speaker, request: Combining, words: str, first: str
     table = request.first.entity.table
     match request.operator:
         case "INTERSECT":
-            nouns = (
-                f"the {words} that occur both among the {first} and among the {second}",
-                f"the {words} of the {first} that are also {words} of {second}",
-            )
-            return speaker.rng.choice(nouns)
+            label = table.label
+            others = request.second.entity.filters
+            last = phrase_of(speaker, table, request.first.entity.filters[-1])
+            also = predicate(speaker, table, others[0]) if len(others) == 1 else ""
+            if also and label is not None and is_unique(label) and not last.nested and last.position != "whose":
+                return f"the {words} of the {first} that also {also}"
+            return f"the {words} that both some {first} and some {second} have"
         case "EXCEPT":
             phrases = [phrase_of(speaker, table, one) for one in request.second.entity.filters]
             if all(phrase.position != "before" for phrase in phrases):
@@ -370,7 +329,7 @@ def best_of_group(speaker: Speaker, request: BestOfGroup) -> Wording:
     else:
         best = f"the {speaker.nouns(table)[0]} with {speaker.best(table, column, request.descending)}"
         best += _among(speaker, request.entity)
-    each = speaker.rng.choice((f"for each {key}", f"for every {key}", f"per {key}"))
+    each = speaker.rng.choice((f"for each {key}", f"for every {key}"))
     shown = [item for item in request.items if item.column is not table.label]
     if shown:
         label = speaker.attribute(request.items[0])

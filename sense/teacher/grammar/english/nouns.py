@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from sense.teacher.grammar.database import GrammarTable
 from sense.teacher.grammar.english.comparisons import COUNTS, agree, comparison, marked
 from sense.teacher.grammar.english.language import article, is_plural, number_word, third_person
-from sense.teacher.grammar.english.speaker import Speaker, is_person, verb_of
+from sense.teacher.grammar.english.speaker import Speaker, is_person
 from sense.teacher.grammar.english.wording import Phrase, Position
 from sense.teacher.grammar.meaning import (
     Across,
@@ -27,6 +27,10 @@ from sense.teacher.grammar.meaning import (
     OfParent,
     WithChildren,
 )
+
+_PAST = re.compile(r"\w+ed\b.* \d")
+LONG_SUBJECT = 6
+"""How many words may stand between "do" and "have"."""
 
 
 def rows_of(speaker: Speaker, entity: Entity) -> str:
@@ -111,21 +115,14 @@ def _either(speaker: Speaker, part: Either) -> Phrase:
         [phrase for phrase in phrases_of(speaker, one.attribute.table, one) if phrase.position != "before"] or [marked(one)]
         for one in (part.first, part.second)
     ]
-    for having in (True, False) if speaker.chance(0.7) else ():
-        after = [
-            [phrase.text for phrase in side if phrase.position == "after" and phrase.text.startswith("with ") == having]
-            for side in sides
-        ]
-        if all(after):
-            first, second = (speaker.rng.choice(side) for side in after)
-            return Phrase("after", f"{first} or {second}") if having else Phrase("that", f"are {first} or {second}")
-    person = is_person(part.first.attribute.table)
-    first, second = (_clause(speaker.rng.choice(side), False, person) for side in sides)
-    return (
-        Phrase("whose", f"{first} or {second}".removeprefix("whose "))
-        if first.startswith("whose")
-        else Phrase("that", f"{first} or {second}".partition(" ")[2])
-    )
+    with_both = [[phrase for phrase in side if phrase.text.startswith("with ")] for side in sides]
+    if all(with_both) and speaker.chance(0.6):
+        first, second = (speaker.rng.choice(side).text.removeprefix("with ") for side in with_both)
+        return Phrase("after", f"with either {first} or {second}")
+    clauses = [[phrase for phrase in side if phrase.position != "whose"] or side for side in sides]
+    one, other = (speaker.rng.choice(side) for side in clauses)
+    position: Position = "whose" if one.position == "whose" else "that"
+    return Phrase(position, f"{_verb(one)} or {_verb(other)}", nested=True, either=(one, other))
 
 
 def _of_parent(speaker: Speaker, part: OfParent) -> list[Phrase]:
@@ -142,7 +139,7 @@ def _of_parent(speaker: Speaker, part: OfParent) -> list[Phrase]:
 
 
 def _with_children(speaker: Speaker, part: WithChildren) -> list[Phrase]:
-    verb = verb_of(part.link)
+    verb = part.link.verb
     singular, plural = speaker.nouns(part.child.table)
     if part.negated:
         if part.child.filters:
@@ -183,7 +180,7 @@ def _against_aggregate(speaker: Speaker, table: GrammarTable, part: AgainstAggre
     nested = bool(part.among.filters)
     if part.operator == "=":
         best = f"with {speaker.best(table, column, part.function == 'MAX')}"
-        return [Phrase("after", f"{best} of all {among}", nested=nested)] + ([] if nested else [Phrase("after", best)])
+        return [Phrase("after", f"{best} of all {among}", nested=True) if nested else Phrase("after", best)]
     more = speaker.more(column, part.operator)
     if part.function == "AVG":
         options = [Phrase("whose", agree(words, f"is {more} than the average of all {among}"), nested=nested)]
@@ -250,9 +247,11 @@ def assemble(noun: str, phrases: Sequence[Phrase], singular: bool, person: bool)
     nested = [phrase for phrase in phrases if phrase.nested]
     after = [phrase.text for phrase in flat if phrase.position == "after"]
     withs = [text for text in after if text.startswith(("with ", "without "))]
-    for text in after:
-        if text not in withs:
-            words += f" {text}"
+    plain = [text for text in after if text not in withs]
+    for index, text in enumerate(plain):
+        apart = index and (" than " in text or plain[index - 1].endswith((" later", " earlier")))
+        words += f" and {text}" if apart else f" {text}"
+    withs.sort(key=lambda text: text.startswith("with either "))
     if withs:
         words += f" {' and '.join(withs)}"
     clauses = [_clause(phrase, singular, person) for phrase in flat if phrase.position in ("that", "whose")]
@@ -267,14 +266,24 @@ def assemble(noun: str, phrases: Sequence[Phrase], singular: bool, person: bool)
 
 def _clause(phrase: Phrase, singular: bool, person: bool) -> str:
     """A phrase as a relative clause."""
+    if phrase.either is not None:
+        first, second = (_clause(one, singular, person) for one in phrase.either)
+        relative, _, rest = first.partition(" ")
+        same = relative != "whose" and second.startswith(f"{relative} ")
+        return f"{relative} either {rest} or {second.removeprefix(f'{relative} ')}" if same else f"{first} or {second}"
     if phrase.position == "whose":
         return f"whose {phrase.text}"
-    verb = f"are {phrase.text}" if phrase.position == "after" else phrase.text
-    if verb.startswith("are with "):
-        verb = f"have {verb.removeprefix('are with ')}"
-    if singular:
-        verb = re.sub(r"(?:(?<= or that )|(?<= or who ))\w+", lambda match: third_person(match.group()), third_person(verb))
-    return f"{'who' if person else 'that'} {verb}"
+    verb = _verb(phrase)
+    return f"{'who' if person else 'that'} {third_person(verb) if singular else verb}"
+
+
+def _verb(phrase: Phrase) -> str:
+    """A phrase as the rest of a sentence about several rows: "are older than 30", "have an age above 30"."""
+    if phrase.position != "after":
+        return phrase.text
+    if phrase.text.startswith("with "):
+        return f"have {phrase.text.removeprefix('with ')}"
+    return f"{'were' if _PAST.match(phrase.text) else 'are'} {phrase.text}"
 
 
 def negated_verb(verb: str, target: str) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from sense.teacher.grammar.database import GrammarTable
 from sense.teacher.grammar.english.language import is_plural, join_words, plural_of_column
-from sense.teacher.grammar.english.nouns import assemble, phrases_of, row_of, rows_of
+from sense.teacher.grammar.english.nouns import LONG_SUBJECT, assemble, phrases_of, row_of, rows_of
 from sense.teacher.grammar.english.speaker import Speaker, is_person
 from sense.teacher.grammar.english.wording import Wording
 from sense.teacher.grammar.meaning import (
@@ -35,8 +35,9 @@ def measure(speaker: Speaker, one: Measure, rows: str) -> str:
             return f"number of {speaker.rng.choice(('different', 'distinct'))} {words}{of}"
         case Aggregate():
             words = total(speaker, one.of) if isinstance(one.of, Total) else speaker.attribute(one.of)
-            rounded = " as a whole number, its decimals cut off," if one.rounded else ""
-            return f"{aggregate_name(speaker, one)} {words}{rounded}{of}"
+            if " of " in words and len(rows.split()) == 1:
+                of = ""
+            return f"{aggregate_name(speaker, one)} {words}{of}"
         case Spread():
             words = speaker.attribute(one.attribute)
             low, high = speaker.rng.choice((("lowest", "highest"), ("smallest", "largest"), ("minimum", "maximum")))
@@ -123,7 +124,9 @@ def measuring(speaker: Speaker, request: Measuring) -> Wording:
         return Wording(f"the {measure(speaker, only, f'the {rows}')}", False, direct, direct)
     if isinstance(only, Count) and only.distinct is not None:
         words = f"{speaker.rng.choice(('different', 'distinct'))} {plural_of_column(speaker.attribute(only.distinct))}"
-        asked = (f"how many {words} are there among the {rows}", f"how many {words} do the {rows} have")
+        asked: tuple[str, ...] = (f"how many {words} are there among the {rows}",)
+        if len(rows.split()) <= LONG_SUBJECT:
+            asked = (*asked, f"how many {words} do the {rows} have")
         indirect = (f"how many {words} there are among the {rows}",)
         return Wording(
             f"the number of {words} of the {rows}",
@@ -133,7 +136,7 @@ def measuring(speaker: Speaker, request: Measuring) -> Wording:
             f"the {rows}",
             f"how many {words} are there among them",
         )
-    if all(isinstance(one, Aggregate) and isinstance(one.of, Attribute) and not one.rounded for one in request.measures):
+    if all(isinstance(one, Aggregate) and isinstance(one.of, Attribute) for one in request.measures):
         return _aggregates(speaker, request, rows)
     if isinstance(request.measures[0], Count) and len(request.measures) > 1:
         others = join_words([measure(speaker, one, "") for one in request.measures[1:]])
@@ -182,7 +185,9 @@ def _aggregates(speaker: Speaker, request: Measuring, rows: str) -> Wording:
         direct += [f"how many {spec.countable} do the {rows} have in total"] * 2
     noun = f"the {spoken} {_of_all(speaker, rows)}"
     direct.append(f"what {'are' if plural else 'is'} {noun}")
-    return Wording(noun, plural, tuple(direct), (), f"the {rows}", f"what {'are' if plural else 'is'} their {spoken}")
+    rest = f"what {'are' if plural else 'is'} their {spoken}"
+    tail = ", with the decimals cut off" if aggregates[0].rounded else ""
+    return Wording(noun, plural, tuple(direct), (), f"the {rows}", rest, tail)
 
 
 def _of_all(speaker: Speaker, rows: str) -> str:

@@ -23,10 +23,11 @@ Style = Literal["question", "command", "keywords", "polite", "two sentences"]
 _STYLES: tuple[tuple[Style, float], ...] = (
     ("question", 44),
     ("command", 30),
-    ("keywords", 6),
+    ("keywords", 11),
     ("polite", 9),
     ("two sentences", 11),
 )
+_MOST_KEYWORDS = 14
 _SHOW = (
     *("Show", "List", "Find", "Return", "Give me", "Show me", "Display", "Tell me", "Get", "Give", "I need", "Look up", "Report"),
     *("Fetch", "Provide", "Print", "Output", "Name", "Let me see", "I want", "Retrieve", "Get me", "Write down"),
@@ -39,7 +40,7 @@ _POLITE = (
     "Could you please give me {}?",
     "Please show me {}.",
     "I'd like to see {}.",
-    "Can you find {} for me?",
+    "Can you find {}?",
     "Would you please look up {}?",
     "Do you know {}?",
     "May I have {}?",
@@ -51,7 +52,6 @@ _LOOK = (
     "Consider {}",
     "Take {}",
     "Look at {}",
-    "Think of {}",
     "Let us look at {}",
     "My question is about {}",
     "This is about {}",
@@ -99,6 +99,8 @@ def _in_style(speaker: Speaker, wording: Wording) -> str:
     styles = [(style, weight) for style, weight in _STYLES if style != "two sentences" or wording.rest]
     if not wording.direct and not wording.nominal:
         styles = [(style, weight) for style, weight in styles if style != "question"]
+    if len(wording.noun.split()) + len(wording.tail.split()) > _MOST_KEYWORDS:
+        styles = [(style, weight) for style, weight in styles if style != "keywords"]
     style = rng.choices([style for style, _ in styles], [weight for _, weight in styles])[0]
     if style == "two sentences":
         mark = "?" if wording.rest.startswith(_ASKING) else "."
@@ -112,5 +114,6 @@ def _in_style(speaker: Speaker, wording: Wording) -> str:
     if style == "polite":
         if wording.indirect and speaker.chance(0.4):
             return rng.choice(_INDIRECT).format(rng.choice(wording.indirect) + wording.tail)
-        return rng.choice(_POLITE).format(wording.noun + wording.tail)
+        polite = _POLITE if wording.plural else _POLITE[:-1]
+        return rng.choice(polite).format(wording.noun + wording.tail)
     return f"{rng.choice(_SHOW)} {wording.noun}{wording.tail}."

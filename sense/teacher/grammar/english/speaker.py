@@ -6,12 +6,14 @@ from random import Random
 
 from sense.teacher import CellValue
 from sense.teacher.grammar.database import GrammarColumn, GrammarTable, Link
-from sense.teacher.grammar.domains import GROUPS
-from sense.teacher.grammar.english.language import is_plural, join_words, plural, plural_of_column, spoken_date
+from sense.teacher.grammar.domains import GROUPS, general
+from sense.teacher.grammar.english.language import is_plural, join_words, plural, plural_of_column, singular, spoken_date
 from sense.teacher.grammar.english.wording import Phrase
 from sense.teacher.grammar.filters import parsed_date
 from sense.teacher.grammar.meaning import Attribute, Filter
 
+_PARTICLES = (" on", " in", " at", " by", " since")
+_PREPOSITION = re.compile(r" (?:of|in|at|for|on|to|per|from|above) ")
 QUOTES = ("{}", "{}", "{}", "'{}'", '"{}"')
 
 
@@ -59,15 +61,18 @@ class Speaker:
         if column.kind == "flag":
             return f"{column.words.removeprefix('is ').removeprefix('has ')} status"
         phrases = list(column.spec.phrases)
-        if column.kind in ("date", "year") and column.words.endswith((" on", " in", " at")):
+        nouns = [words for words in (*[column.words] * 3, *column.synonyms) if not words.endswith(_PARTICLES)]
+        if phrases and column.words in general().reserved:  # "order" says little
+            nouns = []
+        if column.kind in ("date", "year") and not nouns:
             return f"{column.kind} {column.words.rpartition(' ')[0]}"
-        words = self.rng.choice([column.words] * 3 + list(column.synonyms) + phrases + phrases)
+        words = self.rng.choice([*nouns, *phrases, *phrases] or [column.words])
         if column.spec.countable and is_plural(words):
             words = f"number of {words}"
         spelt = re.sub(r"[^a-z]", "", column.name.lower())
         if re.sub(r"[^a-z]", "", words.lower()) != spelt:
             abbreviated = re.sub(r"[^a-z]", "", column.words.lower()) != spelt
-            if self.chance(0.6 if abbreviated else 0.06):
+            if self.chance(0.75 if abbreviated else 0.06):
                 self.explain(words, f"{words} refers to the column {column.name}")
         return words
 
@@ -84,7 +89,7 @@ class Speaker:
         )
 
     def attribute(self, attribute: Attribute) -> str:
-        """A column of an entity's row, or of the row it refers to: "name", "apiary name", "manager's name"."""
+        """A column of an entity's row, or of the row it refers to: "name", "apiary name", "price of the apiary's honey"."""
         words = self.column(attribute.table, attribute.column)
         if attribute.part == "year":
             words = words.removesuffix(" date") + " year" if words.endswith(" date") else f"year of the {words}"
@@ -94,13 +99,27 @@ class Speaker:
             return words
         role = attribute.path[-1].role
         owner = self.owner(attribute.table, attribute.path)[0]
+        plain = attribute.column.words
+        if _PREPOSITION.search(words) and not _PREPOSITION.search(plain) and not plain.endswith(_PARTICLES):
+            words = plain
         if words.startswith(owner) or owner.endswith(f" {words}") or owner == words:
             return words
-        if owner.split()[-1] in words.split():
+        if owner.split()[-1] in words.split() or _PREPOSITION.search(words) or role:
             return f"{words} of the {owner}"
-        if attribute.column is attribute.table.label or (" " not in words and self.chance(0.5)):
-            return f"{owner}'s {words}" if role or is_person(attribute.table) else f"{owner} {words}"
-        return f"{words} of the {owner}"
+        if attribute.column is attribute.table.label and is_person(attribute.table):
+            return f"{owner}'s {words}"
+        return f"{owner} {self._without_noun(words, attribute.table, owner)}"
+
+    def column_beside(self, attribute: Attribute, owner: str) -> str:
+        """A column beside the noun of its row, which is not said twice: "name" for the studio name of a studio."""
+        words = self.attribute(Attribute(attribute.table, attribute.column, (), attribute.part))
+        return self._without_noun(words, attribute.table, owner)
+
+    def _without_noun(self, words: str, table: GrammarTable, owner: str) -> str:
+        """The words of a column without the noun of their table: "name" for "studio name"."""
+        for noun in (owner, table.singular, *(one for one, _ in table.synonyms)):
+            words = words.removeprefix(f"{noun} ").removeprefix(f"{noun.rsplit(maxsplit=1)[-1]} ")
+        return words
 
     def owner(self, table: GrammarTable, path: Sequence[Link]) -> tuple[str, str]:
         """Singular and plural of what the row at the end of `path` is called: its role, or the noun of its table."""
@@ -125,6 +144,8 @@ class Speaker:
         if isinstance(value, (int, float)) and abs(value) >= 10_000 and column.kind != "year" and self.separators:
             text = f"{value:,}"
         units = column.spec.unit if column.spec and unit else ""
+        if value == 1:
+            units = singular(units)
         return f"{text} {units}" if units else text
 
     def _text(self, column: GrammarColumn, value: str) -> str:
@@ -155,12 +176,9 @@ class Speaker:
         """What the first row of an order has: "the highest altitude", "the second most frames"."""
         if column.spec is not None and column.spec.countable and self.chance(0.6):
             return f"the {nth}{'most' if highest else 'fewest'} {column.spec.countable}"
-        return f"the {nth}{self.extreme(column, highest)} {self.column(table, column)}"
-
-
-def verb_of(link: Link) -> str:
-    """The verb that leads from the row that `link` refers to, to the rows that hold it."""
-    return f"are the {link.role} of" if link.role and link.child != link.parent else link.verb
+        words = self.column(table, column)
+        extreme = ("largest" if highest else "smallest") if words.startswith("size ") else self.extreme(column, highest)
+        return f"the {nth}{extreme} {words}"
 
 
 def is_person(table: GrammarTable) -> bool:

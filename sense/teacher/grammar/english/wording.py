@@ -12,13 +12,14 @@ class Phrase:
     """A condition in words: where it stands, and the text.
 
     `apply` puts the noun into a text that goes round it. A `nested` phrase holds another noun with its own conditions, so nothing
-    may follow it that could be taken for one of them.
+    may follow it that could be taken for one of them. One of two, `either`, are such a phrase.
     """
 
     position: Position
     text: str
     apply: Callable[[str], str] | None = None
     nested: bool = False
+    either: "tuple[Phrase, Phrase] | None" = None
 
 
 @dataclass(frozen=True)

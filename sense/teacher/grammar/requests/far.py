@@ -67,6 +67,8 @@ def far_apart(draw: Draw, level: Hardness) -> Listing:
     items = [Attribute(draw.parent(path[-1]), draw.attribute(draw.parent(path[-1])).column, path) for path in ends]
     if any(item.column.spec is None for item in items):
         raise NoFit
+    if len({item.path[-1].role or item.table.name for item in items}) < len(items):
+        raise NoFit  # two rows of one table, which the question would call the same
     where = (comparison(draw, table),) if draw.chance(0.6 if level == "extra" else 0.2) else ()
     return Listing(Entity(table, where), (draw.attribute(table), *items))
 

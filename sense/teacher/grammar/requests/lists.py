@@ -45,7 +45,7 @@ def listing(draw: Draw, level: Hardness) -> Listing:
     limit, offset = None, 0
     if not distinct and draw.chance(_ORDERED[level]):
         order = _order(draw, table, level, filters)
-        if draw.chance(0.5):
+        if draw.chance(0.5 if len(order) == 1 else 0.15):
             limit = draw.weighted(((1, 6), (3, 2), (2, 1), (5, 2), (10, 0.5)))
             offset = 1 if limit == 1 and draw.chance(0.06) else 0
     elif not distinct and len(items) <= 2 and items and draw.chance(0.12):
@@ -78,7 +78,7 @@ def _items(draw: Draw, table: GrammarTable, level: Hardness, filters: tuple[Filt
 
 def _order(draw: Draw, table: GrammarTable, level: Hardness, filters: tuple[Filter, ...]) -> tuple[OrderKey, ...]:
     fixed = columns_of(filters)
-    if level != "easy" and draw.chance(0.3):
+    if level != "easy" and draw.chance(0.4):
         first = draw.group(table, fixed)
         return OrderKey(first, draw.chance(0.2)), OrderKey(draw.sortable(table, [*fixed, first.column]), draw.chance(0.6))
     if draw.chance(0.2) and table.label and is_unique(table.label):
@@ -147,7 +147,7 @@ def changed(draw: Draw, level: Hardness) -> Listing:
     """Rows with a computed column: arithmetic, a text in another form, one of two words."""
     table = draw.table()
     filters, _ = conditions(draw, table, level)
-    first = draw.attribute(table)
+    first = draw.attribute(table, columns_of(filters))
     extra = draw.pick((_total, _total, _text, _text, _joined, _classed))(draw, table)
     changes = [one for one in (getattr(extra, "attribute", None), getattr(extra, "first", None)) if isinstance(one, Attribute)]
     alone = (isinstance(extra, (Joined, Changed)) and draw.chance(0.5)) or any(one.column is first.column for one in changes)

@@ -6,6 +6,7 @@ from sense.teacher.grammar.draw import Draw, NoFit, is_group, number_values
 from sense.teacher.grammar.filters import FilterDraw, comparison
 from sense.teacher.grammar.meaning import (
     AboveMeanGroups,
+    AgainstAggregate,
     Aggregate,
     Attribute,
     Comparison,
@@ -28,6 +29,8 @@ def measured(draw: Draw, level: Hardness) -> Measuring:
     """How many rows, or aggregates of them."""
     table = draw.table()
     filters, joined_down = conditions(draw, table, level, joins_down=bool(table.key))
+    if any(isinstance(one, AgainstAggregate) and one.operator == "=" for one in filters):
+        raise NoFit  # a number about the oldest of all
     if joined_down and table.key:
         return Measuring(Entity(table, filters), (Count(Attribute(table, table.key)),))
     return Measuring(Entity(table, filters), measures_of(draw, table, level, filters))

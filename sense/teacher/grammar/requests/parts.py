@@ -5,7 +5,7 @@ from sense.teacher.grammar.database import GrammarColumn, GrammarTable
 from sense.teacher.grammar.domains import NUMBERS
 from sense.teacher.grammar.draw import Draw, NoFit
 from sense.teacher.grammar.filters import FilterDraw, comparison
-from sense.teacher.grammar.meaning import Aggregate, Attribute, Count, CountIf, Filter, Measure, Spread, Total
+from sense.teacher.grammar.meaning import Aggregate, Attribute, Count, CountIf, Either, Filter, Measure, Spread, Total
 
 _CONDITIONS: dict[Hardness, tuple[tuple[int, float], ...]] = {
     "easy": ((0, 3), (1, 7)),
@@ -28,10 +28,17 @@ def columns_of(filters: tuple[Filter, ...]) -> list[GrammarColumn]:
     """The columns on which there are conditions, which are not worth asking for, sorting by or counting."""
     columns = []
     for one in filters:
+        if isinstance(one, Either):
+            columns += [one.first.attribute.column, one.second.attribute.column]
         attribute = getattr(one, "attribute", None)
         if isinstance(attribute, Attribute) and not attribute.path:
             columns.append(attribute.column)
     return columns
+
+
+def _counts(column: GrammarColumn) -> bool:
+    """Whether the values of a column are numbers of something."""
+    return column.spec is not None and bool(column.spec.countable)
 
 
 def products(draw: Draw, table: GrammarTable) -> list[Total]:
@@ -49,7 +56,9 @@ def measures_of(draw: Draw, table: GrammarTable, level: Hardness, filters: tuple
         return (Count(),)
     if share < 0.55:
         column = draw.pick(
-            draw.columns(table, lambda c: 1 < len(c.distinct) < len(c.values) and c.kind != "flag" and c not in fixed)
+            draw.columns(
+                table, lambda c: 1 < len(c.distinct) < len(c.values) and c.kind != "flag" and c not in fixed and not _counts(c)
+            )
         )
         return (Count(Attribute(table, column)),)
     if share < 0.62 and level != "easy":

@@ -7,6 +7,7 @@ from sense.teacher.grammar.database import GrammarTable
 from sense.teacher.grammar.draw import Draw, NoFit
 from sense.teacher.grammar.filters import FilterDraw, comparison, named
 from sense.teacher.grammar.meaning import Attribute, Combining, Comparison, Entity, Filter, Listing, OfParent, WithChildren
+from sense.teacher.grammar.requests.parts import columns_of
 
 
 def combined(draw: Draw, level: Hardness) -> Combining:
@@ -40,6 +41,8 @@ def combined(draw: Draw, level: Hardness) -> Combining:
         sides = ((), sides[1])
     if (operator == "INTERSECT" and not sides[0]) or sides[0] == sides[1] or (operator == "UNION" and not sides[0]):
         raise NoFit
+    if operator == "EXCEPT" and any(column in columns_of(sides[1]) for column in columns_of(sides[0])):
+        raise NoFit  # the keepers whose city is not Rome, except those in Oslo
     first_list, second_list = (Listing(Entity(table, side), tuple(items)) for side in sides)
     return Combining(operator, first_list, second_list)
 

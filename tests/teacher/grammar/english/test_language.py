@@ -7,6 +7,7 @@ from sense.teacher.grammar.english.language import (
     number_word,
     plural,
     plural_of_column,
+    singular,
     third_person,
 )
 
@@ -29,10 +30,28 @@ from sense.teacher.grammar.english.language import (
         ("material cost", "material costs"),
         ("changed by", "changed by"),
         ("first diagnosis", "first diagnoses"),
+        ("pay per hour", "pay per hour"),
+        ("exactness", "exactness"),
     ],
 )
 def test_plurals(one, many):
     assert plural(one) == many
+
+
+@pytest.mark.parametrize(
+    ("many", "one"),
+    [
+        ("days", "day"),
+        ("feet", "foot"),
+        ("people per hour", "person per hour"),
+        ("hours in the air", "hour in the air"),
+        ("delivery boxes", "delivery box"),
+        ("entries", "entry"),
+        ("percent", "percent"),
+    ],
+)
+def test_singulars_of_units(many, one):
+    assert singular(many) == one
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,19 @@ from sense.teacher.grammar.english.nouns import rows_of
 from sense.teacher.grammar.english.sentences import question
 from sense.teacher.grammar.english.speaker import Speaker
 from tests.teacher.grammar import apiaries as a
-from tests.teacher.grammar.test_sql import AGE, FRAMES, KEEPER_OF_APIARY, NAME, NORTH, OLD, REGION, REQUESTS, TITLE
+from tests.teacher.grammar.test_sql import (
+    AGE,
+    ALTITUDE,
+    CODE,
+    FRAMES,
+    KEEPER_OF_APIARY,
+    NAME,
+    NORTH,
+    OLD,
+    REGION,
+    REQUESTS,
+    TITLE,
+)
 
 
 def questions(request, count=400):
@@ -90,6 +102,82 @@ def test_superlatives():
     assert {"Who is the oldest keeper?", "What is the name of the oldest keeper?"} <= spoken
     second = m.Listing(keepers(), (NAME,), order=(m.OrderKey(AGE, True),), limit=1, offset=1)
     assert all("second" in text.lower() for text in questions(second))
+
+
+def test_columns_of_other_rows_stand_behind_the_rows():
+    mentors = m.Listing(keepers(), (NAME, m.Attribute(a.KEEPER, a.AGE, (a.MENTOR,))))
+    spoken = questions(mentors)
+    assert "What are the names of the keepers and the ages of their mentors?" in spoken
+    assert "What are the name of each keeper and the age of their mentor?" in spoken
+    assert any(text.startswith("For each keeper, what are the name and the age of the mentor") for text in spoken)
+    far = m.Listing(m.Entity(a.HIVE), (CODE, m.Attribute(a.KEEPER, a.AGE, (a.CONTAINS, a.RUNS))))
+    assert "What are the codes of the hives and the ages of the corresponding keepers?" in questions(far)
+    long = m.Listing(m.Entity(a.APIARY, (NORTH, m.Comparison(ALTITUDE, ">", (400,)))), (TITLE, KEEPER_OF_APIARY))
+    assert all(
+        "name" not in text or re.search(", together with the names? of|titles? and the names?", text) for text in questions(long)
+    )
+
+
+def test_what_takes_many_words_stands_behind_the_rows():
+    classed = questions(m.Listing(keepers(), (NAME, m.Classed(AGE, 40, "high", "low"))))
+    assert any(
+        re.search("of (each|every) keeper, and the label 'high' if their age is above 40 and 'low'", text) for text in classed
+    )
+    upper = questions(m.Listing(keepers(), (NAME, m.Changed("upper", m.Attribute(a.KEEPER, a.COUNTRY)))))
+    assert any("keeper, and their country in capital letters" in text for text in upper)
+    joined = questions(m.Listing(keepers(), (m.Joined(NAME, m.Attribute(a.KEEPER, a.COUNTRY), ", "),)))
+    assert any(re.search("name and country of (each|every) keeper, joined by ', '", text) for text in joined)
+
+
+def test_one_condition_or_another_says_how_far_it_reaches():
+    spanish = m.Comparison(m.Attribute(a.KEEPER, a.COUNTRY), "=", ("Spain",))
+    spoken = nouns(keepers(m.Comparison(m.Attribute(a.KEEPER, a.CERTIFIED), "=", ("yes",)), m.Either(OLD, spanish)))
+    assert any("certified keepers who either are older than 35 or are from Spain" in text for text in spoken)
+    assert any("with either an age above 35 or" in text for text in nouns(m.Entity(a.KEEPER, (m.Either(OLD, OLD),))))
+
+
+def test_groups_with_conditions_count_what_meets_them():
+    grouping = m.Grouping(
+        m.Entity(a.APIARY, (NORTH,)), (KEEPER_OF_APIARY,), (m.Count(),), identity=True, having=m.Having(m.Count(), ">", 2)
+    )
+    for text in questions(grouping):
+        assert re.search(r"only for keepers with .*apiaries|for the keepers with .*apiaries", text)
+        assert len(re.findall("[Nn]orth", text)) == 2, text
+
+
+def test_averages_of_groups_are_of_rows_that_there_are():
+    grouping = m.Grouping(m.Entity(a.APIARY), (KEEPER_OF_APIARY,), (m.Aggregate("AVG", ALTITUDE),), identity=True)
+    assert not any("at least one" in text for text in questions(grouping))
+
+
+def test_a_number_beside_the_first_group_is_that_of_the_group():
+    first = m.Grouping(m.Entity(a.APIARY), (REGION,), (m.Count(),), order=(m.OrderKey(m.Count(), True),), limit=1)
+    assert all(text.rstrip(".?").endswith("together with its number of apiaries") for text in questions(first))
+
+
+def test_names_in_both_lists():
+    request = m.Combining(
+        "INTERSECT",
+        m.Listing(m.Entity(a.APIARY, (NORTH,)), (TITLE,)),
+        m.Listing(m.Entity(a.APIARY, (m.Comparison(ALTITUDE, ">", (400,)),)), (TITLE,)),
+    )
+    assert any(
+        re.search("titles of the apiaries in the ['\"]?[Nn]orth['\"]? that also have an altitude above 400 metres", text)
+        for text in questions(request)
+    )
+
+
+def test_sorted_by_two_columns_the_first_one():
+    request = m.Listing(
+        keepers(), (NAME,), order=(m.OrderKey(m.Attribute(a.KEEPER, a.COUNTRY), False), m.OrderKey(AGE, True)), limit=1
+    )
+    assert all("first keeper when all of them are" in text for text in questions(request))
+
+
+def test_no_long_subject_between_do_and_have():
+    long = m.Entity(a.APIARY, (NORTH, m.Comparison(ALTITUDE, ">", (400,))))
+    for request in (m.Listing(long, (REGION,), distinct=True), m.Measuring(long, (m.Count(REGION),))):
+        assert not any(text.endswith(" have?") for text in questions(request))
 
 
 def test_groups_without_rows_are_spoken_of():
