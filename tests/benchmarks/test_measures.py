@@ -307,7 +307,7 @@ def test_a_corpus_is_read_from_the_folders_of_a_run(tmp_path):
 
 @pytest.mark.slow
 def test_the_benchmark_prints_every_section(tmp_path, monkeypatch, capsys):
-    arguments = ["synthesis", "--rows", "240", "--golds", "5", "--speed-rows", "200", "--json", str(tmp_path / "figures.json")]
+    arguments = ["synthesis", "--rows", "120", "--golds", "2", "--speed-rows", "60", "--json", str(tmp_path / "figures.json")]
     monkeypatch.setattr("sys.argv", arguments)
     monkeypatch.setattr(synthesis, "SPIDER", tmp_path / "none")
     synthesis.main()
