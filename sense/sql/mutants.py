@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from itertools import chain, zip_longest
 from typing import NamedTuple
 
-from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from sense.sql.mutation import OPERATORS
+from sense.sql.mutation.changes import Frame
 from sense.sql.query_scope import Tables, quote_texts, scopes
 from sense.sql.tree import shared_tree
 from sense.verdicts import ErrorClass
@@ -43,14 +43,14 @@ def mutants(sql: str, columns: Mapping[str, Sequence[str]], unique: Mapping[str,
     tree = parsed.copy()
     tables = Tables(columns, unique or {})
     by_class: defaultdict[ErrorClass, list[Mutant]] = defaultdict(list)
-    frame = exp.Subquery(this=tree)  # so that the outermost query can be replaced like any other node
+    frame = Frame(tree)
     try:
         quote_texts(scopes(tree, tables))
         query_scopes = scopes(frame, tables)
-        texts = {_text(frame)}
+        texts = {frame.query_text()}
         for operator in OPERATORS:
             for error_class in operator(tree, query_scopes):
-                text = _text(frame)
+                text = frame.query_text()
                 if text not in texts:
                     texts.add(text)
                     by_class[error_class].append(Mutant(text, error_class))
@@ -58,7 +58,3 @@ def mutants(sql: str, columns: Mapping[str, Sequence[str]], unique: Mapping[str,
         return []
     turns = chain.from_iterable(zip_longest(*by_class.values()))
     return [mutant for mutant in turns if mutant is not None][:_MOST]
-
-
-def _text(frame: exp.Subquery) -> str:
-    return str(frame.this.sql(dialect="sqlite", copy=False, comments=False))

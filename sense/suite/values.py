@@ -4,6 +4,7 @@ import operator
 import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date, timedelta
+from functools import lru_cache
 from random import Random
 from typing import Any
 
@@ -40,8 +41,13 @@ class ColumnValues:
         self._changeable = len(distinct) > 0.3 * len(self.own) or all(isinstance(value, int | float) for value in self.own)
         self._numbers = [value for value in self.own if isinstance(value, int | float) and abs(value) < _MAX_INTEGER]
         self._extremes = (min(self._numbers, default=0), max(self._numbers, default=0))
-        self._literals = list(dict.fromkeys((condition.operator, condition.value) for condition in conditions))
-        self._beside = [value for _, literal in self._literals for value in self._near(literal)]
+        self._integers = [value for value in self.own if isinstance(value, int)]
+        self._texts = [value for value in self.own if isinstance(value, str)]
+        whole_numbers = bool(self._integers) and len(self._integers) == len(self.own)
+        self._largest = max(self._integers, default=0) if affinity == "integer" or whole_numbers else None
+        self._near_literal: dict[tuple[type, LiteralValue], list[Value]] = {}
+        literals = dict.fromkeys((condition.operator, condition.value) for condition in conditions)
+        self._beside = [value for _, literal in literals for value in self._near(literal)]
 
     @property
     def open(self) -> bool:
@@ -72,23 +78,29 @@ class ColumnValues:
         candidates += random.sample(self.own, min(len(self.own), 20))
         equal = [condition for condition in conditions if condition.operator == "="]
         wanted = [random.choice(equal)] if equal else list(conditions)
-        fitting = [value for value in candidates if all(_holds(value, condition) for condition in wanted)]
+        fitting = candidates
+        for condition in wanted:
+            fitting = [value for value in fitting if _holds(value, condition)]
         return random.choice(fitting) if fitting else self.draw(random)
 
     def fresh(self, random: Random, number: int) -> Value:
         """A value that the column is unlikely to have yet, of the same form; `number` differs from call to call."""
-        integers = [value for value in self.own if isinstance(value, int)]
-        if self._affinity == "integer" or (integers and len(integers) == len(self.own)):
-            return max(integers, default=0) % _MAX_INTEGER + number
-        texts = [value for value in self.own if isinstance(value, str)]
-        if texts:
-            return _same_form(random.choice(texts), random)
+        if self._largest is not None:
+            return self._largest % _MAX_INTEGER + number
+        if self._texts:
+            return _same_form(random.choice(self._texts), random)
         if self.own and isinstance(self.own[0], float):
             return self.own[0] + number
         return self._invent(random) if self._affinity != "blob" else number
 
     def _near(self, literal: LiteralValue) -> list[Value]:
         """The literal, as the column stores it, and values beside it; texts that are numbers stay texts in a column of texts."""
+        key = type(literal), literal
+        if key not in self._near_literal:
+            self._near_literal[key] = self._compute_near(literal)
+        return self._near_literal[key]
+
+    def _compute_near(self, literal: LiteralValue) -> list[Value]:
         value: LiteralValue = literal
         if isinstance(literal, str) and self._affinity in ("integer", "real", "numeric") and _NUMBER.fullmatch(literal):
             value = float(literal) if "." in literal else int(literal)
@@ -178,7 +190,7 @@ def _holds(value: Value, condition: Condition) -> bool:
             return False
         literal = str(literal)
     if condition.operator in ("like", "not like"):
-        matches = re.fullmatch(_pattern(str(literal)), str(value), re.IGNORECASE | re.DOTALL) is not None
+        matches = _pattern(str(literal)).fullmatch(str(value)) is not None
         return matches == (condition.operator == "like")
     if isinstance(value, bytes) or value is None:
         return False
@@ -186,5 +198,7 @@ def _holds(value: Value, condition: Condition) -> bool:
     return _COMPARE[condition.operator](one, other)
 
 
-def _pattern(like: str) -> str:
-    return "".join(".*" if sign == "%" else "." if sign == "_" else re.escape(sign) for sign in like)
+@lru_cache
+def _pattern(like: str) -> re.Pattern[str]:
+    signs = (".*" if sign == "%" else "." if sign == "_" else re.escape(sign) for sign in like)
+    return re.compile("".join(signs), re.IGNORECASE | re.DOTALL)
