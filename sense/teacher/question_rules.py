@@ -239,6 +239,15 @@ def _mixed_superlatives(read: _Question) -> bool:
     return False
 
 
+_MOST_WORDS = 34
+
+
+@_problem("more words than a person writes")
+def _too_long(read: _Question) -> bool:
+    """Of Spider's questions 6 in 10,000 are longer."""
+    return len(read.masked.split()) > _MOST_WORDS
+
+
 # -- grammar
 
 _ENDS_NOUN = f"{_PREPOSITIONS} that which with whose equal is was has and or greater higher lower less more"
@@ -311,6 +320,14 @@ _DOUBLED_FUNCTION = re.compile(
 @_problem("doubled words")
 def _doubled_words(read: _Question) -> bool:
     return read.has(_DOUBLED) or read.has(_DOUBLED_FUNCTION)
+
+
+_VERB = re.compile(r"\b(?:cannots|haves|dos|ares|weres|wills|mays|shoulds|gots)\b")
+
+
+@_problem("wrong form of a verb")
+def _verb_form(read: _Question) -> bool:
+    return read.has(_VERB)
 
 
 # -- letters and marks

@@ -63,6 +63,8 @@ BAD = {
         ("What are the cities of the museum with more than two collections?", _SQL),
         ("What is the names of all singers?", _SQL),
     ),
+    "wrong form of a verb": (("Which jobs cannots be done from home?", _SQL), ("Show each singer that haves a pool.", _SQL)),
+    "more words than a person writes": (("Show the names of singers who " + "sing and " * 15 + "are older than 30.", _SQL),),
     "doubled words": (("What is the average average grade?", _SQL), ("Show the name of of the singers.", _SQL)),
     "template braces": (("Show the {selected} of all singers.", _SQL), ("Show the name of None.", _SQL)),
     "spaces": (("Show the name  of all singers.", _SQL), ("Show the name , please.", _SQL)),

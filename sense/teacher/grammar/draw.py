@@ -111,9 +111,8 @@ class Draw:
         return sorted(chosen, key=lambda attribute: attribute.column is not table.label)
 
     def _weighted_columns(self, table: GrammarTable, exclude: Collection[GrammarColumn]) -> list[tuple[GrammarColumn, float]]:
-        """The columns to ask for; a flag is rather a condition."""
-        columns = self.columns(table, lambda column: not _among(column, exclude))
-        return [(column, 0.005 if column.kind == "flag" else 1.0) for column in columns]
+        """The columns to ask for; a flag is a condition instead."""
+        return [(column, 1.0) for column in self.columns(table, lambda c: c.kind != "flag" and not _among(c, exclude))]
 
     def label(self, table: GrammarTable) -> Attribute:
         """The column that names a row."""

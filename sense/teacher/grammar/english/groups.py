@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from sense.teacher.grammar.database import GrammarTable
 from sense.teacher.grammar.english.comparisons import COUNTS, OPERATORS
 from sense.teacher.grammar.english.language import article, is_plural, join_words, number_word, plural_of_column, third_person
 from sense.teacher.grammar.english.nouns import rows_of
@@ -85,7 +86,7 @@ def _what(one: Measure) -> str:
     return "number"
 
 
-def _bound(speaker: Speaker, having: Having, rows: str) -> str:
+def _bound(speaker: Speaker, having: Having, table: GrammarTable, rows: str) -> str:
     """The bound of a group after "with": "at least 3 hives", "an average weight above 5"."""
     value = str(having.value)
     if isinstance(having.measure, Aggregate) and isinstance(having.measure.of, Attribute):
@@ -95,15 +96,15 @@ def _bound(speaker: Speaker, having: Having, rows: str) -> str:
         return f"{article(words)} {way} {number}"
     count = int(value)
     number = number_word(count) if speaker.chance(0.5) else value
-    noun = rows
-    return f"{speaker.rng.choice(COUNTS[having.operator])} {number} {noun}"
+    if count == 1 and rows == speaker.nouns(table)[1]:
+        rows = speaker.nouns(table)[0]
+    return f"{speaker.rng.choice(COUNTS[having.operator])} {number} {rows}"
 
 
 def _tail(speaker: Speaker, request: Grouping, groups: str) -> str:
     """Which groups, and in what order."""
     if request.having is not None:
-        noun = speaker.nouns(request.entity.table)[1]
-        with_rows = _bound(speaker, request.having, rows_of(speaker, request.entity) if request.entity.filters else noun)
+        with_rows = _bound(speaker, request.having, request.entity.table, rows_of(speaker, request.entity))
         return speaker.rng.choice((f", but only for {groups} with {with_rows}", f", for the {groups} with {with_rows} only"))
     if not request.order:
         return ""
@@ -140,7 +141,7 @@ def _groups_by_number(speaker: Speaker, request: Grouping, rows: str, keys: Sequ
     key = keys[0] if len(keys) == 1 else f"combination of {together}"
     groups = plural_of_column(keys[0]) if len(keys) == 1 else f"combinations of {together}"
     if request.having is not None:
-        bound = _bound(speaker, request.having, rows)
+        bound = _bound(speaker, request.having, request.entity.table, rows)
         if isinstance(request.having.measure, Count):
             return Wording(f"the {groups} with {bound}", True, (f"which {groups} have {bound}",))
         return Wording(f"the {groups} whose {rows} have {bound}", True, (f"which {groups} have {rows} with {bound}",))
@@ -186,6 +187,9 @@ def _per_row(speaker: Speaker, request: Grouping, rows: str) -> Wording:
     counted = any(isinstance(one, (Count, CountIf)) or _what(one) == "total" for one in request.measures)
     each = f"each {noun}{having}" if counted and not request.having else f"each {noun}"
     named = len(columns) > 1 or (not columns[0].startswith("number") and speaker.chance(0.6))
+    if named and not counted:
+        own = f"the {join_words(columns)} of each {noun}"
+        return Wording(f"{own} and the {measures}", True, tail=_tail(speaker, request, plural))
     shown = join_words([*columns, measures]) if named else measures
     return Wording(
         f"the {shown} for {each}", shown != measures or len(request.measures) > 1, tail=_tail(speaker, request, plural)
@@ -219,7 +223,7 @@ def _rows_by_number(speaker: Speaker, request: Grouping, rows: str) -> Wording:
     verb = key.path[-1].verb if len(key.path) == 1 else "have"
     with_columns = len(request.keys) > 1 or bool(request.measures) or speaker.chance(0.35)
     if request.having is not None:
-        bound = _bound(speaker, request.having, rows)
+        bound = _bound(speaker, request.having, request.entity.table, rows)
         of = f"the {join_words(_columns(speaker, request, True))} of " if with_columns else ""
         if isinstance(request.having.measure, Count):
             direct = () if with_columns else (f"which {plural} {verb} {bound}",)

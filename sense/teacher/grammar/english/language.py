@@ -126,7 +126,7 @@ def third_person(verb: str) -> str:
     regular_past = first.endswith("ed") and first not in ("need", "feed", "exceed", "breed", "succeed", "speed")
     if regular_past or first in _IRREGULAR_PASTS:
         return verb
-    if first in ("can", "must", "may", "will", "should", "never"):
+    if first in ("can", "cannot", "must", "may", "will", "should", "never"):
         return verb
     if first.endswith(("s", "x", "z", "ch", "sh", "o")):
         return f"{first}es{space}{rest}"

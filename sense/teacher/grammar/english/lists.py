@@ -1,8 +1,9 @@
 """Lists of rows in words: which columns, of which rows, in which order; two lists in one; the best row of each group."""
 
+import re
 from collections.abc import Sequence
 
-from sense.teacher.grammar.domains import NUMBERS
+from sense.teacher.grammar.domains import GROUPS, NUMBERS
 from sense.teacher.grammar.draw import is_unique
 from sense.teacher.grammar.english.columns import are_several, direction, items, of_rows, of_them, stands_behind
 from sense.teacher.grammar.english.language import is_plural, number_word, ordinal, plural_of_column, third_person
@@ -21,6 +22,12 @@ from sense.teacher.grammar.meaning import (
     Twins,
 )
 
+_ODD_PLURAL = re.compile(
+    r"(?:number|size|share|length|part|quantity|amount|height|kind) of |(?:year|date) \w+ed$|(?:year|date) (?:built|sewn|made)$"
+)
+"""Columns that are asked for of each row: the numbers of pages of the books would be odd."""
+_VAGUE = frozenset(["first", "last", "largest", "biggest", "smallest", "best", "worst", "highest", "lowest"])
+"""Superlatives that do not say of what."""
 _QUANTITIES = NUMBERS | {"year", "date"}
 
 
@@ -73,7 +80,7 @@ def _distinct(speaker: Speaker, request: Listing, tail: str) -> Wording:
         return Wording(f"the {different} {of_rows(speaker, request.items, f'the {rows}', True, False)}", True, tail=tail)
     words = plural_of_column(speaker.attribute(attributes[0]))
     direct: tuple[str, ...] = (f"what {different} {words} are there among the {rows}",)
-    if len(rows.split()) <= LONG_SUBJECT:
+    if len(rows.split()) <= LONG_SUBJECT and attributes[0].column.kind in GROUPS:
         direct = (*direct, f"which {different} {words} do the {rows} have")
     if speaker.chance(0.2):
         once = speaker.rng.choice((", each only once", ", with no duplicates"))
@@ -90,7 +97,8 @@ def _columns_of_rows(speaker: Speaker, request: Listing, tail: str) -> Wording:
     entity = request.entity
     computed = not all(isinstance(item, Attribute) for item in request.items)
     few = any(isinstance(one, AgainstAggregate) and one.operator == "=" for one in entity.filters)
-    each = computed or (not few and speaker.chance(0.4))
+    quantities = any(isinstance(item, Attribute) and _ODD_PLURAL.match(speaker.attribute(item)) for item in request.items)
+    each = computed or (not few and (quantities or speaker.chance(0.4)))
     if each:
         rows = f"{speaker.rng.choice(('each', 'every'))} {row_of(speaker, entity)}"
     else:
@@ -104,8 +112,9 @@ def _columns_of_rows(speaker: Speaker, request: Listing, tail: str) -> Wording:
     be = "are" if plural else "is"
     direct = [f"what {be} the {noun}"]
     if each:
+        be = "are" if len(request.items) > 1 or is_plural(noun) else "is"
         direct.append(f"for {rows}, what {be} {of_them(speaker, request.items, 'the', False)}")
-    if any(isinstance(item, Attribute) and len(item.path) > 1 for item in request.items):
+    if quantities or any(isinstance(item, Attribute) and len(item.path) > 1 for item in request.items):
         return Wording(f"the {noun}", plural, tuple(direct), tail=tail)
     them = of_them(speaker, request.items, "their", True)
     rest = f"what {'are' if len(request.items) > 1 or is_plural(them) else 'is'} {them}"
@@ -171,7 +180,7 @@ def sorted_tail(speaker: Speaker, order: Sequence[OrderKey]) -> str:
             way = "descending order" if down else "ascending order"
         return speaker.rng.choice((f", in {way} of {words}", f", {by} {words} in {way}"))
     superlatives = (item.column.spec.most if down else item.column.spec.least) if item.column.spec else ()
-    if superlatives and speaker.chance(0.35) and superlatives[0] not in ("first", "last"):
+    if superlatives and speaker.chance(0.35) and superlatives[0] not in _VAGUE:
         return f", {superlatives[0]} first"
     if speaker.chance(0.3):
         return f", in {'descending' if down else 'ascending'} order of {words}"
@@ -280,7 +289,8 @@ def combining(speaker: Speaker, request: Combining) -> Wording:
             other = row_of(speaker, request.second.entity)
             if request.first.entity.filters:
                 return Wording(f"the {words} of {first} that no {other} has", True)
-            return Wording(f"the {words} that no {other} has", True, (f"which {words} does no {other} have",))
+            direct = (f"which {words} does no {other} have",) if len(other.split()) <= LONG_SUBJECT else ()
+            return Wording(f"the {words} that no {other} has", True, direct)
         case _:
             return Wording(f"the different {words} of the {first} and of the {second}", True)
 
@@ -308,8 +318,11 @@ def _names_combined(speaker: Speaker, request: Combining, words: str, first: str
             last = phrase_of(speaker, table, request.first.entity.filters[-1])
             also = predicate(speaker, table, others[0]) if len(others) == 1 else ""
             if also and label is not None and is_unique(label) and not last.nested and last.position != "whose":
-                return f"the {words} of the {first} that also {also}"
-            return f"the {words} that both some {first} and some {second} have"
+                and_ = "and " if last.position == "that" else ""
+                verb, _, rest = also.partition(" ")
+                also = f"{verb} also {rest}" if verb in ("are", "were") else f"also {also}"
+                return f"the {words} of the {first} {and_}{'who' if is_person(table) else 'that'} {also}"
+            return f"the {words} that {first} and {second} have in common"
         case "EXCEPT":
             phrases = [phrase_of(speaker, table, one) for one in request.second.entity.filters]
             if all(phrase.position != "before" for phrase in phrases):
@@ -331,6 +344,12 @@ def best_of_group(speaker: Speaker, request: BestOfGroup) -> Wording:
         best += _among(speaker, request.entity)
     each = speaker.rng.choice((f"for each {key}", f"for every {key}"))
     shown = [item for item in request.items if item.column is not table.label]
+    if request.entity.filters:
+        asked = " and the ".join(speaker.attribute(item) for item in request.items)
+        first = f"the {asked} of {best}, {each}"
+        return Wording(
+            first, len(request.items) > 1, (f"{each}, what {'are' if shown else 'is'} the {asked} of {best}",), nominal=False
+        )
     if shown:
         label = speaker.attribute(request.items[0])
         return Wording(

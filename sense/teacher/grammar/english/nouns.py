@@ -28,7 +28,7 @@ from sense.teacher.grammar.meaning import (
     WithChildren,
 )
 
-_PAST = re.compile(r"\w+ed\b.* \d")
+_PAST = re.compile(r"(?:\w+ed|made|built|born|held|sold|bought|sent|paid|written|taken|given|begun|run|sewn|due)\b.* \d")
 LONG_SUBJECT = 6
 """How many words may stand between "do" and "have"."""
 
@@ -254,20 +254,22 @@ def assemble(noun: str, phrases: Sequence[Phrase], singular: bool, person: bool)
     withs.sort(key=lambda text: text.startswith("with either "))
     if withs:
         words += f" {' and '.join(withs)}"
-    clauses = [_clause(phrase, singular, person) for phrase in flat if phrase.position in ("that", "whose")]
+    clauses = [clause(phrase, singular, person) for phrase in flat if phrase.position in ("that", "whose")]
+    if singular and not person:
+        words, clauses = re.sub(r"\btheir\b", "its", words), [re.sub(r"\btheir\b", "its", text) for text in clauses]
     if nested and not clauses and nested[0].position == "after":
         words += f" {nested[0].text}"
         nested = nested[1:]
-    clauses += [_clause(phrase, singular, person) for phrase in nested]
+    clauses += [clause(phrase, singular, person) for phrase in nested]
     if clauses:
         words += f" {' and '.join(clauses)}"
-    return re.sub(r"\btheir\b", "its", words) if singular and not person else words
+    return words
 
 
-def _clause(phrase: Phrase, singular: bool, person: bool) -> str:
+def clause(phrase: Phrase, singular: bool, person: bool) -> str:
     """A phrase as a relative clause."""
     if phrase.either is not None:
-        first, second = (_clause(one, singular, person) for one in phrase.either)
+        first, second = (clause(one, singular, person) for one in phrase.either)
         relative, _, rest = first.partition(" ")
         same = relative != "whose" and second.startswith(f"{relative} ")
         return f"{relative} either {rest} or {second.removeprefix(f'{relative} ')}" if same else f"{first} or {second}"
@@ -283,7 +285,12 @@ def _verb(phrase: Phrase) -> str:
         return phrase.text
     if phrase.text.startswith("with "):
         return f"have {phrase.text.removeprefix('with ')}"
-    return f"{'were' if _PAST.match(phrase.text) else 'are'} {phrase.text}"
+    return f"{be(phrase.text)} {phrase.text}"
+
+
+def be(text: str) -> str:
+    """The verb before a phrase: "were" before "built in 2010", "are" before "older than 30"."""
+    return "were" if _PAST.match(text) else "are"
 
 
 def negated_verb(verb: str, target: str) -> str:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from sense.teacher.grammar.database import GrammarTable
 from sense.teacher.grammar.english.language import is_plural, join_words, plural_of_column
-from sense.teacher.grammar.english.nouns import LONG_SUBJECT, assemble, phrases_of, row_of, rows_of
-from sense.teacher.grammar.english.speaker import Speaker, is_person
+from sense.teacher.grammar.english.nouns import LONG_SUBJECT, be, clause, phrases_of, row_of, rows_of
+from sense.teacher.grammar.english.speaker import Speaker, extremes, is_person
 from sense.teacher.grammar.english.wording import Wording
 from sense.teacher.grammar.meaning import (
     Aggregate,
@@ -21,7 +21,7 @@ from sense.teacher.grammar.meaning import (
     Total,
 )
 
-_PAIRS = {"lowest": "highest", "minimum": "maximum", "smallest": "largest"}
+_PAIRS = {"lowest": "highest", "minimum": "maximum", "smallest": "largest", "shortest": "longest"}
 
 
 def measure(speaker: Speaker, one: Measure, rows: str) -> str:
@@ -69,10 +69,14 @@ def aggregate_name(speaker: Speaker, one: Aggregate) -> str:
     names = {
         "AVG": ("average", "average", "mean"),
         "SUM": ("total", "total", "combined"),
-        "MIN": ("earliest",) if time else ("lowest", "minimum", "smallest"),
-        "MAX": ("latest", "most recent") if time else ("highest", "maximum", "largest"),
+        "MIN": ("earliest",) if time else (extremes(_spoken(speaker, one.of))[1], "minimum"),
+        "MAX": ("latest", "most recent") if time else (extremes(_spoken(speaker, one.of))[0], "maximum"),
     }
     return speaker.rng.choice(names[one.function])
+
+
+def _spoken(speaker: Speaker, of: Attribute | Total) -> str:
+    return speaker.attribute(of) if isinstance(of, Attribute) else ""
 
 
 def matching(names: Sequence[str]) -> list[str]:
@@ -88,7 +92,7 @@ def condition_clause(speaker: Speaker, condition: Comparison) -> str:
     if not phrases:
         words = speaker.column(table, condition.attribute.column)
         return f"whose {words} is {speaker.value(condition.attribute.column, condition.values[0])}"
-    return assemble("", [speaker.rng.choice(phrases)], False, is_person(table)).strip()
+    return clause(speaker.rng.choice(phrases), False, is_person(table))
 
 
 def predicate(speaker: Speaker, table: GrammarTable, one: Filter) -> str:
@@ -105,9 +109,9 @@ def predicate(speaker: Speaker, table: GrammarTable, one: Filter) -> str:
     if text.startswith("without "):
         return f"have no {text.removeprefix('without ').removeprefix('any ').removeprefix('a ').removeprefix('an ')}"
     first = text.split()[0]
-    if first in ("other", "named", "called"):
+    if first in ("other", "named", "called", "to", "of", "for", "with", "about", "against", "into"):
         return ""
-    return f"{'were' if first.endswith('ed') and speaker.chance(0.6) else 'are'} {text}"
+    return f"{be(text)} {text}"
 
 
 def measuring(speaker: Speaker, request: Measuring) -> Wording:
@@ -121,6 +125,11 @@ def measuring(speaker: Speaker, request: Measuring) -> Wording:
         said = predicate(speaker, entity.table, only.condition)
         first = f"what percentage of the {rows}" if only.percent else f"how many of the {rows}"
         direct = (f"{first} {said}",) if said else ()
+        if len(rows.split()) > LONG_SUBJECT:
+            kind = "percentage" if only.percent else "number"
+            return Wording(
+                f"the {kind}, among the {rows}, of those {condition_clause(speaker, only.condition)}", False, direct, direct
+            )
         return Wording(f"the {measure(speaker, only, f'the {rows}')}", False, direct, direct)
     if isinstance(only, Count) and only.distinct is not None:
         words = f"{speaker.rng.choice(('different', 'distinct'))} {plural_of_column(speaker.attribute(only.distinct))}"
@@ -141,15 +150,16 @@ def measuring(speaker: Speaker, request: Measuring) -> Wording:
     if isinstance(request.measures[0], Count) and len(request.measures) > 1:
         others = join_words([measure(speaker, one, "") for one in request.measures[1:]])
         rest = f"how many are there, and what is their {others}"
-        return Wording(f"the number of {rows} and their {others}", True, (), (), f"the {rows}", rest)
+        return Wording(f"the number and the {others} of the {rows}", True, (), (), f"the {rows}", rest)
     return Wording(f"the {measure(speaker, request.measures[0], f'the {rows}')}")
 
 
 def _how_many(speaker: Speaker, request: Measuring, rows: str) -> Wording:
     entity = request.entity
     noun = speaker.nouns(entity.table)[1]
-    direct = [f"how many {rows} are there"]
-    indirect = [f"how many {rows} there are"]
+    short = len(rows.split()) <= 2 * LONG_SUBJECT
+    direct = [f"how many {rows} are there"] if short else []
+    indirect = [f"how many {rows} there are"] if short else []
     if len(entity.filters) == 1:
         said = predicate(speaker, entity.table, entity.filters[0])
         if said:

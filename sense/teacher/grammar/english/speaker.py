@@ -14,6 +14,8 @@ from sense.teacher.grammar.meaning import Attribute, Filter
 
 _PARTICLES = (" on", " in", " at", " by", " since")
 _PREPOSITION = re.compile(r" (?:of|in|at|for|on|to|per|from|above) ")
+_SIZES = frozenset("width area size space volume capacity aperture amount quantity population extent".split())
+_LENGTHS = frozenset("length distance duration time period term stay way".split())
 QUOTES = ("{}", "{}", "{}", "'{}'", '"{}"')
 
 
@@ -41,7 +43,12 @@ class Speaker:
     def evidence(self, question: str) -> str:
         """What one must know besides `question`; empty if nothing."""
         small = question.lower()
-        return "; ".join(text for text, term in self._evidence.items() if term in (small if term.islower() else question))
+        plain = re.sub(r"\b(?:more|less|most|least) \w+", "", small)
+        return "; ".join(
+            text
+            for text, term in self._evidence.items()
+            if term in (plain if term.endswith(" ") else small if term.islower() else question)
+        )
 
     def nouns(self, table: GrammarTable) -> tuple[str, str]:
         """Singular and plural of a table, the same throughout a question."""
@@ -72,8 +79,11 @@ class Speaker:
         spelt = re.sub(r"[^a-z]", "", column.name.lower())
         if re.sub(r"[^a-z]", "", words.lower()) != spelt:
             abbreviated = re.sub(r"[^a-z]", "", column.words.lower()) != spelt
-            if self.chance(0.75 if abbreviated else 0.06):
-                self.explain(words, f"{words} refers to the column {column.name}")
+            apart = not set(words.split()) & set(column.words.split())
+            if self.chance(0.75 if abbreviated else 0.14 if apart else 0.04):
+                taken = any(text.startswith(f"{words} refers to ") for text in self._evidence)
+                of = f" of the {self.nouns(table)[0]}" if taken else ""
+                self.explain(words, f"{words}{of} refers to the column {column.name}")
         return words
 
     def _key_words(self, table: GrammarTable, column: GrammarColumn) -> str:
@@ -91,10 +101,8 @@ class Speaker:
     def attribute(self, attribute: Attribute) -> str:
         """A column of an entity's row, or of the row it refers to: "name", "apiary name", "price of the apiary's honey"."""
         words = self.column(attribute.table, attribute.column)
-        if attribute.part == "year":
-            words = words.removesuffix(" date") + " year" if words.endswith(" date") else f"year of the {words}"
-        elif attribute.part == "month":
-            words = f"month of the {words}"
+        if attribute.part in ("year", "month"):
+            words = _part_of_date(words, attribute.part)
         if not attribute.path:
             return words
         role = attribute.path[-1].role
@@ -166,19 +174,34 @@ class Speaker:
             return "later" if up else "earlier"
         return self.rng.choice(("higher", "greater") if up else ("lower",))
 
-    def extreme(self, column: GrammarColumn, highest: bool) -> str:
+    def extreme(self, table: GrammarTable, column: GrammarColumn, highest: bool) -> str:
         """The superlative before a column's words: highest, latest, fewest."""
         if column.kind in ("year", "date"):
             return self.rng.choice(("latest", "most recent") if highest else ("earliest",))
-        return self.rng.choice(("highest", "highest", "largest") if highest else ("lowest", "lowest", "smallest"))
+        return extremes(self.column(table, column))[0 if highest else 1]
 
     def best(self, table: GrammarTable, column: GrammarColumn, highest: bool, nth: str = "") -> str:
         """What the first row of an order has: "the highest altitude", "the second most frames"."""
         if column.spec is not None and column.spec.countable and self.chance(0.6):
             return f"the {nth}{'most' if highest else 'fewest'} {column.spec.countable}"
-        words = self.column(table, column)
-        extreme = ("largest" if highest else "smallest") if words.startswith("size ") else self.extreme(column, highest)
-        return f"the {nth}{extreme} {words}"
+        return f"the {nth}{self.extreme(table, column, highest)} {self.column(table, column)}"
+
+
+def _part_of_date(words: str, part: str) -> str:
+    """The year or month of a date: "opening year", "year of issue" """
+    if words in ("date", "day"):
+        return part
+    if words.startswith(("date of ", "day of ")):
+        return f"{part} of {words.partition(' of ')[2]}"
+    return f"{words.removesuffix(' date')} {part}" if words.endswith(" date") else f"{part} of the {words}"
+
+
+def extremes(words: str) -> tuple[str, str]:
+    """The superlatives of a quantity: the largest and the smallest area, the longest and the shortest time."""
+    head = _PREPOSITION.split(words)[0].rsplit(maxsplit=1)[-1] if words else ""
+    if head in _SIZES:
+        return "largest", "smallest"
+    return ("longest", "shortest") if head in _LENGTHS else ("highest", "lowest")
 
 
 def is_person(table: GrammarTable) -> bool:

@@ -17,6 +17,7 @@ from sense.teacher.grammar.meaning import (
     Item,
     Joined,
     Listing,
+    OfParent,
     OrderKey,
     Ranked,
     Running,
@@ -47,6 +48,8 @@ def listing(draw: Draw, level: Hardness) -> Listing:
         order = _order(draw, table, level, filters)
         if draw.chance(0.5 if len(order) == 1 else 0.15):
             limit = draw.weighted(((1, 6), (3, 2), (2, 1), (5, 2), (10, 0.5)))
+            if len(order) > 1 and any(item == order[0].item for item in items):
+                raise NoFit  # the first city in the order of cities
             offset = 1 if limit == 1 and draw.chance(0.06) else 0
     elif not distinct and len(items) <= 2 and items and draw.chance(0.12):
         distinct = not any(isinstance(item, Attribute) and item.column is table.key for item in items)
@@ -58,7 +61,8 @@ def _items(draw: Draw, table: GrammarTable, level: Hardness, filters: tuple[Filt
     if count == 0:
         return []
     fixed = columns_of(filters)
-    links = draw.parents(table)
+    spoken_of = [one.link for one in filters if isinstance(one, OfParent)]
+    links = [link for link in draw.parents(table) if link not in spoken_of]
     items: list[Item] = []
     if links and level != "easy" and draw.chance(0.45):
         link = draw.pick(links)
@@ -149,7 +153,9 @@ def changed(draw: Draw, level: Hardness) -> Listing:
     filters, _ = conditions(draw, table, level)
     first = draw.attribute(table, columns_of(filters))
     extra = draw.pick((_total, _total, _text, _text, _joined, _classed))(draw, table)
-    changes = [one for one in (getattr(extra, "attribute", None), getattr(extra, "first", None)) if isinstance(one, Attribute)]
+    changes = [
+        one for one in (getattr(extra, name, None) for name in ("attribute", "first", "second")) if isinstance(one, Attribute)
+    ]
     alone = (isinstance(extra, (Joined, Changed)) and draw.chance(0.5)) or any(one.column is first.column for one in changes)
     items: tuple[Item, ...] = (extra,) if alone else (first, extra)
     return Listing(Entity(table, filters), items)
@@ -163,8 +169,9 @@ def _total(draw: Draw, table: GrammarTable) -> Item:
 
 def _text(draw: Draw, table: GrammarTable) -> Item:
     column = draw.pick(draw.columns(table, lambda c: c.kind in ("person", "title", "code", "city", "country", "category")))
+    named = column.kind in ("person", "title")
     function: Literal["upper", "lower", "length", "initial"] = draw.weighted(
-        (("upper", 3), ("lower", 1), ("length", 2), ("initial", 1))
+        (("upper", 3), ("lower", 1), ("length", 3 if named else 0), ("initial", 1))
     )
     return Changed(function, Attribute(table, column))
 

@@ -117,7 +117,7 @@ def _keys(draw: Draw, table: GrammarTable, level: Hardness) -> tuple[list[Attrib
     if dates and share > 0.9:
         return [Attribute(table, draw.pick(dates), (), "year" if draw.chance(0.7) else "month")], False
     first = draw.group(table)
-    if level != "easy" and draw.chance(0.35):
+    if level != "easy" and draw.chance(0.45):
         return [first, draw.group(table, [first.column])], False
     return [first], False
 
@@ -179,7 +179,7 @@ def above_mean_groups(draw: Draw, level: Hardness) -> AboveMeanGroups:
     measure: Measure = Count()
     if draw.chance(0.4):
         attribute = draw.number(table)
-        if attribute.column.spec is None or not attribute.column.spec.sum:
+        if attribute.column.spec is None or not attribute.column.spec.sum or attribute.column.kind == "rating":
             raise NoFit
         measure = Aggregate("SUM", attribute)
     filters = (comparison(draw, table, [key.column]),) if level == "extra" and draw.chance(0.4) else ()

@@ -174,6 +174,23 @@ def test_sorted_by_two_columns_the_first_one():
     assert all("first keeper when all of them are" in text for text in questions(request))
 
 
+def test_the_sides_of_a_long_percentage_are_clear():
+    old = m.Measuring(
+        m.Entity(a.HIVE, (m.OfParent(a.CONTAINS, m.Entity(a.APIARY, (NORTH,)), "join"),)),
+        (m.CountIf(m.Comparison(FRAMES, ">", (9,)), True),),
+    )
+    for text in questions(old):
+        assert re.search("percentage of the hives|among the hives in .*[Nn]orth['\"]?, of those that have .* 9 frames", text), (
+            text
+        )
+
+
+def test_a_meaning_is_evidence_only_where_its_word_is_used():
+    named = m.Listing(keepers(m.AgainstNamed(AGE, ">", "Ada"), OLD), (NAME,))
+    for text, evidence in {question(named, Random(str(seed))) for seed in range(400)}:
+        assert ("old means" in evidence) == bool(re.search(r"\bold\b", text.lower())), text
+
+
 def test_no_long_subject_between_do_and_have():
     long = m.Entity(a.APIARY, (NORTH, m.Comparison(ALTITUDE, ">", (400,))))
     for request in (m.Listing(long, (REGION,), distinct=True), m.Measuring(long, (m.Count(REGION),))):
