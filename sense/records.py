@@ -267,15 +267,19 @@ def dump(row: Record) -> str:
 
 
 @contextmanager
-def atomic(path: Path) -> Iterator[IO[bytes]]:
-    """A binary file that appears under `path` only when the block ends well; StorageError if it can't be written."""
+def atomic(path: Path, durable: bool = True) -> Iterator[IO[bytes]]:
+    """A binary file that appears under `path` only when the block ends well; StorageError if it can't be written.
+
+    Without `durable` it does not wait for the disk: for many files that are soon replaced, and all written again by a rerun.
+    """
     temporary = path.with_name(f".{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as stream:
             yield stream
             stream.flush()
-            os.fsync(stream.fileno())
+            if durable:
+                os.fsync(stream.fileno())
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)

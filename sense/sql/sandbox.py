@@ -240,9 +240,11 @@ class Sandbox:
 
     def _rows(self, cursor: sqlite3.Cursor) -> Iterator[ResultRow]:
         limits, size = self.limits, 0
+        least = limits.min_value
         for count, row in enumerate(cursor):
             for value in row:
-                size += max(len(value) if isinstance(value, (str, bytes)) else 8, limits.min_value)
+                length = len(value) if isinstance(value, (str, bytes)) else 8
+                size += length if length > least else least  # max() would take as long as all the rest
             if size > limits.max_bytes:
                 raise LimitReachedError("too_large", "bytes", f"more than {limits.max_bytes:,} bytes")
             if count >= limits.max_rows:

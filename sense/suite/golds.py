@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from sense import records
@@ -70,13 +71,19 @@ class SuiteWriter:
 
     def __init__(self, executor: Executor, database: Path, golds: Sequence[str], queries: Sequence[str], seed: str) -> None:
         """Reads the database; InputError where that cannot be done, or its schema not be created again."""
-        self._executor, self._database = executor, database
+        self._executor, self._database, self._all_golds = executor, database, golds
         self._builder = SuiteBuilder(database, queries, seed)
-        self.golds = _strong(executor, database, list(dict.fromkeys(golds)))
+        self._draft = 0, b""  # the last one, by its number
+
+    @cached_property
+    def golds(self) -> list[str]:
+        """The golds that return something on the database itself."""
+        return _strong(self._executor, self._database, list(dict.fromkeys(self._all_golds)))
 
     def draft(self, number: int) -> Path:
         """Writes instance `number` as it is drawn at first, whatever its golds return."""
-        return self._write(number, self._builder.build(number))
+        self._draft = number, self._builder.build(number)
+        return self._write(*self._draft)
 
     def write(self, number: int) -> WeakGolds:
         """Writes the instance with the fewest weak golds of those that are tried."""
@@ -85,8 +92,9 @@ class SuiteWriter:
         images: list[bytes] = []
         outcomes: list[dict[str, Outcome]] = []
         for attempt in range(1 + _REFILLS):
-            images.append(self._builder.build(number, attempt, whole))
-            path = self._write(number, images[-1])
+            drafted = attempt == 0 and self._draft[0] == number
+            images.append(self._draft[1] if drafted else self._builder.build(number, attempt, whole))
+            path = suite_path(self._database, number) if drafted else self._write(number, images[-1])
             outcomes.append(dict(zip(self.golds, self._executor.run_all(path, self.golds), strict=True)))
             weak.append([sql for sql, outcome in outcomes[-1].items() if is_weak(outcome)])
             if not weak[-1]:
@@ -100,7 +108,7 @@ class SuiteWriter:
 
     def _write(self, number: int, image: bytes) -> Path:
         path = suite_path(self._database, number)
-        with records.atomic(path) as stream:
+        with records.atomic(path, durable=False) as stream:
             stream.write(image)
         return path
 
