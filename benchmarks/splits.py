@@ -94,8 +94,9 @@ def planted_recall(evaluation: Path, folder: Path, each: int) -> dict[str, tuple
     examples = [Example(**row.model_dump(), source="human", hardness="easy") for row in whole.rows]
     Random(0).shuffle(examples)
     several = [example for example in examples if " AND " in example.sql.upper() or " OR " in example.sql.upper()]
+    others = list(whole.schemas.values())
     planted = [
-        plant(kind, example, whole.schemas[example.db_id], number)
+        plant(kind, example, whole.schemas[example.db_id], number, others)
         for kind in KINDS
         for number, example in enumerate((several if kind == "reordered" else examples)[:each])
     ]

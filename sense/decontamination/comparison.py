@@ -5,7 +5,7 @@ A row overlaps with another for the first of these reasons:
 same question             no word differs
 near-duplicate question   the trigrams have a Jaccard index of 0.8 or more
 same SQL                  the canonical forms agree, names and values too, and are not trivial
-renamed SQL               they agree without names and values, on databases of one shape, and so do the rest of the questions
+renamed SQL               they agree without names and values, and so do schemas and questions; see `renamed_rows`
 same schema               the names of tables and columns have a Jaccard index of 0.8 or more
 """
 
@@ -21,12 +21,10 @@ from sense.decontamination.forms import (
     CanonicalSql,
     canonical_sql,
     may_be_trivial,
-    name_words,
     schema_names,
-    schema_shape,
-    skeleton,
     tables_of,
 )
+from sense.decontamination.renamed_rows import RenamedRows
 from sense.records import Record
 from sense.schema import Schema
 
@@ -34,7 +32,6 @@ Reason = Literal["same question", "near-duplicate question", "same SQL", "rename
 REASONS: tuple[Reason, ...] = ("same question", "near-duplicate question", "same SQL", "renamed SQL", "same schema")
 SAME_SCHEMA = 0.8
 """Two schemas are the same from this Jaccard index of their names on."""
-_SAME_SKELETON = 0.7  # of 320 questions that were renamed, none has less than 0.75
 
 
 class Overlap(Record):
@@ -53,30 +50,15 @@ class Overlap(Record):
 
 @dataclass(frozen=True)
 class _Origin:
-    """A row of an evaluation set, and the set; `names` are the words of its schema's names."""
+    """A row of an evaluation set, and the set."""
 
     set_name: str
     row: ComparedRow
-    names: frozenset[str]
 
     @cached_property
     def forms(self) -> CanonicalSql:
         """Its SQL, which is parsed only where it may be looked for."""
         return canonical_sql(self.row.sql)
-
-    @cached_property
-    def skeleton(self) -> Counter[str]:
-        """What renaming leaves of its question."""
-        return skeleton(self.row.question, self.names, self.row.sql)
-
-
-@dataclass(frozen=True)
-class _Database:
-    """What a database of the data has in common with those of the evaluation sets."""
-
-    names: frozenset[str]
-    same_schema: tuple[float, _Origin] | None
-    of_same_shape: list[_Origin]
 
 
 class Comparison:
@@ -86,26 +68,23 @@ class Comparison:
         self._questions = near_duplicates.NearDuplicates()
         self._origins: list[_Origin] = []
         self._by_tables: dict[frozenset[str], list[_Origin]] = defaultdict(list)
-        self._by_shape: dict[str, list[_Origin]] = defaultdict(list)
+        self._renamed = RenamedRows()
         self._schemas: list[tuple[frozenset[str], _Origin]] = []
         for compared_set in sets:
             self._add(compared_set)
-        self._databases: dict[tuple[str, str], _Database] = {}
+        self._same_schemas: dict[tuple[str, str], tuple[float, _Origin] | None] = {}
 
     def _add(self, compared_set: ComparedSet) -> None:
-        shapes = {db_id: schema_shape(schema) for db_id, schema in compared_set.schemas.items()}
-        names = {db_id: name_words(schema) for db_id, schema in compared_set.schemas.items()}
         databases: set[str] = set()
         for row in compared_set.rows:
-            origin = _Origin(compared_set.name, row, names.get(row.db_id, frozenset()))
+            origin, schema = _Origin(compared_set.name, row), compared_set.schemas.get(row.db_id)
             self._origins.append(origin)
             self._questions.add(near_duplicates.sketch(row.question))
             self._by_tables[tables_of(row.sql)].append(origin)
-            if row.db_id in shapes:
-                self._by_shape[shapes[row.db_id]].append(origin)
-            if row.db_id in shapes and row.db_id not in databases:
+            self._renamed.add(row, schema)
+            if schema is not None and row.db_id not in databases:
                 databases.add(row.db_id)
-                self._schemas.append((schema_names(compared_set.schemas[row.db_id]), origin))
+                self._schemas.append((schema_names(schema), origin))
 
     def overlap(
         self, row: ComparedRow, schema: Schema, data: str, question: near_duplicates.Sketch | None = None
@@ -129,27 +108,22 @@ class Comparison:
             origin = self._origins[match.number]
             same = near_duplicates.normalize(origin.row.question) == question.text
             yield overlap("same question" if same else "near-duplicate question", origin, match.similarity)
-        database = self._database(data, row.db_id, schema)
-        on_same_tables, renamed = self._by_tables.get(tables_of(row.sql), ()), _with_same_skeleton(row, database)
-        if on_same_tables or renamed:
-            forms = canonical_sql(row.sql)
-            if not forms.trivial:
-                yield from (overlap("same SQL", origin) for origin in on_same_tables if forms.named == origin.forms.named)
-            yield from (overlap("renamed SQL", origin) for origin in renamed if forms.masked == origin.forms.masked)
-        if database.same_schema is not None:
-            similarity, origin = database.same_schema
-            yield overlap("same schema", origin, similarity)
+        on_same_tables = self._by_tables.get(tables_of(row.sql), ())
+        if on_same_tables and not (forms := canonical_sql(row.sql)).trivial:
+            yield from (overlap("same SQL", origin) for origin in on_same_tables if forms.named == origin.forms.named)
+        yield from (overlap("renamed SQL", self._origins[number]) for number in self._renamed.find(row, schema))
+        same_schema = self._same_schema(data, row.db_id, schema)
+        if same_schema is not None:
+            yield overlap("same schema", same_schema[1], same_schema[0])
 
-    def _database(self, data: str, db_id: str, schema: Schema) -> _Database:
-        """What is computed once for each database of the data."""
-        if (data, db_id) not in self._databases:
+    def _same_schema(self, data: str, db_id: str, schema: Schema) -> tuple[float, _Origin] | None:
+        """A row on the nearest schema of the evaluation sets, if that is the same; computed once a database of the data."""
+        if (data, db_id) not in self._same_schemas:
             names = schema_names(schema)
             schemas = ((_jaccard(names, other), origin) for other, origin in self._schemas)
             nearest = max(schemas, key=lambda pair: pair[0], default=None)
-            same = nearest if nearest is not None and nearest[0] >= SAME_SCHEMA else None
-            of_same_shape = self._by_shape.get(schema_shape(schema), [])
-            self._databases[data, db_id] = _Database(name_words(schema), same, of_same_shape)
-        return self._databases[data, db_id]
+            self._same_schemas[data, db_id] = nearest if nearest is not None and nearest[0] >= SAME_SCHEMA else None
+        return self._same_schemas[data, db_id]
 
 
 def find_overlaps(data: ComparedSet, comparison: Comparison) -> list[Overlap]:
@@ -163,18 +137,6 @@ def trivial_sql(data: Iterable[str], evaluation: Iterable[str]) -> dict[str, int
     both = {forms.named for sql in data if may_be_trivial(sql) and (forms := canonical_sql(sql)).trivial}
     counts = Counter(canonical_sql(sql).named for sql in evaluation if may_be_trivial(sql))
     return {sql: counts[sql] for sql in sorted(counts) if sql in both}
-
-
-def _with_same_skeleton(row: ComparedRow, database: _Database) -> list[_Origin]:
-    """The rows on databases of the same shape whose questions agree with that of `row` in what renaming leaves."""
-    if not database.of_same_shape:
-        return []
-    words = skeleton(row.question, database.names, row.sql)
-    return [
-        origin
-        for origin in database.of_same_shape
-        if (words & origin.skeleton).total() >= _SAME_SKELETON * (words | origin.skeleton).total()
-    ]
 
 
 def _jaccard(one: frozenset[str], other: frozenset[str]) -> float:

@@ -1,12 +1,11 @@
 """When two queries are the same, and two schemas: canonical SQL with and without its names, a schema's names and its shape.
 
 Both forms of SQL are equal for queries that differ in spelling, in aliases, or in the order of their conditions. What renaming
-leaves is the masked form, the shape and the skeleton of the question.
+leaves is the masked form, the shapes of tables and columns, and the other words of the question.
 """
 
 import hashlib
 import re
-from collections import Counter
 from collections.abc import Callable
 from functools import lru_cache
 from itertools import pairwise
@@ -15,11 +14,15 @@ from typing import NamedTuple
 from sqlglot import exp
 
 from sense.decontamination.near_duplicates import normalize
-from sense.schema import Schema, Table
+from sense.schema import Column, Schema, Table
 from sense.sql.parse import code_tokens
 from sense.sql.tree import canonical_text, parse_query
 
 _CAPITAL_INSIDE = re.compile(r"([a-z])([A-Z])")
+_OPERATORS = frozenset(
+    """SELECT FROM WHERE GROUP HAVING ORDER LIMIT DISTINCT JOIN LEFT OR AND NOT IN LIKE BETWEEN EXISTS UNION INTERSECT EXCEPT CASE
+    IS NULL DESC COUNT SUM AVG MIN MAX CAST WITH OVER = + / %""".split()
+)
 _NOT_TRIVIAL = frozenset(["WHERE", "GROUP", "HAVING", "ORDER", "LIMIT", "JOIN", "WITH", "UNION", "EXCEPT", "INTERSECT", "OVER"])
 
 
@@ -35,6 +38,7 @@ class CanonicalSql(NamedTuple):
     trivial: bool
 
 
+@lru_cache(maxsize=4096)
 def canonical_sql(sql: str) -> CanonicalSql:
     """Both forms of `sql`; what cannot be parsed comes back in lower case with its spaces squeezed.
 
@@ -160,16 +164,32 @@ def schema_names(schema: Schema) -> frozenset[str]:
 
 def schema_shape(schema: Schema) -> str:
     """A digest of all that new names and another order leave: each table's column types and keys, and what refers to what."""
+    return hashlib.sha256("\n".join(sorted(table_shapes(schema).values())).encode()).hexdigest()
+
+
+@lru_cache(maxsize=4096)
+def table_shapes(schema: Schema) -> dict[str, str]:
+    """Of each table what new names leave: the types and keys of its columns, and of the tables that it refers to."""
     columns = {table.name: _columns(table) for table in schema.tables}
     links: dict[str, list[str]] = {table.name: [] for table in schema.tables}
     for key in schema.foreign_keys:
         links[key.table].append(columns[key.other_table])
-    tables = sorted(f"{columns[name]} {sorted(links[name])}" for name in columns)
-    return hashlib.sha256("\n".join(tables).encode()).hexdigest()
+    return {name: f"{shape} {sorted(links[name])}" for name, shape in columns.items()}
+
+
+def column_shapes(sql: str, schema: Schema) -> list[str]:
+    """The types and keys of the columns that a query names, of the tables that it reads; sorted."""
+    tables, names = tables_of(sql), {token.text.strip('"`[]').lower() for token in code_tokens(sql) if token.text[0] != "'"}
+    columns = [column for table in schema.tables if table.name.lower() in tables for column in table.columns]
+    return sorted(_shape(column) for column in columns if column.name.lower() in names)
 
 
 def _columns(table: Table) -> str:
-    return ",".join(sorted(f"{_affinity(column.type)}{'*' if column.primary_key else ''}" for column in table.columns))
+    return ",".join(sorted(map(_shape, table.columns)))
+
+
+def _shape(column: Column) -> str:
+    return f"{_affinity(column.type)}{'*' if column.primary_key else ''}"
 
 
 def _affinity(declared: str) -> str:
@@ -186,21 +206,41 @@ def _affinity(declared: str) -> str:
     return "NUMERIC" if name else "BLOB"
 
 
+@lru_cache(maxsize=4096)
 def name_words(schema: Schema) -> frozenset[str]:
     """The words of which the names of tables and columns are made, in the singular."""
     names = [table.name for table in schema.tables] + [column.name for table in schema.tables for column in table.columns]
     return frozenset(_singular(word) for name in names for word in _words(name))
 
 
-def skeleton(question: str, names: frozenset[str], sql: str) -> Counter[str]:
-    """The words of a question, without those of the schema's names and of the SQL's values: renaming does not change them.
+def question_words(question: str, names: frozenset[str], sql: str) -> list[str]:
+    """The words of a question, '' for those of the schema's names and of the SQL's values: renaming does not change them.
 
-    >>> sorted(skeleton("Which pets are older than 3?", frozenset(["pet"]), "SELECT * FROM pet WHERE age > 3"))
-    ['are', 'older', 'than', 'which']
+    >>> question_words("Which pets are older than 3?", frozenset(["pet"]), "SELECT * FROM pet WHERE age > 3")
+    ['which', '', 'are', 'older', 'than', '3']
     """
-    texts = (token.text for token in code_tokens(sql) if token.kind == "quoted")
-    masked = names | {_singular(word) for text in texts for word in normalize(text).split()}
-    return Counter(word for word in normalize(question).split() if _singular(word) not in masked and not word.isdigit())
+    masked = names | {_singular(word) for word in literal_words(sql)}
+    return ["" if _singular(word) in masked else word for word in normalize(question).split()]
+
+
+def literal_words(sql: str) -> set[str]:
+    """The words of all that stands in quotes in a query.
+
+    >>> sorted(literal_words("SELECT name FROM pet WHERE kind = 'Great Dane'"))
+    ['dane', 'great']
+    """
+    return {word for token in code_tokens(sql) if token.kind == "quoted" for word in normalize(token.text).split()}
+
+
+def operators(sql: str) -> str:
+    """The keywords, functions and marks of a query, sorted: the same under other names and in another order of conditions.
+
+    Those of size are left out: 3 < age is age > 3.
+
+    >>> operators("SELECT max(T1.age) FROM pet AS T1 WHERE T1.weight > 3 AND T1.kind = 'dog'")
+    '= AND FROM MAX SELECT WHERE'
+    """
+    return " ".join(sorted(token.text for token in code_tokens(sql) if token.text in _OPERATORS))
 
 
 def _words(name: str) -> list[str]:

@@ -15,7 +15,8 @@ from sense.schema import Schema, schema_text
 from sense.sql.tree import parse_query
 from sense.training.renaming import rename
 
-KINDS = ("verbatim", "renamed", "reordered", "paraphrased")
+KINDS = ("verbatim", "renamed", "widened", "cut", "reordered", "paraphrased")
+"""`widened` and `cut` are renamed too: in a schema with the tables of another one, and with those alone that the query reads."""
 SYNONYMS = {
     "what": "which", "which": "what", "show": "list", "list": "show", "find": "give", "give": "find", "how": "so how",
     "average": "mean", "maximum": "highest", "minimum": "lowest", "number": "count", "all": "all the", "each": "every",
@@ -23,19 +24,40 @@ SYNONYMS = {
 }  # fmt: skip
 
 
-def plant(kind: str, example: Example, schema: Schema, number: int) -> tuple[Example, Schema]:
-    """The row as it is planted, with the schema of its database."""
+def plant(kind: str, example: Example, schema: Schema, number: int, others: Sequence[Schema]) -> tuple[Example, Schema]:
+    """The row as it is planted, with the schema of its database; `others` are those from which it may get further tables."""
     rng = random.Random(f"{kind}-{number}")
     row = example.model_copy(update={"id": f"{kind}-{number}", "source": "llm"})
-    if kind == "renamed":
+    if kind in ("renamed", "widened", "cut"):
         renamed = rename(row, schema, rng)
         assert renamed is not None
-        return renamed
+        row, schema = renamed
+        if kind == "widened":
+            schema = widen(schema, rng.choice(others), rng)
+        return row, cut(schema, row.sql) if kind == "cut" else schema
     if kind == "reordered":
         return row.model_copy(update={"sql": reorder(row.sql), "question": paraphrase(row.question, rng)}), schema
     if kind == "paraphrased":
         return row.model_copy(update={"question": paraphrase(row.question, rng)}), schema
     return row, schema
+
+
+def widen(schema: Schema, other: Schema, rng: random.Random) -> Schema:
+    """The schema with the tables of another one, but those of a name that it has, in any order."""
+    names = {table.name.lower() for table in schema.tables}
+    further = [table for table in other.tables if table.name.lower() not in names]
+    keys = [key for key in other.foreign_keys if not {key.table.lower(), key.other_table.lower()} & names]
+    tables = [*schema.tables, *further]
+    rng.shuffle(tables)
+    return Schema(tuple(tables), (*schema.foreign_keys, *keys))
+
+
+def cut(schema: Schema, sql: str) -> Schema:
+    """The schema with the tables alone whose names stand in the query."""
+    words = {word.lower() for word in re.findall(r"\w+", sql)}
+    tables = tuple(table for table in schema.tables if table.name.lower() in words)
+    names = {table.name for table in tables}
+    return Schema(tables, tuple(key for key in schema.foreign_keys if {key.table, key.other_table} <= names))
 
 
 def reorder(sql: str) -> str:

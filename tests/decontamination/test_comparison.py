@@ -150,9 +150,48 @@ def test_a_renamed_row_needs_the_shape_the_form_and_the_rest_of_the_question():
     new = schema("river", "lamp", "stone")
     renamed = row("How old are the lamps with an id above 9?", "SELECT stone FROM lamp WHERE id > 9")
     assert overlaps([renamed], evaluation, new, schema()) == [("a", "renamed SQL")]
-    assert overlaps([renamed], evaluation, Schema(new.tables, ()), schema()) == []
+    lamp = Table("lamp", (*new.tables[1].columns[:2], Column("stone", "TEXT", False)))
+    assert overlaps([renamed], evaluation, Schema((new.tables[0], lamp), new.foreign_keys), schema()) == []
     asked_otherwise = row("List the stones of lamps, from id 9 on", renamed.sql)
     assert overlaps([asked_otherwise], evaluation, new, schema()) == []
+
+
+def larger(base, *more):
+    """A schema with further tables that refer to nothing."""
+    return Schema((*base.tables, *more), base.foreign_keys)
+
+
+LOG = Table("log", (Column("at", "TEXT", False), Column("text", "BLOB", False)))
+NOTE = Table("note", (Column("id", "INTEGER", True), Column("note", "TEXT", False), Column("stars", "REAL", False)))
+
+
+def test_a_renamed_row_in_a_larger_schema_is_found_if_its_own_is_large():
+    evaluation = [row("How many pets are there?", "SELECT count(*) FROM pet", "e")]
+    renamed = row("How many lamps are there?", "SELECT count(*) FROM lamp")
+    new = schema("river", "lamp", "stone")
+    assert overlaps([renamed], evaluation, larger(new, LOG), schema()) == []  # five columns
+    assert overlaps([renamed], evaluation, larger(new, LOG, NOTE), larger(schema(), NOTE)) == [("a", "renamed SQL")]
+
+
+def test_a_renamed_row_is_found_by_the_tables_that_it_reads():
+    evaluation = [row("Which pets are the oldest?", "SELECT id FROM pet ORDER BY age DESC", "e")]
+    renamed = row("Which lamps are the oldest?", "SELECT id FROM lamp ORDER BY stone DESC")
+    lamp = Table("lamp", (Column("id", "INT", True), Column("river_id", "INT", False), Column("stone", "REAL", False)))
+    assert overlaps([renamed], evaluation, Schema((lamp, LOG), ()), schema()) == [("a", "renamed SQL")]
+    other_words = row("Which lamps go on longest?", renamed.sql)
+    assert overlaps([other_words], evaluation, Schema((lamp, LOG), ()), schema()) == []
+    other_columns = Table("lamp", (*lamp.columns, Column("weight", "REAL", False)))
+    assert overlaps([renamed], evaluation, Schema((other_columns, LOG), ()), schema()) == []
+
+
+def test_a_long_renamed_row_is_found_by_the_columns_that_it_names():
+    question = "Of all {} with an id above 7, which id has the highest {} and no {} whatsoever before the year 1990?"
+    sql = "SELECT id FROM {} WHERE id > 7 AND {} IS NULL ORDER BY {} DESC"
+    evaluation = [row(question.format("pets", "age", "owner"), sql.format("pet", "owner_id", "age"), "e")]
+    renamed = row(question.format("lamps", "stone", "river"), sql.format("lamp", "river_id", "stone"))
+    columns = (Column("id", "INT", True), Column("river_id", "INT", False), Column("stone", "REAL", False))
+    more = Table("lamp", (*columns, Column("weight", "REAL", False)))
+    assert overlaps([renamed], evaluation, Schema((more,), ()), schema()) == [("a", "renamed SQL")]
 
 
 def test_trivial_sql_is_shared_and_named_with_its_count():
@@ -166,8 +205,9 @@ def recall(evaluation, folder, each):
     """How many rows of each kind were planted, and how many are found by which reason."""
     examples = [Example(**entry.model_dump(), source="human", hardness="easy") for entry in evaluation.rows]
     with_conditions = [example for example in examples if " AND " in example.sql.upper() or " OR " in example.sql.upper()]
+    others = list(evaluation.schemas.values())
     planted = [
-        plant(kind, example, evaluation.schemas[example.db_id], number)
+        plant(kind, example, evaluation.schemas[example.db_id], number, others)
         for kind in KINDS
         for number, example in enumerate((with_conditions if kind == "reordered" else examples)[:each])
     ]
@@ -180,8 +220,9 @@ def recall(evaluation, folder, each):
 
 def test_planted_rows_of_the_built_in_dev_set_are_found(tmp_path):
     planted, found = recall(read_set(SEEDS), tmp_path, 50)
-    assert planted == {"verbatim": 50, "renamed": 50, "reordered": 14, "paraphrased": 50}
-    assert found == planted
+    assert planted == {kind: 14 if kind == "reordered" else 50 for kind in KINDS}
+    assert {kind: planted[kind] - found[kind] for kind in KINDS if kind != "cut"} == dict.fromkeys(set(KINDS) - {"cut"}, 0)
+    assert found["cut"] >= 45  # the others are trivial
 
 
 @pytest.mark.spider
@@ -190,12 +231,21 @@ def test_planted_rows_of_spider_are_found(tmp_path):
     spider = read_set(SPIDER)
     some = ComparedSet("spider", spider.rows[::9], spider.schemas)
     planted, found = recall(some, tmp_path, 50)
-    assert sum(planted.values()) == 200
-    assert found["verbatim"] == found["renamed"] == found["reordered"] == 50
+    assert set(planted.values()) == {50}
+    assert {found[kind] for kind in ("verbatim", "renamed", "widened", "reordered")} == {50}
     assert found["paraphrased"] >= 48
+    assert found["cut"] >= 40
 
 
 @pytest.mark.spider
 @pytest.mark.skipif(not SPIDER.is_dir(), reason=f"needs Spider's training set in {SPIDER}")
 def test_unrelated_human_questions_do_not_overlap():
-    assert find_overlaps(read_set(SEEDS), Comparison([read_set(SPIDER)])) == []
+    spider = read_set(SPIDER)
+    assert find_overlaps(read_set(SEEDS), Comparison([spider])) == []
+    databases = sorted({row.db_id for row in spider.rows})[::2]
+    one, other = (
+        ComparedSet(name, [row for row in spider.rows[::3] if (row.db_id in databases) is first], spider.schemas)
+        for name, first in (("one", True), ("other", False))
+    )
+    reasons = Counter(overlap.reason for overlap in find_overlaps(one, Comparison([other])))
+    assert reasons["renamed SQL"] <= 0.005 * len(one.rows)
