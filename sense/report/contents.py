@@ -72,6 +72,21 @@ def hardness_rows(asked: Mapping[str, int], kept: Mapping[str, int]) -> list[tup
     return [(level, before, after, before / all_asked, after / all_kept) for level, before, after in counts]
 
 
+def false_right_rows(measured: Mapping[str, Any]) -> list[tuple[str, int, int, float]]:
+    """(kind, mutants, those that gave the gold's result, their share): for each level of hardness, then by further databases.
+
+    `measured` is the `false_right` of synthesize's metrics.
+    """
+    levels = [(level, measured.get("by_hardness", {}).get(level)) for level in HARDNESS]
+    instances = measured.get("by_instances", {})
+    numbers = [(_databases(int(number)), instances[number]) for number in sorted(instances, key=int)]
+    return [(name, counts["mutants"], counts["survived"], counts["rate"]) for name, counts in [*levels, *numbers] if counts]
+
+
+def _databases(further: int) -> str:
+    return "the main database alone" if further == 0 else f"with {further} further database{'s' if further > 1 else ''}"
+
+
 def complexity_bands(counts: Mapping[str, int]) -> list[CountBar]:
     """How many examples are in each band of complexity, the simplest first."""
     total, largest = sum(counts.values()) or 1, max([*counts.values(), 1])

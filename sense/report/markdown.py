@@ -89,10 +89,15 @@ def _synthesize(metrics: Mapping[str, Any]) -> str:
         (level, text.number(asked), text.percent(asked_share), text.number(kept), text.percent(kept_share))
         for level, asked, kept, asked_share, kept_share in contents.hardness_rows(metrics["asked_hardness"], metrics["hardness"])
     ]
+    labels = [
+        (kind, text.number(mutants), text.number(survived), text.percent(rate))
+        for kind, mutants, survived, rate in contents.false_right_rows(metrics.get("false_right", {}))
+    ]
     return _page(
         f"Teacher: {escape(metrics['teacher'])}. Every SQL was executed on its database.",
         _table(("funnel", "examples", "of asked"), [(bar.name, text.number(bar.n), bar.percentage) for bar in bars]),
         _table(("hardness", "asked", "share", "kept", "share"), levels),
+        _table(("labels", "plausible wrong SQL", "as the gold", "share"), labels) if labels else "",
         _count_table("domain", "examples", metrics["domains"], sum(metrics["domains"].values())),
         _count_table("split", "examples", metrics["splits"], sum(metrics["splits"].values())),
     )

@@ -53,6 +53,7 @@ def _data_section(run: RunData, seed: int) -> dict[str, Any]:
         "ingest": run.metrics.get("ingest", {}),
         "funnel": contents.funnel(metrics["funnel"]) if "funnel" in metrics else [],
         "domains": contents.domains(metrics.get("domains", {})),
+        "false_right": contents.false_right_rows(metrics.get("false_right", {})),
         "hardness": contents.hardness_rows(metrics.get("asked_hardness", {}), metrics["hardness"]) if has_hardness else [],
         "complexity": contents.complexity_bands(metrics["complexity"]) if "complexity" in metrics else [],
         "examples": contents.strong_examples(run, seed),

@@ -42,3 +42,22 @@ def test_wrong_answers_are_counted_by_what_is_wrong_with_them():
         ("SELECT now()", "SELECT 1", row("gold_error")),
     ]
     assert contents.count_error_classes(answers) == {"schema linking": 1, "filter": 2}
+
+
+def test_the_rates_of_wrong_sql_with_the_golds_result():
+    counts = {"mutants": 200, "survived": 3, "rate": 0.015}
+    measured = {
+        **counts,
+        "by_hardness": {"hard": counts, "easy": counts},
+        "by_instances": {"3": counts, "0": counts, "10": counts},
+    }
+    rows = contents.false_right_rows(measured)
+    assert [row[0] for row in rows] == [
+        "easy",
+        "hard",
+        "the main database alone",
+        "with 3 further databases",
+        "with 10 further databases",
+    ]
+    assert rows[0][1:] == (200, 3, 0.015)
+    assert contents.false_right_rows({}) == []

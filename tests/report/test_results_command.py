@@ -1,0 +1,32 @@
+"""`sense results` on a terminal of 80 columns."""
+
+import json
+
+from sense.cli import main
+
+
+def model(**rest):
+    levels = {level: {"n": 5, "ex": 0.25} for level in ("easy", "medium", "hard", "extra")}
+    return {"ex": 0.1234, "ex_low": 0.1, "ex_high": 0.1567, "executable": 0.5, "hardness": levels, "mcnemar_p": 1.25e-05, **rest}
+
+
+def printed(tmp_path, monkeypatch, capsys, on_set):
+    (tmp_path / "evaluate.json").write_text(json.dumps({"sets": {"heldout": on_set}}), encoding="utf-8")
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["results", "--metrics", str(tmp_path), "--report", str(tmp_path / "none.html")]) == 0
+    return capsys.readouterr().out
+
+
+def test_the_widest_table_fits_into_80_columns(tmp_path, monkeypatch, capsys):
+    on_set = {"n": 250, "suite": {"databases": 3}, "models": {"base": model(ts=0.1111), "sense": model(ts=0.1111)}}
+    output = printed(tmp_path, monkeypatch, capsys, on_set)
+    assert "…" not in output
+    row = next(line for line in output.splitlines() if line.split()[:1] == ["sense"])
+    assert row.split() == ["sense", "12.3%", "10.0%–15.7%", "11.1%", "50.0%", "25.0%", "25.0%", "25.0%", "25.0%", "1.2e-05"]
+
+
+def test_a_level_without_questions_has_no_column(tmp_path, monkeypatch, capsys):
+    easy = {"easy": {"n": 5, "ex": 1.0}}
+    output = printed(tmp_path, monkeypatch, capsys, {"n": 5, "models": {"base": model(hardness=easy, mcnemar_p=None)}})
+    assert "easy" in output
+    assert "extra" not in output
