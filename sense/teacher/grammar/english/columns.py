@@ -49,7 +49,9 @@ def of_rows(speaker: Speaker, listed: Sequence[Item], rows: str, plural: bool, p
 
 def are_several(listed: Sequence[Item], noun: str) -> bool:
     """Whether the noun phrase that `of_rows` gives for items is a plural."""
-    own, beyond, _ = _parts(listed)
+    own, beyond, computed = _parts(listed)
+    if not own and not beyond and isinstance(computed[0], Joined):
+        return True
     apart = bool(own) and ", together with " in noun
     return is_plural(noun) or len(own) > 1 or (not apart and len(own) + len(beyond) > 1)
 

@@ -197,9 +197,9 @@ def _time(speaker: Speaker, part: Comparison) -> list[Phrase]:
         spoken = _days(speaker, operator, column, part.values)
     if column.date_format and speaker.chance(0.5):
         speaker.explain("", f"{column.name} is written as {_readable(column.date_format)}")
-    clause = agree(words, f"is {spoken}")
-    options = [Phrase("whose", clause)]
-    options.append(Phrase("after", f"with {article(words)} {spoken}" if not is_plural(words) else f"with {words} {spoken}"))
+    then = re.sub(r"^since (.*)", r"in \1 or later", spoken)
+    options = [Phrase("whose", agree(words, f"is {then}"))]
+    options.append(Phrase("after", f"with {words if is_plural(words) else article(words)} {then}"))
     return options + [Phrase("after", f"{when} {spoken}")] * 6 if when else options
 
 

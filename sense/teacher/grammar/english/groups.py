@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 
-from sense.teacher.grammar.database import GrammarTable
 from sense.teacher.grammar.english.comparisons import COUNTS, OPERATORS
 from sense.teacher.grammar.english.language import article, is_plural, join_words, number_word, plural_of_column, third_person
-from sense.teacher.grammar.english.nouns import rows_of
+from sense.teacher.grammar.english.nouns import row_of, rows_of
 from sense.teacher.grammar.english.numbers import aggregate_name, matching, measure
 from sense.teacher.grammar.english.speaker import Speaker, is_person
 from sense.teacher.grammar.english.wording import Wording
-from sense.teacher.grammar.meaning import AboveMeanGroups, Aggregate, Attribute, Count, CountIf, Grouping, Having, Measure
+from sense.teacher.grammar.meaning import AboveMeanGroups, Aggregate, Attribute, Count, CountIf, Entity, Grouping, Having, Measure
 
 
 def grouping(speaker: Speaker, request: Grouping) -> Wording:
@@ -86,7 +85,7 @@ def _what(one: Measure) -> str:
     return "number"
 
 
-def _bound(speaker: Speaker, having: Having, table: GrammarTable, rows: str) -> str:
+def _bound(speaker: Speaker, having: Having, entity: Entity) -> str:
     """The bound of a group after "with": "at least 3 hives", "an average weight above 5"."""
     value = str(having.value)
     if isinstance(having.measure, Aggregate) and isinstance(having.measure.of, Attribute):
@@ -96,15 +95,14 @@ def _bound(speaker: Speaker, having: Having, table: GrammarTable, rows: str) -> 
         return f"{article(words)} {way} {number}"
     count = int(value)
     number = number_word(count) if speaker.chance(0.5) else value
-    if count == 1 and rows == speaker.nouns(table)[1]:
-        rows = speaker.nouns(table)[0]
+    rows = row_of(speaker, entity) if count == 1 else rows_of(speaker, entity)
     return f"{speaker.rng.choice(COUNTS[having.operator])} {number} {rows}"
 
 
 def _tail(speaker: Speaker, request: Grouping, groups: str) -> str:
     """Which groups, and in what order."""
     if request.having is not None:
-        with_rows = _bound(speaker, request.having, request.entity.table, rows_of(speaker, request.entity))
+        with_rows = _bound(speaker, request.having, request.entity)
         return speaker.rng.choice((f", but only for {groups} with {with_rows}", f", for the {groups} with {with_rows} only"))
     if not request.order:
         return ""
@@ -141,7 +139,7 @@ def _groups_by_number(speaker: Speaker, request: Grouping, rows: str, keys: Sequ
     key = keys[0] if len(keys) == 1 else f"combination of {together}"
     groups = plural_of_column(keys[0]) if len(keys) == 1 else f"combinations of {together}"
     if request.having is not None:
-        bound = _bound(speaker, request.having, request.entity.table, rows)
+        bound = _bound(speaker, request.having, request.entity)
         if isinstance(request.having.measure, Count):
             return Wording(f"the {groups} with {bound}", True, (f"which {groups} have {bound}",))
         return Wording(f"the {groups} whose {rows} have {bound}", True, (f"which {groups} have {rows} with {bound}",))
@@ -223,7 +221,7 @@ def _rows_by_number(speaker: Speaker, request: Grouping, rows: str) -> Wording:
     verb = key.path[-1].verb if len(key.path) == 1 else "have"
     with_columns = len(request.keys) > 1 or bool(request.measures) or speaker.chance(0.35)
     if request.having is not None:
-        bound = _bound(speaker, request.having, request.entity.table, rows)
+        bound = _bound(speaker, request.having, request.entity)
         of = f"the {join_words(_columns(speaker, request, True))} of " if with_columns else ""
         if isinstance(request.having.measure, Count):
             direct = () if with_columns else (f"which {plural} {verb} {bound}",)
@@ -270,6 +268,6 @@ def above_mean_groups(speaker: Speaker, request: AboveMeanGroups) -> Wording:
         direct = (f"in which {groups} is the {spoken} {above} the average over all {groups}",)
     if request.with_measure:
         if isinstance(request.measure, Count):
-            return Wording(f"{noun}, and how many {speaker.nouns(request.entity.table)[1]} each of them has", True, nominal=False)
+            return Wording(f"{noun}, and how many {rows} each of them has", True, nominal=False)
         return Wording(f"{noun}, together with the {_what(request.measure)} of each", True, nominal=False)
     return Wording(noun, True, direct)

@@ -37,7 +37,7 @@ _PLURALS = {
 _SINGULARS = {"feet": "foot", "men": "man", "women": "woman", "degrees Celsius": "degree Celsius"}
 _NO_PLURAL = frozenset(
     """accommodation advice attendance cash coverage data downtime equipment evidence experience
-    feedback information luggage moisture money news noise pay progress research staff tonnage traffic turnout weather
+    feedback information luggage moisture money news noise pay progress research seeing staff tonnage traffic turnout weather
     work""".split()
 )
 _AN = ("hour", "honest", "honour", "honor", "heir", "x-ray")

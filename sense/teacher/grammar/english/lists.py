@@ -7,7 +7,7 @@ from sense.teacher.grammar.domains import GROUPS, NUMBERS
 from sense.teacher.grammar.draw import is_unique
 from sense.teacher.grammar.english.columns import are_several, direction, items, of_rows, of_them, stands_behind
 from sense.teacher.grammar.english.language import is_plural, number_word, ordinal, plural_of_column, third_person
-from sense.teacher.grammar.english.nouns import LONG_SUBJECT, assemble, name_of, one_of, phrase_of, row_of, rows_of
+from sense.teacher.grammar.english.nouns import LONG_SUBJECT, assemble, name_of, one_of, phrase_of, phrases_of, row_of, rows_of
 from sense.teacher.grammar.english.numbers import predicate
 from sense.teacher.grammar.english.speaker import Speaker, column_list, is_person
 from sense.teacher.grammar.english.wording import Wording
@@ -26,7 +26,7 @@ _ODD_PLURAL = re.compile(
     r"(?:number|size|share|length|part|quantity|amount|height|kind) of |(?:year|date) \w+ed$|(?:year|date) (?:built|sewn|made)$"
 )
 """Columns that are asked for of each row: the numbers of pages of the books would be odd."""
-_VAGUE = frozenset(["first", "last", "largest", "biggest", "smallest", "best", "worst", "highest", "lowest"])
+_VAGUE = frozenset("first last largest biggest smallest best worst highest lowest longest shortest latest earliest".split())
 """Superlatives that do not say of what."""
 _QUANTITIES = NUMBERS | {"year", "date"}
 
@@ -317,11 +317,14 @@ def _names_combined(speaker: Speaker, request: Combining, words: str, first: str
             others = request.second.entity.filters
             last = phrase_of(speaker, table, request.first.entity.filters[-1])
             also = predicate(speaker, table, others[0]) if len(others) == 1 else ""
+            whose = [phrase.text for phrase in phrases_of(speaker, table, others[0]) if phrase.position == "whose"]
             if also and label is not None and is_unique(label) and not last.nested and last.position != "whose":
                 and_ = "and " if last.position == "that" else ""
                 verb, _, rest = also.partition(" ")
                 also = f"{verb} also {rest}" if verb in ("are", "were") else f"also {also}"
                 return f"the {words} of the {first} {and_}{'who' if is_person(table) else 'that'} {also}"
+            if len(others) == 1 and whose and label is not None and is_unique(label) and not last.nested:
+                return f"the {words} of the {first} {'and ' if last.position in ('that', 'whose') else ''}whose {whose[0]}"
             return f"the {words} that {first} and {second} have in common"
         case "EXCEPT":
             phrases = [phrase_of(speaker, table, one) for one in request.second.entity.filters]
@@ -359,7 +362,8 @@ def best_of_group(speaker: Speaker, request: BestOfGroup) -> Wording:
     who = "who" if is_person(table) else "which"
     if speaker.chance(0.35):
         return Wording(f"the {speaker.attribute(request.items[0])} of {best} {each}", False)
-    return Wording(f"{best} {each}", False, (f"for each {key}, {who} is {best}", f"{who} is {best} for each {key}"))
+    direct = (f"for each {key}, {who} is {best}", f"{who} is {best} for each {key}")
+    return Wording(f"{best} {each}", False, direct, nominal=False)
 
 
 def twins(speaker: Speaker, request: Twins) -> Wording:

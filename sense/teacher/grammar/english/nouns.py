@@ -119,7 +119,9 @@ def _either(speaker: Speaker, part: Either) -> Phrase:
     if all(with_both) and speaker.chance(0.6):
         first, second = (speaker.rng.choice(side).text.removeprefix("with ") for side in with_both)
         return Phrase("after", f"with either {first} or {second}")
-    clauses = [[phrase for phrase in side if phrase.position != "whose"] or side for side in sides]
+    clauses = [[phrase for phrase in side if phrase.position != "whose"] for side in sides]
+    if not all(clauses):
+        clauses = [[phrase for phrase in side if phrase.position == "whose"] or side for side in sides]
     one, other = (speaker.rng.choice(side) for side in clauses)
     position: Position = "whose" if one.position == "whose" else "that"
     return Phrase(position, f"{_verb(one)} or {_verb(other)}", nested=True, either=(one, other))
@@ -144,6 +146,8 @@ def _with_children(speaker: Speaker, part: WithChildren) -> list[Phrase]:
     if part.negated:
         if part.child.filters:
             return [Phrase("that", f"{verb} no {rows_of(speaker, part.child)}", nested=True)]
+        if part.link.child == part.link.parent:
+            return [Phrase("that", f"{verb} no {plural}")]
         return [
             Phrase("that", f"{verb} no {plural}"),
             Phrase("after", f"without any {plural}"),

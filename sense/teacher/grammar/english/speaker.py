@@ -80,7 +80,7 @@ class Speaker:
         if re.sub(r"[^a-z]", "", words.lower()) != spelt:
             abbreviated = re.sub(r"[^a-z]", "", column.words.lower()) != spelt
             apart = not set(words.split()) & set(column.words.split())
-            if self.chance(0.75 if abbreviated else 0.14 if apart else 0.04):
+            if self.chance(0.7 if abbreviated else 0.13 if apart else 0.04):
                 taken = any(text.startswith(f"{words} refers to ") for text in self._evidence)
                 of = f" of the {self.nouns(table)[0]}" if taken else ""
                 self.explain(words, f"{words}{of} refers to the column {column.name}")

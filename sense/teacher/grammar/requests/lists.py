@@ -8,6 +8,7 @@ from sense.teacher.grammar.domains import NUMBERS
 from sense.teacher.grammar.draw import Draw, NoFit, is_unique
 from sense.teacher.grammar.filters import comparable, comparison, named, part_of_name
 from sense.teacher.grammar.meaning import (
+    AgainstAggregate,
     Attribute,
     BestOfGroup,
     Changed,
@@ -82,7 +83,7 @@ def _items(draw: Draw, table: GrammarTable, level: Hardness, filters: tuple[Filt
 
 def _order(draw: Draw, table: GrammarTable, level: Hardness, filters: tuple[Filter, ...]) -> tuple[OrderKey, ...]:
     fixed = columns_of(filters)
-    if level != "easy" and draw.chance(0.4):
+    if level != "easy" and draw.chance(0.55):
         first = draw.group(table, fixed)
         return OrderKey(first, draw.chance(0.2)), OrderKey(draw.sortable(table, [*fixed, first.column]), draw.chance(0.6))
     if draw.chance(0.2) and table.label and is_unique(table.label):
@@ -151,8 +152,10 @@ def changed(draw: Draw, level: Hardness) -> Listing:
     """Rows with a computed column: arithmetic, a text in another form, one of two words."""
     table = draw.table()
     filters, _ = conditions(draw, table, level)
+    if any(isinstance(one, AgainstAggregate) and one.operator == "=" for one in filters):
+        raise NoFit  # a column of each of the oldest
     first = draw.attribute(table, columns_of(filters))
-    extra = draw.pick((_total, _total, _text, _text, _joined, _classed))(draw, table)
+    extra = draw.pick((_total, _total, _text, _text, _joined, _classed, _classed, _classed))(draw, table)
     changes = [
         one for one in (getattr(extra, name, None) for name in ("attribute", "first", "second")) if isinstance(one, Attribute)
     ]

@@ -20,6 +20,7 @@ from sense.teacher.grammar.meaning import (
     Inequality,
     Measure,
     Measuring,
+    OfParent,
     OrderKey,
 )
 from sense.teacher.grammar.requests.parts import columns_of, conditions, measures_of
@@ -44,9 +45,13 @@ def grouped(draw: Draw, level: Hardness) -> Grouping:
     if draw.chance({"easy": 0.0, "medium": 0.15, "hard": 0.6, "extra": 0.7}[level]):
         depth = {"easy": 0, "medium": 0, "hard": 1, "extra": 2}[level]
         filters = FilterDraw(draw, False).filters(table, 1, depth, [key.column for key in keys], 0.85)
+    if keys[0].path and any(isinstance(one, OfParent) and one.link == keys[0].path[0] for one in filters):
+        raise NoFit  # gates at a large airport, for each airport
     if identity and draw.chance(0.35 if level in ("medium", "hard", "extra") else 0):
         return _owners(draw, level, Entity(table, filters), keys)
     measures = _group_measures(draw, table, [*(key.column for key in keys), *columns_of(filters)])
+    if filters and any(isinstance(one, CountIf) for one in measures):
+        raise NoFit  # the share of some rows among others, for each group
     having: Having | None = None
     order: tuple[OrderKey, ...] = ()
     limit = None
@@ -117,7 +122,7 @@ def _keys(draw: Draw, table: GrammarTable, level: Hardness) -> tuple[list[Attrib
     if dates and share > 0.9:
         return [Attribute(table, draw.pick(dates), (), "year" if draw.chance(0.7) else "month")], False
     first = draw.group(table)
-    if level != "easy" and draw.chance(0.45):
+    if level != "easy" and draw.chance(0.75):
         return [first, draw.group(table, [first.column])], False
     return [first], False
 

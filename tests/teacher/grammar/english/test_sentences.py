@@ -191,6 +191,23 @@ def test_a_meaning_is_evidence_only_where_its_word_is_used():
         assert ("old means" in evidence) == bool(re.search(r"\bold\b", text.lower())), text
 
 
+def test_more_than_one_is_followed_by_a_singular():
+    several = m.Grouping(m.Entity(a.APIARY), (REGION,), (), having=m.Having(m.Count(), ">", 1))
+    for text in questions(several):
+        assert re.search("(more than|over) (1|one) apiary", text), text
+
+
+def test_rows_of_one_table_are_told_apart_by_their_verb():
+    alone = m.WithChildren(a.MENTOR, m.Entity(a.KEEPER), "in", True)
+    assert nouns(keepers(alone)) == {"keepers who teach no keepers"}
+
+
+def test_no_order_without_its_column():
+    wide = m.Attribute(a.APIARY, a.column("width", "integer", most=("largest",), least=("smallest",), values=(1, 2, 3, 4)))
+    request = m.Listing(m.Entity(a.APIARY), (TITLE,), order=(m.OrderKey(wide, True),))
+    assert all("width" in text for text in questions(request))
+
+
 def test_no_long_subject_between_do_and_have():
     long = m.Entity(a.APIARY, (NORTH, m.Comparison(ALTITUDE, ">", (400,))))
     for request in (m.Listing(long, (REGION,), distinct=True), m.Measuring(long, (m.Count(REGION),))):
