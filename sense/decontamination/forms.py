@@ -63,6 +63,7 @@ def canonical_sql(sql: str) -> CanonicalSql:
     return CanonicalSql(canonical_text(tree, sql), _number_names(canonical_text(masked, sql)), trivial)
 
 
+@lru_cache(maxsize=32_768)  # every row of new data is compared as it is written, and again with the other splits
 def tables_of(sql: str) -> frozenset[str]:
     """Tables that a query reads, in lower case, without parsing it: those behind FROM and JOIN, and no CTEs.
 

@@ -200,7 +200,8 @@ class Complexity(NamedTuple):
     @property
     def band(self) -> Band:
         """The band that the score falls into."""
-        return BANDS[sum(self.score >= cut for cut in _CUTS)]
+        score = self.score
+        return BANDS[sum(score >= cut for cut in _CUTS)]
 
 
 WEIGHTS = Complexity(
