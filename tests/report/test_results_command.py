@@ -7,7 +7,7 @@ from sense.cli import main
 
 def model(**rest):
     levels = {level: {"n": 5, "ex": 0.25} for level in ("easy", "medium", "hard", "extra")}
-    return {"ex": 0.1234, "ex_low": 0.1, "ex_high": 0.1567, "executable": 0.5, "hardness": levels, "mcnemar_p": 1.25e-05, **rest}
+    return {"ex": 0.1234, "ex_low": 0.1, "ex_high": 0.1567, "executable": 0.5, "hardness": levels, "mcnemar_p": 1.21e-05, **rest}
 
 
 def printed(tmp_path, monkeypatch, capsys, on_set):
