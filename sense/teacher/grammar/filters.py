@@ -158,6 +158,8 @@ class FilterDraw:
             one = self.filter(table, depth, used, plain)
             if any(type(one) is type(other) and not isinstance(one, Comparison) for other in filters):
                 raise NoFit
+            if isinstance(one, Either) and count > 1:
+                raise NoFit  # beside an "or", an "and" leaves open how far it reaches
             if isinstance(one, (Comparison, AgainstAggregate, AgainstNamed, AgainstOther, AgainstParent, OfCommonest)):
                 used.append(one.attribute.column)
             elif isinstance(one, Either):
@@ -231,6 +233,8 @@ class FilterDraw:
             operator: Inequality = draw.pick((">=", ">", "="))
             return WithChildren(link, Entity(child), "in", False, operator, draw.rng.randint(2, 3))
         negated = draw.chance(0.6 if not filters else 0.3)
+        if negated and any(_denies(one) for one in filters):
+            raise NoFit  # grapes without wines that are not from China
         if negated:
             return WithChildren(link, Entity(child, filters), "in" if draw.chance(0.6) else "exists", True)
         return WithChildren(link, Entity(child, filters), self._shape(), False)
@@ -244,7 +248,7 @@ class FilterDraw:
             filters: tuple[Filter, ...] = (named(draw, other),)
         else:
             filters = self.filters(other, 1, 0, (), 1.0)
-        negated = draw.chance(0.25)
+        negated = draw.chance(0.25) and not any(_denies(one) for one in filters)
         shape = ("in" if draw.chance(0.6) else "exists") if negated else self._shape()
         del depth
         return Across(junction, here, there, Entity(other, filters), shape, negated)
@@ -293,6 +297,11 @@ class FilterDraw:
         draw = self.draw
         first, second = draw.pick(comparable(draw, table))
         return AgainstOther(first, ">" if draw.chance(0.6) else "<", second)
+
+
+def _denies(one: Filter) -> bool:
+    """Whether a condition says what a row is not."""
+    return isinstance(one, Comparison) and one.operator in ("!=", "not in", "null")
 
 
 def comparable(draw: Draw, table: GrammarTable) -> list[tuple[Attribute, Attribute]]:

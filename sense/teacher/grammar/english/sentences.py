@@ -30,7 +30,7 @@ _STYLES: tuple[tuple[Style, float], ...] = (
 _MOST_KEYWORDS = 14
 _SHOW = (
     *("Show", "List", "Find", "Return", "Give me", "Show me", "Display", "Tell me", "Get", "Give", "I need", "Look up", "Report"),
-    *("Fetch", "Provide", "Print", "Output", "Name", "Let me see", "I want", "Retrieve", "Get me", "Write down"),
+    *("Fetch", "Provide", "Print", "Output", "Let me see", "I want", "Retrieve", "Get me", "Write down"),
 )
 _POLITE = (
     "Could you tell me {}?",

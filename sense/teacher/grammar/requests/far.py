@@ -5,7 +5,7 @@ from sense.teacher.grammar.database import GrammarTable, Link
 from sense.teacher.grammar.draw import Draw, NoFit
 from sense.teacher.grammar.filters import comparison, either, named
 from sense.teacher.grammar.meaning import Attribute, Combining, Entity, Filter, Listing, Measuring, OfParent, OrderKey, Request
-from sense.teacher.grammar.requests.parts import measures_of
+from sense.teacher.grammar.requests.parts import columns_of, measures_of
 
 
 def far(draw: Draw, level: Hardness) -> Request:
@@ -70,7 +70,7 @@ def far_apart(draw: Draw, level: Hardness) -> Listing:
     if len({item.path[-1].role or item.table.name for item in items}) < len(items):
         raise NoFit  # two rows of one table, which the question would call the same
     where = (comparison(draw, table),) if draw.chance(0.6 if level == "extra" else 0.2) else ()
-    return Listing(Entity(table, where), (draw.attribute(table), *items))
+    return Listing(Entity(table, where), (draw.attribute(table, columns_of(where)), *items))
 
 
 def _paths(draw: Draw, table: GrammarTable, length: int) -> list[tuple[Link, ...]]:

@@ -9,9 +9,9 @@ from sense.teacher.grammar.meaning import Aggregate, Attribute, Count, CountIf, 
 
 _CONDITIONS: dict[Hardness, tuple[tuple[int, float], ...]] = {
     "easy": ((0, 3), (1, 7)),
-    "medium": ((0, 4), (1, 5), (2, 3), (3, 3.5)),
-    "hard": ((0, 2), (1, 5), (2, 3), (3, 4)),
-    "extra": ((0, 1), (1, 4), (2, 4), (3, 7)),
+    "medium": ((0, 4), (1, 5), (2, 3), (3, 5)),
+    "hard": ((0, 2), (1, 5), (2, 3), (3, 6)),
+    "extra": ((0, 1), (1, 4), (2, 4), (3, 10)),
 }
 _DEPTHS: dict[Hardness, int] = {"easy": 0, "medium": 1, "hard": 2, "extra": 3}
 _PLAIN: dict[Hardness, float] = {"easy": 1.0, "medium": 0.55, "hard": 0.3, "extra": 0.35}
