@@ -1,5 +1,6 @@
 """`kill -9` in the middle of each stage: the same command again ends as if nothing had happened."""
 
+import itertools
 import json
 import os
 import sys
@@ -19,7 +20,7 @@ from tests.pipeline import Finished, RunDirs, StageRun
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="watches processes through /proc")]
 
 PARAMS = pipeline.sections()
-STRIDES = {"ingest": 3, "synthesize": 3, "sft": 9, "dpo": 9, "evaluate": 3, "publish": 3}  # of a delivery's moments; else each
+STRIDES = {"ingest": 3, "synthesize": 7, "sft": 9, "dpo": 9, "evaluate": 3, "publish": 3}  # of a delivery's moments; else each
 MIDDLE_OF_A_CHECKPOINT = 5  # files: each has twice as many
 
 
@@ -130,7 +131,7 @@ def _moments(section, changes):
         yield from [{"removal": MIDDLE_OF_A_CHECKPOINT, "delivery": 1}] * 3
     else:
         yield from ({"any": max(1, int(share * changes)), "delivery": 1} for share in (0.05, 0.35, 0.7))
-    yield from ({"delivery": number} for number in range(2, 100, STRIDES.get(section, 1)))
+    yield from ({"delivery": number} for number in itertools.count(2, STRIDES.get(section, 1)))
 
 
 def _store(dirs, patch):
