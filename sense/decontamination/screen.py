@@ -19,14 +19,14 @@ class Screen:
         """`name` is what the rows are called in the list of overlaps, `database` gives the file of a db_id."""
         self._name, self._database = name, database
         self._comparison = Comparison(against)
-        self._kept = NearDuplicates()
+        self._questions = NearDuplicates()
         self._schemas: dict[str, Schema] = {}
         self.overlaps: list[Overlap] = []
 
     def refuse(self, row: ComparedRow) -> str | None:
         """Why the row is not kept; None if it is kept from now on."""
         question = sketch(row.question)
-        match = self._kept.nearest(question)
+        match = self._questions.nearest(question)
         if match is not None:
             return "duplicate question" if match.similarity == 1 else "near-duplicate question"
         if row.db_id not in self._schemas:
@@ -35,5 +35,5 @@ class Screen:
         if overlap is not None:
             self.overlaps.append(overlap)
             return f"in {overlap.against}: {overlap.reason}"
-        self._kept.add(question)
+        self._questions.add(question)
         return None

@@ -58,8 +58,8 @@ def run(config: DpoConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any]:
         model, curve = fit.dpo(sft_model, tokenizer, fitting, config, checkpoints=checkpoints, on_log=tracked_run.log)
         if is_main_process():
             recipe = {**info.recipe, "dpo": config.model_dump(mode="json")}
-            asked = {pair.example_id for pair in pairs}
-            examples = [example for example in records.read_dataset(inputs.unseen) if example.id in asked]
+            paired = {pair.example_id for pair in pairs}
+            examples = [example for example in records.read_dataset(inputs.unseen) if example.id in paired]
             keys = None if info.databases is None else info.databases | set(database_keys(inputs.unseen, examples).values())
             model_folder.save(model, tokenizer, replace(info, recipe=recipe, databases=keys), outputs.model)
             records.write_text(outputs.curve, fit.curve_csv(curve))

@@ -159,8 +159,8 @@ class _Instance:
             for _ in range(_EMPTY_ROWS):
                 yield _Candidate([values.draw(random) for values in self._values[name]])
             return
-        wanted = len(table.rows) if whole else max(_MIN_ROWS, round(len(table.rows) * min(size, 1.0)))
-        drawn = sorted(random.sample(range(len(table.rows)), min(wanted, len(table.rows))))
+        count = len(table.rows) if whole else max(_MIN_ROWS, round(len(table.rows) * min(size, 1.0)))
+        drawn = sorted(random.sample(range(len(table.rows)), min(count, len(table.rows))))
         for index in drawn:
             row = table.rows[index]
             if whole or random.random() < _UNCHANGED_SHARE:
@@ -225,9 +225,9 @@ class _Instance:
                 self._groups.add(group)
             misses = list(self._near_misses(name, base, conditions)) if not few or random.random() < _MISS_SHARE else []
             variants = variants + misses if not few else misses[:1] or variants
-            for place, values in enumerate(variants):
+            for number, values in enumerate(variants):
                 row = list(values)
-                if place and not size and random.random() < _ODD_SHARE:
+                if number and not size and random.random() < _ODD_SHARE:
                     self._make_odd(name, row, fixed)
                 self._renew_keys(name, row, set(fixed))
                 yield _Candidate(row, fixed, tag, group)
@@ -287,7 +287,7 @@ class _Instance:
                     continue
                 if not reference.declared and candidate.fixed is None:
                     continue
-                decided = {place: values[i] for place, i in enumerate(reference.columns) if i in earlier}
+                decided = {position: values[i] for position, i in enumerate(reference.columns) if i in earlier}
                 counted = candidate.group in self._groups
                 key = chosen.get((candidate.group or 0, number)) if counted and not decided else None
                 key = key or keys.choose(candidate.tag, decided, random, alone=counted)
@@ -313,13 +313,13 @@ class _Instance:
     def _note_keys(self, name: str, candidates: Sequence[_Candidate]) -> None:
         """Reads the keys that the table's rows have, for those that refer to them."""
         table = self._tables[name]
-        wanted = dict.fromkeys(
+        distinct = dict.fromkeys(
             reference.parent_columns
             for references in self._references.values()
             for reference in references
             if reference.parent == name
         )
-        for columns in wanted:
+        for columns in distinct:
             positions = [table.position(column) for column in columns]
             tags: dict[ResultRow, list[int]] = {}
             for candidate in candidates:

@@ -52,10 +52,10 @@ def with_joins(tables: Mapping[str, SourceTable], joins: Iterable[Join]) -> dict
         one, other = tables.get(join.table), tables.get(join.other_table)
         if one is None or other is None:
             continue
-        place, other_place = one.position(join.column), other.position(join.other_column)
-        if place is None or other_place is None:
+        position, other_position = one.position(join.column), other.position(join.other_column)
+        if position is None or other_position is None:
             continue
-        ends = ((join.table, place), (join.other_table, other_place))
+        ends = ((join.table, position), (join.other_table, other_position))
         if any(_refers(references[name], position) for name, position in ends):
             continue
         (child, position), (parent, parent_position) = sorted(ends, key=lambda end: _weight(tables[end[0]], end[1]))

@@ -94,12 +94,12 @@ def read_source(database: Path) -> SourceDatabase:
             virtual = tuple(_read_virtual(connection, name) for name in virtual_names)
     except (OSError, sqlite3.Error) as error:
         raise unreadable(database, error) from None
-    known = {name: {column.name.lower() for column in table.columns} for name, table in tables.items()}
+    column_names = {name: {column.name.lower() for column in table.columns} for name, table in tables.items()}
     for name, table in tables.items():
         usable = tuple(
             reference
             for reference in table.references
-            if {column.lower() for column in reference.parent_columns} <= known.get(reference.parent, set())
+            if {column.lower() for column in reference.parent_columns} <= column_names.get(reference.parent, set())
         )
         tables[name] = SourceTable(table.name, table.columns, table.unique, usable, table.rows)
     return SourceDatabase(template, tables, virtual)

@@ -77,9 +77,9 @@ class ColumnValues:
         candidates: list[Value] = [value for condition in conditions for value in self._near(condition.value)]
         candidates += random.sample(self.own, min(len(self.own), 20))
         equal = [condition for condition in conditions if condition.operator == "="]
-        wanted = [random.choice(equal)] if equal else list(conditions)
+        chosen = [random.choice(equal)] if equal else list(conditions)
         fitting = candidates
-        for condition in wanted:
+        for condition in chosen:
             fitting = [value for value in fitting if _holds(value, condition)]
         return random.choice(fitting) if fitting else self.draw(random)
 
@@ -171,14 +171,14 @@ def _day(text: str) -> date | None:
 
 def _same_form(text: str, random: Random) -> str:
     """A text of the same form: two or more of its digits, else of its letters, are others."""
-    places = [i for i, sign in enumerate(text) if sign.isdecimal()] or [i for i, sign in enumerate(text) if sign.isalpha()]
-    if not places:
+    positions = [i for i, sign in enumerate(text) if sign.isdecimal()] or [i for i, sign in enumerate(text) if sign.isalpha()]
+    if not positions:
         return f"{text}{random.randrange(1000)}"
     signs = list(text)
-    for place in random.sample(places, min(len(places), random.randint(2, 6))):
-        letters = "0123456789" if text[place].isdecimal() else "abcdefghijklmnoprstuw"
+    for position in random.sample(positions, min(len(positions), random.randint(2, 6))):
+        letters = "0123456789" if text[position].isdecimal() else "abcdefghijklmnoprstuw"
         sign = random.choice(letters)
-        signs[place] = sign.upper() if text[place].isupper() else sign
+        signs[position] = sign.upper() if text[position].isupper() else sign
     return "".join(signs)
 
 

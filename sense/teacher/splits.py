@@ -71,8 +71,8 @@ def split_databases(
             "synthesize.grammar.per_database, or set a share of synthesize.split to 0"
         )
     splits = {db_id: "heldout" for db_id in example_counts if domains[db_id] in chosen}
-    wanted, examples = config.unseen * sum(example_counts.values()), 0
-    while len(db_ids) > 1 and examples < wanted:  # one is left for strong
+    share, examples = config.unseen * sum(example_counts.values()), 0
+    while len(db_ids) > 1 and examples < share:  # one is left for strong
         examples += example_counts[db_ids[-1]]
         splits[db_ids.pop()] = "unseen"
     return splits | dict.fromkeys(db_ids, "strong")

@@ -151,8 +151,8 @@ def change_groups(_tree: exp.Expr, scopes: Sequence[Scope]) -> Mistakes:
 
 def _runs_ungrouped(scope: Scope) -> bool:
     """Whether the SELECT without GROUP BY is a query, and another one."""
-    asked = any(isinstance(node, exp.AggFunc) for node in scope.nodes["expressions"])
-    return asked or (scope.keeps_duplicates and not scope.aggregates)
+    returns_aggregate = any(isinstance(node, exp.AggFunc) for node in scope.nodes["expressions"])
+    return returns_aggregate or (scope.keeps_duplicates and not scope.aggregates)
 
 
 def change_windows(tree: exp.Expr, _scopes: Sequence[Scope]) -> Mistakes:

@@ -82,8 +82,8 @@ def change_columns(_tree: exp.Expr, scopes: Sequence[Scope]) -> Mistakes:
                 new = _other_column(scope, source, column)
                 grouped = column in scope.group_keys
                 if new is not None and not (grouped and clause != "group"):
-                    places = _same_columns(scope, column) if clause == "group" else [column]
-                    with changed_all(*((place, "this", new.this.copy()) for place in places)):
+                    nodes = _same_columns(scope, column) if clause == "group" else [column]
+                    with changed_all(*((node, "this", new.this.copy()) for node in nodes)):
                         yield "schema linking"
                 for other in scope.sources.values():
                     if other != source and column.table and has_column(other, column.name) and column.name.lower() not in joined:
@@ -107,8 +107,8 @@ def _other_column(scope: Scope, source: Source, column: exp.Column) -> exp.Colum
     names = [name for name in source.columns if name.lower() not in used]
     words = set(column.name.lower().split("_")) - {"id"}
     similar = [name for name in names if words & set(name.lower().split("_"))]
-    place = next((index for index, name in enumerate(source.columns) if name.lower() == column.name.lower()), 0)
-    following = [name for name in [*source.columns[place:], *source.columns[:place]] if name in names]
+    index = next((number for number, name in enumerate(source.columns) if name.lower() == column.name.lower()), 0)
+    following = [name for name in [*source.columns[index:], *source.columns[:index]] if name in names]
     plain = [name for name in following if name.lower() not in source.unique]
     chosen = next(iter([*similar, *plain, *following]), None)
     return None if chosen is None else named_column(scope, source, chosen)

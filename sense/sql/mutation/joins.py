@@ -74,10 +74,10 @@ def _drop_tables(scope: Scope) -> Mistakes:
     all_columns = any(node.is_star and not isinstance(node.parent, exp.Count) for node in scope.nodes["expressions"])
     if start is None or all_columns or any(not join.args.get("on") for join in joins):
         return
-    asked = {_name(scope.source_of(column)) for column in scope.columns("expressions", "group", "having", "order")}
+    used = {_name(scope.source_of(column)) for column in scope.columns("expressions", "group", "having", "order")}
     for index, relation in enumerate([start.this, *(join.this for join in joins)]):
         source = scope.sources.get(relation.alias_or_name.lower())
-        if source is None or source.name in asked or not source.columns:
+        if source is None or source.name in used or not source.columns:
             continue
         where, dropped = _without_source(scope, source)
         edges = [edge for edge in scope.edges() if source in (edge.left_source, edge.right_source)]

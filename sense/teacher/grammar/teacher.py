@@ -60,9 +60,9 @@ class GrammarTeacher:
                 except NoFit:
                     continue
                 sql = _worthy_sql(request, level, connection)
-                asked = sql and _natural_question(request, sql, rng)
-                if sql and asked:
-                    text, evidence = asked
+                wording = sql and _natural_question(request, sql, rng)
+                if sql and wording:
+                    text, evidence = wording
                     return Draft(database.db_id, database.domain, database.ddl, database.rows, text, sql, level, evidence)
         detail = f"none of {TRIES} {level} questions fits database {database.db_id}; give it more rows or tables"
         return RejectedDraft("no question fits", detail, level)

@@ -188,9 +188,11 @@ def _per_row(speaker: Speaker, request: Grouping, rows: str) -> Wording:
     if named and not counted:
         own = f"the {join_words(columns)} of each {noun}"
         return Wording(f"{own} and the {measures}", True, tail=_tail(speaker, request, plural))
-    shown = join_words([*columns, measures]) if named else measures
+    parts = join_words([*columns, measures]) if named else measures
     return Wording(
-        f"the {shown} for {each}", shown != measures or len(request.measures) > 1, tail=_tail(speaker, request, plural)
+        f"the {parts} for {each}",
+        parts != measures or len(request.measures) > 1,
+        tail=_tail(speaker, request, plural),
     )
 
 

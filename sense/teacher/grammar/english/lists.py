@@ -60,10 +60,10 @@ def _named_rows(speaker: Speaker, entity: Entity, tail: str) -> Wording:
     noun = speaker.nouns(entity.table)[1]
     direct = [f"which {rows} are there"] if not entity.filters else [f"what are the {rows}"]
     if len(entity.filters) == 1:
-        said = predicate(speaker, entity.table, entity.filters[0])
-        direct += [f"which {noun} {said}"] * 3 if said else []
-        if said and is_person(entity.table):
-            direct += [f"who {third_person(said)}"] * 2
+        rest_of_sentence = predicate(speaker, entity.table, entity.filters[0])
+        direct += [f"which {noun} {rest_of_sentence}"] * 3 if rest_of_sentence else []
+        if rest_of_sentence and is_person(entity.table):
+            direct += [f"who {third_person(rest_of_sentence)}"] * 2
     every = speaker.rng.choice(("the ", "all ", "all the ", "" if entity.filters else "all "))
     return Wording(f"{every}{rows}", True, tuple(direct), tail=tail, nominal=False)
 
@@ -107,8 +107,8 @@ def _columns_of_rows(speaker: Speaker, request: Listing, tail: str) -> Wording:
     plural = are_several(request.items, noun)
     if computed:
         alone = len(request.items) == 1 or not any(stands_behind(item) for item in request.items)
-        asked = f"for {rows}, what {'are' if plural else 'is'} {of_them(speaker, request.items, 'the', False)}"
-        return Wording(f"the {noun}", plural, () if alone else (asked,), tail=tail, nominal=alone)
+        for_each = f"for {rows}, what {'are' if plural else 'is'} {of_them(speaker, request.items, 'the', False)}"
+        return Wording(f"the {noun}", plural, () if alone else (for_each,), tail=tail, nominal=alone)
     be = "are" if plural else "is"
     direct = [f"what {be} the {noun}"]
     if each:
@@ -346,17 +346,21 @@ def best_of_group(speaker: Speaker, request: BestOfGroup) -> Wording:
         best = f"the {speaker.nouns(table)[0]} with {speaker.best(table, column, request.descending)}"
         best += _among(speaker, request.entity)
     each = speaker.rng.choice((f"for each {key}", f"for every {key}"))
-    shown = [item for item in request.items if item.column is not table.label]
+    quantities = [item for item in request.items if item.column is not table.label]
     if request.entity.filters:
-        asked = " and the ".join(speaker.attribute(item) for item in request.items)
-        first = f"the {asked} of {best}, {each}"
+        columns = " and the ".join(speaker.attribute(item) for item in request.items)
+        be = "are" if quantities else "is"
+        first = f"the {columns} of {best}, {each}"
         return Wording(
-            first, len(request.items) > 1, (f"{each}, what {'are' if shown else 'is'} the {asked} of {best}",), nominal=False
+            first,
+            len(request.items) > 1,
+            (f"{each}, what {be} the {columns} of {best}",),
+            nominal=False,
         )
-    if shown:
+    if quantities:
         label = speaker.attribute(request.items[0])
         return Wording(
-            f"the {label} and the {speaker.attribute(shown[0])} of {best} {each}",
+            f"the {label} and the {speaker.attribute(quantities[0])} of {best} {each}",
             True,
         )
     who = "who" if is_person(table) else "which"

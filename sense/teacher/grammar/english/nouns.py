@@ -7,7 +7,7 @@ the north"), as a relative clause ("that run an apiary") or with "whose". `phras
 import re
 from collections.abc import Sequence
 
-from sense.teacher.grammar.database import GrammarTable
+from sense.teacher.grammar.database import GrammarColumn, GrammarTable
 from sense.teacher.grammar.english.comparisons import COUNTS, agree, comparison, marked
 from sense.teacher.grammar.english.language import article, is_plural, number_word, third_person
 from sense.teacher.grammar.english.speaker import Speaker, is_person
@@ -217,21 +217,21 @@ def _against_named(speaker: Speaker, table: GrammarTable, part: AgainstNamed) ->
             Phrase("after", f"other than {name} with the same {words} as {name}"),
             Phrase("that", f"have the same {words} as {name}, {apart} {name}"),
         ]
-    more = speaker.more(column, part.operator)
-    adjectives = (column.spec.more if part.operator == ">" else column.spec.less) if column.spec else ()
-    return [Phrase("whose", agree(words, f"is {more} than that of {name}"))] + [
-        Phrase("after", f"{adjective} than {name}") for adjective in adjectives
-    ] * 2
+    return _than(speaker, column, words, part.operator, name)
 
 
 def _against_parent(speaker: Speaker, part: AgainstParent) -> list[Phrase]:
     column = part.attribute.column
     words = speaker.column(part.attribute.table, column)
-    more = speaker.more(column, part.operator)
-    adjectives = (column.spec.more if part.operator == ">" else column.spec.less) if column.spec else ()
-    return [Phrase("whose", agree(words, f"is {more} than that of their {part.link.role}"))] + [
-        Phrase("after", f"{adjective} than their {part.link.role}") for adjective in adjectives
-    ] * 2
+    return _than(speaker, column, words, part.operator, f"their {part.link.role}")
+
+
+def _than(speaker: Speaker, column: GrammarColumn, words: str, operator: str, other: str) -> list[Phrase]:
+    """A quantity compared with that of another row: "older than their mentor", "whose age is higher than that of Ada"."""
+    more = speaker.more(column, operator)
+    adjectives = (column.spec.more if operator == ">" else column.spec.less) if column.spec else ()
+    whose = Phrase("whose", agree(words, f"is {more} than that of {other}"))
+    return [whose, *[Phrase("after", f"{adjective} than {other}") for adjective in adjectives] * 2]
 
 
 def _against_other(speaker: Speaker, part: AgainstOther) -> list[Phrase]:

@@ -122,9 +122,9 @@ def measuring(speaker: Speaker, request: Measuring) -> Wording:
     if isinstance(only, Count) and (only.distinct is None or only.distinct.column is entity.table.key):
         return _how_many(speaker, request, rows)
     if isinstance(only, CountIf):
-        said = predicate(speaker, entity.table, only.condition)
+        rest_of_sentence = predicate(speaker, entity.table, only.condition)
         first = f"what percentage of the {rows}" if only.percent else f"how many of the {rows}"
-        direct = (f"{first} {said}",) if said else ()
+        direct = (f"{first} {rest_of_sentence}",) if rest_of_sentence else ()
         if len(rows.split()) > LONG_SUBJECT:
             kind = "percentage" if only.percent else "number"
             return Wording(
@@ -133,14 +133,14 @@ def measuring(speaker: Speaker, request: Measuring) -> Wording:
         return Wording(f"the {measure(speaker, only, f'the {rows}')}", False, direct, direct)
     if isinstance(only, Count) and only.distinct is not None:
         words = f"{speaker.rng.choice(('different', 'distinct'))} {plural_of_column(speaker.attribute(only.distinct))}"
-        asked: tuple[str, ...] = (f"how many {words} are there among the {rows}",)
+        questions: tuple[str, ...] = (f"how many {words} are there among the {rows}",)
         if len(rows.split()) <= LONG_SUBJECT:
-            asked = (*asked, f"how many {words} do the {rows} have")
+            questions = (*questions, f"how many {words} do the {rows} have")
         indirect = (f"how many {words} there are among the {rows}",)
         return Wording(
             f"the number of {words} of the {rows}",
             False,
-            asked,
+            questions,
             indirect,
             f"the {rows}",
             f"how many {words} are there among them",
@@ -161,9 +161,9 @@ def _how_many(speaker: Speaker, request: Measuring, rows: str) -> Wording:
     direct = [f"how many {rows} are there"] if short else []
     indirect = [f"how many {rows} there are"] if short else []
     if len(entity.filters) == 1:
-        said = predicate(speaker, entity.table, entity.filters[0])
-        if said:
-            direct += [f"how many {noun} {said}"] * 2
+        rest_of_sentence = predicate(speaker, entity.table, entity.filters[0])
+        if rest_of_sentence:
+            direct += [f"how many {noun} {rest_of_sentence}"] * 2
             indirect.append(direct[-1])
     return Wording(
         speaker.rng.choice((f"the number of {rows}", f"the total number of {rows}", f"the count of {rows}")),

@@ -210,8 +210,8 @@ def ranked(draw: Draw, level: Hardness) -> Listing:
     attribute = draw.sortable(table)
     within = draw.group(table) if draw.chance(0.5) else None
     first = draw.label(table) if table.label else draw.attribute(table)
-    shown = (first, within) if within else (first,)
-    return Listing(Entity(table, filters), (*shown, Ranked(attribute, draw.chance(0.75), within)))
+    columns = (first, within) if within else (first,)
+    return Listing(Entity(table, filters), (*columns, Ranked(attribute, draw.chance(0.75), within)))
 
 
 def superiors(draw: Draw, level: Hardness) -> Listing:

@@ -8,6 +8,7 @@ from sense.teacher.grammar.meaning import (
     AboveMeanGroups,
     AgainstAggregate,
     Aggregate,
+    AggregateFunction,
     Attribute,
     Comparison,
     Contrast,
@@ -145,8 +146,9 @@ def _group_measures(draw: Draw, table: GrammarTable, exclude: list[GrammarColumn
         return (first,)
     if share < 0.93:
         return Count(), first
-    other = draw.pick([f for f in ("MIN", "MAX", "AVG") if f != first.function])
-    return first, Aggregate(other, attribute)  # type: ignore[arg-type]
+    functions: tuple[AggregateFunction, ...] = ("MIN", "MAX", "AVG")
+    other = draw.pick([f for f in functions if f != first.function])
+    return first, Aggregate(other, attribute)
 
 
 def _having(draw: Draw, measure: Measure) -> Having:

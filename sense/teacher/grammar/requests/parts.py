@@ -5,7 +5,18 @@ from sense.teacher.grammar.database import GrammarColumn, GrammarTable
 from sense.teacher.grammar.domains import NUMBERS
 from sense.teacher.grammar.draw import Draw, NoFit
 from sense.teacher.grammar.filters import FilterDraw, comparison
-from sense.teacher.grammar.meaning import Aggregate, Attribute, Count, CountIf, Either, Filter, Measure, Spread, Total
+from sense.teacher.grammar.meaning import (
+    Aggregate,
+    AggregateFunction,
+    Attribute,
+    Count,
+    CountIf,
+    Either,
+    Filter,
+    Measure,
+    Spread,
+    Total,
+)
 
 _CONDITIONS: dict[Hardness, tuple[tuple[int, float], ...]] = {
     "easy": ((0, 3), (1, 7)),
@@ -78,9 +89,10 @@ def measures_of(draw: Draw, table: GrammarTable, level: Hardness, filters: tuple
         return (Aggregate(first.function, attribute, rounded),)
     if draw.chance(0.25):
         return Count(), first
-    others = [f for f in ("MIN", "MAX", "AVG") if f != first.function and (f != "AVG" or attribute.column.kind in NUMBERS)]
+    functions: tuple[AggregateFunction, ...] = ("MIN", "MAX", "AVG")
+    others = [f for f in functions if f != first.function and (f != "AVG" or attribute.column.kind in NUMBERS)]
     chosen = draw.rng.sample(others, 1 if len(others) < 2 or draw.chance(0.6) else 2)
     if draw.chance(0.35):
         other = draw.number(table, [*fixed, attribute.column])
         return first, Aggregate(draw.function(other.column), other)
-    return first, *(Aggregate(function, attribute) for function in chosen)  # type: ignore[arg-type]
+    return first, *(Aggregate(function, attribute) for function in chosen)

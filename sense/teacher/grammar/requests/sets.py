@@ -29,22 +29,20 @@ def combined(draw: Draw, level: Hardness) -> Combining:
         child = draw.child(link)
         inner = (comparison(draw, child),) if draw.chance(0.5) else ()
         items = [draw.label(table)] if draw.chance(0.8) else draw.attributes(table, 2)
-        sides = (first, (WithChildren(link, Entity(child, inner), "join"),))
-        first_list, second_list = (Listing(Entity(table, side), tuple(items)) for side in sides)
-        return Combining(operator, first_list, second_list)
+        second = (WithChildren(link, Entity(child, inner), "join"),)
+        return Combining(operator, Listing(Entity(table, first), tuple(items)), Listing(Entity(table, second), tuple(items)))
     item = draw.group(table) if draw.chance(0.55) else draw.label(table)
     items = [item, draw.group(table, [item.column])] if draw.chance(0.12) else [item]
     fixed = [each.column for each in items]
     count = 2 if level == "extra" and draw.chance(0.3) else 1
-    sides = tuple(FilterDraw(draw, True).filters(table, count, depth, fixed, plain) for _ in range(2))  # type: ignore[assignment]
+    one, other = (FilterDraw(draw, True).filters(table, count, depth, fixed, plain) for _ in range(2))
     if item.column is not table.label and draw.chance(0.15):
-        sides = ((), sides[1])
-    if (operator == "INTERSECT" and not sides[0]) or sides[0] == sides[1] or (operator == "UNION" and not sides[0]):
+        one = ()
+    if (operator in ("INTERSECT", "UNION") and not one) or one == other:
         raise NoFit
-    if operator == "EXCEPT" and any(column in columns_of(sides[1]) for column in columns_of(sides[0])):
+    if operator == "EXCEPT" and any(column in columns_of(other) for column in columns_of(one)):
         raise NoFit  # the keepers whose city is not Rome, except those in Oslo
-    first_list, second_list = (Listing(Entity(table, side), tuple(items)) for side in sides)
-    return Combining(operator, first_list, second_list)
+    return Combining(operator, Listing(Entity(table, one), tuple(items)), Listing(Entity(table, other), tuple(items)))
 
 
 def _of_two_tables(draw: Draw, operator: Literal["INTERSECT", "EXCEPT", "UNION"]) -> Combining:
@@ -78,11 +76,11 @@ def _by_parents(draw: Draw, operator: Literal["INTERSECT", "EXCEPT", "UNION"], t
     item = draw.group(table)
     if level == "extra" and draw.chance(0.4):
         item = Attribute(parent, draw.group(parent).column, (link,))
-        conditions = [(comparison(draw, table),), (comparison(draw, table),)]
+        one: Filter = comparison(draw, table)
+        another: Filter = comparison(draw, table)
         if draw.chance(0.4):
-            conditions = [(filters.of_parent(table, 2),), (filters.of_parent(table, 2),)]  # type: ignore[list-item]
-        first_list, second_list = (Listing(Entity(table, each), (item,)) for each in conditions)
-        return Combining(operator, first_list, second_list)
+            one, another = filters.of_parent(table, 2), filters.of_parent(table, 2)
+        return Combining(operator, Listing(Entity(table, (one,)), (item,)), Listing(Entity(table, (another,)), (item,)))
     drawn = comparison(draw, parent) if draw.chance(0.7) or not parent.label else named(draw, parent)
     other = (
         comparison(draw, parent)
