@@ -27,6 +27,7 @@ _KINDS: Mapping[Hardness, tuple[tuple[Kind, float], ...]] = {
         (lists.looked_up_beyond, 4),
         (lists.different, 4),
         (lists.name_matched, 3),
+        (lists.narrowed, 4),
         (numbers.measured, 14),
         (numbers.grouped, 22),
         (numbers.outer_grouped, 4),

@@ -6,7 +6,7 @@ from sense.records import Hardness
 from sense.teacher.grammar.database import GrammarTable, Link
 from sense.teacher.grammar.domains import NUMBERS
 from sense.teacher.grammar.draw import Draw, NoFit, is_unique
-from sense.teacher.grammar.filters import comparable, comparison, named, part_of_name
+from sense.teacher.grammar.filters import FilterDraw, comparable, comparison, named, part_of_name
 from sense.teacher.grammar.meaning import (
     AgainstAggregate,
     Attribute,
@@ -110,6 +110,14 @@ def looked_up_beyond(draw: Draw, level: Hardness) -> Listing:
     if not items:
         raise NoFit
     return Listing(Entity(table, (where,)), tuple(items))
+
+
+def narrowed(draw: Draw, level: Hardness) -> Listing:
+    """Rows that meet three conditions on their own columns."""
+    table = draw.table()
+    filters = FilterDraw(draw, False).filters(table, 3, 0, (), 1.0)
+    del level
+    return Listing(Entity(table, filters), tuple(draw.attributes(table, draw.weighted(((1, 3), (2, 1))), columns_of(filters))))
 
 
 def related(draw: Draw, level: Hardness) -> Listing:
