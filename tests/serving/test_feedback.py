@@ -404,8 +404,11 @@ def test_prefer_makes_a_pair_of_the_correction_and_the_wrong_sql(store, folder, 
     monkeypatch.setenv("SENSE_WORK", str(tmp_path / "work"))
     arguments = ["prefer", "--samples", str(folder / "samples.jsonl"), "--unseen", str(folder)]
     assert cli.main([*arguments, "--pairs", "pairs.jsonl", "--metrics", "metrics.json"]) == 0
-    (pair,) = [json.loads(line) for line in (tmp_path / "pairs.jsonl").read_text().splitlines()]
-    assert (pair["example_id"], pair["chosen"], pair["rejected"], pair["error"]) == ("wrong", RIGHT, WRONG, "mismatch")
+    pairs = [json.loads(line) for line in (tmp_path / "pairs.jsonl").read_text().splitlines()]
+    (corrected_pair,) = [pair for pair in pairs if pair["source"] == "sample"]
+    columns = ("example_id", "chosen", "rejected", "error")
+    assert tuple(corrected_pair[column] for column in columns) == ("wrong", RIGHT, WRONG, "mismatch")
+    assert [(pair["example_id"], pair["error"]) for pair in pairs if pair["source"] == "mutant"] == [("right", "mismatch")]
 
 
 def test_a_pipe_in_place_of_the_database_is_not_waited_for(store, catalog):
