@@ -7,6 +7,7 @@ Syntax errors are left to SQLite, whose messages say more than a second parser's
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 MAX_LENGTH = 100_000  # characters; no honest query is longer, and a parser's time and memory stay small
@@ -58,17 +59,15 @@ def tokens(sql: str) -> Iterator[Token]:
             depth += {"(": 1, ")": -1}.get(match.group(), 0)
 
 
-def code_tokens(sql: str) -> Iterator[Token]:
-    """Yields the tokens that SQLite does not skip: no spaces, no comments; words are in upper case.
+@lru_cache(maxsize=16)  # several questions are asked of one query, one after another
+def code_tokens(sql: str) -> tuple[Token, ...]:
+    """The tokens that SQLite does not skip: no spaces, no comments; words are in upper case.
 
     >>> [token.text for token in code_tokens("select a -- the name")]
     ['SELECT', 'A']
     """
-    for token in tokens(sql):
-        if token.kind == "word":
-            yield token._replace(text=token.text.upper())
-        elif token.kind not in ("space", "comment"):
-            yield token
+    code = (token for token in tokens(sql) if token.kind not in ("space", "comment"))
+    return tuple(token._replace(text=token.text.upper()) if token.kind == "word" else token for token in code)
 
 
 def tidy(sql: str) -> str:
