@@ -24,7 +24,7 @@ ARROWS: dict[str, set[str]] = {
     "manifest": {"errors", "records", "sql"},
     "schema": {"errors", "sql"},
     "suite": {"errors", "records", "sql"},
-    "prompts": {"config", "records", "schema", "templates"},
+    "prompts": {"config", "records", "schema", "sql", "templates"},
     "ingest": {"config", "errors", "records", "sql"},
     "decontamination": {"console", "errors", "ingest", "manifest", "records", "schema", "sql"},
     "teacher": {"config", "decontamination", "errors", "prompts", "records", "schema", "sql", "suite"},

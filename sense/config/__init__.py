@@ -47,6 +47,7 @@ from sense.config.training import (
     PromptConfig,
     RenameConfig,
     SftConfig,
+    Target,
     TrainConfig,
 )
 
@@ -83,6 +84,7 @@ __all__ = [
     "ShardConfig",
     "SplitConfig",
     "SynthesizeConfig",
+    "Target",
     "TaskConfig",
     "TrainConfig",
     "VllmConfig",

@@ -39,6 +39,9 @@ class ModelConfig(Section):
         return self
 
 
+Target = Literal["sql", "linked"]
+
+
 class PromptConfig(Section):
     """How a question is put to a model. Stored with the model, so that sampling and serving use the same prompt."""
 
@@ -46,6 +49,8 @@ class PromptConfig(Section):
     """How the schema is written: compact (one line a table) or ddl (CREATE TABLE statements)."""
     sample_values: Annotated[int, Field(ge=0)] = 0
     """Values shown for each column; 0 shows none."""
+    target: Target = "sql"
+    """What the model writes: sql, or linked (first a comment that names the tables and columns, then the SQL)."""
 
 
 class LoraConfig(Section):

@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from sense import templates
+from sense.config import Target
+from sense.prompts.linking import linking_line, without_linking_line
 from sense.schema import Schema, SchemaStyle, schema_text
+from sense.sql.extract import extract
 
 _ENVIRONMENT = templates.environment(Path(__file__).parent, autoescape=False)  # plain text for a model, not HTML
 
@@ -34,6 +37,16 @@ def question_prompt(schema: Schema, question: str, evidence: str, style: SchemaS
     )
 
 
-def completion(sql: str) -> str:
-    """The text that a model is trained to write after a question prompt: a space, then the SQL and nothing else."""
-    return f" {sql.strip()}"
+def completion(sql: str, target: Target) -> str:
+    """The text that a model is trained to write after a question prompt: a space, then the SQL and nothing else.
+
+    With the target `linked` the linking line comes first, if the SQL has one.
+    """
+    query = sql.strip()
+    line = linking_line(query) if target == "linked" else ""
+    return f" {line}\n{query}" if line else f" {query}"
+
+
+def answer_sql(answer: str) -> str:
+    """The SQL in what a model wrote after a question prompt, without a linking line before it."""
+    return without_linking_line(extract(answer))

@@ -9,13 +9,12 @@ from typing import Protocol, TypeVar
 
 from sense.config import LimitsConfig, ServeConfig
 from sense.errors import SenseError
-from sense.prompts import question_prompt
+from sense.prompts import answer_sql, question_prompt
 from sense.serving.backend import Backend, BackendError, ServedModel, ServedVersion, VersionGoneError
 from sense.serving.databases import Catalog, Database
 from sense.serving.messages import AnswerResponse, AskRequest, CandidateMessage, LatencyMessage, ModelMessage
 from sense.serving.values import json_value, replace_surrogates
 from sense.serving.vote import Vote, explanation, reason, vote
-from sense.sql.extract import extract
 from sense.sql.parse import check_select
 from sense.sql.result import Failure, Outcome, Result
 
@@ -164,7 +163,7 @@ def answer_from_candidates(
 
 def _execute(database: Database, texts: Sequence[str]) -> _ExecutedCandidates:
     """Extracts the SQL from the texts, executes each different SELECT once, and counts the votes."""
-    sqls = [extract(replace_surrogates(text)) for text in texts]
+    sqls = [answer_sql(replace_surrogates(text)) for text in texts]
     outcome_of: dict[str, Outcome] = {}
     for sql in sqls:
         reason = check_select(sql) if sql else "what the model wrote holds no SELECT"

@@ -104,6 +104,6 @@ def _rows(inputs: Inputs, pairs: Sequence[Pair], prompt: PromptConfig) -> list[d
             )
     texts = question_prompts(inputs.unseen, [examples[pair.example_id] for pair in pairs], prompt)
     return [
-        {"prompt": text, "chosen": prompts.completion(pair.chosen), "rejected": prompts.completion(pair.rejected)}
+        {"prompt": text, **{side: prompts.completion(getattr(pair, side), prompt.target) for side in ("chosen", "rejected")}}
         for text, pair in zip(texts, pairs, strict=True)
     ]

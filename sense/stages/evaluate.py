@@ -14,11 +14,11 @@ from sense.config import EvaluateConfig
 from sense.decontamination import report as decontamination
 from sense.errors import InputError
 from sense.evaluation.score import ScoringItem, score
+from sense.prompts import answer_sql
 from sense.prompts.dataset import question_prompts
 from sense.records import HARDNESS, Example, Prediction, Verdict
 from sense.sql import modes
 from sense.sql.execute import Executor
-from sense.sql.extract import extract
 from sense.sql.hardness import BANDS, complexity
 from sense.stages import long_prompts
 
@@ -156,7 +156,7 @@ def _predict(model: str, folder: Path, sets: Sequence[DevSet], config: EvaluateC
             )
             answers = iter(completions)
             rows = [
-                Prediction(id=example.id, sql="" if reason else extract(next(answers)[0]), rejected=reason)
+                Prediction(id=example.id, sql="" if reason else answer_sql(next(answers)[0]), rejected=reason)
                 for example, reason in zip(dev.examples, rejections, strict=True)
             ]
             records.write_jsonl(target / f"{dev.name}.{model}.predictions.jsonl", rows)

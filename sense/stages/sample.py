@@ -17,11 +17,11 @@ from sense import console, records
 from sense.config import SampleConfig, ShardConfig
 from sense.errors import InputError, UserError
 from sense.evaluation.score import ScoringItem, score
+from sense.prompts import answer_sql
 from sense.prompts.dataset import database_keys, question_prompts
 from sense.records import Example, Record, Sample
 from sense.sql import modes
 from sense.sql.execute import Executor
-from sense.sql.extract import extract
 from sense.sql.tree import fingerprint
 from sense.stages import long_prompts, shards
 from sense.stages.shards import Shard
@@ -166,7 +166,7 @@ def _generate(
         seed=seed,
     )
     return [
-        (example, _sample_id(example, number), extract(text))
+        (example, _sample_id(example, number), answer_sql(text))
         for (example, _), texts in zip(asked, completions, strict=True)
         for number, text in enumerate(texts)
     ]

@@ -107,5 +107,5 @@ def _rows(folder: Path, config: SftConfig) -> Iterator[dict[str, str]]:
 
 def _row(example: Example, schema: Schema, config: SftConfig, kind: str) -> dict[str, str]:
     prompt = prompts.question_prompt(schema, example.question, example.evidence, config.prompt.schema_style)
-    completion = prompts.completion(example.sql)
+    completion = prompts.completion(example.sql, config.prompt.target)
     return {"id": example.id, "source": example.source, "kind": kind, "prompt": prompt, "completion": completion}

@@ -5,8 +5,9 @@ them in the schema and in the question, and to copy them. The renaming is word b
 schema, question and SQL (`pet_age` and "pet age" become `lamp_river` and "lamp river"), so references stay consistent:
 on a database whose names and values are renamed in the same way, the new SQL gives the old result, renamed.
 
-Some words keep their place for that: those of a value that the question does not have ('CA' for California), and those
-of a text that is not compared as a whole (LIKE '%ab%', the arguments of functions). They are renamed nowhere.
+Some words keep their place for that: those of a value that the question does not have ('CA' for California), those
+of a text that is not compared as a whole (LIKE '%ab%', the arguments of functions), and those of a name that the question only
+implies: nobody could tell that "the tallest" asks for a column `lamp`. They are renamed nowhere.
 """
 
 import functools
@@ -46,7 +47,8 @@ def rename(example: Example, schema: Schema, rng: random.Random) -> tuple[Exampl
     if parts is None:
         return None
     names = [table.name for table in schema.tables] + [column.name for table in schema.tables for column in table.columns]
-    words = _draw(names, parts, f"{example.question} {example.evidence}", rng)
+    text = f"{example.question} {example.evidence}"
+    words = _draw(names, parts, text, _implied_words(parts, schema, text), rng)
     changes = {
         "question": words.text(example.question),
         "evidence": words.text(example.evidence),
@@ -88,12 +90,21 @@ class _Words:
         return word if name.lower() == word.lower() else name
 
 
-def _draw(names: Sequence[str], parts: Iterable[SqlPart], question: str, rng: random.Random) -> _Words:
-    """New words for those of the names, and for those of the values that the question has."""
+def _implied_words(parts: Iterable[SqlPart], schema: Schema, question: str) -> set[str]:
+    """The words of names in the SQL that the question does not spell, in lower case, except keys, which the schema shows."""
+    keys = {column.name.lower() for table in schema.tables for column in table.columns if column.primary_key}
+    keys |= {name.lower() for key in schema.foreign_keys for name in (key.column, key.other_column)}
+    names = [part.text for part in parts if part.use is None and part.text.lower() not in keys]
+    spoken = {stem for word in _words(question) for stem, _ in _stems(word)}
+    return {part.lower() for name in names for part in _PART.findall(name) if part.isalpha()} - spoken
+
+
+def _draw(names: Sequence[str], parts: Iterable[SqlPart], question: str, implied: Set[str], rng: random.Random) -> _Words:
+    """New words for those of the names, but those that are implied, and for those of the values that the question has."""
     texts = [part for part in parts if part.use]
     named = dict.fromkeys(part.lower() for name in names for part in _PART.findall(name) if part.isalpha())
     values = dict.fromkeys(word for part in texts if part.use != "other" for word in _words(part.text))
-    fixed = _fixed_words([*named, *values], texts, question)
+    fixed = _fixed_words([*named, *values], texts, question) | implied
     candidates = [word for word in dict.fromkeys([*named, *values]) if len(word) > 1 and word not in _NEVER_RENAMED | fixed]
     written = {word for text in (question, *names, *(part.text for part in parts)) for word in _words(text)} | named.keys()
     kept = {stem for word in written for stem, _ in _stems(word)} - set(candidates)

@@ -46,7 +46,7 @@ def test_values_are_not_read_as_templates_or_escaped_as_html():
 
 def test_prompt_and_completion_are_one_text():
     assert (
-        question_prompt(SCHEMA, "q", "", "compact") + completion("SELECT 1\n")
+        question_prompt(SCHEMA, "q", "", "compact") + completion("SELECT 1\n", "sql")
         == question_prompt(SCHEMA, "q", "", "compact") + " SELECT 1"
     )
 

@@ -55,7 +55,7 @@ def renamed_database(original: sqlite3.Connection, schema: Schema, words: renami
                     database.execute(
                         f"ALTER TABLE {name} RENAME COLUMN {quoted(column.name)} TO {quoted(words.name(column.name))}"
                     )
-            if words.name(table.name) != table.name:
+            if words.name(table.name).lower() != table.name.lower():
                 database.execute(f"ALTER TABLE {name} RENAME TO {quoted(words.name(table.name))}")
         yield database
 

@@ -167,12 +167,20 @@ def test_what_cannot_be_told_for_certain_has_no_copy(musicals, sql):
 @pytest.mark.parametrize(
     ("question", "sql", "stays"),
     [
-        ("How many are from California?", "SELECT count(*) FROM musical WHERE \"Home City\" = 'CA'", ["California", "'CA'"]),
-        ("Which are uniformed?", "SELECT id FROM musical WHERE kind = 'Uniform'", ["uniformed", "'Uniform'"]),
-        ("Songs of March", "SELECT id FROM musical WHERE date LIKE '%Mar%'", ["March", "'%Mar%'"]),
-        ("Which is a McDonald?", "SELECT id FROM musical WHERE substr(name, 1) = 'McDonald'", ["McDonald?", "'McDonald'"]),
         (
-            "At the start of the month?",
+            "How many musicals are from California?",
+            "SELECT count(*) FROM musical WHERE \"Home City\" = 'CA'",
+            ["California", "'CA'"],
+        ),
+        ("Which musicals are uniformed?", "SELECT id FROM musical WHERE kind = 'Uniform'", ["uniformed", "'Uniform'"]),
+        ("Musicals of March", "SELECT id FROM musical WHERE date LIKE '%Mar%'", ["March", "'%Mar%'"]),
+        (
+            "Which musical is a McDonald?",
+            "SELECT id FROM musical WHERE substr(name, 1) = 'McDonald'",
+            ["McDonald?", "'McDonald'"],
+        ),
+        (
+            "Musicals at the start of the month?",
             "SELECT date(date, 'start of month') FROM musical",
             ["start of the month", "'start of month'"],
         ),

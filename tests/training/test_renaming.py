@@ -73,7 +73,7 @@ def test_the_schema_keeps_its_structure():
     ],
 )
 def test_the_form_of_the_sql_stays(sql):
-    after, _ = renaming.rename(example("?", sql), SCHEMA, random.Random(3))
+    after, _ = renaming.rename(example("pet age, home city, visit cost?", sql), SCHEMA, random.Random(3))
 
     def form(text):
         tree = sqlglot.parse_one(text, read="sqlite")
@@ -81,6 +81,18 @@ def test_the_form_of_the_sql_stays(sql):
 
     assert form(after.sql) == form(sql)
     assert "pet_age" not in after.sql.lower()
+
+
+def test_a_name_that_the_question_only_implies_stays_and_keys_do_not():
+    sql = "SELECT COUNT(*) FROM pet JOIN visit ON pet.id = visit.pet_id WHERE pet_age > 3 AND cost > 5"
+    after, schema = renaming.rename(example("How many visits of the older pets were costly?", sql), SCHEMA, random.Random(1))
+    columns = [column for table in names(schema).values() for column in table]
+    assert "cost" in columns
+    (age,) = (column for column in columns if column.endswith("_age"))
+    assert age != "pet_age"
+    assert "pet_id" not in columns
+    assert not {"pet", "visit"} & names(schema).keys()
+    assert f"{age} > 3 AND cost > 5" in after.sql
 
 
 def test_the_same_seed_gives_the_same_copy_and_another_seed_another():
