@@ -141,7 +141,14 @@ def write_metrics(folder: Path) -> None:
             "loss": 0.5,
         },
         "weak": {"model": "nano", "examples": 20, "steps": 10, "loss": 1.0},
-        "dpo": {"model": "nano", "pairs": 1, "steps": 2, "loss": 0.7},
+        "dpo": {
+            "model": "nano",
+            "pairs": 1,
+            "steps": 2,
+            "loss": 0.7,
+            "logps": {"chosen_lowest": -1.25},
+            "chosen_dropped": True,
+        },
         "sample": {"questions": 2, "samples": 4, "verdicts": {}, "distinct": 3, "pass_at_k": 0.5, "right": 0.25},
         "prefer": {
             "questions": 4,

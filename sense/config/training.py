@@ -159,5 +159,9 @@ class DpoConfig(Section):
     """
     sft_weight: Annotated[float, Field(ge=0)] = 0.0
     """Weight of an SFT loss on the chosen answers, added to the preference loss; 0 leaves it out."""
+    max_chosen_drop: Positive = 1.0
+    """Nats by which the mean log-probability of a chosen answer may fall below the SFT model's; beyond it there is a warning, and
+    `chosen_dropped` in the metrics is true.
+    """
     train: TrainConfig = TrainConfig(learning_rate=1e-6)
     """The optimization."""

@@ -175,11 +175,27 @@ def step_chart(title: str, y_label: str, rows: Sequence[tuple[str, str, Sequence
     )
 
 
+# Title, label of the y axis, and the lines of each chart of DPO: colour, name, and key in the curve.
+_DPO_CHARTS: Sequence[tuple[str, str, Sequence[tuple[str, str, str]]]] = (
+    (
+        "DPO: log-probability of the answers",
+        "log-probability (nats)",
+        (("match", "chosen", "logps/chosen"), ("mismatch", "rejected", "logps/rejected")),
+    ),
+    ("DPO: chosen answers against the start", "change of log-probability (nats)", (("dpo", "chosen", "logps/chosen_change"),)),
+    ("DPO: reward margin", "beta x nats", (("dpo", "margin", "rewards/margins"),)),
+    ("DPO: reward accuracy", "share of the pairs", (("dpo", "accuracy", "rewards/accuracies"),)),
+    (
+        "DPO: length of the answers",
+        "tokens",
+        (("match", "chosen", "lengths/chosen"), ("mismatch", "rejected", "lengths/rejected")),
+    ),
+)
 _TRAINING_TITLES = {"sft": "SFT, the student", "weak": "SFT, the weak model", "dpo": "DPO"}
 
 
 def training_charts(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> list[Chart]:
-    """The loss of each training, and for DPO the log-probabilities of chosen and rejected answers.
+    """The loss of each training, and for DPO what became of chosen and rejected answers.
 
     `curves` maps a training (sft, weak, dpo) to the rows of its curve; a training without one has no chart.
     """
@@ -188,13 +204,11 @@ def training_charts(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> list
         for name, title in _TRAINING_TITLES.items()
         if (points := _finite_points(curves.get(name, ()), "loss"))
     ]
-    answers = [
-        (color, answer, points)
-        for color, answer in (("match", "chosen"), ("mismatch", "rejected"))
-        if (points := _finite_points(curves.get("dpo", ()), f"logps/{answer}"))
-    ]
-    if answers:
-        charts.append(step_chart("DPO: log-probability of the answers", "log-probability (nats)", answers))
+    dpo = curves.get("dpo", ())
+    for title, y_label, lines in _DPO_CHARTS:
+        rows = [(color, name, points) for color, name, key in lines if (points := _finite_points(dpo, key))]
+        if rows:
+            charts.append(step_chart(title, y_label, rows))
     return charts
 
 

@@ -1,17 +1,21 @@
 """Preference learning on the SFT model from executed pairs: cDPO, which is DPO with label smoothing (paper, 3.3)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
-from sense import manifest, prompts, records
+from sense import console, manifest, prompts, records
 from sense.config import DpoConfig, PromptConfig, is_main_process
 from sense.errors import InputError, UserError
 from sense.prompts.dataset import database_keys, question_prompts
 from sense.records import Pair
+from sense.stages.pairs import UNEXECUTED
 
 Config = DpoConfig
+
+_CHANGE = "logps/chosen_change"  # in the curve: nats of a chosen answer above the SFT model's, in the mean
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,7 @@ class Outputs:
 
 
 def run(config: DpoConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any]:
-    """Trains on the pairs; returns pairs, steps, loss, rewards and what was dropped by reason."""
+    """Trains on the pairs; returns pairs, steps, loss, rewards, what became of the answers, and what was dropped by reason."""
     from sense import tracking
     from sense.training import checks, fit, model_folder, tokenization
 
@@ -46,16 +50,15 @@ def run(config: DpoConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any]:
     rows = _rows(inputs, pairs, info.prompt)
     tokenizer = model_folder.load_tokenizer(inputs.sft)
     max_length = config.train.max_length
-    fitting = [
-        row
-        for row in tokenization.dpo_rows(tokenizer, rows)
-        if len(row["prompt_ids"]) + max(len(row["chosen_ids"]), len(row["rejected_ids"])) <= max_length
-    ]
+    tokenized = tokenization.dpo_rows(tokenizer, rows)
+    fits = [len(row["prompt_ids"]) + max(len(row["chosen_ids"]), len(row["rejected_ids"])) <= max_length for row in tokenized]
+    fitting = list(compress(tokenized, fits))
     if not fitting:
         raise InputError(f"{inputs.pairs}: no pair fits into train.max_length = {max_length} tokens; raise it or make more pairs")
     with tracking.training_run("dpo", config.model_dump(mode="json"), outputs.metrics.with_name("mlflow.json")) as tracked_run:
         checkpoints = outputs.model.with_name("checkpoints")
-        model, curve = fit.dpo(sft_model, tokenizer, fitting, config, checkpoints=checkpoints, on_log=tracked_run.log)
+        on_log = _watch(config, tracked_run.log)
+        model, curve = fit.dpo(sft_model, tokenizer, fitting, config, checkpoints=checkpoints, on_log=on_log)
         if is_main_process():
             recipe = {**info.recipe, "dpo": config.model_dump(mode="json")}
             paired = {pair.example_id for pair in pairs}
@@ -73,9 +76,52 @@ def run(config: DpoConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any]:
             "steps": int(curve[-1]["step"]),
             "loss": curve[-1]["loss"],
             **rewards,
+            **_answers(config, curve, fitting, list(compress(pairs, fits))),
         }
         tracked_run.finish(metrics)
     return metrics
+
+
+def _watch(config: DpoConfig, log: Callable[[int, dict[str, float]], None]) -> Callable[[int, dict[str, float]], None]:
+    """`log`, which also warns, once, when the chosen answers have become less likely than the configuration allows."""
+    warned = False
+
+    def log_and_warn(step: int, values: dict[str, float]) -> None:
+        nonlocal warned
+        log(step, values)
+        if not warned and values[_CHANGE] < -config.max_chosen_drop:
+            warned = True
+            console.say(
+                f"dpo: at step {step} the chosen answers have lost {-values[_CHANGE]:.2f} nats of log-probability, more than "
+                f"dpo.max_chosen_drop = {config.max_chosen_drop:g}: the model unlearns right answers. Raise dpo.sft_weight or "
+                "dpo.beta, or lower dpo.train.learning_rate"
+            )
+
+    return log_and_warn
+
+
+def _answers(
+    config: DpoConfig,
+    curve: Sequence[Mapping[str, float]],
+    rows: Sequence[Mapping[str, Sequence[int]]],
+    pairs: Sequence[Pair],
+) -> dict[str, Any]:
+    """What became of the answers: their log-probabilities (nats) at the last point of the curve, and what they are.
+
+    `rows` are the tokenized `pairs`. `chosen_lowest` is the lowest change in the curve.
+    """
+    last, lowest = curve[-1], min(point[_CHANGE] for point in curve)
+    return {
+        "logps": {
+            "chosen": last["logps/chosen"],
+            "rejected": last["logps/rejected"],
+            "chosen_change": last[_CHANGE],
+            "chosen_lowest": lowest,
+        },
+        "chosen_dropped": lowest < -config.max_chosen_drop,
+        "tokens": {side: sum(len(row[f"{side}_ids"]) for row in rows) / len(rows) for side in ("chosen", "rejected")},
+        "rejected_runs": sum(pair.error not in UNEXECUTED for pair in pairs) / len(pairs),
+    }
 
 
 def _measured_smoothing(dataset: Path) -> float:

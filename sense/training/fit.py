@@ -42,10 +42,21 @@ class _TokenizedDPOTrainer(DPOTrainer):  # type: ignore[misc]
     """TRL's trainer on rows of `tokenization.dpo_rows`.
 
     TRL 1.16 takes texts alone. It tokenizes prompt and answer as one text, and leaves out of the prompt what they do not share.
+    Its curve has the log-probabilities of the answers, averaged over whatever rows the batch had. Here it also has by how much
+    those of the chosen answers differ from the start (`logps/chosen_change`, which compares each row with itself), and how many
+    tokens the answers have (`lengths/...`).
     """
 
     def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
         return dataset
+
+    def _compute_loss(self, model: Any, inputs: Any, return_outputs: bool) -> Any:
+        loss = super()._compute_loss(model, inputs, return_outputs)
+        values = self._metrics["train" if self.model.training else "eval"]
+        values["logps/chosen_change"].append(values["rewards/chosen"][-1] / self.beta)
+        for answer, lengths in zip(("chosen", "rejected"), inputs["completion_mask"].sum(dim=1).chunk(2), strict=True):
+            values[f"lengths/{answer}"].append(self.accelerator.gather(lengths).float().mean().item())
+        return loss
 
 
 def sft(

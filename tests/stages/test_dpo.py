@@ -63,6 +63,18 @@ def test_a_rate_that_says_nothing_is_refused(
         run(inputs, tmp_path)
 
 
+def test_chosen_answers_that_become_less_likely_are_warned_of_once(capsys: pytest.CaptureFixture[str]) -> None:
+    points = [(step, {"logps/chosen_change": change}) for step, change in ((1, 0.0), (2, -0.5), (3, -0.75), (4, -2.0))]
+    logged = []
+    watch = dpo._watch(config.DpoConfig(max_chosen_drop=0.5), lambda step, values: logged.append((step, values)))
+    for step, values in points:
+        watch(step, values)
+    assert logged == points
+    message = capsys.readouterr().err
+    assert message.count("dpo: ") == 1
+    assert "at step 3 the chosen answers have lost 0.75 nats of log-probability, more than dpo.max_chosen_drop = 0.5" in message
+
+
 @pytest.mark.slow
 def test_the_measured_rate_is_trained_with_and_recorded(inputs: dpo.Inputs, tmp_path: Path) -> None:
     from sense.training import model_folder, nano
@@ -73,7 +85,13 @@ def test_the_measured_rate_is_trained_with_and_recorded(inputs: dpo.Inputs, tmp_
     info = model_folder.ModelInfo(config.ModelConfig(nano=shape), 0, config.PromptConfig(), databases=frozenset({"other:0"}))
     model_folder.save(model, tokenizer, info, inputs.sft)
     write_manifest(inputs.unseen, (40, 3))
-    assert run(inputs, tmp_path)["label_smoothing"] == 0.075
+    metrics = run(inputs, tmp_path)
+    assert metrics["label_smoothing"] == 0.075
+    lengths = {"chosen": len(tokenizer(f" {GOLD}")["input_ids"]), "rejected": len(tokenizer(" SELECT age FROM pet")["input_ids"])}
+    assert metrics["tokens"] == {answer: length + 1 for answer, length in lengths.items()}  # with EOS
+    assert (metrics["rejected_runs"], metrics["chosen_dropped"]) == (1.0, False)
+    assert metrics["logps"]["chosen_change"] == metrics["logps"]["chosen_lowest"] == pytest.approx(0, abs=1e-4)
+    assert metrics["logps"]["chosen"] < 0
     after = json.loads((tmp_path / "model" / "sense.json").read_text())
     assert after["recipe"]["dpo"]["label_smoothing"] == 0.075
     assert [key.partition(":")[0] for key in after["databases"]] == ["other", "pets"]

@@ -99,6 +99,10 @@ def test_a_killed_dpo_resumes_to_the_same_weights_and_prefers_the_chosen(tmp_pat
     assert weights(whole) != weights(start)
     assert fit.curve_csv(resumed) == fit.curve_csv(curve)
     assert curve[-1]["rewards/margins"] > 0
+    assert curve[0]["logps/chosen_change"] == pytest.approx(0, abs=1e-4)  # before the first step it is the model it starts from
+    assert curve[-1]["logps/chosen_change"] == pytest.approx(curve[-1]["rewards/chosen"] / 0.1)
+    rejected = len(train_tokenizer()(" SELECT name FROM pet")["input_ids"]) + 1  # and EOS
+    assert [row["lengths/rejected"] for row in curve] == [rejected] * 6
 
 
 @pytest.mark.parametrize("loss", ["ipo", "apo_zero", "robust", "hinge"])
