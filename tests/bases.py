@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import gguf
 import torch
 import yaml
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -69,6 +70,52 @@ def write_plain(folder: Path, **options: Any) -> Path:
     return write(folder, llama(len(tokenizer)), tokenizer, **options)
 
 
+def write_gguf(
+    folder: Path, name: str = "base.gguf", quantization: str = "F32", architecture: str = "llama", **metadata: Any
+) -> Path:
+    """The base of `write_plain` in one GGUF file, as llama.cpp's converter writes it, with further text in its metadata."""
+    tokenizer = bpe(bos_token="<s>", eos_token="</s>")
+    model, vocabulary = llama(len(tokenizer)), json.loads(tokenizer.backend_tokenizer.to_str())["model"]
+    shape = model.config
+    folder.mkdir(parents=True, exist_ok=True)
+    writer = gguf.GGUFWriter(folder / name, architecture)
+    writer.add_name("base")
+    for key, value in metadata.items():
+        writer.add_string(f"{architecture}.{key.replace('__', '.')}", value)
+    writer.add_block_count(shape.num_hidden_layers)
+    writer.add_context_length(shape.max_position_embeddings)
+    writer.add_embedding_length(shape.hidden_size)
+    writer.add_feed_forward_length(shape.intermediate_size)
+    writer.add_head_count(shape.num_attention_heads)
+    writer.add_head_count_kv(shape.num_key_value_heads)
+    writer.add_layer_norm_rms_eps(shape.rms_norm_eps)
+    writer.add_rope_freq_base(shape.rope_parameters["rope_theta"])
+    writer.add_rope_dimension_count(shape.head_dim)
+    writer.add_vocab_size(shape.vocab_size)
+    writer.add_tokenizer_model("gpt2")
+    writer.add_token_list(sorted(tokenizer.get_vocab(), key=tokenizer.get_vocab().get))
+    writer.add_token_types([3, 3] + [1] * (len(tokenizer) - 2))  # control, normal
+    writer.add_token_merges([" ".join(merge) for merge in vocabulary["merges"]])
+    writer.add_bos_token_id(0)
+    writer.add_eos_token_id(1)
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, shape.num_hidden_layers)
+    for parameter, values in model.state_dict().items():
+        weights = values.numpy()
+        if (
+            "q_proj" in parameter or "k_proj" in parameter
+        ):  # llama.cpp turns pairs of neighbours, transformers those of two halves
+            heads = weights.reshape(shape.num_attention_heads, 2, shape.head_dim // 2, -1)
+            weights = heads.swapaxes(1, 2).reshape(weights.shape)
+        kind = gguf.GGMLQuantizationType[quantization if weights.ndim == 2 else "F32"]
+        stored = gguf.quants.quantize(weights, kind)
+        writer.add_tensor(names.get_name(parameter, try_suffixes=(".weight",)), stored, raw_dtype=kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return folder
+
+
 def copy(base: Path, folder: Path) -> Path:
     """A copy of a base, to be changed."""
     shutil.copytree(base, folder)
@@ -101,14 +148,19 @@ def write_dataset(folder: Path) -> Path:
     return folder
 
 
-def run_sft(folder: Path, base: str | Path, max_length: int = 256, lora: dict[str, Any] | None = None) -> tuple[int, Path]:
-    """The exit code of `sense sft` with two steps from `base`, and the model folder that it writes."""
+def run_sft(
+    folder: Path, base: str | Path, max_length: int = 256, lora: dict[str, Any] | None = None, **source: str
+) -> tuple[int, Path]:
+    """The exit code of `sense sft` with two steps from `base`, and the model folder that it writes.
+
+    `source` is what the section `model` has beside the name.
+    """
     dataset = folder / "dataset"
     if not dataset.exists():
         write_dataset(dataset)
     train = {"max_steps": 2, "batch_size": 4, "save_steps": 2, "log_steps": 1, "max_length": max_length, "precision": "fp32"}
     params = config.load(ROOT / "configs" / "tiny.yaml").model_dump(mode="json")
-    params["sft"] = {"model": {"name": str(base)}, "data": "seed", "lora": lora, "train": train}
+    params["sft"] = {"model": {"name": str(base), **source}, "data": "seed", "lora": lora, "train": train}
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
     inputs = ["--strong", dataset, "--seed", dataset]
     outputs = ["--model", folder / "model", "--curve", folder / "curve.csv", "--metrics", folder / "metrics.json"]

@@ -26,7 +26,9 @@ class ModelConfig(Section):
     """The base model: either `name`, a pretrained one, or `nano`, random weights."""
 
     name: str | None = None
-    """A hub name or a local folder in the layout of transformers; whole weights, not an adapter, and not quantized."""
+    """A hub name or a local folder in the layout of transformers; whole weights, not an adapter, and quantized only in GGUF."""
+    gguf_file: str | None = None
+    """A GGUF file in that folder or under that hub name, whose weights are dequantized; transformers' argument of this name."""
     revision: str | None = None
     """Revision of the hub name (branch, tag or commit); pin a commit so that the base cannot change."""
     nano: NanoConfig | None = None
@@ -36,6 +38,8 @@ class ModelConfig(Section):
     def _one(self) -> "ModelConfig":
         if (self.name is None) == (self.nano is None):
             raise ValueError("give exactly one of name (a pretrained model) and nano (random weights)")
+        if self.gguf_file is not None and self.name is None:
+            raise ValueError("gguf_file is a file of the model that name names; give name too")
         return self
 
 

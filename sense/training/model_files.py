@@ -4,6 +4,7 @@ The libraries would end with an error about bytes, long after the start, or fill
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ _SLOW_TOKENIZERS = ("tokenizer.model", "spiece.model", "vocab.json", "merges.txt
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 _ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 _WHOLE_DTYPES = ("F64", "F32", "F16", "BF16")
+_GGUF_MAGIC = b"GGUF"
+_GGUF_PART = re.compile(r"-\d{5}-of-(\d{5})\.gguf$")  # as llama.cpp names the parts of a split file
 
 
 def check_model(folder: Path) -> None:
@@ -27,9 +30,32 @@ def check_model(folder: Path) -> None:
     if is_adapter(folder):
         raise adapter_error(str(folder))
     if not (folder / "config.json").exists():
-        raise InputError(f"{folder}: no config.json; name the folder that holds a whole model in the layout of transformers")
+        gguf = _gguf_advice(folder)
+        raise InputError(
+            f"{folder}: no config.json; name the folder that holds a whole model in the layout of transformers{gguf}"
+        )
     check_configs(folder)
     _check_weights(folder, _WEIGHTS)
+
+
+def check_gguf(folder: Path, name: str) -> None:
+    """Checks a GGUF file in a folder that may hold others; InputError as `check_model` raises it."""
+    file = folder / name
+    if not file.exists() and not file.is_symlink():
+        others = _gguf_files(folder)
+        advice = f"the folder has {', '.join(others)}" if others else "no GGUF file is in that folder; download one"
+        raise InputError(f"{file}: no such file (model.gguf_file): {advice}")
+    _check_readable(file)
+    with file.open("rb") as stream:
+        start = stream.read(len(_GGUF_MAGIC))
+    if start != _GGUF_MAGIC:
+        raise InputError(f"{file}: no GGUF file (it does not start with {_GGUF_MAGIC.decode()}); download it again")
+    part = _GGUF_PART.search(name)
+    if part:
+        raise InputError(
+            f"{file}: one of {int(part[1])} parts, and transformers reads one file: join them with "
+            f"`llama-gguf-split --merge {name} WHOLE.gguf`, then name WHOLE.gguf"
+        )
 
 
 def check_adapter(folder: Path) -> None:
@@ -86,6 +112,17 @@ def adapter_error(name: str) -> InputError:
     )
 
 
+def _gguf_files(folder: Path) -> list[str]:
+    """The names of the GGUF files in a folder, sorted."""
+    return sorted(path.name for path in folder.glob("*.gguf"))
+
+
+def _gguf_advice(folder: Path) -> str:
+    """What to do about a folder that lacks the files of transformers and has GGUF files; nothing if it has none."""
+    files = _gguf_files(folder)
+    return f"; or train the GGUF file, with model.gguf_file: {' or '.join(files[:3])}" if files else ""
+
+
 def _present(folder: Path, names: tuple[str, ...]) -> Iterator[Path]:
     """Those of the files that are there, if only as links to nothing."""
     return (folder / name for name in names if (folder / name).exists() or (folder / name).is_symlink())
@@ -111,8 +148,8 @@ def _check_weights(folder: Path, names: tuple[str, ...]) -> None:
     """Checks the first of `names` that is there, and all shards if it is an index."""
     file = next(_present(folder, names), None)
     if file is None:
-        others = sorted(path.name for path in folder.iterdir() if path.suffix in (".safetensors", ".bin", ".gguf", ".pth", ".pt"))
-        advice = f"; transformers does not read {', '.join(others[:3])} by themselves" if others else ""
+        others = sorted(path.name for path in folder.iterdir() if path.suffix in (".safetensors", ".bin", ".pth", ".pt"))
+        advice = f"; transformers does not read {', '.join(others[:3])} by themselves" if others else _gguf_advice(folder)
         raise InputError(f"{folder}: no weights (none of {', '.join(names)}){advice}; copy or download the model again")
     if not file.name.endswith(".index.json"):
         _check_tensors(file)

@@ -76,7 +76,7 @@ def load_pretrained(
 
     InputError if it cannot be loaded.
     """
-    return pretrained.load_model(str(base.name), dtype or devices.compute_dtype(), base.revision)
+    return pretrained.load_model(str(base.name), dtype or devices.compute_dtype(), base.revision, base.gguf_file)
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
@@ -120,7 +120,8 @@ def save(model: Any, tokenizer: PreTrainedTokenizerBase, info: ModelInfo, folder
     """Writes a model (in the precision that `info` names) or an adapter, its tokenizer and `info` into a fresh `folder`."""
     records.remove(folder)
     adapter = hasattr(model, "peft_config")
-    options = {"selected_adapters": ["default"]} if adapter else {}  # without DPO's reference adapter
+    # without DPO's reference adapter; embeddings never change, and PEFT would ask the hub about a base without config.json
+    options: dict[str, Any] = {"selected_adapters": ["default"], "save_embedding_layers": False} if adapter else {}
     if not adapter:
         model.to(getattr(torch, info.dtype))
         model.generation_config = tokenization.generation_config(tokenizer)

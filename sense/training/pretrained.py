@@ -8,18 +8,31 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import huggingface_hub
 import torch
 import transformers
+import transformers.modeling_gguf_pytorch_utils as gguf_weights
 from peft import PeftModel
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
-from transformers.utils import find_adapter_config_file
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GgufConfig,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.integrations.gguf import read_gguf_metadata
+from transformers.utils import cached_file, find_adapter_config_file
 
 from sense.errors import InputError, StorageError, says_disk_full
 from sense.training import checks, model_files, tokenization
+
+gguf_weights.tqdm = lambda tensors, **_: tensors  # a progress bar that transformers' switch for them does not know
 
 _LONGEST_REASON = 400  # characters of a library's message
 _NO_MEMORY = "it does not fit into memory: take a smaller model, or a machine with more memory"
@@ -28,6 +41,12 @@ _NO_TENSORS = "its weights are no plain tensors (half a file, or code in it, whi
 _MEANING_OF_MESSAGES = {
     "trust_remote_code": "it needs code of its own (auto_map in its JSON files), which SENSE never runs: name another model",
     "does not recognize this architecture": f"transformers {transformers.__version__} does not know its model_type: name another",
+    **dict.fromkeys(("gguf>=", "gguf-py"), "GGUF files need the package gguf, of this or a newer version: pip install -U gguf"),
+    **dict.fromkeys(
+        ("not supported yet", "not yet implemented", "GGMLQuantizationType"),
+        f"transformers {transformers.__version__} does not read this architecture or quantization from GGUF files: "
+        "name another file, such as Q8_0 or F16, or the model in safetensors",
+    ),
     "backend tokenizer": "no tokenizer that can be read (no tokenizer.json?): copy the tokenizer's files of the model there",
     **dict.fromkeys(("sentencepiece", "tiktoken"), "its tokenizer has no tokenizer.json: save one, or install sentencepiece"),
     **dict.fromkeys(("out of memory", "can't allocate memory", "not enough memory"), _NO_MEMORY),
@@ -40,28 +59,59 @@ _MEANING_OF_CLASSES = {
 }
 
 
-def load_tokenizer(name: str, revision: str | None = None) -> PreTrainedTokenizerBase:
-    """The tokenizer of a folder or of a hub name, prepared, padding on the left as generation in batches needs it.
+@dataclass(frozen=True)
+class GgufSource:
+    """A GGUF file, by its name in a folder or on the hub, and the config that transformers made of what it says of itself."""
+
+    file: str
+    model_config: PreTrainedConfig
+
+    def name_special_tokens(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        """Sets BOS and EOS to the tokens that the file names.
+
+        transformers 5.17 takes BOS for EOS in files of the architecture llama, and EOS of Qwen's bases for that of Qwen's chats.
+        """
+        for role in ("bos_token", "eos_token"):
+            number = getattr(self.model_config, f"{role}_id", None)
+            if isinstance(number, int):
+                setattr(tokenizer, role, tokenizer.convert_ids_to_tokens(number))
+
+
+def load_tokenizer(name: str, revision: str | None = None, gguf: GgufSource | None = None) -> PreTrainedTokenizerBase:
+    """The tokenizer of a folder or of a hub name, or of a GGUF file there, prepared, padding on the left as batches need it.
 
     It gets a padding token if it has none. InputError if it cannot be loaded.
     """
     if Path(name).is_dir():
         model_files.check_configs(Path(name))
+    options = {} if gguf is None else {"gguf_file": gguf.file}
     with library_errors(name):
-        tokenizer = AutoTokenizer.from_pretrained(name, revision=revision or "main", trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(name, revision=revision or "main", trust_remote_code=False, **options)
+    if gguf is not None:
+        gguf.name_special_tokens(tokenizer)
     tokenizer.padding_side = "left"
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.unk_token or tokenizer.eos_token
     return tokenization.prepare(tokenizer)
 
 
-def load_model(name: str, dtype: torch.dtype, revision: str | None = None) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """A whole model of a folder or of a hub name, with its tokenizer. InputError if it cannot be loaded or they do not fit."""
-    _check_source(name, revision)
+def load_model(
+    name: str, dtype: torch.dtype, revision: str | None = None, gguf_file: str | None = None
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """A whole model of a folder or of a hub name, with its tokenizer. InputError if it cannot be loaded or they do not fit.
+
+    `gguf_file` is a file there that holds both: its weights are dequantized, as only whole ones can be trained.
+    """
+    _check_source(name, revision, gguf_file)
+    options: dict[str, Any] = {} if gguf_file is None else {"gguf_file": gguf_file}
     with library_errors(name):
-        model_config = AutoConfig.from_pretrained(name, revision=revision or "main", trust_remote_code=False)
+        model_config = AutoConfig.from_pretrained(name, revision=revision or "main", trust_remote_code=False, **options)
     checks.check_architecture(model_config, name)
-    tokenizer = load_tokenizer(name, revision)
+    gguf = None if gguf_file is None else GgufSource(gguf_file, model_config)
+    if gguf is not None:
+        options["quantization_config"] = GgufConfig(dequantize=True)
+        _check_positions(name, revision, gguf)
+    tokenizer = load_tokenizer(name, revision, gguf)
     checks.check_tokenizer(tokenizer, model_config, name)
     with library_errors(name):
         model, loading = AutoModelForCausalLM.from_pretrained(
@@ -71,6 +121,7 @@ def load_model(name: str, dtype: torch.dtype, revision: str | None = None) -> tu
             trust_remote_code=False,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # they are refused below, with their sizes
+            **options,
         )
     _check_complete(model, loading, name)
     model.generation_config = tokenization.generation_config(tokenizer)  # else one that transformers refuses to save is kept
@@ -118,21 +169,44 @@ def _advice(error: Exception, name: str) -> str:
     return f"no such folder, and from the hub: {reason}; check the name, model.revision, the network, and HF_TOKEN if it is gated"
 
 
-def _check_source(name: str, revision: str | None) -> None:
-    """InputError unless `name` is a folder with the files of a whole model, or can be a name on the hub that is no adapter."""
+def _check_source(name: str, revision: str | None, gguf_file: str | None) -> None:
+    """InputError unless `name` is a folder with the files of a whole model, or can be a name on the hub that is no adapter.
+
+    With `gguf_file` only that file matters.
+    """
     path = Path(name)
     if name and path.is_dir():
-        model_files.check_model(path)
+        if gguf_file is None:
+            model_files.check_model(path)
+        else:
+            model_files.check_gguf(path, gguf_file)
         return
+    if path.is_file() and path.suffix == ".gguf":
+        raise InputError(f"{name}: a file; give its folder as model.name, and model.gguf_file: {path.name}")
     if path.is_file():
         raise InputError(f"{name}: a file, not a folder; name the folder that holds the model's config.json and weights")
     if not name or name[0] in "./~" or name.count("/") > 1:
         home = " (~ means nothing here: write the whole path)" if name.startswith("~") else ""
         raise InputError(f"{name or repr(name)}: no such folder{home}; name a folder that holds a model, or a name on the hub")
+    if gguf_file is not None:
+        return
     with library_errors(name):
         adapter = find_adapter_config_file(name, revision=revision or "main")
     if adapter is not None:
         raise model_files.adapter_error(name)
+
+
+def _check_positions(name: str, revision: str | None, gguf: GgufSource) -> None:
+    """InputError if a GGUF file scales the rotary positions (as Llama 3.1 does) and transformers does not read that."""
+    with library_errors(name):
+        metadata, tensors = read_gguf_metadata(cached_file(name, gguf.file, revision=revision or "main"))
+    scaling = [value for key, value in metadata.items() if key.endswith(".rope.scaling.type") and value != "none"]
+    rope = getattr(gguf.model_config.get_text_config(), "rope_parameters", None) or {}
+    if (scaling or "rope_freqs.weight" in tensors) and rope.get("rope_type", "default") == "default":
+        raise InputError(
+            f"{name}: {gguf.file} scales its rotary positions ({', '.join(scaling) or 'rope_freqs.weight'}), which "
+            f"transformers {transformers.__version__} does not read from GGUF files: name the model in safetensors"
+        )
 
 
 def _check_complete(model: PreTrainedModel, loading: dict[str, Any], name: str) -> None:

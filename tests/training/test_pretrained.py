@@ -146,8 +146,18 @@ def test_a_tokenizer_that_only_sentencepiece_reads(base):
 
 
 def test_weights_in_the_format_of_another_program(base):
+    (base / "model.safetensors").rename(base / "model.pth")
+    assert "transformers does not read model.pth by themselves" in refusal(base)
+
+
+def test_a_folder_that_has_its_weights_in_gguf_alone(base):
     (base / "model.safetensors").rename(base / "model.gguf")
-    assert "transformers does not read model.gguf by themselves" in refusal(base)
+    assert "or train the GGUF file, with model.gguf_file: model.gguf" in refusal(base)
+    (base / "config.json").unlink()
+    assert "or train the GGUF file, with model.gguf_file: model.gguf" in refusal(base)
+    assert refusal(base / "model.gguf") == (
+        f"{base}/model.gguf: a file; give its folder as model.name, and model.gguf_file: model.gguf"
+    )
 
 
 def test_links_whose_targets_are_gone(base):
