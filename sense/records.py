@@ -108,7 +108,8 @@ class Sample(JudgedRow):
 class Pair(Record):
     """A preference pair on one question; `error` is the rejected answer's verdict, `error_class` what is wrong with it.
 
-    `source` says whether the rejected answer is a model's sample, or a mutant of the gold.
+    `source` says whether the rejected answer is a model's sample, or a mutant of the gold; `chosen_source` whether the chosen one
+    is a sample or the gold, empty if nobody recorded it.
     """
 
     id: str
@@ -119,6 +120,7 @@ class Pair(Record):
     error: VerdictName
     error_class: ErrorClass | Literal[""] = ""
     source: Literal["sample", "mutant"] = "sample"
+    chosen_source: Literal["sample", "gold", ""] = ""
 
 
 R = TypeVar("R", bound=Record)

@@ -149,7 +149,16 @@ def write_metrics(folder: Path) -> None:
             "logps": {"chosen_lowest": -1.25},
             "chosen_dropped": True,
         },
-        "sample": {"questions": 2, "samples": 4, "verdicts": {}, "distinct": 3, "pass_at_k": 0.5, "right": 0.25},
+        "sample": {
+            "questions": 2,
+            "samples": 4,
+            "verdicts": {},
+            "distinct": 3,
+            "greedy_ex": 0.375,
+            "pass_at_k": 0.5,
+            "headroom": 1,
+            "right": 0.25,
+        },
         "prefer": {
             "questions": 4,
             "pairs": 1,

@@ -180,6 +180,8 @@ class SampleConfig(Section):
     """Tokens a sample may have."""
     batch_size: Count = 16
     """Questions generated for at the same time; it bounds memory."""
+    greedy: bool = True
+    """Also ask for the greedy answer to each question, for `greedy_ex` of the metrics; it is no sample. A k-th more work."""
     limit: Count | None = None
     """Questions to sample on, drawn at random; null takes all of the unseen set."""
     shard: ShardConfig | None = None
@@ -198,11 +200,29 @@ class PreferConfig(Section):
     sample nearest to the right one by its text; near-miss: one pair a question whose rejected answer runs, a sample if there is
     one, else a mutant of the gold, the classes of errors balanced; all: every combination.
     """
-    chosen: Literal["sample", "gold"] = "sample"
-    """Where the chosen answer comes from: a right sample of the model's own, or the gold."""
+    chosen: Literal["sample", "gold", "sample-or-gold"] = "sample"
+    """Where the chosen answer comes from: a right sample of the model's own, the gold, or a right sample where the question has
+    one and else the gold.
+    """
+    gold_share: Share = 1.0
+    """With `chosen: sample-or-gold`: the largest share of the pairs whose chosen answer is the gold; which of these stay is drawn
+    by `seed`.
+    """
+    headroom: bool = False
+    """Choose right samples only of questions with headroom: some of their samples are right and some wrong. A question that the
+    model always gets right, which near-miss would pair with a mutant, makes no pair.
+    """
     drop_errors: bool = False
     """Leave out wrong samples that did not execute, so that all rejected answers are runnable SQL. near-miss takes them only for
     questions that have nothing else.
     """
     execution: ExecutionConfig = ExecutionConfig()
     """Limits on executing the mutants of near-miss and the golds."""
+
+    @model_validator(mode="after")
+    def _chosen_fits(self) -> "PreferConfig":
+        if self.gold_share < 1 and self.chosen != "sample-or-gold":
+            raise ValueError(f"gold_share ({self.gold_share}) goes with chosen: sample-or-gold; chosen is {self.chosen}")
+        if self.headroom and self.chosen == "gold":
+            raise ValueError("headroom goes with chosen: sample or sample-or-gold, as it is about right samples; chosen is gold")
+        return self

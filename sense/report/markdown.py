@@ -114,6 +114,10 @@ def _sample(metrics: Mapping[str, Any]) -> str:
         f"{samples:,} samples for {metrics['questions']:,} questions, {metrics['distinct']:,} of them distinct. "
         f"**{text.percent(metrics['right'])}** are right; {text.percent(metrics['pass_at_k'])} of the questions have a right one."
     )
+    if "greedy_ex" in metrics:
+        sentences += f" The greedy answer to **{text.percent(metrics['greedy_ex'])}** of them is right."
+    if "headroom" in metrics:
+        sentences += f" {metrics['headroom']:,} have right and wrong samples, which is what preference learning can learn from."
     if metrics.get("too_long"):
         sentences += f" {metrics['too_long']:,} of the questions are longer than the model reads; their samples are rejected."
     return _page(sentences, _count_table("verdict", "samples", metrics["verdicts"], samples))
@@ -133,6 +137,7 @@ def _prefer(metrics: Mapping[str, Any]) -> str:
             for title, key in (
                 ("what is wrong with the rejected answer", "rejected_classes"),
                 ("source of the rejected answer", "rejected_sources"),
+                ("source of the chosen answer", "chosen_sources"),
             )
             if metrics.get(key)
         ),

@@ -97,6 +97,7 @@ def _pairs_section(run: RunData, seed: int) -> dict[str, Any]:
         "errors": contents.bars(metrics.get("rejected_errors", {}), metrics.get("pairs")),
         "classes": contents.bars(metrics.get("rejected_classes", {}), metrics.get("pairs")),
         "sources": contents.bars(metrics.get("rejected_sources", {}), metrics.get("pairs")),
+        "chosen": contents.bars(metrics.get("chosen_sources", {}), metrics.get("pairs")),
         "no_pair": contents.bars(metrics.get("no_pair", {}), metrics.get("questions")),
         "examples": contents.pair_differences(run, seed),
     }

@@ -14,7 +14,7 @@ from sense.sql.error_class import error_class
 from sense.sql.tree import fingerprint
 from sense.verdicts import VerdictName
 
-NoPair = Literal["all_right", "all_wrong", "nothing_left", "same_query"]
+NoPair = Literal["all_right", "all_wrong", "nothing_left", "same_query", "no_headroom", "gold_above_share"]
 TOO_LONG = "longer than the model reads"
 UNEXECUTED = ("error", "timeout", "too_large", "rejected")
 
@@ -30,7 +30,7 @@ class PairCandidate:
     fingerprint: str
     error: VerdictName = "match"
     detail: str = ""
-    source: Literal["sample", "mutant"] = "sample"
+    source: Literal["sample", "mutant", "gold"] = "sample"
 
     @property
     def runs(self) -> bool:
@@ -66,7 +66,7 @@ class QuestionCandidates:
 
     def with_gold(self) -> "QuestionCandidates":
         """The same, with the gold as the one right SQL."""
-        return replace(self, right=[PairCandidate(self.example.sql, fingerprint(self.example.sql))])
+        return replace(self, right=[PairCandidate(self.example.sql, fingerprint(self.example.sql), source="gold")])
 
 
 def group_candidates(example: Example, samples: Sequence[Sample], drop_errors: bool = False) -> QuestionCandidates:
@@ -104,6 +104,36 @@ def _unfit(sample: Sample, drop_errors: bool) -> str:
     return ""
 
 
+def choose_right(config: PreferConfig, candidates: QuestionCandidates, samples: Sequence[Sample]) -> QuestionCandidates:
+    """The candidates with the right SQL that `chosen` and `headroom` of the section allow; `samples` are the question's."""
+    if config.chosen == "gold" or (config.chosen == "sample-or-gold" and not candidates.right):
+        return candidates.with_gold()
+    return replace(candidates, right=[]) if config.headroom and not has_headroom(samples) else candidates
+
+
+def has_headroom(samples: Sequence[Sample]) -> bool:
+    """Whether some of a question's samples are right and some are not: the model can answer it, and does not always."""
+    return any(sample.correct for sample in samples) and not all(sample.correct for sample in samples)
+
+
+def limit_gold(config: PreferConfig, couples: Sequence[list[Couple]]) -> list[list[Couple]]:
+    """The couples of each question, without those of some questions whose chosen SQL is the gold.
+
+    As many of these stay as `gold_share` of the section allows, all of a question's or none; the seed draws which.
+    """
+    golds = [number for number, chosen in enumerate(couples) if chosen and chosen[0].right.source == "gold"]
+    own = sum(map(len, couples)) - sum(len(couples[number]) for number in golds)
+    dropped = set()
+    allowed = 0
+    for number in random.Random(f"{config.seed}-gold").sample(golds, len(golds)):
+        more = allowed + len(couples[number])
+        if more <= config.gold_share * (own + more) + 1e-9:  # 0.29 * 100 is a little less than 29
+            allowed = more
+        else:
+            dropped.add(number)
+    return [[] if number in dropped else chosen for number, chosen in enumerate(couples)]
+
+
 def choose_couples(config: PreferConfig, candidates: QuestionCandidates) -> list[Couple]:
     """The couples of one question by a strategy that looks at no other question."""
     couples = candidates.couples()
@@ -125,14 +155,19 @@ def make_pairs(config: PreferConfig, example: Example, couples: Sequence[Couple]
             strategy=config.strategy,
             error=wrong.error,
             error_class=error_class(example.sql, wrong.sql, wrong.error, wrong.detail),
-            source=wrong.source,
+            source="mutant" if wrong.source == "mutant" else "sample",
+            chosen_source="gold" if right.source == "gold" else "sample",
         )
         for number, (right, wrong) in enumerate(couples)
     ]
 
 
-def missing_side(candidates: QuestionCandidates) -> NoPair:
-    """Why a question gave no pair, by what is left of its samples."""
+def missing_side(config: PreferConfig, candidates: QuestionCandidates, samples: Sequence[Sample], had_couples: bool) -> NoPair:
+    """Why a question gave no pair: by what was decided about it, or by what is left of its samples."""
+    if had_couples:
+        return "gold_above_share"
+    if config.headroom and candidates.right and not has_headroom(samples):
+        return "no_headroom"
     if not candidates.wrong:
         return "all_right" if candidates.right else "nothing_left"
     return "same_query" if candidates.right else "all_wrong"

@@ -53,13 +53,17 @@ class Outputs:
 
 
 class _Chunk(Record):
-    """The samples of one chunk of questions: one line of the log, so a kill leaves whole chunks only."""
+    """The samples of one chunk of questions: one line of the log, so a kill leaves whole chunks only.
+
+    `greedy` says of each question whether its greedy answer is right on the main database; it is empty where nobody asked for it.
+    """
 
     samples: list[Sample]
+    greedy: list[bool]
 
 
 def run(config: SampleConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any]:
-    """Samples and labels; returns questions, those too long, samples, verdicts, distinct SQL, pass@k and the share that is right.
+    """Samples and labels; returns what was counted, with greedy EX, pass@k, headroom and the share of samples that is right.
 
     A question that is longer than the model reads gets k samples without SQL, which are rejected.
     """
@@ -84,12 +88,18 @@ def run(config: SampleConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any
                 chunk = slice(start - starts.start, start - starts.start + _CHUNK)
                 asked = list(compress(zip(examples[chunk], prompts[chunk], strict=True), map(operator.not_, rejections[chunk])))
                 completions = _generate(generator, asked, config, config.seed + start)
+                if config.greedy:
+                    completions += _generate_greedily(generator, asked, config)
                 scored = _score(executor, inputs.unseen, completions)
-                log.append([_Chunk(samples=list(_in_order(examples[chunk], rejections[chunk], scored, config.k)))])
+                sampled = list(_in_order(examples[chunk], rejections[chunk], scored, config.k))
+                greedy = [not reason and next(scored).ex for reason in rejections[chunk]] if config.greedy else []
+                log.append([_Chunk(samples=sampled, greedy=greedy)])
                 bar.advance()
-        samples = [sample for chunk in log.rows for sample in chunk.samples]
-    records.write_jsonl(outputs.samples, samples if config.shard is None else [_shard(config, config.shard, inputs, samples)])
-    return _metrics(samples, len(examples))
+        samples = [sample for row in log.rows for sample in row.samples]
+        greedy = [right for row in log.rows for right in row.greedy]
+    rows = samples if config.shard is None else [_shard(config, config.shard, inputs, samples, greedy)]
+    records.write_jsonl(outputs.samples, rows)
+    return _metrics(config, samples, greedy, len(examples))
 
 
 def merge(section: Mapping[str, Any], unseen: Path, parts: Sequence[Path], samples: Path) -> dict[str, Any]:
@@ -106,13 +116,14 @@ def merge(section: Mapping[str, Any], unseen: Path, parts: Sequence[Path], sampl
     for part, shard in ordered:
         starts = _chunk_starts(len(questions), shard.shard)
         expected = [_sample_id(example, k) for example in questions[starts.start : starts.stop] for k in range(config.k)]
-        if [sample.id for sample in shard.samples] != expected:
+        complete = not config.greedy or len(shard.greedy) * config.k == len(expected)
+        if [sample.id for sample in shard.samples] != expected or not complete:
             raise InputError(f"{part}: {shard} does not hold {config.k} samples of each of its questions; sample it again")
     rows = [sample for _, shard in ordered for sample in shard.samples]
     if rows and all(sample.limit == "context" for sample in rows):
         raise long_prompts.nothing_to_ask(unseen, len(questions), rows[0].detail, "sample")
     records.write_jsonl(samples, rows)
-    return _metrics(rows, len(questions))
+    return _metrics(config, rows, [right for _, shard in ordered for right in shard.greedy], len(questions))
 
 
 def _questions(config: SampleConfig, unseen: Path) -> list[Example]:
@@ -144,9 +155,9 @@ def _chunk_starts(questions: int, shard: ShardConfig | None) -> range:
     return starts[shard.number * len(starts) // shard.of : (shard.number + 1) * len(starts) // shard.of]
 
 
-def _shard(config: SampleConfig, shard: ShardConfig, inputs: Inputs, samples: list[Sample]) -> Shard:
+def _shard(config: SampleConfig, shard: ShardConfig, inputs: Inputs, samples: list[Sample], greedy: list[bool]) -> Shard:
     digests = {name: records.digest(path) for name, path in vars(inputs).items()}
-    return Shard(shard=shard, settings=_settings(config), samples=samples, **digests)
+    return Shard(shard=shard, settings=_settings(config), samples=samples, greedy=greedy, **digests)
 
 
 def _settings(config: SampleConfig) -> dict[str, Any]:
@@ -172,6 +183,16 @@ def _generate(
     ]
 
 
+def _generate_greedily(
+    generator: "Generator", asked: Sequence[tuple[Example, str]], config: SampleConfig
+) -> list[tuple[Example, str, str]]:
+    """(example, id, SQL) for the greedy answer to each question, which no sample is."""
+    completions = generator.generate(
+        [prompt for _, prompt in asked], n=1, temperature=0.0, top_p=1.0, max_tokens=config.max_new_tokens, seed=config.seed
+    )
+    return [(example, f"{example.id}#greedy", answer_sql(text)) for (example, _), [text] in zip(asked, completions, strict=True)]
+
+
 def _in_order(examples: Sequence[Example], rejections: Sequence[str], scored: Iterator[Sample], k: int) -> Iterator[Sample]:
     """k samples of each example: those `scored`, in order, or rejected ones of an example that has a reason in `rejections`."""
     for example, reason in zip(examples, rejections, strict=True):
@@ -195,7 +216,7 @@ def _score(executor: Executor, dataset: Path, samples: Sequence[tuple[Example, s
         yield Sample(example_id=example.id, sql=sql, **verdict.model_dump(exclude={"id", "mode", "score"}), id=name)
 
 
-def _metrics(samples: Sequence[Sample], questions: int) -> dict[str, Any]:
+def _metrics(config: SampleConfig, samples: Sequence[Sample], greedy: Sequence[bool], questions: int) -> dict[str, Any]:
     by_question: dict[str, list[bool]] = defaultdict(list)
     for sample in samples:
         by_question[sample.example_id].append(sample.correct)
@@ -205,6 +226,8 @@ def _metrics(samples: Sequence[Sample], questions: int) -> dict[str, Any]:
         "samples": len(samples),
         "verdicts": records.verdict_counts(sample.verdict for sample in samples),
         "distinct": len({(sample.example_id, fingerprint(sample.sql)) for sample in samples if sample.limit != "context"}),
+        **({"greedy_ex": sum(greedy) / max(1, questions)} if config.greedy else {}),
         "pass_at_k": sum(any(flags) for flags in by_question.values()) / max(1, questions),
+        "headroom": sum(any(flags) and not all(flags) for flags in by_question.values()),
         "right": sum(sample.correct for sample in samples) / max(1, len(samples)),
     }

@@ -11,13 +11,14 @@ from sense.records import Record, Sample
 
 
 class Shard(Record):
-    """What a shard writes, as one line: which it is, its samples, the settings, the digests of model and questions."""
+    """What a shard writes, as one line: which it is, its samples, whether each greedy answer is right, settings and digests."""
 
     shard: ShardConfig
     settings: dict[str, Any]
     model: str
     unseen: str
     samples: list[Sample]
+    greedy: list[bool]
 
     def __str__(self) -> str:
         return f"shard {self.shard.number} of {self.shard.of}"

@@ -53,7 +53,7 @@ def test_the_command_prints_a_table_markdown_and_json(capsys):
     assert "prefer.drop_errors" in table
     assert "sample.k" not in table
     assert cli.main(["params", "prefer", "--markdown"]) == 0
-    assert "| `prefer.chosen` | sample \\| gold | `sample` |" in capsys.readouterr().out
+    assert "| `prefer.chosen` | sample \\| gold \\| sample-or-gold | `sample` |" in capsys.readouterr().out
     assert cli.main(["params", "prefer.seed", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == [
         {

@@ -6,6 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from sense import records
 from sense.config import PreferConfig
@@ -117,6 +118,69 @@ def test_gold_as_the_chosen_needs_no_right_sample(tmp_path: Path):
     assert metrics["no_pair"] == {"all_right": 1}
 
 
+def test_sample_or_gold_takes_the_gold_where_no_sample_is_right(tmp_path: Path):
+    pairs, metrics = made(tmp_path, MIXED, chosen="sample-or-gold", strategy="hardest-negative")
+    assert [(row.example_id, row.chosen, row.chosen_source) for row in pairs] == [
+        ("q0", MIXED[0].sql, "sample"),
+        ("q2", GOLD, "gold"),
+    ]
+    assert metrics["chosen_sources"] == {"gold": 1, "sample": 1}
+    assert metrics["no_pair"] == {"all_right": 1}
+    assert metrics["headroom"] == 1  # q0 alone has right and wrong samples
+
+
+def half_solved(questions: int) -> list[Sample]:
+    """Of every second question a right and a wrong sample, of the others a wrong one."""
+    wrong = [sample(f"q{number}", 0, "SELECT age FROM pet") for number in range(questions)]
+    return wrong + [right(f"q{number}", 1, "SELECT name FROM pet WHERE age >= 4") for number in range(0, questions, 2)]
+
+
+def test_the_gold_is_chosen_in_a_share_of_the_pairs_at_most(tmp_path: Path):
+    pairs, metrics = made(tmp_path, half_solved(16), 16, chosen="sample-or-gold", gold_share=0.2)
+    assert [row.chosen_source for row in pairs].count("sample") == 8
+    assert [row.chosen_source for row in pairs].count("gold") == 2  # 2 of 10
+    assert metrics["no_pair"] == {"gold_above_share": 6}
+    assert [row.example_id for row in pairs] == sorted((row.example_id for row in pairs), key=lambda name: int(name[1:]))
+    again, _ = made(tmp_path, half_solved(16), 16, chosen="sample-or-gold", gold_share=0.2)
+    others, _ = made(tmp_path, half_solved(16), 16, chosen="sample-or-gold", gold_share=0.2, seed=1)
+    assert again == pairs
+    assert {row.example_id for row in others} != {row.example_id for row in pairs}
+    _, unlimited = made(tmp_path, half_solved(16), 16, chosen="sample-or-gold")
+    assert unlimited["chosen_sources"] == {"gold": 8, "sample": 8}
+
+
+def test_all_pairs_of_a_question_stay_or_go_together(tmp_path: Path):
+    wrong = [sample("q1", number, f"SELECT age + {number} FROM pet") for number in range(3)]
+    samples = [right("q0", 0, GOLD), *(sample("q0", k, f"SELECT age - {k} FROM pet") for k in range(1, 4)), *wrong]
+    for share, counts in ((0.5, {"gold": 3, "sample": 3}), (0.49, {"sample": 3})):
+        _, metrics = made(tmp_path, samples, strategy="all", chosen="sample-or-gold", gold_share=share)
+        assert metrics["chosen_sources"] == counts
+
+
+def test_a_question_without_headroom_is_not_paired_with_a_mutant(tmp_path: Path):
+    samples = [*MIXED, right("q1", 1, "SELECT name FROM pet WHERE age > 4 - 1")]
+    pairs, metrics = made(tmp_path, samples, strategy="near-miss")
+    assert [(row.example_id, row.source) for row in pairs] == [("q0", "sample"), ("q1", "mutant")]
+    pairs, metrics = made(tmp_path, samples, strategy="near-miss", headroom=True)
+    assert [row.example_id for row in pairs] == ["q0"]
+    assert metrics["no_pair"] == {"all_wrong": 1, "no_headroom": 1}
+    pairs, metrics = made(tmp_path, samples, strategy="near-miss", headroom=True, chosen="sample-or-gold")
+    assert [(row.example_id, row.chosen_source) for row in pairs] == [("q0", "sample"), ("q2", "gold")]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"gold_share": 0.2}, "gold_share .0.2. goes with chosen: sample-or-gold; chosen is sample"),
+        ({"gold_share": 0.2, "chosen": "gold"}, "chosen is gold"),
+        ({"headroom": True, "chosen": "gold"}, "headroom goes with chosen: sample or sample-or-gold"),
+    ],
+)
+def test_keys_that_would_have_no_effect_are_refused(options: dict[str, object], message: str):
+    with pytest.raises(ValidationError, match=message):
+        PreferConfig.model_validate(options)
+
+
 def test_what_says_little_is_left_out_and_counted(tmp_path: Path):
     samples = [
         right("q0", 0, "SELECT name FROM pet"),
@@ -217,6 +281,10 @@ def test_no_pair_says_why_and_what_to_change(tmp_path: Path):
         made(tmp_path, [sample("q0", 0, "SELECT age FROM pet")])
     with pytest.raises(UserError, match=r"1 with right samples alone .*1 did not run.*prefer.drop_errors: false"):
         made(tmp_path, [right("q0", 0, GOLD), sample("q0", 1, "SELECT nam FROM pet", "error")], drop_errors=True)
+    with pytest.raises(UserError, match=r"1 with no wrong sample .*set prefer.headroom: false"):
+        made(tmp_path, [right("q0", 0, GOLD)], headroom=True)
+    with pytest.raises(UserError, match=r"1 with the gold alone.*raise prefer.gold_share"):
+        made(tmp_path, [sample("q0", 0, "SELECT age FROM pet")], chosen="sample-or-gold", gold_share=0.5)
     with pytest.raises(UserError, match="0 questions: there is no sample"):
         made(tmp_path, [])
 

@@ -109,11 +109,49 @@ def test_k_limit_and_seed_hold_for_shards_too(changed, inputs, whole, tmp_path):
 def test_a_killed_shard_goes_on_with_its_next_chunk(inputs, three, tmp_path):
     first = json.loads(three[0].read_text())["samples"]
     second = json.loads(three[1].read_text())["samples"]
-    (tmp_path / "chunks.jsonl").write_text(json.dumps({"samples": first}) + "\n" + json.dumps({"samples": second})[:-9])
+    chunks = [{"samples": samples, "greedy": [False] * (len(samples) // 2)} for samples in (first, second)]
+    (tmp_path / "chunks.jsonl").write_text(json.dumps(chunks[0]) + "\n" + json.dumps(chunks[1])[:-9])
     _, part = sampled(inputs, tmp_path, shard={"number": 0, "of": 1})
     assert [row["id"] for row in json.loads(part.read_text())["samples"]] == [
         row["id"] for file in three for row in json.loads(file.read_text())["samples"]
     ]
+
+
+class ScriptedGenerator:
+    """Answers every prompt with the gold, or with another SQL: the k-th sample as `right[k]` says, the greedy one as the last."""
+
+    context = None
+
+    def __init__(self, golds, right):
+        self._golds, self._right = golds, right
+
+    def count_tokens(self, prompts):
+        return [1] * len(prompts)
+
+    def generate(self, prompts, *, n, temperature, top_p, max_tokens, seed):
+        right = self._right[:n] if temperature > 0 else self._right[-1:]
+        assert len(right) == n
+        return [[f" {gold if is_right else 'SELECT 1 WHERE 0'}" for is_right in right] for gold in self._golds[: len(prompts)]]
+
+
+@pytest.mark.parametrize(
+    ("right", "expected"),
+    [
+        ([True, False, True], {"greedy_ex": 1.0, "pass_at_k": 1.0, "headroom": 3, "right": 0.5}),
+        ([True, True, False], {"greedy_ex": 0.0, "pass_at_k": 1.0, "headroom": 0, "right": 1.0}),
+        ([False, False, True], {"greedy_ex": 1.0, "pass_at_k": 0.0, "headroom": 0, "right": 0.0}),
+    ],
+)
+def test_greedy_ex_pass_at_k_and_headroom(right, expected, inputs, tmp_path, monkeypatch):
+    from sense.training import generate
+
+    golds = [example.sql for example in sample._questions(config.SampleConfig(**SECTION | {"limit": 3}), inputs.unseen)]
+    monkeypatch.setattr(generate, "load_generator", lambda *_: ScriptedGenerator(golds, right))
+    metrics, file = sampled(inputs, tmp_path / "with", limit=3)
+    assert {key: metrics[key] for key in expected} == expected
+    assert metrics["samples"] == len(records.read_rows(file, Sample)) == 6
+    without, _ = sampled(inputs, tmp_path / "without", limit=3, greedy=False)
+    assert without == {key: value for key, value in metrics.items() if key != "greedy_ex"}
 
 
 # --- what does not make a whole
@@ -149,6 +187,7 @@ def test_a_shard_given_twice_is_named(inputs, three, tmp_path):
         ({"shard": {"number": 2, "of": 4}}, r"2\.jsonl: shard 2 of 4 .*it cannot go with .*0/samples, which is shard 0 of 3"),
         ({"shard": {"number": 3, "of": 3}}, r"2\.jsonl, line 1: not a Shard \(shard: .*there are shards 0 to 2"),
         ({"samples": []}, r"2\.jsonl: shard 2 of 3 does not hold 2 samples of each of its questions; sample it again"),
+        ({"greedy": [False]}, r"2\.jsonl: shard 2 of 3 does not hold 2 samples of each of its questions; sample it again"),
     ],
 )
 def test_a_shard_of_another_run_is_named(changed, message, inputs, three, tmp_path):
