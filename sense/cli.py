@@ -44,6 +44,10 @@ COMMANDS = {
     "decontaminate": Command(
         "take out of training data what overlaps with evaluation sets: questions, SQL, schemas", "sense.decontamination.command"
     ),
+    "perturb": Command(
+        "copies of a dataset folder with other names, layout or wording, to measure how robust models are",
+        "sense.robustness.command",
+    ),
     "data": Command("what changed between two versions of the data: sense data diff REV1 REV2", "sense.data_versions.command"),
     "pipeline": Command("the pipeline on Kubeflow: compile, describe, run on this machine, submit", "sense.kubeflow.command"),
     "serve": Command("the gateway: answers questions on databases over HTTP, with a page to try it", "sense.serving.command"),
@@ -79,7 +83,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"sense {name}: {error}; free space or mend permissions, then run the same command again", file=sys.stderr)
         return UserError.exit_code
     except KeyboardInterrupt:
-        again = "starts over" if name == "score" else "resumes"
+        again = "starts over" if name in ("perturb", "score") else "resumes"
         print(f"sense {name}: interrupted; the same command again {again}", file=sys.stderr)
         return 130
 

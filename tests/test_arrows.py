@@ -29,6 +29,7 @@ ARROWS: dict[str, set[str]] = {
     "decontamination": {"console", "errors", "ingest", "manifest", "records", "schema", "sql"},
     "teacher": {"config", "decontamination", "errors", "prompts", "records", "schema", "sql", "suite"},
     "training": {"config", "console", "errors", "records", "schema", "sql"},
+    "robustness": {"config", "console", "errors", "manifest", "records", "schema", "sql", "training"},
     "evaluation": {"config", "console", "errors", "ingest", "records", "sql"},
     "tracking": {"config", "errors", "mlflow_settings", "records"},
     "report": {"errors", "records", "sql", "templates", "verdicts"},
