@@ -5,11 +5,12 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from sense import config, console, records
 from sense.errors import InputError
-from sense.registry import aliases, comparison, files, gate, latency, tables, values, versions
+from sense.registry import aliases, comparison, files, gate, hub, hub_card, latency, tables, values, versions
 from sense.registry.aliases import PromotionRecord, PromotionRequest
 from sense.registry.versions import RegisteredVersion
 
@@ -151,6 +152,33 @@ def write_values(options: argparse.Namespace) -> None:
         records.write_text(options.output, text)
 
 
+def write_card(options: argparse.Namespace) -> None:
+    """The card of a version as a hub reads it, on stdout or in a file."""
+    text = hub_card.render(*versions.find_by_reference(options.version, options.model), options.license)
+    if options.output is None:
+        sys.stdout.write(text)
+    else:
+        records.write_text(options.output, text)
+
+
+def push_version(options: argparse.Namespace) -> None:
+    """A version is sent to a hub."""
+    to = hub.target(options.repo, options.revision, options.private)
+    name, version = versions.find_by_reference(options.version, options.model)
+    card = hub_card.render(name, version, options.license)
+    if options.license is None:
+        console.say("the card names no licence: give that of the base with --license, or nobody may use the model")
+    folder = _download(name, version.version)
+    pushed = hub.push(folder, (files.ORIGIN_FILE,), card, f"{name} version {version.version}", to)
+    line = f"version {version.version} of {name} is at {pushed.url}, branch {pushed.revision}, commit {pushed.commit[:12]}"
+    _print_outcome(options, {"name": name, "version": version.version, "repo": to.repo, **asdict(pushed)}, line)
+
+
+def _download(name: str, version: str) -> Path:
+    """The files of a version in the folder where the gateway keeps them."""
+    return files.download(name, version, config.work_root() / "serving" / f"{name}-{version}")
+
+
 def measure_latency(options: argparse.Namespace) -> None:
     """A version's latency, recorded as its tags."""
     name, version = versions.find_by_reference(options.version, options.model)
@@ -165,8 +193,7 @@ def measure_latency(options: argparse.Namespace) -> None:
         endpoint = latency.ModelEndpoint(options.endpoint, options.served_name or f"{name}-{version.version}")
         measured = latency.measure_endpoint(endpoint, prompts, options.max_new_tokens)
     else:
-        folder = config.work_root() / "serving" / f"{name}-{version.version}"  # the gateway's own
-        measured = latency.measure_here(files.download(name, version.version, folder), prompts, options.max_new_tokens)
+        measured = latency.measure_here(_download(name, version.version), prompts, options.max_new_tokens)
     versions.set_tags(name, version.version, measured.tags(), last=latency.GATE_TAG)
     times = f"p50 {measured.p50_ms / 1000:.3g} s, p95 {measured.p95_ms / 1000:.3g} s"
     line = f"version {version.version}: {times} over {measured.n} questions of {dataset} ({measured.where})"
@@ -202,5 +229,7 @@ ACTIONS = {
     "promote": promote_version,
     "rollback": roll_back,
     "values": write_values,
+    "card": write_card,
+    "push": push_version,
     "measure": measure_latency,
 }

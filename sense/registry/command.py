@@ -14,6 +14,8 @@ DESCRIPTIONS = {
     "promote": "make a version the champion, if the gate lets it: same edition of the set, EX not worse, fast enough",
     "rollback": "make the previous champion champion again, and the champion the previous one",
     "values": "the chart's values for a version: what is resolved at deploy time, as YAML on stdout",
+    "card": "the card of a version as a model hub reads it, with licence, base and EX as YAML; on stdout or in a file",
+    "push": "send a version with its card to a repository of a model hub; needs HF_TOKEN",
     "measure": "time greedy answers, one question after the other, and keep p50 and p95 with the version",
 }
 _EXAMPLES = {
@@ -23,6 +25,8 @@ _EXAMPLES = {
     "promote": "sense models promote 3 --latency-budget 2 --reason 'better on joins'",
     "rollback": "sense models rollback --reason 'timeouts since noon'",
     "values": "sense models values sense@champion > values.champion.yaml",
+    "card": "sense models card champion --license apache-2.0 -o README.md",
+    "push": "sense models push champion acme/sense-7b --private --license apache-2.0",
     "measure": "sense models measure 3 --endpoint http://localhost:8000/v1",
 }
 _VERSION = "a number or an alias: 3, champion, sense@champion"
@@ -48,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser, _name: str) -> None:
             sub.add_argument("--reason", type=str.strip, default="", metavar="TEXT", help="why; kept with the version")
             sub.add_argument("--by", type=str.strip, metavar="WHO", help="who decides; default: the operating system's user")
         _MORE.get(name, lambda _: None)(sub)
-        if name != "values":
+        if name not in ("values", "card"):
             sub.add_argument("--json", action="store_true", help="as JSON on stdout, nothing else")
 
 
@@ -62,6 +66,18 @@ def _values_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="instead of stdout; whole or not at all")
 
 
+def _card_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--license", metavar="ID", help="the hub's identifier of the model's licence: apache-2.0, llama3.1, ...")
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="instead of stdout; whole or not at all")
+
+
+def _push_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("repo", metavar="REPO", help="OWNER/NAME; created if there is none")
+    parser.add_argument("--license", metavar="ID", help="the hub's identifier of the model's licence: apache-2.0, llama3.1, ...")
+    parser.add_argument("--private", action="store_true", help="create it private; refuse one that is public")
+    parser.add_argument("--revision", metavar="BRANCH", help="branch to commit to, created if there is none; default: main")
+
+
 def _measure_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--questions", type=_count, default=50, metavar="N", help="default: 50")
     parser.add_argument("--max-new-tokens", type=_count, default=256, metavar="N", help="of an answer, default: 256")
@@ -69,7 +85,13 @@ def _measure_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--served-name", metavar="NAME", help="its name there; default: MODEL-VERSION, as the chart names it")
 
 
-_MORE = {"promote": _promote_flags, "values": _values_flags, "measure": _measure_flags}
+_MORE = {
+    "promote": _promote_flags,
+    "values": _values_flags,
+    "card": _card_flags,
+    "push": _push_flags,
+    "measure": _measure_flags,
+}
 
 
 def _positive(value: str) -> float:
@@ -93,7 +115,7 @@ def main(options: argparse.Namespace) -> int:
 
     console.quiet(getattr(options, "json", False))
     tracking.check_registry()
-    # if the store stops answering, the command ends within seconds too; a measurement of minutes is worth longer tries
-    with nullcontext() if options.action == "measure" else tracking.short_timeouts():
+    # if the store stops answering, the command ends within seconds too; what takes minutes is worth longer tries
+    with nullcontext() if options.action in ("measure", "push") else tracking.short_timeouts():
         ACTIONS[options.action](options)
     return 0

@@ -14,7 +14,7 @@ from sense import config, records
 from sense.errors import EndpointError, InputError, SenseError, StorageError, says_disk_full
 from sense.tracking import store
 
-_ORIGIN_FILE = "registered.json"  # in a downloaded folder: which version it is; sizes alone do not tell one version from another
+ORIGIN_FILE = "registered.json"  # in a downloaded folder: which version it is; sizes alone do not tell one version from another
 
 
 @store.endpoint_errors()
@@ -36,11 +36,11 @@ def download(name: str, version: str, target: Path) -> Path:
         records.remove(partial)  # of a killed try
         if _is_complete(target, expected, origin):
             return target
-        if target.exists() and not (target / _ORIGIN_FILE).is_file():
+        if target.exists() and not (target / ORIGIN_FILE).is_file():
             raise InputError(f"{target}: holds something else than a downloaded model; name another folder or delete it")
         partial.mkdir()
         folder = _fetch(repository, "model", partial)
-        records.write_json(folder / _ORIGIN_FILE, origin)
+        records.write_json(folder / ORIGIN_FILE, origin)
         if not _is_complete(folder, expected, origin):
             raise StorageError(f"{name} version {version}: the store sent less than it lists; check its files, then run again")
         records.deliver(folder, target)
@@ -119,7 +119,7 @@ def _endpoint_errors(repository: Any) -> Iterator[None]:
 
 def _is_complete(folder: Path, expected: dict[str, int | None], origin: dict[str, str]) -> bool:
     """Whether `folder` was downloaded from `origin` and holds every expected file with its size."""
-    if not (folder / _ORIGIN_FILE).is_file() or records.read_json(folder / _ORIGIN_FILE) != origin:
+    if not (folder / ORIGIN_FILE).is_file() or records.read_json(folder / ORIGIN_FILE) != origin:
         return False
     sizes = {f.relative_to(folder).as_posix(): f.stat().st_size for f in folder.rglob("*") if f.is_file()}
     return all(path in sizes and size in (None, sizes[path]) for path, size in expected.items())

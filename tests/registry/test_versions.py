@@ -24,7 +24,7 @@ def test_a_name_may_hold_what_mlflow_allows():
 
 def test_resolving_says_what_serving_must_know(two_versions, tmp_path):
     digest = records.digest(publish_inputs(tmp_path / "a", weights=b"a").sense)
-    expected = versions.ResolvedVersion("sense", "1", digest, {"schema_style": "compact", "sample_values": 0})
+    expected = versions.ResolvedVersion("sense", "1", digest, {"schema_style": "compact", "sample_values": 0, "target": "sql"})
     assert versions.resolve("models:/sense@champion") == expected
     assert versions.resolve("models:/sense/2").version == "2"
     for wrong in ("models:/sense@none", "models:/sense/7", "models:/none@champion", "sense", "models:/sense/latest"):
