@@ -68,9 +68,15 @@ def read_report(path: Path) -> Report:
         ) from None
 
 
-def check(path: Path, training: Mapping[str, Path], evaluation: Mapping[str, Path]) -> None:
-    """UserError unless the report says of these dataset folders, as they are now, that they have no row in common."""
+def check(
+    path: Path, training: Mapping[str, Path], evaluation: Mapping[str, Path], named: Mapping[str, Path] | None = None
+) -> None:
+    """UserError unless the report says of these dataset folders, as they are now, that they have no row in common.
+
+    `named` are evaluation sets of the user's, which `synthesize` compares only if `synthesize.decontaminate` names them.
+    """
     report = read_report(path)
+    evaluation = {**evaluation, **(named or {})}
     training_digests, evaluation_digests = (
         {folder: read_dataset(name, folder).digest for name, folder in folders.items()} for folders in (training, evaluation)
     )
@@ -78,7 +84,8 @@ def check(path: Path, training: Mapping[str, Path], evaluation: Mapping[str, Pat
     stale = [folder for folder, digest in training_digests.items() if digest not in compared]
     stale += [folder for folder, digest in evaluation_digests.items() if digest not in compared_with]
     folders = [" ".join(map(str, sides.values())) for sides in (training, evaluation)]
-    fix = f"run dvc repro synthesize, or sense decontaminate --data {folders[0]} --against {folders[1]} --report {path}"
+    naming = f"see that synthesize.decontaminate names {', '.join(map(str, named.values()))}, then " if named else ""
+    fix = f"{naming}run dvc repro synthesize, or sense decontaminate --data {folders[0]} --against {folders[1]} --report {path}"
     if stale:
         names = ", ".join(map(str, stale))
         raise UserError(f"{path}: does not know {names} as it is now: it was written for other data; {fix}")

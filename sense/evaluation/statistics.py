@@ -16,6 +16,16 @@ def interval(correct: Sequence[bool], resamples: int, seed: int) -> tuple[float,
     return float(low), float(high)
 
 
+def mean_interval(scores: Sequence[float], resamples: int, seed: int) -> tuple[float, float]:
+    """The 95% percentile bootstrap interval of the mean of the scores; (0, 0) for no rows."""
+    if not scores:
+        return 0.0, 0.0
+    random, values = np.random.default_rng(seed), np.array(scores)
+    means = [values[random.integers(0, len(values), len(values))].mean() for _ in range(resamples)]
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(low), float(high)
+
+
 def mcnemar(before: Sequence[bool], after: Sequence[bool]) -> tuple[int, int, float]:
     """(wins, losses, p): questions only `after` gets right, only `before` gets right, and the exact two-sided p of that split."""
     wins = sum(b and not a for a, b in zip(before, after, strict=True))

@@ -38,7 +38,7 @@ def render(facts: CardFacts) -> str:
     variables = {
         "name": facts.name,
         "sets": results.set_results({"sets": facts.sets}),
-        "levels": {results.SET_NAMES.get(name, name): rows for name, rows in facts.levels.items()},
+        "levels": {results.set_title(name): rows for name, rows in facts.levels.items()},
         "recipe": {key: value for key, value in flatten(facts.recipe).items() if value is not None},
         "data": facts.data,
         "code": facts.code,

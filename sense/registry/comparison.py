@@ -160,12 +160,14 @@ def write_evaluation(
 ) -> None:
     """Writes both files of each set into a fresh `folder`; the prompts are those of questions drawn from the set.
 
-    `predictions` is evaluate's folder, `datasets` maps each set to its dataset folder.
+    `predictions` is evaluate's folder, `datasets` maps sets to their dataset folders. A set without one has no prompts there.
     """
     records.remove(folder)
     folder.mkdir(parents=True)
     for name, rows in verdicts.items():
         records.write_jsonl(folder / f"{name}.verdicts.jsonl", rows)
+        if name not in datasets:
+            continue
         examples = records.draw(records.read_rows(predictions / f"{name}.examples.jsonl", Example), PROMPTS, _SEED)
         texts = question_prompts(datasets[name], examples, prompt)
         prompts = (QuestionPrompt(id=example.id, prompt=text) for example, text in zip(examples, texts, strict=True))

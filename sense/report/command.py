@@ -1,13 +1,16 @@
 """The command `sense results`: EX of every model of the last run on every dev set, what was published, the report's path."""
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
 from sense import records
+from sense.report import results, text
 
 CAPTION = "p: McNemar's test against the model above"
 
@@ -29,10 +32,7 @@ def main(options: argparse.Namespace) -> int:
     out = Console()
     for set_name, on_set in records.read_json(options.metrics / "evaluate.json")["sets"].items():
         title = f"Execution accuracy on {set_name} ({on_set['n']} questions)"
-        # 80 columns hold it: narrow padding, and no column for a level that no question has
-        table = Table(
-            box=SIMPLE_HEAD, title=title, title_justify="left", padding=(0, 0, 0, 1), caption=CAPTION, caption_justify="left"
-        )
+        table = _table(title, CAPTION)  # without a column for a level that no question has
         suite = ("TS",) if "suite" in on_set else ()
         levels = [level for level in records.HARDNESS if any(level in model["hardness"] for model in on_set["models"].values())]
         for column in ("model", "EX", "95% CI", *suite, "runs", *levels, "p"):
@@ -49,6 +49,7 @@ def main(options: argparse.Namespace) -> int:
                 "-" if metrics["mcnemar_p"] is None else f"{metrics['mcnemar_p']:.2g}",
             )
         out.print(table)
+        _print_further(out, set_name, on_set)
     if (options.metrics / "publish.json").is_file():
         published = records.read_json(options.metrics / "publish.json")
         out.print(
@@ -58,3 +59,44 @@ def main(options: argparse.Namespace) -> int:
     if options.report.is_file():
         out.print(f"Report: {options.report.resolve()}", soft_wrap=True, highlight=False)
     return 0
+
+
+def _print_further(out: Console, set_name: str, on_set: Mapping[str, Any]) -> None:
+    """What further scoring modes and the vote say of the models on a set, as far as evaluate was asked for them."""
+    if not any("modes" in metrics or "vote" in metrics for metrics in on_set["models"].values()):
+        return
+    models = results.set_results({"sets": {set_name: on_set}})[0].models
+    columns = results.mode_columns(models)
+    if columns:
+        table = _table(f"The same predictions on {set_name} under several scoring modes")
+        table.add_column("model", no_wrap=True)
+        for mode, measure in columns:
+            name, _, version = mode.partition("@")
+            table.add_column(f"{name}\n@{version} {measure}", justify="right")  # in two lines: 80 columns hold it
+        for model in models:
+            shares = [model.modes.get(column) for column in columns]
+            table.add_row(model.model, *(text.percent(share.value) if share else "-" for share in shares))
+        out.print(table)
+    votes = [(model, model.vote) for model in models if model.vote is not None]
+    if votes:
+        table = _table(f"The vote of {votes[0][1].k} samples on {set_name}", "p: McNemar's test against greedy of the same model")
+        for column in ("model", "greedy", "vote", "95% CI", "p", "pass@k", "95% CI"):
+            table.add_column(column, justify="left" if column == "model" else "right", no_wrap=True)
+        for model, vote in votes:
+            table.add_row(
+                model.model,
+                f"{model.ex:.1%}",
+                f"{vote.ex.value:.1%}",
+                f"{vote.ex.low:.1%}–{vote.ex.high:.1%}",
+                f"{vote.p_value:.2g}",
+                f"{vote.pass_at_k.value:.1%}",
+                f"{vote.pass_at_k.low:.1%}–{vote.pass_at_k.high:.1%}",
+            )
+        out.print(table)
+
+
+def _table(title: str, caption: str | None = None) -> Table:
+    """A table that 80 columns hold: with narrow padding."""
+    return Table(
+        box=SIMPLE_HEAD, title=title, title_justify="left", padding=(0, 0, 0, 1), caption=caption, caption_justify="left"
+    )

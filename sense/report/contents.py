@@ -12,7 +12,7 @@ from typing import Any
 from sense import records
 from sense.records import HARDNESS, Example, JudgedRow
 from sense.report import text
-from sense.report.results import MODEL_NAMES, SET_NAMES
+from sense.report.results import MODEL_NAMES, set_title
 from sense.report.run_data import MODELS, RunData, ScoredPrediction
 from sense.sql.difference import Piece, exact_pieces
 from sense.sql.error_class import error_class
@@ -163,7 +163,7 @@ def compare_models(run: RunData, seed: int, n: int) -> list[ModelComparison]:
             if all(key in run.predictions[name][model] for model in MODELS):
                 predictions = [(model, MODEL_NAMES[model], run.predictions[name][model][key]) for model in MODELS]
                 outcome = _outcome(*(prediction.verdict.correct for *_, prediction in predictions))
-                by_outcome[outcome].append(ModelComparison(outcome, OUTCOMES[outcome], SET_NAMES[name], example, predictions))
+                by_outcome[outcome].append(ModelComparison(outcome, OUTCOMES[outcome], set_title(name), example, predictions))
     for outcome, comparisons in by_outcome.items():
         random.Random(f"{seed}-cases-{outcome}").shuffle(comparisons)
     turns = [(turn, outcome) for turn in range(n) for outcome in OUTCOMES if turn < len(by_outcome[outcome])]

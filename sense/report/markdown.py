@@ -170,13 +170,54 @@ def _evaluate(metrics: Mapping[str, Any]) -> str:
         parts += [
             f"### {on_set.name}: {on_set.n:,} {on_set.description}",
             _table(head, rows),
+            _mode_table(on_set),
+            _vote_table(on_set),
             _table(("hardness", "questions", *(model.name for model in on_set.models)), levels),
+            _domain_table(on_set),
             on_set.conclusion,
             f"{on_set.too_long:,} of the questions are longer than the model reads, and count as wrong."
             if on_set.too_long
             else "",
         ]
     return _page(*parts) if parts else "No model has been evaluated.\n"
+
+
+def _mode_table(on_set: results.SetResults) -> str:
+    """What each scoring mode measures; nothing if there is one alone."""
+    columns = results.mode_columns(on_set.models)
+    rows = [(model.name, *(_share(model.modes.get(column)) for column in columns)) for model in on_set.models]
+    return _table(("scoring mode", *(" ".join(column) for column in columns)), rows) if columns else ""
+
+
+def _vote_table(on_set: results.SetResults) -> str:
+    """The vote of samples beside greedy answers; nothing if no samples voted."""
+    if on_set.vote is None:
+        return ""
+    rows = [
+        (
+            model.name,
+            text.percent(model.ex),
+            _share(model.vote.ex),
+            text.percentage_points(model.vote.change),
+            text.number(model.vote.wins),
+            text.number(model.vote.losses),
+            text.p_value(model.vote.p_value),
+            _share(model.vote.pass_at_k),
+        )
+        for model in on_set.models
+        if model.vote is not None
+    ]
+    head = (f"vote of {on_set.vote.k}", "greedy EX", "vote EX", "change (points)", "won", "lost", "McNemar p", "pass@k")
+    return _table(head, rows)
+
+
+def _domain_table(on_set: results.SetResults) -> str:
+    rows = [(domain, text.number(n), *(_share(ex) for ex in shares)) for domain, n, shares in on_set.domains]
+    return _table(("domain", "questions", *(model.name for model in on_set.models)), rows) if rows else ""
+
+
+def _share(share: results.Share | None) -> str:
+    return f"{text.percent(share.value)} ({text.percent(share.low)} to {text.percent(share.high)})" if share else "–"
 
 
 def _publish(metrics: Mapping[str, Any]) -> str:

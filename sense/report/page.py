@@ -27,6 +27,7 @@ def render(run: RunData, seed: int, examples: int) -> str:
     html = template.render(
         css=Markup(css),  # noqa: S704  (our own file)
         sets=sets,
+        mode_columns=results.mode_columns(result for on_set in sets for result in on_set.models),
         headline=_headline_set(sets, metrics.get("publish", {}).get("gate")),
         data=_data_section(run, seed),
         verdicts=_verdicts_section(run),
@@ -42,7 +43,7 @@ def render(run: RunData, seed: int, examples: int) -> str:
 
 def _headline_set(sets: Sequence[results.SetResults], gate: str | None) -> results.SetResults | None:
     """The set that decided about the champion, else the first."""
-    return next((on_set for on_set in sets if gate and on_set.name == results.SET_NAMES[gate]), sets[0] if sets else None)
+    return next((on_set for on_set in sets if gate and on_set.name == results.set_title(gate)), sets[0] if sets else None)
 
 
 def _data_section(run: RunData, seed: int) -> dict[str, Any]:

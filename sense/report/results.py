@@ -1,18 +1,48 @@
 """The results of evaluate: EX of every model on every set, by hardness and complexity too, and shares of verdicts."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from sense.records import HARDNESS
-from sense.report import charts, text
-from sense.report.run_data import MODELS, SETS
+from sense.report import charts, run_data, text
+from sense.report.run_data import MODELS
 from sense.sql.hardness import BANDS
 
 MODEL_NAMES = {"base": "base", "sft": "SFT", "sense": "SENSE"}
 SET_NAMES = {"dev": "dev", "heldout": "held out"}
 SET_DESCRIPTIONS = {"dev": "human-written questions", "heldout": "synthetic questions on databases that no training saw"}
+_FURTHER_DESCRIPTION = "questions of a further set"
+_MEASURES = {"ex": "EX", "ts": "TS", "soft_f1": "soft F1"}  # of a scoring mode, in the order of the tables
+_SOLE_MEASURE = {"strict-ts@1": "ts", "bird-f1@1": "soft_f1"}  # EX is that of strict@2, or nothing that anybody reports
 VERDICTS = ("match", "mismatch", "error", "rejected", "timeout", "too_large", "gold_error")  # in the order of the page
+
+
+class Share(NamedTuple):
+    """A share (0..1) with its 95% interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class VoteResult(NamedTuple):
+    """What the vote of `k` samples a question scores: EX, and pass@k, the share of questions with a right sample.
+
+    `change`, `wins`, `losses` and `p_value` (McNemar's) compare it with the greedy answers of the same model. `right` is the
+    share of samples that are right, `fell_back` the number of questions of which no sample ran: there the greedy answer counts.
+    """
+
+    k: int
+    temperature: float
+    ex: Share
+    change: float
+    wins: int
+    losses: int
+    p_value: float
+    pass_at_k: Share
+    right: float
+    fell_back: int
 
 
 @dataclass(frozen=True)
@@ -20,7 +50,8 @@ class ModelResult:
     """EX (0..1) of one model on the `n` questions of a set, with its 95% interval `low`..`high`; TS too, None without suites.
 
     `executable` is the share of answers that ran. `change` (of EX), `wins`, `losses` and `p_value` (McNemar's) compare the model
-    with the one before it, and are None for the first.
+    with the one before it, and are None for the first. `modes` holds what scoring modes measure by (mode, measure), that of EX
+    among them; it is empty if there is no further mode. `vote` is None if no samples voted.
     """
 
     model: str
@@ -37,6 +68,16 @@ class ModelResult:
     ts: float | None = None
     ts_low: float | None = None
     ts_high: float | None = None
+    modes: Mapping[tuple[str, str], Share] = field(default_factory=dict)
+    vote: VoteResult | None = None
+
+
+class DomainResult(NamedTuple):
+    """EX of each model of a set, in their order, on the `n` questions of one domain; None for a model without them."""
+
+    domain: str
+    n: int
+    ex: list[Share | None]
 
 
 class LevelResult(NamedTuple):
@@ -66,15 +107,21 @@ class SetResults:
     conclusion: str
     too_long: int
     further: int = 0
+    domains: Sequence[DomainResult] = ()
+
+    @property
+    def vote(self) -> VoteResult | None:
+        """The vote of the first model that has one, for what all have in common: k and the temperature."""
+        return next((result.vote for result in self.models if result.vote), None)
 
 
 def set_results(evaluate: Mapping[str, Any]) -> list[SetResults]:
-    """The results on each set in evaluate's metrics, in the order of `SETS`."""
+    """The results on each set in evaluate's metrics: in the order of `SETS`, then the further ones in theirs."""
     sets = evaluate.get("sets", {})
     highest = max(
         [metrics.get("ex_high", metrics["ex"]) for on_set in sets.values() for metrics in on_set["models"].values()], default=1.0
     )
-    return [_set_results(name, sets[name], highest) for name in SETS if name in sets]
+    return [_set_results(name, sets[name], highest) for name in run_data.in_order(sets)]
 
 
 def _set_results(name: str, on_set: Mapping[str, Any], highest: float) -> SetResults:
@@ -98,13 +145,15 @@ def _set_results(name: str, on_set: Mapping[str, Any], highest: float) -> SetRes
                 ts=metrics.get("ts"),
                 ts_low=metrics.get("ts_low"),
                 ts_high=metrics.get("ts_high"),
+                modes=_modes(on_set.get("mode", ""), metrics),
+                vote=_vote(metrics["ex"], metrics["vote"]) if "vote" in metrics else None,
             )
         )
     hardness = _level_results(on_set["models"], models, "hardness", HARDNESS)
-    set_name = SET_NAMES[name]
+    set_name = set_title(name)
     return SetResults(
         name=set_name,
-        description=SET_DESCRIPTIONS[name],
+        description=SET_DESCRIPTIONS.get(name, _FURTHER_DESCRIPTION),
         n=on_set["n"],
         digest=str(on_set.get("digest", "")),
         models=models,
@@ -115,7 +164,64 @@ def _set_results(name: str, on_set: Mapping[str, Any], highest: float) -> SetRes
         conclusion=_conclusion(models[-1], models[-2]) if len(models) > 1 else "",
         too_long=max((metrics.get("too_long", 0) for metrics in on_set["models"].values()), default=0),
         further=on_set.get("suite", {}).get("databases", 0),
+        domains=_domain_results(on_set["models"], models),
     )
+
+
+def set_title(name: str) -> str:
+    """A set's name as a person reads it."""
+    return SET_NAMES.get(name, name)
+
+
+def mode_columns(results: Iterable[ModelResult]) -> list[tuple[str, str]]:
+    """The columns (mode, measure) of a table of scoring modes, those of EX first."""
+    return list(dict.fromkeys(column for result in results for column in result.modes))
+
+
+def _share(metrics: Mapping[str, Any], measure: str) -> Share:
+    return Share(metrics[measure], metrics[f"{measure}_low"], metrics[f"{measure}_high"])
+
+
+def _modes(own_mode: str, metrics: Mapping[str, Any]) -> dict[tuple[str, str], Share]:
+    """What each scoring mode measures, EX's own mode first; nothing if there is no further one."""
+    by_mode = {own_mode: {key: metrics.get(key) for key in ("ex", "ex_low", "ex_high")}, **metrics.get("modes", {})}
+    if len(by_mode) == 1:
+        return {}
+    return {
+        (mode, label): _share(numbers, measure)
+        for mode, numbers in by_mode.items()
+        for measure, label in _MEASURES.items()
+        if measure in numbers and (_SOLE_MEASURE.get(mode) not in numbers or measure == _SOLE_MEASURE[mode])
+    }
+
+
+def _vote(greedy_ex: float, metrics: Mapping[str, Any]) -> VoteResult:
+    return VoteResult(
+        k=metrics["k"],
+        temperature=metrics["temperature"],
+        ex=_share(metrics, "ex"),
+        change=metrics["ex"] - greedy_ex,
+        wins=metrics["wins"],
+        losses=metrics["losses"],
+        p_value=metrics["mcnemar_p"],
+        pass_at_k=_share(metrics, "pass_at_k"),
+        right=metrics["right"],
+        fell_back=metrics["fell_back"],
+    )
+
+
+def _domain_results(metrics: Mapping[str, Any], models: Sequence[ModelResult]) -> list[DomainResult]:
+    """EX in each domain that a model has questions of, in the order of the metrics."""
+    of_models = [metrics[result.model].get("domains", {}) for result in models]
+    names = list(dict.fromkeys(name for domains in of_models for name in domains))
+    return [
+        DomainResult(
+            name,
+            max(domains.get(name, {}).get("n", 0) for domains in of_models),
+            [_share(domains[name], "ex") if name in domains else None for domains in of_models],
+        )
+        for name in names
+    ]
 
 
 def _level_results(

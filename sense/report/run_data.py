@@ -1,7 +1,7 @@
 """All that a report is made from, read once: metrics, training curves, datasets, samples, pairs and predictions."""
 
 import csv
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,15 @@ from sense.errors import InputError
 from sense.records import Example, Pair, Prediction, Sample, Verdict
 
 MODELS = ("base", "sft", "sense")
-SETS = ("dev", "heldout")
+SETS = ("dev", "heldout")  # of every run; the others are those of `evaluate.sets`
 TRAININGS = ("sft", "weak", "dpo")
 METRICS = ("ingest", "synthesize", "sft", "weak", "sample", "prefer", "dpo", "evaluate", "publish")
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Names of sets: those of `SETS` first, then the further ones in their order."""
+    present = list(names)
+    return [*(name for name in SETS if name in present), *(name for name in present if name not in SETS)]
 
 
 @dataclass(frozen=True)
@@ -48,17 +54,22 @@ def read(
 ) -> RunData:
     """Reads all files of a run; `sets` maps a name of `SETS` to its dataset folder.
 
-    Files of metrics and curves may be missing. InputError names any other file that is missing, not valid, or that has an id
-    which belongs to no example.
+    The questions of further sets, which evaluate's metrics name, are read from `predictions`. Files of metrics and curves may be
+    missing. InputError names any other file that is missing, not valid, or that has an id which belongs to no example.
     """
-    questions = {name: {row.id: row for row in records.read_dataset(folder)} for name, folder in sets.items()}
+    metrics_files = {name: metrics / f"{name}.json" for name in METRICS}
+    metrics_of = {name: records.read_json(path) for name, path in metrics_files.items() if path.is_file()}
+    further = [name for name in metrics_of.get("evaluate", {}).get("sets", {}) if name not in SETS]
+    origins = {**sets, **{name: predictions / f"{name}.examples.jsonl" for name in further}}
+    rows = {name: records.read_dataset(folder) for name, folder in sets.items()}
+    rows |= {name: records.read_rows(origins[name], Example) for name in further}
+    questions = {name: {row.id: row for row in of_set} for name, of_set in rows.items()}
     unseen_by_id = {row.id: row for row in records.read_dataset(unseen)}
     pair_rows = records.read_rows(pairs, Pair)
     _check_ids(pairs, [pair.example_id for pair in pair_rows], unseen, unseen_by_id)
-    metrics_files = {name: metrics / f"{name}.json" for name in METRICS}
     curve_files = {name: metrics / "curves" / f"{name}.csv" for name in TRAININGS}
     return RunData(
-        metrics={name: records.read_json(path) for name, path in metrics_files.items() if path.is_file()},
+        metrics=metrics_of,
         curves={name: _read_curve(path) for name, path in curve_files.items() if path.is_file()},
         strong=records.read_dataset(strong),
         unseen=unseen_by_id,
@@ -66,8 +77,8 @@ def read(
         pairs=pair_rows,
         questions=questions,
         predictions={
-            name: {model: _read_predictions(predictions, f"{name}.{model}", folder, questions[name]) for model in MODELS}
-            for name, folder in sets.items()
+            name: {model: _read_predictions(predictions, f"{name}.{model}", origin, questions[name]) for model in MODELS}
+            for name, origin in origins.items()
         },
     )
 

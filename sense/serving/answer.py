@@ -12,11 +12,12 @@ from sense.errors import SenseError
 from sense.prompts import answer_sql, question_prompt
 from sense.serving.backend import Backend, BackendError, ServedModel, ServedVersion, VersionGoneError
 from sense.serving.databases import Catalog, Database
+from sense.serving.explanation import explanation, reason
 from sense.serving.messages import AnswerResponse, AskRequest, CandidateMessage, LatencyMessage, ModelMessage
 from sense.serving.values import json_value, replace_surrogates
-from sense.serving.vote import Vote, explanation, reason, vote
 from sense.sql.parse import check_select
 from sense.sql.result import Failure, Outcome, Result
+from sense.sql.vote import Vote, vote
 
 T = TypeVar("T")
 _MAX_STARTS = 3  # of a request whose version is replaced meanwhile

@@ -3,7 +3,8 @@
 A stage module is `Config`, `Inputs`, `Outputs` and `run(config, inputs, outputs) -> metrics`. Inputs and
 Outputs are frozen dataclasses of paths; their fields are the CLI's flags, the dvc.yaml command's and the
 KFP component's ports. A field `metrics` of Outputs is a JSON file that `execute` writes from run's result. WITHOUT_EFFECT, if the
-module has it, names the keys of the section that are no part of the fingerprint, as pydantic's `exclude` takes them.
+module has it, names the keys of the section that are no part of the fingerprint, as pydantic's `exclude` takes them;
+`further_paths(config)`, if the module has it, what the section names that is read beside the inputs: its contents are part of it.
 
 `run` writes into a work directory that is named by a fingerprint of everything the result depends on and that survives a kill:
 the same command run again finds unfinished outputs, and further files of the stage beside them.
@@ -64,12 +65,14 @@ def execute(stage: str, section: Mapping[str, Any], inputs: Mapping[str, Path], 
 
 def fingerprint(stage: str, settings: config.Section, inputs: Mapping[str, Path]) -> str:
     """SHA-256 over all that a stage's result depends on: its code, its section, its inputs' contents, the processes."""
+    code = module(stage)
+    further: Mapping[str, Path] = code.further_paths(settings) if hasattr(code, "further_paths") else {}
     parts = {
         "stage": stage,
         "code": code_digest(),
-        "section": settings.model_dump(mode="json", exclude=getattr(module(stage), "WITHOUT_EFFECT", None)),
+        "section": settings.model_dump(mode="json", exclude=getattr(code, "WITHOUT_EFFECT", None)),
         "processes": config.processes(),
-        "inputs": {name: records.digest(path) for name, path in sorted(inputs.items())},
+        "inputs": {name: records.digest(path) for name, path in sorted({**inputs, **further}.items())},
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 

@@ -1,6 +1,6 @@
 import pytest
 
-from sense.evaluation.statistics import interval, mcnemar
+from sense.evaluation.statistics import interval, mcnemar, mean_interval
 
 
 def test_interval_of_nothing_all_and_none():
@@ -25,3 +25,12 @@ def test_mcnemar_is_the_exact_binomial_test_on_the_questions_that_differ():
     assert mcnemar(before, after) == (5, 1, pytest.approx(14 / 64))
     assert mcnemar(after, before) == (1, 5, pytest.approx(14 / 64))
     assert mcnemar(before, before) == (0, 0, 1.0)
+
+
+def test_the_interval_of_a_mean_is_that_of_a_share_where_the_scores_are_flags():
+    assert mean_interval([], 1000, 0) == (0.0, 0.0)
+    assert mean_interval([0.25] * 20, 1000, 0) == (0.25, 0.25)
+    low, high = mean_interval([1.0] * 30 + [0.0] * 70, 5_000, 1)
+    assert (low, high) == mean_interval([1.0] * 30 + [0.0] * 70, 5_000, 1)
+    assert low == pytest.approx(0.21, abs=0.011)  # as above
+    assert high == pytest.approx(0.39, abs=0.011)

@@ -80,3 +80,17 @@ def test_a_prompt_may_hold_any_line_separator(tmp_path, monkeypatch):
     monkeypatch.setattr(comparison.files, "artifact_repository", lambda *_: None)
     monkeypatch.setattr(comparison.files, "read_text", lambda *_: (tmp_path / "prompts").read_text(encoding="utf-8"))
     assert comparison.read_prompts("sense", "1", "dev") == rows
+
+
+def test_a_further_set_is_registered_with_verdicts_and_without_prompts(client, tmp_path, capsys):
+    inputs = publish_inputs(tmp_path / "run")
+    metrics = records.read_json(inputs.evaluation)
+    metrics["sets"]["spider"] = metrics["sets"]["dev"]
+    records.write_json(inputs.evaluation, metrics)
+    for kind in ("examples", "sense.verdicts"):
+        records.write_text(inputs.predictions / f"spider.{kind}.jsonl", (inputs.predictions / f"dev.{kind}.jsonl").read_text())
+    run_publish(tmp_path / "work", inputs)
+    assert comparison.read_verdicts("sense", "1", "spider") == comparison.read_verdicts("sense", "1", "dev")
+    assert comparison.read_prompts("sense", "1", "dev") is not None
+    assert comparison.read_prompts("sense", "1", "spider") is None
+    assert list(run_json(capsys, "compare", "1", "1")["sets"]) == ["dev", "heldout", "spider"]

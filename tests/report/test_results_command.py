@@ -30,3 +30,27 @@ def test_a_level_without_questions_has_no_column(tmp_path, monkeypatch, capsys):
     output = printed(tmp_path, monkeypatch, capsys, {"n": 5, "models": {"base": model(hardness=easy, mcnemar_p=None)}})
     assert "easy" in output
     assert "extra" not in output
+
+
+def test_modes_and_votes_fit_into_80_columns(tmp_path, monkeypatch, capsys):
+    def numbers(*measures):
+        return {f"{measure}{end}": 1.0 for measure in measures for end in ("", "_low", "_high")}
+
+    modes = {
+        "strict-ts@1": numbers("ex", "ts"),
+        "spider-exec@1": numbers("ex", "ts"),
+        "bird-ex@1": numbers("ex"),
+        "bird-f1@1": numbers("ex", "soft_f1"),
+    }
+    vote = {"k": 8, "temperature": 1.0, "wins": 3, "losses": 1, "mcnemar_p": 1.21e-05, "right": 0.5, "fell_back": 0}
+    of_model = model(n=250, modes=modes, vote={**vote, **numbers("ex", "pass_at_k")})
+    on_set = {"n": 250, "mode": "strict@2", "models": {"base": of_model, "sense": of_model}}
+    output = printed(tmp_path, monkeypatch, capsys, on_set)
+    assert "…" not in output
+    rows = [line.split() for line in output.splitlines() if line.split()[:1] == ["sense"]]
+    assert rows[1] == ["sense", "12.3%", "100.0%", "100.0%", "100.0%", "100.0%", "100.0%"]
+    assert rows[2] == ["sense", "12.3%", "100.0%", "100.0%–100.0%", "1.2e-05", "100.0%", "100.0%–100.0%"]
+    lines = output.splitlines()
+    number = next(number for number, line in enumerate(lines) if "spider-exec" in line)
+    assert lines[number].split() == ["strict", "strict-ts", "spider-exec", "spider-exec", "bird-ex", "bird-f1"]
+    assert " ".join(lines[number + 1].split()) == "model @2 EX @1 TS @1 EX @1 TS @1 EX @1 soft F1"

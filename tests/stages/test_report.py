@@ -124,6 +124,63 @@ def test_ts_stands_beside_ex_where_there_are_suites(inputs):
     assert "SFT 7 57.1% 0.0% to 90.0% 12.5% 0.0% to 50.0% 75.0%" in text
 
 
+def test_modes_and_votes_have_tables_where_they_were_measured(inputs):
+    assert "Under several scoring modes" not in run_report(inputs)[0]
+    assert "With a vote" not in run_report(inputs)[0]
+    path = inputs.metrics / "evaluate.json"
+    metrics = records.read_json(path)
+    dev = metrics["sets"]["dev"]
+    dev["mode"] = "strict@2"
+    for model in dev["models"].values():
+        model["modes"] = {
+            "spider-exec@1": {"n": 7, "ex": 0.3, "ex_low": 0.1, "ex_high": 0.5, "ts": 0.2, "ts_low": 0.0, "ts_high": 0.4},
+            "bird-f1@1": {"n": 7, "ex": 0.3, "soft_f1": 0.61, "soft_f1_low": 0.5, "soft_f1_high": 0.7},
+        }
+        model["vote"] = {
+            **{"k": 5, "temperature": 0.8, "n": 7, "ex": 0.75, "ex_low": 0.6, "ex_high": 0.9, "wins": 4, "losses": 1},
+            **{"mcnemar_p": 0.375, "pass_at_k": 0.9, "pass_at_k_low": 0.8, "pass_at_k_high": 1.0, "right": 0.45, "fell_back": 2},
+        }
+    records.write_json(path, metrics)
+    text = visible_text(run_report(inputs)[0]).replace("\u2009", " ")
+    assert "set model strict@2 EX spider-exec@1 EX spider-exec@1 TS bird-f1@1 soft F1 dev base 28.6% 0.0% to 90.0%" in text
+    assert "SFT 57.1% 0.0% to 90.0% 30.0% 10.0% to 50.0% 20.0% 0.0% to 40.0% 61.0% 50.0% to 70.0%" in text
+    assert "5 samples for each question at temperature 0.8" in text
+    assert "SFT 57.1% 75.0% 60.0% to 90.0% +17.9 4 : 1 0.38 90.0% 80.0% to 100.0% 45.0% 2" in text
+    html = run_report(inputs)[0]
+    assert parse_tags(html).mismatched is None
+
+
+def test_domains_have_their_share_and_its_interval(inputs):
+    assert "By domain" not in run_report(inputs)[0]
+    path = inputs.metrics / "evaluate.json"
+    metrics = records.read_json(path)
+    for model in metrics["sets"]["heldout"]["models"].values():
+        model["domains"] = {"<b>bees</b>": {"n": 4, "ex": 0.25, "ex_low": 0.0, "ex_high": 0.75}}
+    records.write_json(path, metrics)
+    cell = "25.0% 0.0% to 75.0%"
+    text = visible_text(run_report(inputs)[0])
+    assert f"set domain questions base SFT SENSE held out <b>bees</b> 4 {cell} {cell} {cell}" in text
+
+
+def test_further_sets_stand_behind_the_two_of_every_run(inputs):
+    path = inputs.metrics / "evaluate.json"
+    metrics = records.read_json(path)
+    metrics["sets"] = {"spider": metrics["sets"]["dev"], **metrics["sets"]}
+    records.write_json(path, metrics)
+    for model in ("base", "sft", "sense"):
+        for kind in ("predictions", "verdicts"):
+            records.write_text(
+                inputs.predictions / f"spider.{model}.{kind}.jsonl",
+                (inputs.predictions / f"dev.{model}.{kind}.jsonl").read_text(),
+            )
+    examples = (inputs.dev / "examples.jsonl").read_text()
+    records.write_text(inputs.predictions / "spider.examples.jsonl", examples.replace("dev question", "spider question"))
+    text = visible_text(run_report(inputs)[0])
+    assert "SENSE answers 57.1% of the dev questions" in text
+    assert "On spider (7 questions of a further set): base 28.6%" in text
+    assert "spider question" in text  # among the examples
+
+
 def test_results_by_hardness_and_complexity(inputs):
     text = visible_text(run_report(inputs)[0])
     assert "set hardness questions base SFT SENSE dev easy 7 28.6% 57.1% 57.1% held out easy 4 0.0% 25.0% 75.0%" in text

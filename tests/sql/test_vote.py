@@ -3,8 +3,8 @@
 import random
 from collections import Counter
 
-from sense.serving.vote import Vote, vote
 from sense.sql.result import Failure, Result
+from sense.sql.vote import Vote, vote
 
 ERROR = Failure("error", "no such column: x")
 
@@ -83,7 +83,7 @@ def test_whole_rows_are_not_looked_up_by_their_hash(monkeypatch):
             counted.extend(values)
             super().__init__(values)
 
-    monkeypatch.setattr("sense.serving.vote.Counter", Counting)
+    monkeypatch.setattr("sense.sql.vote.Counter", Counting)
     rows = [(1, 2.5, "x"), (2, None, b"y"), (2, None, b"y")]
     assert vote([result(*rows), result(*rows[::-1]), result(*rows[1:], rows[1])]).votes == (2, 2, 1)
     assert counted
