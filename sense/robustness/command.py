@@ -51,6 +51,8 @@ def _print(results: Mapping[str, Perturbation], out: Path) -> None:
     for kind, result in results.items():
         reasons = ", ".join(f"{count} {reason}" for reason, count in result.dropped.most_common())
         print(f"{kind:{width}}  {result.rows:>6}  {result.dropped.total():>7}{'  ' if reasons else ''}{reasons}")
-    written = [kind for kind, result in results.items() if result.rows]
-    lines = [f"    {kind}: {(out / kind).as_posix()}" for kind in written]
-    print("\n".join(["", "to evaluate on them, write into params.yaml:", "evaluate:", "  sets:", *lines]))
+    folders = {kind: (out / kind).as_posix() for kind, result in results.items() if result.rows}
+    compared = [f"    - {folder}" for folder in folders.values()]
+    evaluated = [f"    {kind}: {folder}" for kind, folder in folders.items()]
+    print("\nto evaluate on them, write into params.yaml (training data are compared with the sets that they are evaluated on):")
+    print("\n".join(["synthesize:", "  decontaminate:", *compared, "evaluate:", "  sets:", *evaluated]))

@@ -53,7 +53,7 @@ def _keyword(pattern: str, *others: str, gold: str = "") -> _Keyword:
 _KEYWORDS = (
     _keyword(r"how many (?!times\b|more\b|fewer\b|and\b)(?=[^.!]*\?)", "what number of ", gold="count("),
     _keyword(r"(?<!count )the (?:total )?number of (?!the\b)", "the count of ", "the quantity of ", gold="count("),
-    _keyword(r"(?<!on )average\b", "mean", gold="avg("),
+    _keyword(r"(?<!on )average\b(?! mean\b)", "mean", gold="avg("),
     _keyword(r"avg\b", "mean", gold="avg("),
     _keyword(r"(?<!\ba )maximum\b", "highest", "greatest", gold="max("),
     _keyword(r"(?<!\ba )minimum\b", "lowest", "smallest", gold="min("),
