@@ -1,5 +1,5 @@
 # `make demo` runs the whole pipeline, `make test` the tests; both set up .venv themselves, once.
-# PYTHON=... picks the interpreter (3.11 or newer), SEEDS=... a folder of human-written seeds in Spider's or BIRD's layout.
+# PYTHON=... picks the interpreter (3.11.5 or newer: before, possessive quantifiers of re match wrongly, and answers are misread), SEEDS=... a folder of human-written seeds in Spider's or BIRD's layout.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 READY := .venv/ready
@@ -24,8 +24,8 @@ help:
 	@echo 'make clean   delete what runs made (data, models, metrics, report, mlflow.db); .venv stays'
 
 $(READY): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
-	  || { echo 'SENSE needs Python 3.11 to 3.13; name one: make PYTHON=/path/to/python3.11'; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11, 5) <= sys.version_info < (3, 14))' \
+	  || { echo 'SENSE needs Python 3.11.5 to 3.13; name one: make PYTHON=/path/to/python3.11'; exit 2; }
 	@echo 'Setting up .venv (once; a few minutes and about 3 GB) ...'
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install -q --no-compile --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
