@@ -37,6 +37,9 @@ COMMANDS = {
     "evaluate": Command("execution accuracy of base, SFT and SENSE on the same dev sets", STAGES_MODULE),
     "publish": Command("register the model in MLflow and let the gate decide about champion", STAGES_MODULE),
     "report": Command("one HTML file with everything the run made", STAGES_MODULE),
+    "ablate": Command(
+        "what each part of the recipe adds: several variants trained, evaluated and compared", "sense.ablation.command"
+    ),
     "score": Command(
         "judge a file of predictions, of whatever model, by the gold: EX as SENSE, Spider or BIRD define it",
         "sense.evaluation.command",

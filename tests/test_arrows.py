@@ -55,6 +55,7 @@ ARROWS: dict[str, set[str]] = {
         *("schema", "sql", "suite", "teacher", "tracking", "training", "verdicts"),
     },
     "serving": {"config", "console", "errors", "prompts", "records", "registry", "schema", "sql", "training", "verdicts"},
+    "ablation": {"config", "console", "errors", "evaluation", "records", "stages", "tracking"},
     "kubeflow": {"config", "console", "data_versions", "errors", "records", "stages", "tracking", "training"},
     "cli": {"errors"},  # and the module of a subcommand, by its name, when it is used
 }

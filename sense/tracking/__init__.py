@@ -9,7 +9,7 @@ from sense import mlflow_settings
 
 mlflow_settings.apply()  # before mlflow is imported, which the modules below do
 
-from sense.tracking.runs import SilentRun, TrackedRun, code_revision, record_data, training_run  # noqa: E402
+from sense.tracking.runs import SilentRun, TrackedRun, code_revision, parent_run, record_data, training_run  # noqa: E402
 from sense.tracking.store import check_registry, check_store, short_timeouts  # noqa: E402
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "check_registry",
     "check_store",
     "code_revision",
+    "parent_run",
     "record_data",
     "short_timeouts",
     "training_run",

@@ -5,6 +5,8 @@ import subprocess
 import time
 import uuid
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,11 @@ class TrackedRun:
             self._client.log_batch(self.id, metrics=part)
         for key in new:
             logged.setdefault(key, set()).add(step)
+
+    @store.endpoint_errors()
+    def log_text(self, text: str, file: str) -> None:
+        """Keeps `text` as an artifact of the run."""
+        self._client.log_text(self.id, text, file)
 
     @store.endpoint_errors()
     def finish(self, metrics: Mapping[str, Any]) -> None:
@@ -80,6 +87,20 @@ class SilentRun:
         return None
 
 
+_parent: ContextVar[str] = ContextVar("parent", default="")
+
+
+@contextmanager
+def parent_run(name: str, key: str, params: Mapping[str, Any]) -> Iterator[TrackedRun]:
+    """The run `name`, of which every training run that is opened within the block is a child; the same `key` is the same run."""
+    with open_run(name, key, params, {"sense.code_rev": code_revision()}) as run:
+        token = _parent.set(run.id)
+        try:
+            yield run
+        finally:
+            _parent.reset(token)
+
+
 @store.endpoint_errors()
 def training_run(name: str, params: Mapping[str, Any], resume_file: Path) -> TrackedRun | SilentRun:
     """Opens the run `name`; the same `resume_file` gives the same run again, unless that was deleted from the store.
@@ -91,7 +112,10 @@ def training_run(name: str, params: Mapping[str, Any], resume_file: Path) -> Tra
         return SilentRun()
     if not resume_file.is_file():
         records.write_json(resume_file, {"key": uuid.uuid4().hex})  # first, so that no run is ever left without its key
-    return open_run(name, str(records.read_json(resume_file)["key"]), params, {"sense.code_rev": code_revision()})
+    tags = {"sense.code_rev": code_revision()}
+    if _parent.get():
+        tags["mlflow.parentRunId"] = _parent.get()  # MLflow's page shows it as a nested run
+    return open_run(name, str(records.read_json(resume_file)["key"]), params, tags)
 
 
 @store.endpoint_errors()
