@@ -1,4 +1,4 @@
-"""Preference-tunes the SFT model: the SENSE model."""
+"""The second step on the SFT model: the SENSE model."""
 
 from kfp import dsl
 
@@ -11,6 +11,7 @@ def dpo(
     processes: int,
     sft: dsl.Input[dsl.Model],
     pairs: dsl.Input[dsl.Dataset],
+    samples: dsl.Input[dsl.Dataset],
     unseen: dsl.Input[dsl.Dataset],
     model: dsl.Output[dsl.Model],
     curve: dsl.Output[dsl.Artifact],
@@ -24,7 +25,7 @@ def dpo(
     from sense.records import finite_numbers
     from sense.report import markdown
 
-    inputs = {"sft": sft.path, "pairs": pairs.path, "unseen": unseen.path}
+    inputs = {"sft": sft.path, "pairs": pairs.path, "samples": samples.path, "unseen": unseen.path}
     outputs = {"model": model.path, "curve": curve.path, "metrics": metrics.path}
     stage_metrics = launch("dpo", section, inputs, outputs, processes)
     metrics.metadata.update(finite_numbers(stage_metrics))

@@ -134,6 +134,7 @@ def build(params: Params, text: str, code_rev: str, data_rev: str, project: str 
                 processes=processes("dpo"),
                 sft=student["model"],
                 pairs=preferred["pairs"],
+                samples=merged["samples"],
                 unseen=synthesized["unseen"],
                 **revisions,
             ),

@@ -57,7 +57,12 @@ INPUTS: dict[str, dict[str, str]] = {
     "weak": {"strong": "data/strong", "seed": "data/seed"},
     "sample": {"model": "models/weak", "unseen": "data/unseen"},
     "prefer": {"samples": "data/weak/samples.jsonl", "unseen": "data/unseen"},
-    "dpo": {"sft": "models/sft", "pairs": "data/pairs/pairs.jsonl", "unseen": "data/unseen"},
+    "dpo": {
+        "sft": "models/sft",
+        "pairs": "data/pairs/pairs.jsonl",
+        "samples": "data/weak/samples.jsonl",
+        "unseen": "data/unseen",
+    },
     "evaluate": {
         "sft": "models/sft",
         "sense": "models/sense",

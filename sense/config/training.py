@@ -1,9 +1,10 @@
-"""Sections of the stages that train: the student's and the weak model's SFT, and DPO."""
+"""Sections of the stages that train: the student's and the weak model's SFT, and DPO with the other methods of its stage."""
 
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from sense.config.data import ExecutionConfig
 from sense.config.section import Count, Positive, Section, Seed, Share
 
 
@@ -148,11 +149,52 @@ class SftConfig(Section):
     """The optimization."""
 
 
-class DpoConfig(Section):
-    """DPO on the SFT model (paper, section 3.3). If that model is an adapter, the adapter is trained on."""
+class RftConfig(Section):
+    """RFT, rejection sampling fine-tuning: SFT on the right samples. It learns most where they are the student's own
+    (`sample.model: sft`).
+    """
 
+    plans: Count = 4
+    """Right samples of a question that are trained on at most, all of them different queries; the first sampled."""
+    gold: bool = True
+    """Train on the gold of a question without a right sample; false leaves the question out."""
+
+
+class GrpoConfig(Section):
+    """GRPO: the model answers the questions of the pairs, and an answer's reward is what its execution is worth: 1 if it is
+    right, 0.1 if it runs and reads a table of the schema, else 0. `dpo.train` counts answers: a step has batch_size x
+    accumulation x devices of them, which is a multiple of `num_generations`.
+    """
+
+    num_generations: Annotated[int, Field(ge=2)] = 8
+    """Answers to a question that are compared with one another; if all earn the same, they are left out of the loss."""
+    temperature: Positive = 1.0
+    """Sampling temperature."""
+    max_completion_length: Count = 256
+    """Tokens an answer may have; with its prompt they fit into `dpo.train.max_length`."""
+    beta: Annotated[float, Field(ge=0)] = 0.01
+    """Weight of the KL divergence from the model that the training starts from; 0 leaves it out, and `kl` out of the curve."""
+    loss: Literal["grpo", "dr_grpo", "dapo", "bnpo"] = "dapo"
+    """TRL's loss_type: how the tokens of the answers are averaged."""
+    scale_rewards: Literal["group", "batch", "none"] = "group"
+    """Whose standard deviation an answer's advantage is divided by: of the answers to its question, of the batch, or none."""
+    mask_truncated: bool = False
+    """Leave answers that reached `max_completion_length` out of the loss."""
+    execution: ExecutionConfig = ExecutionConfig()
+    """Limits on executing answers and golds."""
+
+
+class DpoConfig(Section):
+    """The second step, on the SFT model: DPO (paper, section 3.3), or another method. If that model is an adapter, the adapter is
+    trained on.
+    """
+
+    method: Literal["dpo", "rft", "grpo"] = "dpo"
+    """dpo: preference learning on the pairs; rft: SFT on the right samples; grpo: reinforcement learning with the verdict as the
+    reward.
+    """
     seed: Seed = 0
-    """Seed of the order of the pairs."""
+    """Seed of the order of the rows, and of what grpo samples."""
     beta: Positive = 0.1
     """Strength of the pull towards the reference model; smaller values let the policy move further."""
     loss: Literal["sigmoid", "ipo", "apo_zero", "robust", "hinge"] = "sigmoid"
@@ -167,5 +209,9 @@ class DpoConfig(Section):
     """Nats by which the mean log-probability of a chosen answer may fall below the SFT model's; beyond it there is a warning, and
     `chosen_dropped` in the metrics is true.
     """
+    rft: RftConfig = RftConfig()
+    """Settings of the method rft, to which those of DPO do not apply."""
+    grpo: GrpoConfig = GrpoConfig()
+    """Settings of the method grpo, to which those of DPO do not apply."""
     train: TrainConfig = TrainConfig(learning_rate=1e-6)
     """The optimization."""

@@ -175,8 +175,8 @@ def step_chart(title: str, y_label: str, rows: Sequence[tuple[str, str, Sequence
     )
 
 
-# Title, label of the y axis, and the lines of each chart of DPO: colour, name, and key in the curve.
-_DPO_CHARTS: Sequence[tuple[str, str, Sequence[tuple[str, str, str]]]] = (
+# Title, label of the y axis, and the lines of each chart of the second step: colour, name, and key in the curve.
+_SECOND_STEP_CHARTS: Sequence[tuple[str, str, Sequence[tuple[str, str, str]]]] = (
     (
         "DPO: log-probability of the answers",
         "log-probability (nats)",
@@ -190,26 +190,40 @@ _DPO_CHARTS: Sequence[tuple[str, str, Sequence[tuple[str, str, str]]]] = (
         "tokens",
         (("match", "chosen", "lengths/chosen"), ("mismatch", "rejected", "lengths/rejected")),
     ),
+    ("GRPO: reward", "mean of the answers", (("dpo", "reward", "reward"),)),
+    ("GRPO: answers that are learnt from", "share of the answers", (("dpo", "share", "completions/learnt_from"),)),
+    ("GRPO: KL divergence from the start", "nats per token", (("dpo", "KL", "kl"),)),
+    ("GRPO: length of the answers", "tokens", (("dpo", "mean", "completions/mean_length"),)),
 )
-_TRAINING_TITLES = {"sft": "SFT, the student", "weak": "SFT, the weak model", "dpo": "DPO"}
 
 
 def training_charts(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> list[Chart]:
-    """The loss of each training, and for DPO what became of chosen and rejected answers.
+    """The loss of each training, and what became of the answers in the second step.
 
     `curves` maps a training (sft, weak, dpo) to the rows of its curve; a training without one has no chart.
     """
+    second = curves.get("dpo", ())
+    method = _method(second)
+    titles = {"sft": "SFT, the student", "weak": "SFT, the weak model", "dpo": method}
+    labels = {"DPO": "loss (DPO)", "GRPO": "loss (GRPO)"}
     charts = [
-        step_chart(f"{title}: loss", "loss (DPO)" if name == "dpo" else "loss (nats per token)", [(name, "loss", points)])
-        for name, title in _TRAINING_TITLES.items()
+        step_chart(f"{title}: loss", labels.get(title, "loss (nats per token)"), [(name, "loss", points)])
+        for name, title in titles.items()
         if (points := _finite_points(curves.get(name, ()), "loss"))
     ]
-    dpo = curves.get("dpo", ())
-    for title, y_label, lines in _DPO_CHARTS:
-        rows = [(color, name, points) for color, name, key in lines if (points := _finite_points(dpo, key))]
+    for title, y_label, lines in _SECOND_STEP_CHARTS:
+        rows = [(color, name, points) for color, name, key in lines if (points := _finite_points(second, key))]
         if rows:
             charts.append(step_chart(title, y_label, rows))
     return charts
+
+
+def _method(rows: Sequence[Mapping[str, float]]) -> str:
+    """The method of the second step, by what its curve has."""
+    keys = {key for row in rows for key in row}
+    if "reward" in keys:
+        return "GRPO"
+    return "RFT" if "mean_token_accuracy" in keys and "logps/chosen" not in keys else "DPO"
 
 
 def _finite_points(rows: Sequence[Mapping[str, float]], key: str) -> list[Point]:

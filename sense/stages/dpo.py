@@ -1,29 +1,46 @@
-"""Preference learning on the SFT model from executed pairs: cDPO, which is DPO with label smoothing (paper, 3.3)."""
+"""The second step, on the SFT model: preference learning from executed pairs, or another method that uses the verdicts.
 
-from collections.abc import Callable, Mapping, Sequence
+`dpo` is cDPO, which is DPO with label smoothing (paper, 3.3). `rft` is SFT on right samples. `grpo` samples while it trains, and
+rewards what is right. All read and write the same files.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import compress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sense import console, manifest, prompts, records
-from sense.config import DpoConfig, PromptConfig, is_main_process
+from sense.config import DpoConfig, PromptConfig, SftConfig, is_main_process, processes
 from sense.errors import InputError, UserError
 from sense.prompts.dataset import database_keys, question_prompts
-from sense.records import Pair
-from sense.stages.pairs import UNEXECUTED
+from sense.records import Example, Pair
+from sense.sql.execute import Executor
+from sense.stages import rejection_sampling
+from sense.stages.execution_reward import ExecutionReward
+from sense.stages.pairs import UNEXECUTED, samples_by_question
+
+if TYPE_CHECKING:
+    from sense.training.model_folder import ModelInfo
 
 Config = DpoConfig
 
+WITHOUT_EFFECT = {"grpo": {"execution": {"workers": True}}}
+
 _CHANGE = "logps/chosen_change"  # in the curve: nats of a chosen answer above the SFT model's, in the mean
+
+_Curve = Sequence[Mapping[str, float]]
+_OnLog = Callable[[int, dict[str, float]], None]
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """The SFT model, the preference pairs, and the dataset folder whose questions they answer."""
+    """The SFT model, the preference pairs, the samples with their verdicts, and the dataset folder with their questions."""
 
     sft: Path
     pairs: Path
+    samples: Path
     unseen: Path
 
 
@@ -36,53 +53,175 @@ class Outputs:
     metrics: Path
 
 
-def run(config: DpoConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any]:
-    """Trains on the pairs; returns pairs, steps, loss, rewards, what became of the answers, and what was dropped by reason."""
-    from sense import tracking
-    from sense.training import checks, fit, model_folder, tokenization
+@dataclass(frozen=True)
+class _Training:
+    """What a method trains on, and how.
 
-    if config.label_smoothing == "auto":
+    `example_ids` are those of the questions in it, `counts` belongs to the metrics. `train` takes the model, the folder for
+    checkpoints and what each point of the curve is passed to; `outcome` gives the metrics that the curve shows.
+    """
+
+    example_ids: Collection[str]
+    counts: Mapping[str, Any]
+    train: Callable[[Any, Path, _OnLog], tuple[Any, list[dict[str, float]]]]
+    outcome: Callable[[_Curve], Mapping[str, Any]]
+
+
+def run(config: DpoConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any]:
+    """Trains; returns the method, what it trained on, steps, loss, what the curve shows, and what was dropped by reason."""
+    from sense import tracking
+    from sense.training import checks, fit, model_folder
+
+    if config.method == "dpo" and config.label_smoothing == "auto":
         config = config.model_copy(update={"label_smoothing": _measured_smoothing(inputs.unseen)})
     info = model_folder.read_info(inputs.sft)
     sft_model = model_folder.load_model(inputs.sft, trainable=True, dtype=model_folder.TRAINING_DTYPE)
     checks.check_max_length(sft_model, config.train.max_length, str(inputs.sft))
-    pairs = records.read_rows(inputs.pairs, Pair)
-    rows = _rows(inputs, pairs, info.prompt)
     tokenizer = model_folder.load_tokenizer(inputs.sft)
-    max_length = config.train.max_length
-    tokenized = tokenization.dpo_rows(tokenizer, rows)
-    fits = [len(row["prompt_ids"]) + max(len(row["chosen_ids"]), len(row["rejected_ids"])) <= max_length for row in tokenized]
-    fitting = list(compress(tokenized, fits))
-    if not fitting:
-        raise InputError(f"{inputs.pairs}: no pair fits into train.max_length = {max_length} tokens; raise it or make more pairs")
+    examples = records.read_dataset(inputs.unseen)
+    training = _METHODS[config.method](config, inputs, info, tokenizer, examples)
     with tracking.training_run("dpo", config.model_dump(mode="json"), outputs.metrics.with_name("mlflow.json")) as tracked_run:
-        checkpoints = outputs.model.with_name("checkpoints")
-        on_log = _watch(config, tracked_run.log)
-        model, curve = fit.dpo(sft_model, tokenizer, fitting, config, checkpoints=checkpoints, on_log=on_log)
+        model, curve = training.train(sft_model, outputs.model.with_name("checkpoints"), tracked_run.log)
         if is_main_process():
             recipe = {**info.recipe, "dpo": config.model_dump(mode="json")}
-            paired = {pair.example_id for pair in pairs}
-            examples = [example for example in records.read_dataset(inputs.unseen) if example.id in paired]
-            keys = None if info.databases is None else info.databases | set(database_keys(inputs.unseen, examples).values())
+            trained_on = [example for example in examples if example.id in training.example_ids]
+            keys = None if info.databases is None else info.databases | set(database_keys(inputs.unseen, trained_on).values())
             model_folder.save(model, tokenizer, replace(info, recipe=recipe, databases=keys), outputs.model)
             records.write_text(outputs.curve, fit.curve_csv(curve))
-        rewards = {name.replace("/", "_"): value for name, value in sorted(curve[-1].items()) if name.startswith("rewards/")}
         metrics = {
             "model": info.base.name or "nano",
-            "pairs": len(fitting),
-            "label_smoothing": config.label_smoothing,
-            "dropped": {"longer than max_length": len(rows) - len(fitting)},
+            "method": config.method,
+            **training.counts,
             **model_folder.count_parameters(model),
             "steps": int(curve[-1]["step"]),
             "loss": curve[-1]["loss"],
-            **rewards,
-            **_answers(config, curve, fitting, list(compress(pairs, fits))),
+            **training.outcome(curve),
         }
         tracked_run.finish(metrics)
     return metrics
 
 
-def _watch(config: DpoConfig, log: Callable[[int, dict[str, float]], None]) -> Callable[[int, dict[str, float]], None]:
+def _preference(config: DpoConfig, inputs: Inputs, info: "ModelInfo", tokenizer: Any, examples: Sequence[Example]) -> _Training:
+    """DPO on the pairs; InputError if a pair belongs to no question of the dataset, or none is short enough."""
+    from sense.training import fit, tokenization
+
+    pairs = records.read_rows(inputs.pairs, Pair)
+    tokenized = tokenization.dpo_rows(tokenizer, _pair_rows(inputs, pairs, examples, info.prompt))
+    lengths = [len(row["prompt_ids"]) + max(len(row["chosen_ids"]), len(row["rejected_ids"])) for row in tokenized]
+    fits = [length <= config.train.max_length for length in lengths]
+    fitting, fitting_pairs = list(compress(tokenized, fits)), list(compress(pairs, fits))
+    if not fitting:
+        raise InputError(
+            f"{inputs.pairs}: no pair fits into train.max_length = {config.train.max_length} tokens; raise it or make more pairs"
+        )
+
+    def train(model: Any, checkpoints: Path, log: _OnLog) -> tuple[Any, list[dict[str, float]]]:
+        return fit.dpo(model, tokenizer, fitting, config, checkpoints=checkpoints, on_log=_watch(config, log))
+
+    counts = {
+        "pairs": len(fitting),
+        "label_smoothing": config.label_smoothing,
+        "dropped": {"longer than max_length": len(pairs) - len(fitting)},
+        "tokens": {side: sum(len(row[f"{side}_ids"]) for row in fitting) / len(fitting) for side in ("chosen", "rejected")},
+        "rejected_runs": sum(pair.error not in UNEXECUTED for pair in fitting_pairs) / len(fitting_pairs),
+    }
+    return _Training({pair.example_id for pair in pairs}, counts, train, partial(_log_probabilities, config))
+
+
+def _rejection_sampling(
+    config: DpoConfig, inputs: Inputs, info: "ModelInfo", tokenizer: Any, examples: Sequence[Example]
+) -> _Training:
+    """SFT on the right samples; InputError if there is nothing to train on."""
+    from sense.training import fit, tokenization
+
+    answers, dropped, samples = rejection_sampling.select(
+        config.rft, examples, samples_by_question(inputs.samples, list(examples))
+    )
+    texts = question_prompts(inputs.unseen, [answer.example for answer in answers], info.prompt)
+    rows = [
+        {"prompt": text, "completion": prompts.completion(answer.sql, info.prompt.target)}
+        for text, answer in zip(texts, answers, strict=True)
+    ]
+    tokenized = tokenization.sft_rows(tokenizer, rows, "completion")
+    fits = [len(row["input_ids"]) <= config.train.max_length for row in tokenized]
+    fitting, fitting_answers = list(compress(tokenized, fits)), list(compress(answers, fits))
+    if not fitting:
+        raise InputError(
+            f"{inputs.samples}: no right answer to train on ({len(rows)} longer than train.max_length = "
+            f"{config.train.max_length}; questions left out: {dict(dropped)}); sample more, or set dpo.rft.gold: true"
+        )
+    settings = SftConfig(seed=config.seed, model=info.base, prompt=info.prompt, train=config.train)
+
+    def train(model: Any, checkpoints: Path, log: _OnLog) -> tuple[Any, list[dict[str, float]]]:
+        return fit.sft(model, tokenizer, fitting, settings, checkpoints=checkpoints, on_log=log, label="rft")
+
+    sources = [answer.source for answer in fitting_answers]
+    ids = {answer.example.id for answer in fitting_answers}
+    counts = {
+        "examples": len(ids),
+        "rows": len(fitting),
+        "answers": {source: sources.count(source) for source in ("sample", "gold")},
+        "dropped": {"longer than max_length": len(rows) - len(fitting), **dict(sorted(dropped.items()))},
+        "samples_left_out": {reason: n for reason, n in sorted(samples.items()) if n},
+    }
+    return _Training(ids, counts, train, lambda _: {})
+
+
+def _reinforcement(
+    config: DpoConfig, inputs: Inputs, info: "ModelInfo", tokenizer: Any, examples: Sequence[Example]
+) -> _Training:
+    """GRPO on the questions of the pairs; UserError if a step has no whole groups, InputError if no prompt is short enough."""
+    from sense.training import grpo, tokenization
+
+    settings, train_config = config.grpo, config.train
+    answers = train_config.batch_size * train_config.accumulation * processes()
+    if answers % settings.num_generations:
+        raise UserError(
+            f"dpo.train: batch_size x accumulation x processes = {answers} answers in a step, which is no multiple of "
+            f"dpo.grpo.num_generations = {settings.num_generations}; change one of them"
+        )
+    pairs = records.read_rows(inputs.pairs, Pair)
+    _check_questions(inputs, pairs, examples)
+    ids = {pair.example_id for pair in pairs}
+    asked = [example for example in examples if example.id in ids]
+    texts = question_prompts(inputs.unseen, asked, info.prompt)
+    room = train_config.max_length - settings.max_completion_length
+    fits = [len(tokens) <= room for tokens in tokenization.prompt_tokens(tokenizer, texts)]
+    fitting = {example.id: example for example in compress(asked, fits)}
+    if not fitting:
+        raise InputError(
+            f"{inputs.pairs}: no question fits into train.max_length = {train_config.max_length} tokens with an answer of "
+            f"dpo.grpo.max_completion_length = {settings.max_completion_length}; raise the one or lower the other"
+        )
+    rows = [{"example_id": name, "prompt": text} for name, text in zip(fitting, compress(texts, fits), strict=True)]
+
+    def train(model: Any, checkpoints: Path, log: _OnLog) -> tuple[Any, list[dict[str, float]]]:
+        with Executor(settings.execution) as executor:
+            reward = ExecutionReward(executor, inputs.unseen, fitting)
+            return grpo.train(model, tokenizer, rows, reward, config, checkpoints=checkpoints, on_log=log)
+
+    counts = {"examples": len(rows), "dropped": {"longer than max_length": len(asked) - len(rows)}}
+    return _Training(set(fitting), counts, train, _rewards)
+
+
+_METHODS = {"dpo": _preference, "rft": _rejection_sampling, "grpo": _reinforcement}
+
+
+def _rewards(curve: _Curve) -> dict[str, Any]:
+    """The mean reward at the first and the last point of the curve, the KL divergence at the last, and what was learnt from.
+
+    That is the share of the answers in groups that did not all earn the same.
+    """
+    kl = {"kl": curve[-1]["kl"]} if "kl" in curve[-1] else {}
+    shares = [point["completions/learnt_from"] for point in curve]
+    return {
+        "reward": {"first": curve[0]["reward"], "last": curve[-1]["reward"]},
+        **kl,
+        "learnt_from": sum(shares) / len(shares),
+    }
+
+
+def _watch(config: DpoConfig, log: _OnLog) -> _OnLog:
     """`log`, which also warns, once, when the chosen answers have become less likely than the configuration allows."""
     warned = False
 
@@ -100,18 +239,14 @@ def _watch(config: DpoConfig, log: Callable[[int, dict[str, float]], None]) -> C
     return log_and_warn
 
 
-def _answers(
-    config: DpoConfig,
-    curve: Sequence[Mapping[str, float]],
-    rows: Sequence[Mapping[str, Sequence[int]]],
-    pairs: Sequence[Pair],
-) -> dict[str, Any]:
-    """What became of the answers: their log-probabilities (nats) at the last point of the curve, and what they are.
+def _log_probabilities(config: DpoConfig, curve: _Curve) -> dict[str, Any]:
+    """The rewards and the log-probabilities (nats) of the answers at the last point of the curve.
 
-    `rows` are the tokenized `pairs`. `chosen_lowest` is the lowest change in the curve.
+    `chosen_lowest` is the lowest change of the chosen answers' in the whole curve.
     """
     last, lowest = curve[-1], min(point[_CHANGE] for point in curve)
     return {
+        **{name.replace("/", "_"): value for name, value in sorted(last.items()) if name.startswith("rewards/")},
         "logps": {
             "chosen": last["logps/chosen"],
             "rejected": last["logps/rejected"],
@@ -119,8 +254,6 @@ def _answers(
             "chosen_lowest": lowest,
         },
         "chosen_dropped": lowest < -config.max_chosen_drop,
-        "tokens": {side: sum(len(row[f"{side}_ids"]) for row in rows) / len(rows) for side in ("chosen", "rejected")},
-        "rejected_runs": sum(pair.error not in UNEXECUTED for pair in pairs) / len(pairs),
     }
 
 
@@ -140,15 +273,20 @@ def _measured_smoothing(dataset: Path) -> float:
     return false_right.rate
 
 
-def _rows(inputs: Inputs, pairs: Sequence[Pair], prompt: PromptConfig) -> list[dict[str, str]]:
-    """Prompt, chosen and rejected of each pair; InputError if a pair belongs to no question of the dataset."""
-    examples = {example.id: example for example in records.read_dataset(inputs.unseen)}
+def _check_questions(inputs: Inputs, pairs: Sequence[Pair], examples: Sequence[Example]) -> None:
+    ids = {example.id for example in examples}
     for pair in pairs:
-        if pair.example_id not in examples:
+        if pair.example_id not in ids:
             raise InputError(
                 f"{inputs.pairs}: the pair {pair.id!r} answers {pair.example_id!r}, which {inputs.unseen} does not hold"
             )
-    texts = question_prompts(inputs.unseen, [examples[pair.example_id] for pair in pairs], prompt)
+
+
+def _pair_rows(inputs: Inputs, pairs: Sequence[Pair], examples: Sequence[Example], prompt: PromptConfig) -> list[dict[str, str]]:
+    """Prompt, chosen and rejected of each pair; InputError if a pair belongs to no question of the dataset."""
+    _check_questions(inputs, pairs, examples)
+    by_id = {example.id: example for example in examples}
+    texts = question_prompts(inputs.unseen, [by_id[pair.example_id] for pair in pairs], prompt)
     return [
         {"prompt": text, **{side: prompts.completion(getattr(pair, side), prompt.target) for side in ("chosen", "rejected")}}
         for text, pair in zip(texts, pairs, strict=True)

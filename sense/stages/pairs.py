@@ -1,13 +1,16 @@
 """Preference pairs from executed samples: which right SQL is chosen over which wrong one (paper section 3.2)."""
 
 import random
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
+from pathlib import Path
 from typing import Literal, NamedTuple
 
+from sense import records
 from sense.config import PreferConfig
+from sense.errors import InputError
 from sense.records import Example, Pair, Sample
 from sense.sql.difference import edit_distance
 from sense.sql.error_class import error_class
@@ -67,6 +70,20 @@ class QuestionCandidates:
     def with_gold(self) -> "QuestionCandidates":
         """The same, with the gold as the one right SQL."""
         return replace(self, right=[PairCandidate(self.example.sql, fingerprint(self.example.sql), source="gold")])
+
+
+def samples_by_question(file: Path, examples: Sequence[Example]) -> dict[str, list[Sample]]:
+    """The samples of each question; InputError if one is of a question that the dataset lacks."""
+    ids = {example.id for example in examples}
+    by_question: defaultdict[str, list[Sample]] = defaultdict(list)
+    for sample in records.read_rows(file, Sample):
+        if sample.example_id not in ids:
+            raise InputError(
+                f"{file}: sample {sample.id!r} is of question {sample.example_id!r}, which the unseen dataset does not have; "
+                "give the dataset that was sampled, or run sample again"
+            )
+        by_question[sample.example_id].append(sample)
+    return dict(by_question)
 
 
 def group_candidates(example: Example, samples: Sequence[Sample], drop_errors: bool = False) -> QuestionCandidates:

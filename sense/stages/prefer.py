@@ -1,14 +1,13 @@
 """Preference pairs: a right sample chosen over a wrong one of the same question, by the strategy of the section."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sense import console, records
 from sense.config import PreferConfig
-from sense.errors import InputError, UserError
-from sense.records import Example, Sample
+from sense.errors import UserError
 from sense.stages import near_misses
 from sense.stages.pairs import (
     UNEXECUTED,
@@ -20,6 +19,7 @@ from sense.stages.pairs import (
     limit_gold,
     make_pairs,
     missing_side,
+    samples_by_question,
 )
 from sense.verdicts import VerdictName
 
@@ -47,7 +47,7 @@ class Outputs:
 def run(config: PreferConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any]:
     """Writes the pairs; InputError if the samples do not fit the dataset, UserError if not one pair can be made."""
     examples = records.read_dataset(inputs.unseen)
-    by_question = _by_question(inputs.samples, examples)
+    by_question = samples_by_question(inputs.samples, examples)
     sampled = [example for example in examples if example.id in by_question]
     grouped = [group_candidates(example, by_question[example.id], config.drop_errors) for example in sampled]
     dropped = sum((candidates.dropped for candidates in grouped), Counter[str]())
@@ -87,20 +87,6 @@ def run(config: PreferConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any
         "no_pair": dict(sorted(no_pair.items())),
         "dropped": dict(sorted(dropped.items())),
     }
-
-
-def _by_question(file: Path, examples: list[Example]) -> dict[str, list[Sample]]:
-    """The samples of each question; InputError if one is of a question that the dataset lacks."""
-    ids = {example.id for example in examples}
-    by_question: defaultdict[str, list[Sample]] = defaultdict(list)
-    for sample in records.read_rows(file, Sample):
-        if sample.example_id not in ids:
-            raise InputError(
-                f"{file}: sample {sample.id!r} is of question {sample.example_id!r}, which the unseen dataset does not have; "
-                "give the dataset that was sampled, or run sample again"
-            )
-        by_question[sample.example_id].append(sample)
-    return dict(by_question)
 
 
 def _no_pairs_message(config: PreferConfig, file: Path, questions: int, no_pair: Counter[NoPair], dropped: Counter[str]) -> str:

@@ -1,4 +1,4 @@
-"""The two recipes, on TRL: supervised fine-tuning (SFT) and DPO. Killed at any moment, they resume from a complete checkpoint."""
+"""SFT and DPO on TRL, and what all trainings share: killed at any moment, they resume from a complete checkpoint."""
 
 import csv
 import io
@@ -23,7 +23,7 @@ from sense.training import model_folder
 # Called with the step and the values of each logged point of the training curve.
 OnLog = Callable[[int, dict[str, float]], None]
 # Parts of the names of logged values that are no part of the curve: times and counts, which differ from run to run.
-_NOT_IN_CURVE = ("runtime", "per_second", "total_flos", "epoch", "num_tokens", "train_loss")
+_NOT_IN_CURVE = ("runtime", "per_second", "step_time", "total_flos", "epoch", "num_tokens", "train_loss")
 # The empty file that marks a checkpoint as complete.
 _COMPLETE = "whole"
 
@@ -67,24 +67,28 @@ def sft(
     *,
     checkpoints: Path,
     on_log: OnLog,
+    label: str = "sft",
 ) -> tuple[Any, list[dict[str, float]]]:
-    """Fine-tunes on tokenized rows; returns the model and its training curve, one dict for each logged step."""
+    """Fine-tunes on tokenized rows; returns the model and its training curve, one dict for each logged step.
+
+    A model that is an adapter already is trained on. `label` names the progress bar.
+    """
     packing, several_passes = settings.packing, _passes(settings.train, len(rows)) > 1
     trainer = SFTTrainer(
         model=model,
         args=SFTConfig(
-            **_training_arguments(settings.train, settings.seed, checkpoints),
+            **training_arguments(settings.train, settings.seed, checkpoints),
             max_length=settings.train.max_length,
             packing=packing,
             dataset_kwargs={"skip_prepare_dataset": not packing},
             train_sampling_strategy="random" if packing or several_passes else "group_by_length",
         ),
-        train_dataset=_dataset(rows),
+        train_dataset=to_dataset(rows),
         processing_class=tokenizer,
         peft_config=_lora(settings.lora, model),
-        callbacks=[TrainingProgress("sft", on_log)],
+        callbacks=[TrainingProgress(label, on_log)],
     )
-    return _train(trainer, checkpoints)
+    return run_trainer(trainer, checkpoints)
 
 
 def dpo(
@@ -106,7 +110,7 @@ def dpo(
     trainer = _TokenizedDPOTrainer(
         model=model,
         args=DPOConfig(
-            **_training_arguments(settings.train, settings.seed, checkpoints),
+            **training_arguments(settings.train, settings.seed, checkpoints),
             max_length=settings.train.max_length,
             beta=settings.beta,
             loss_type=losses,
@@ -116,11 +120,11 @@ def dpo(
             precompute_ref_log_probs=True,
             precompute_ref_batch_size=settings.train.batch_size,
         ),
-        train_dataset=_shared_dataset(_dataset(rows), checkpoints.with_name("reference")),
+        train_dataset=_shared_dataset(to_dataset(rows), checkpoints.with_name("reference")),
         processing_class=tokenizer,
         callbacks=[TrainingProgress("dpo", on_log)],
     )
-    return _train(trainer, checkpoints)
+    return run_trainer(trainer, checkpoints)
 
 
 def curve_csv(curve: Sequence[dict[str, float]]) -> str:
@@ -133,8 +137,8 @@ def curve_csv(curve: Sequence[dict[str, float]]) -> str:
     return text.getvalue()
 
 
-def _training_arguments(train: config.TrainConfig, seed: int, checkpoints: Path) -> dict[str, Any]:
-    """The arguments that SFT and DPO share, in transformers' names."""
+def training_arguments(train: config.TrainConfig, seed: int, checkpoints: Path) -> dict[str, Any]:
+    """The arguments that all trainings share, in transformers' names."""
     gpu = torch.cuda.is_available()
     bf16 = train.precision == "bf16" or (train.precision == "auto" and gpu and torch.cuda.is_bf16_supported())
     return {
@@ -186,7 +190,8 @@ def _lora(lora: config.LoraConfig | None, model: Any) -> LoraConfig | None:
     )
 
 
-def _dataset(rows: Sequence[Any]) -> Any:
+def to_dataset(rows: Sequence[Any]) -> Any:
+    """The rows as the trainers want them."""
     disable_progress_bars()
     return Dataset.from_list(list(rows))
 
@@ -204,7 +209,8 @@ def _shared_dataset(dataset: Any, folder: Path) -> Any:
     return dataset.map(lambda row: row, cache_file_name=str(file), load_from_cache_file=False)
 
 
-def _train(trainer: Any, checkpoints: Path) -> tuple[Any, list[dict[str, float]]]:
+def run_trainer(trainer: Any, checkpoints: Path) -> tuple[Any, list[dict[str, float]]]:
+    """Runs a trainer from its last complete checkpoint to its end; returns the model and its training curve."""
     trainer.remove_callback(PrinterCallback)
     checkpoint = last_complete_checkpoint(checkpoints)
     if checkpoint is not None:
@@ -234,8 +240,8 @@ def _checkpoints_by_step(checkpoints: Path) -> list[Path]:
 
 
 def _curve_point(row: dict[str, float]) -> dict[str, float]:
-    """The values of a logged row that belong to the training curve."""
-    return {key: value for key, value in row.items() if not any(part in key for part in _NOT_IN_CURVE)}
+    """The values of a logged row that belong to the training curve; GRPO logs None where a step has no value."""
+    return {key: value for key, value in row.items() if value is not None and not any(part in key for part in _NOT_IN_CURVE)}
 
 
 class TrainingProgress(TrainerCallback):  # type: ignore[misc]

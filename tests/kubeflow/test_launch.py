@@ -115,7 +115,9 @@ def test_dpo_in_two_processes(data, tmp_path, environment):
     ]
     records.write_jsonl(tmp_path / "pairs.jsonl", pairs)
     section = PARAMS["dpo"] | {"train": PARAMS["dpo"]["train"] | {"max_steps": 2, "max_length": 1024}}
-    data_ports = {"sft": tmp_path / "sft", "pairs": tmp_path / "pairs.jsonl", "unseen": data["strong"]}
+    records.write_jsonl(tmp_path / "samples.jsonl", [])
+    data_ports = {name: tmp_path / name for name in ("sft", "pairs.jsonl", "samples.jsonl")}
+    data_ports = {name.removesuffix(".jsonl"): path for name, path in data_ports.items()} | {"unseen": data["strong"]}
     metrics = launch("dpo", section, data_ports, outputs(tmp_path / "out"), 2)
     assert (metrics["pairs"], metrics["steps"]) == (10, 2)
     assert (tmp_path / "out" / "model" / "model.safetensors").is_file()

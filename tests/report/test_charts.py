@@ -59,3 +59,27 @@ def test_curves_leave_out_values_that_are_not_finite(tmp_path):
     assert (loss_sft.title, loss_dpo.title) == ("SFT, the student: loss", "DPO: loss")
     assert log_probabilities.title == "DPO: log-probability of the answers"
     assert log_probabilities.description == "chosen from -3 at step 1 to -4 at step 2; rejected from -5 at step 1 to -5 at step 1"
+
+
+@pytest.mark.parametrize(
+    ("row", "titles"),
+    [
+        ({"loss": 0.5, "mean_token_accuracy": 0.9}, ["RFT: loss"]),
+        (
+            {"loss": 0.0, "reward": 0.25, "kl": 0.01, "completions/learnt_from": 0.5, "completions/mean_length": 20},
+            [
+                *("GRPO: loss", "GRPO: reward", "GRPO: answers that are learnt from", "GRPO: KL divergence from the start"),
+                "GRPO: length of the answers",
+            ],
+        ),
+        (
+            {"loss": 0.7, "mean_token_accuracy": 0.9, "logps/chosen": -3, "logps/chosen_change": -1, "rewards/margins": 0.1},
+            [
+                *("DPO: loss", "DPO: log-probability of the answers", "DPO: chosen answers against the start"),
+                "DPO: reward margin",
+            ],
+        ),
+    ],
+)
+def test_the_second_step_is_drawn_as_what_it_was(row, titles):
+    assert [chart.title for chart in charts.training_charts({"dpo": [row | {"step": 1}, row | {"step": 2}]})] == titles

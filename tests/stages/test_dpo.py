@@ -1,4 +1,4 @@
-"""DPO on hand-made pairs: label smoothing by the false-right rate in the manifest of the data."""
+"""The second step on hand-made pairs and samples: what each method trains on, and that all resume."""
 
 import json
 import sqlite3
@@ -9,8 +9,11 @@ import pytest
 
 from sense import config, manifest, records
 from sense.errors import InputError, UserError
-from sense.records import Example, Pair
-from sense.stages import dpo
+from sense.records import Example, Pair, Sample
+from sense.sql.execute import Executor
+from sense.stages import dpo, rejection_sampling
+from sense.stages.execution_reward import ExecutionReward
+from tests.pipeline import digests
 
 GOLD = "SELECT name FROM pet"
 TRAIN = {"max_steps": 1, "batch_size": 1, "max_length": 256, "precision": "fp32", "save_steps": 1, "log_steps": 1}
@@ -18,18 +21,37 @@ TRAIN = {"max_steps": 1, "batch_size": 1, "max_length": 256, "precision": "fp32"
 
 @pytest.fixture
 def inputs(tmp_path: Path) -> dpo.Inputs:
-    """A pair on a database of one table; the folder of the SFT model is empty."""
+    """A pair and a right sample on a database of one table with three rows; the folder of the SFT model is empty."""
     dataset = tmp_path / "unseen"
     database = records.database_path(dataset, "pets")
     database.parent.mkdir(parents=True)
     with closing(sqlite3.connect(database)) as connection:
         connection.execute("CREATE TABLE pet (name TEXT, age INTEGER)")
+        connection.execute("INSERT INTO pet VALUES ('Rex', 5), ('Ada', 2), ('Tom', 3)")
+        connection.commit()
     example = Example(id="q0", db_id="pets", question="Which names?", sql=GOLD, source="grammar", hardness="easy")
     records.write_jsonl(dataset / "examples.jsonl", [example])
     pair = Pair(id="q0#pair0", example_id="q0", chosen=GOLD, rejected="SELECT age FROM pet", strategy="all", error="mismatch")
     records.write_jsonl(tmp_path / "pairs.jsonl", [pair])
+    records.write_jsonl(tmp_path / "samples.jsonl", [sample("q0", 0, GOLD)])
     (tmp_path / "sft").mkdir()
-    return dpo.Inputs(tmp_path / "sft", tmp_path / "pairs.jsonl", dataset)
+    return dpo.Inputs(tmp_path / "sft", tmp_path / "pairs.jsonl", tmp_path / "samples.jsonl", dataset)
+
+
+def sample(question: str, number: int, sql: str, verdict: str = "match") -> Sample:
+    values = {"id": f"{question}#{number}", "example_id": question, "sql": sql, "verdict": verdict, "correct": verdict == "match"}
+    return Sample.model_validate(values)
+
+
+def write_sft(inputs: dpo.Inputs) -> None:
+    """A nano model of random weights as the SFT model, trained on another database."""
+    from sense.training import model_folder, nano
+
+    shape = config.NanoConfig(vocabulary=300, hidden=16, layers=1, heads=2, context=512)
+    tokenizer = nano.train_tokenizer([GOLD, "SELECT age FROM pet"], shape.vocabulary)
+    model = nano.create_model(shape, tokenizer, 0)
+    info = model_folder.ModelInfo(config.ModelConfig(nano=shape), 0, config.PromptConfig(), databases=frozenset({"other:0"}))
+    model_folder.save(model, tokenizer, info, inputs.sft)
 
 
 def write_manifest(folder: Path, counts: tuple[int, int] | None) -> None:
@@ -77,13 +99,10 @@ def test_chosen_answers_that_become_less_likely_are_warned_of_once(capsys: pytes
 
 @pytest.mark.slow
 def test_the_measured_rate_is_trained_with_and_recorded(inputs: dpo.Inputs, tmp_path: Path) -> None:
-    from sense.training import model_folder, nano
+    from sense.training import model_folder
 
-    shape = config.NanoConfig(vocabulary=300, hidden=16, layers=1, heads=2, context=512)
-    tokenizer = nano.train_tokenizer([GOLD, "SELECT age FROM pet"], shape.vocabulary)
-    model = nano.create_model(shape, tokenizer, 0)
-    info = model_folder.ModelInfo(config.ModelConfig(nano=shape), 0, config.PromptConfig(), databases=frozenset({"other:0"}))
-    model_folder.save(model, tokenizer, info, inputs.sft)
+    write_sft(inputs)
+    tokenizer = model_folder.load_tokenizer(inputs.sft)
     write_manifest(inputs.unseen, (40, 3))
     metrics = run(inputs, tmp_path)
     assert metrics["label_smoothing"] == 0.075
@@ -95,3 +114,153 @@ def test_the_measured_rate_is_trained_with_and_recorded(inputs: dpo.Inputs, tmp_
     after = json.loads((tmp_path / "model" / "sense.json").read_text())
     assert after["recipe"]["dpo"]["label_smoothing"] == 0.075
     assert [key.partition(":")[0] for key in after["databases"]] == ["other", "pets"]
+
+
+# --- the other methods
+
+
+def examples(n: int) -> list[Example]:
+    return [Example(id=f"q{k}", db_id="pets", question="?", sql=GOLD, source="grammar", hardness="easy") for k in range(n)]
+
+
+def test_rft_takes_distinct_right_samples_and_else_the_gold() -> None:
+    by_question = {
+        "q0": [
+            sample("q0", 0, "SELECT name FROM pet WHERE age > 3"),
+            sample("q0", 1, "select name from pet where age > 3"),  # the same query
+            sample("q0", 2, "SELECT age FROM pet", "mismatch"),
+            sample("q0", 3, "SELECT name FROM pet WHERE age >= 4"),
+            sample("q0", 4, "SELECT name FROM pet WHERE 3 < age"),
+        ],
+        "q1": [sample("q1", 0, "SELECT age FROM pet", "mismatch")],
+        "q2": [sample("q2", 0, GOLD, "gold_error")],
+    }
+    with_gold = rejection_sampling.select(config.RftConfig(plans=2), examples(4), by_question)
+    assert [(answer.example.id, answer.sql, answer.source) for answer in with_gold.answers] == [
+        ("q0", "SELECT name FROM pet WHERE age > 3", "sample"),
+        ("q0", "SELECT name FROM pet WHERE age >= 4", "sample"),
+        ("q1", GOLD, "gold"),
+    ]
+    assert with_gold.questions == {"gold_error": 1}
+    assert {reason: n for reason, n in with_gold.samples.items() if n} == {
+        "duplicate": 1,
+        "wrong": 2,
+        "more than rft.plans": 1,
+        "gold_error": 1,
+    }
+    without = rejection_sampling.select(config.RftConfig(gold=False), examples(4), by_question)
+    assert [answer.example.id for answer in without.answers] == ["q0"] * 3
+    assert without.questions == {"gold_error": 1, "no right sample": 1}
+
+
+@pytest.mark.parametrize(
+    ("answer", "reward"),
+    [
+        (" SELECT name FROM pet", 1.0),
+        (" -- tables: pet columns: name\nSELECT name FROM pet ORDER BY age", 1.0),
+        (" SELECT age FROM pet", 0.1),
+        (" SELECT 1", 0.0),  # runs and reads no table
+        (" SELECT 'Rex' UNION SELECT 'Ada' UNION SELECT 'Tom'", 0.0),  # the result by heart
+        (" WITH pet AS (SELECT 1 AS name) SELECT name FROM pet", 0.0),  # a CTE in the place of the table
+        (" SELECT name FROM sqlite_master", 0.0),
+        (" SELECT nam FROM pet", 0.0),
+        (" DROP TABLE pet", 0.0),
+        (" DELETE FROM pet; SELECT name FROM pet", 1.0),  # the query is read out of it, as in an evaluation
+        (" SELECT load_extension('x') FROM pet", 0.0),
+        ("", 0.0),
+    ],
+)
+def test_the_reward_of_an_answer_is_what_its_execution_is_worth(inputs: dpo.Inputs, answer: str, reward: float) -> None:
+    database = records.database_path(inputs.unseen, "pets")
+    before = records.digest(database)
+    with Executor(config.ExecutionConfig(workers=1)) as executor:
+        rewards = ExecutionReward(executor, inputs.unseen, {"q0": examples(1)[0]})
+        assert rewards(["q0", "q0"], [answer, " SELECT name FROM pet"]) == [reward, 1.0]
+    assert records.digest(database) == before
+
+
+def test_two_empty_results_that_match_are_worth_a_tenth(inputs: dpo.Inputs) -> None:
+    empty = examples(1)[0].model_copy(update={"sql": "SELECT name FROM pet WHERE age > 90"})
+    with Executor(config.ExecutionConfig(workers=1)) as executor:
+        rewards = ExecutionReward(executor, inputs.unseen, {"q0": empty})
+        assert rewards(["q0"], [" SELECT name FROM pet WHERE age > 80"]) == [0.1]
+
+
+METHODS = {
+    "dpo": {},
+    "rft": {},
+    "grpo": {"grpo": {"num_generations": 2, "max_completion_length": 8, "execution": {"workers": 1}}},
+}
+STEPS = TRAIN | {"max_steps": 4, "batch_size": 2, "learning_rate": 1e-2}
+
+
+def run_method(method: str, inputs: dpo.Inputs, folder: Path) -> dict:
+    settings = config.DpoConfig.model_validate({"method": method, "train": STEPS, **METHODS[method]})
+    return dpo.run(settings, inputs, dpo.Outputs(folder / "model", folder / "curve", folder / "metrics"))
+
+
+class KilledError(Exception):
+    pass
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", METHODS)
+def test_a_killed_method_ends_as_if_undisturbed(
+    method: str, inputs: dpo.Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sense import tracking
+
+    write_sft(inputs)
+    whole = run_method(method, inputs, tmp_path / "whole")
+    run_type = type(tracking.training_run("probe", {}, tmp_path / "probe.json"))
+    log = run_type.log
+
+    def killed_at_3(self, step, values):
+        if step == 3:
+            raise KilledError
+        log(self, step, values)
+
+    with monkeypatch.context() as patch, pytest.raises(KilledError):
+        patch.setattr(run_type, "log", killed_at_3)
+        run_method(method, inputs, tmp_path / "killed")
+    assert run_method(method, inputs, tmp_path / "killed") == whole
+    names = ("model", "curve")
+    files = [{name: tmp_path / folder / name for name in names} for folder in ("whole", "killed")]
+    assert digests(files[0]) == digests(files[1])
+    assert (whole["method"], whole["steps"]) == (method, 4)
+    recipe = json.loads((tmp_path / "whole" / "model" / "sense.json").read_text())
+    assert recipe["recipe"]["dpo"]["method"] == method
+    assert [key.partition(":")[0] for key in recipe["databases"]] == ["other", "pets"]
+
+
+@pytest.mark.slow
+def test_rft_and_grpo_say_what_they_trained_on(inputs: dpo.Inputs, tmp_path: Path) -> None:
+    write_sft(inputs)
+    rft = run_method("rft", inputs, tmp_path / "rft")
+    assert (rft["examples"], rft["rows"], rft["answers"]) == (1, 1, {"sample": 1, "gold": 0})
+    grpo = run_method("grpo", inputs, tmp_path / "grpo")
+    assert (grpo["examples"], grpo["dropped"]) == (1, {"longer than max_length": 0})
+    assert grpo["reward"] == {"first": 0.0, "last": 0.0}  # random weights write no SQL
+    assert grpo["learnt_from"] == 0.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"method": "grpo", "grpo": {"num_generations": 4}}, UserError, "1 answers in a step, which is no multiple of dpo.grpo"),
+        (
+            {"method": "grpo", "grpo": {"num_generations": 2}, "train": STEPS},
+            InputError,
+            "no question fits into train.max_length = 256 tokens with an answer of dpo.grpo.max_completion_length = 256",
+        ),
+        ({"method": "rft", "train": STEPS | {"max_length": 4}}, InputError, "no right answer to train on .1 longer than train"),
+    ],
+)
+def test_settings_that_leave_nothing_to_train_on_are_refused(
+    inputs: dpo.Inputs, tmp_path: Path, changes: dict, error: type[UserError], message: str
+) -> None:
+    write_sft(inputs)
+    settings = config.DpoConfig.model_validate({"train": TRAIN, **changes})
+    with pytest.raises(error, match=message):
+        dpo.run(settings, inputs, dpo.Outputs(tmp_path / "model", tmp_path / "curve", tmp_path / "metrics"))
