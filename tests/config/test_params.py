@@ -34,6 +34,22 @@ def test_the_paper_profiles_name_the_papers_models():
     assert seven.dpo.label_smoothing > 0
 
 
+def test_the_small_profile_samples_the_student_itself_on_questions_it_has_not_seen():
+    smol = config.load(ROOT / "configs/smol.yaml")
+    assert smol.sft.model.name == smol.weak.model.name == "HuggingFaceTB/SmolLM2-135M"
+    assert smol.sft.model.revision is not None
+    assert (smol.sample.model, smol.weak.train.max_steps, smol.synthesize.teacher) == ("sft", 1, "grammar")
+    assert set(smol.synthesize.levels) == {"easy", "medium", "hard", "extra"}
+    for_sft = smol.synthesize.count * (1 - smol.synthesize.split.unseen - smol.synthesize.split.heldout)
+    assert for_sft == pytest.approx(11_880)
+
+
+@pytest.mark.parametrize("profile", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_profile_says_what_to_expect(profile):
+    comment = profile.read_text().partition("\ndata:")[0]
+    assert all(word in comment for word in ("Expected EX", "ime", "Memory", "ost"))
+
+
 def edited(tmp_path, *changes):
     text = (ROOT / "configs/tiny.yaml").read_text()
     for old, new in changes:
