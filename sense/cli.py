@@ -33,7 +33,7 @@ COMMANDS = {
     "sft": Command("fine-tune a model on strong data (the student; with --section weak, the weak model)", STAGES_MODULE),
     "sample": Command("weak data: k SQL per unseen question from the weak model, executed against the gold", STAGES_MODULE),
     "prefer": Command("turn right and wrong samples into preference pairs", STAGES_MODULE),
-    "dpo": Command("preference-tune the SFT model on the pairs (cDPO): the SENSE model", STAGES_MODULE),
+    "dpo": Command("the second step on the SFT model (cDPO on the pairs, RFT or GRPO): the SENSE model", STAGES_MODULE),
     "evaluate": Command("execution accuracy of base, SFT and SENSE on the same dev sets", STAGES_MODULE),
     "publish": Command("register the model in MLflow and let the gate decide about champion", STAGES_MODULE),
     "report": Command("one HTML file with everything the run made", STAGES_MODULE),

@@ -55,7 +55,8 @@ class Runs:
             sampled = sft if params.sample.model == "sft" else self.stage("sft", params, training, "weak")["model"]
             samples = self.stage("sample", params, {"model": sampled, "unseen": unseen})["samples"]
             pairs = self.stage("prefer", params, {"samples": samples, "unseen": unseen})["pairs"]
-            sense = self.stage("dpo", params, {"sft": sft, "pairs": pairs, "unseen": unseen})["model"]
+            answers = {"pairs": pairs, "samples": samples, "unseen": unseen}
+            sense = self.stage("dpo", params, {"sft": sft, **answers})["model"]
         inputs = {
             "sft": sft,
             "sense": sense,
