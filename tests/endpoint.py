@@ -25,11 +25,16 @@ HANG: Reply = (0, {}, "")  # no answer until the endpoint closes
 
 @dataclass(frozen=True)
 class Request:
-    """What a client sent; header names in lower case."""
+    """What a client sent; header names in lower case. The body of a GET is {}."""
 
     path: str
     headers: dict[str, str]
     body: dict[str, Any]
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = False  # so that closing waits for them, and no socket outlives the test
+    request_queue_size = 128  # with the default of 5 the kernel resets connections of clients that open many at once
 
 
 class Endpoint:
@@ -40,8 +45,7 @@ class Endpoint:
         self._script = script
         self._lock = threading.Lock()
         self._closing = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = False  # so that closing waits for them, and no socket outlives the test
+        self._server = _Server(("127.0.0.1", 0), self._handler())
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
 
     @property
@@ -70,8 +74,13 @@ class Endpoint:
         endpoint = self
 
         class Handler(BaseHTTPRequestHandler):  # HTTP/1.0: each request on a connection of its own
+            def do_GET(self) -> None:
+                self._answer({})
+
             def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                self._answer(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+
+            def _answer(self, body: dict[str, Any]) -> None:
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 status, extra, answer = endpoint._reply(Request(self.path, headers, body))
                 if not status:
@@ -96,6 +105,17 @@ def chat_reply(content: Any, finish: str = "stop", **message: Any) -> Reply:
     """A whole chat completion whose answer is `content`, with further fields of its message."""
     choice = {"index": 0, "message": {"role": "assistant", "content": content} | message, "finish_reason": finish}
     return 200, {}, {"id": "chatcmpl-1", "object": "chat.completion", "model": "fake", "choices": [choice]}
+
+
+def models_reply(*names: str, **fields: Any) -> Reply:
+    """The list of a server's models, each with further fields such as vLLM's max_model_len."""
+    return 200, {}, {"object": "list", "data": [{"id": name, "object": "model"} | fields for name in names]}
+
+
+def text_reply(text: str, prompt_tokens: int | None = None, finish: str | None = "stop") -> Reply:
+    """A completion of `/completions`; with `prompt_tokens`, the server's count of them."""
+    usage = {} if prompt_tokens is None else {"usage": {"prompt_tokens": prompt_tokens}}
+    return 200, {}, {"object": "text_completion", "choices": [{"index": 0, "text": text, "finish_reason": finish}]} | usage
 
 
 def error_reply(status: int, message: str, **fields: Any) -> Reply:

@@ -18,6 +18,7 @@ ARROWS: dict[str, set[str]] = {
     "console": set(),
     "templates": set(),
     "mlflow_settings": set(),
+    "endpoint": {"errors"},
     "records": {"errors", "verdicts"},
     "config": {"errors", "records"},
     "sql": {"config", "errors", "records", "verdicts"},
@@ -27,8 +28,8 @@ ARROWS: dict[str, set[str]] = {
     "prompts": {"config", "records", "schema", "sql", "templates"},
     "ingest": {"config", "errors", "records", "sql"},
     "decontamination": {"console", "errors", "ingest", "manifest", "records", "schema", "sql"},
-    "teacher": {"config", "decontamination", "errors", "prompts", "records", "schema", "sql", "suite"},
-    "training": {"config", "console", "errors", "records", "schema", "sql"},
+    "teacher": {"config", "decontamination", "endpoint", "errors", "prompts", "records", "schema", "sql", "suite"},
+    "training": {"config", "console", "endpoint", "errors", "records", "schema", "sql"},
     "robustness": {"config", "console", "errors", "manifest", "records", "schema", "sql", "training"},
     "evaluation": {"config", "console", "errors", "ingest", "records", "sql"},
     "tracking": {"config", "errors", "mlflow_settings", "records"},
@@ -61,7 +62,7 @@ ARROWS: dict[str, set[str]] = {
 }
 TRAINING = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "tokenizers", "safetensors")
 # The only parts that import a heavy library.
-IMPORTERS = {name: {"training"} for name in TRAINING}
+IMPORTERS = {name: {"training"} for name in (*TRAINING, "vllm")}
 IMPORTERS |= {"datasketch": {"decontamination"}, "mlflow": {"tracking", "registry"}, "kfp": {"kubeflow"}}
 # What a process that executes hostile SQL imports: the standard library and these, or its start takes too long.
 WORKER = "sense.sql.worker"

@@ -21,12 +21,15 @@ from sense.config.environment import (
     container_variables,
     cores,
     environment,
+    generator_key,
     is_main_process,
     processes,
+    set_defaults,
     tracking_uri,
     work_root,
 )
 from sense.config.evaluation import EvaluateConfig, PublishConfig, ReportConfig
+from sense.config.generator import GENERATOR_WITHOUT_EFFECT, GeneratorConfig
 from sense.config.params import Params, load, parse, validate
 from sense.config.section import Section
 from sense.config.serving import (
@@ -54,6 +57,7 @@ from sense.config.training import (
 )
 
 __all__ = [
+    "GENERATOR_WITHOUT_EFFECT",
     "BackendConfig",
     "ClaimConfig",
     "ClusterConfig",
@@ -63,6 +67,7 @@ __all__ = [
     "EvaluateConfig",
     "ExecutionConfig",
     "GenerationConfig",
+    "GeneratorConfig",
     "GrammarConfig",
     "GrpoConfig",
     "IngestConfig",
@@ -96,10 +101,12 @@ __all__ = [
     "container_variables",
     "cores",
     "environment",
+    "generator_key",
     "is_main_process",
     "load",
     "parse",
     "processes",
+    "set_defaults",
     "tracking_uri",
     "validate",
     "work_root",

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from sense.config.environment import cores
+from sense.config.generator import GeneratorConfig
 from sense.config.section import Count, Positive, Seconds, Section, Seed, Share
 from sense.records import Hardness
 
@@ -179,9 +180,11 @@ class SampleConfig(Section):
     max_new_tokens: Count = 256
     """Tokens a sample may have."""
     batch_size: Count = 16
-    """Questions generated for at the same time; it bounds memory."""
+    """Questions generated for at the same time with `generator.kind: transformers`; it bounds memory."""
     greedy: bool = True
     """Also ask for the greedy answer to each question, for `greedy_ex` of the metrics; it is no sample. A k-th more work."""
+    generator: GeneratorConfig = GeneratorConfig()
+    """What runs the model: transformers, vLLM, or a server."""
     limit: Count | None = None
     """Questions to sample on, drawn at random; null takes all of the unseen set."""
     shard: ShardConfig | None = None

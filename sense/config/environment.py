@@ -1,6 +1,7 @@
 """Environment variables: secrets, addresses and paths come from them. No other module reads the environment."""
 
 import os
+from collections.abc import Mapping
 from contextlib import suppress
 from math import ceil
 from pathlib import Path
@@ -23,6 +24,17 @@ def api_key() -> str:
     return environment("SENSE_API_KEY") or environment("OPENAI_API_KEY")
 
 
+def generator_key() -> str:
+    """The key of the server that generator.url names: VLLM_API_KEY, else empty. The teacher's key goes to no other server."""
+    return environment("VLLM_API_KEY")
+
+
+def set_defaults(variables: Mapping[str, str]) -> None:
+    """Sets environment variables that a library reads in this process, where the user has not set them."""
+    for name, value in variables.items():
+        os.environ.setdefault(name, value)
+
+
 def processes() -> int:
     """How many processes `accelerate launch` or torchrun has started for this stage."""
     return int(environment("WORLD_SIZE", "1"))
@@ -38,8 +50,9 @@ def cores() -> int:
 
 
 def container_variables() -> dict[str, str]:
-    """The variables that a container of a local run gets: addresses and keys of MLflow, remote and teacher, thread counts."""
-    names = ("MLFLOW_", "AWS_", "SENSE_API_KEY", "OPENAI_API_KEY", "HF_TOKEN", "HF_HUB_OFFLINE", "OMP_NUM_THREADS")
+    """What a container of a local run gets: addresses and keys of MLflow, remote, teacher and vLLM, thread counts."""
+    keys = ("SENSE_API_KEY", "OPENAI_API_KEY", "VLLM_API_KEY", "HF_TOKEN")
+    names = ("MLFLOW_", "AWS_", *keys, "HF_HUB_OFFLINE", "OMP_NUM_THREADS")
     return {name: value for name, value in os.environ.items() if name.startswith(names)}
 
 

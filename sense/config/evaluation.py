@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from sense.config.data import ExecutionConfig
+from sense.config.generator import GeneratorConfig
 from sense.config.section import Count, Positive, Section, Seed
 
 FurtherMode = Literal["strict@2", "strict-ts@1", "strict@1", "spider-exec@1", "bird-ex@1", "bird-f1@1"]
@@ -39,7 +40,9 @@ class EvaluateConfig(Section):
     max_new_tokens: Count = 256
     """Tokens a prediction may have."""
     batch_size: Count = 32
-    """Questions generated for at the same time; it bounds memory."""
+    """Questions generated for at the same time with `generator.kind: transformers`; it bounds memory."""
+    generator: GeneratorConfig = GeneratorConfig()
+    """What runs the models: transformers, vLLM, or a server."""
     resamples: Annotated[int, Field(ge=100)] = 1000
     """Bootstrap resamples behind the 95% interval of EX."""
     execution: ExecutionConfig = ExecutionConfig()

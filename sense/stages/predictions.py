@@ -68,10 +68,9 @@ def predict(model: str, folder: Path, sets: Sequence[EvaluationSet], config: Eva
     sampled = [each for each in sets if config.vote and len(read_samples(model, each, target)) < len(each.examples)]
     if not greedy and not sampled:
         return
-    from sense.training import model_folder
-    from sense.training.generate import load_generator
+    from sense.training import generators, model_folder
 
-    generator = load_generator(folder, config.batch_size, base=model == "base")
+    generator = generators.create(config.generator, folder, model, config.batch_size, target.with_name(f"whole-{model}"))
     prompt = model_folder.read_info(folder).prompt
     with console.bar(f"evaluate {model}", sum(len(each.examples) for each in [*greedy, *sampled])) as bar:
         for each in sets:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 Config = SampleConfig
 
-WITHOUT_EFFECT = {"model": True, "execution": {"workers": True}}
+WITHOUT_EFFECT = {"model": True, "generator": configs.GENERATOR_WITHOUT_EFFECT, "execution": {"workers": True}}
 
 _CHUNK = 64  # questions generated, scored and logged together; a killed stage loses the work on one chunk at most
 
@@ -67,8 +67,7 @@ def run(config: SampleConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any
 
     A question that is longer than the model reads gets k samples without SQL, which are rejected.
     """
-    from sense.training import model_folder
-    from sense.training.generate import load_generator
+    from sense.training import generators, model_folder
 
     questions = _questions(config, inputs.unseen)
     starts = _chunk_starts(len(questions), config.shard)
@@ -80,7 +79,8 @@ def run(config: SampleConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any
         with console.bar("sample", len(starts)) as bar:
             bar.advance(len(log.rows))
             if len(log.rows) < len(starts):
-                generator = load_generator(inputs.model, config.batch_size)
+                whole_model = outputs.metrics.with_name("whole-model")
+                generator = generators.create(config.generator, inputs.model, config.model, config.batch_size, whole_model)
                 rejections = long_prompts.rejections(generator, examples, prompts, config.max_new_tokens, "sample")
                 if all(rejections) and config.shard is None:
                     raise long_prompts.nothing_to_ask(inputs.unseen, len(examples), rejections[0], "sample")

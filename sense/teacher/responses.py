@@ -10,13 +10,12 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
 
-MAX_RETRY_AFTER_S = 600  # when a server asks for a longer wait by Retry-After, the client gives up instead
+from sense.endpoint import MAX_RETRY_AFTER_S, CallFailure, ErrorBody, error_fields, parse_error, retry_after
+
 TRUNCATED = ("length", "max_tokens")  # finish reasons
 SYSTEM_ROLE = "system role"
 """Stands among the names of unsupported parameters for the system message, which is no parameter."""
@@ -37,30 +36,6 @@ class UnsupportedParameter:
     name: str
 
 
-@dataclass(frozen=True)
-class CallFailure:
-    """Why a call gave no completion.
-
-    `reason` is a short text to count by if the failure is that of this exchange alone, and empty if every other would fail too.
-    `retry` if the same call may succeed later, after at least `wait_s` seconds.
-    """
-
-    message: str
-    fix: str
-    reason: str = ""
-    retry: bool = False
-    wait_s: float = 0.0
-
-
-@dataclass(frozen=True)
-class _ErrorBody:
-    """What the body of an error says, in whichever of the usual forms: its message, its codes and types, the parameter."""
-
-    message: str
-    codes: str = ""
-    parameter: str = ""
-
-
 _FIXES_BY_STATUS = {
     401: "set SENSE_API_KEY to a key that this endpoint accepts",
     402: "the account has no credit left: top it up, then run again",
@@ -73,7 +48,6 @@ _QUOTA_FIX = "the account's quota is used up: top it up, then run again: finishe
 _QUOTA = re.compile(
     r"insufficient_quota|billing_(hard_limit|not_active)|exceeded_current_quota|insufficient[ _](balance|credit)", re.I
 )
-_MAX_DEPTH = 5  # of an error within an error
 _NO_CAUSE_FIX = "the server's log may say why"
 _CONTEXT = re.compile(
     r"context[ _]?(length|window|size|limit)|n_ctx|prompt is too long|too many (input )?tokens|string_above_max_length", re.I
@@ -129,7 +103,7 @@ def read_response(
 ) -> ChatCompletion | UnsupportedParameter | CallFailure:
     """What the `response` with this `body` means as the answer to `request`, the JSON that was sent."""
     if response.status_code != httpx.codes.OK:
-        return _read_error(response.status_code, _parse_error(body), response.headers, request)
+        return _read_error(response.status_code, parse_error(body), response.headers, request)
     if "text/event-stream" in response.headers.get("content-type", "") or body.lstrip().startswith(b"data:"):
         fix = "switch streaming off where the server, or what stands before it, switches it on"
         return CallFailure("HTTP 200 with a stream of events, though none was asked for", fix)
@@ -141,7 +115,7 @@ def read_response(
     choice = choices[0] if isinstance(choices, list) and choices else {}
     for container in (value, choice):
         if isinstance(container, dict) and container.get("error"):
-            return _read_error(_status_of(container["error"]), _error_fields(container), response.headers, request)
+            return _read_error(_status_of(container["error"]), error_fields(container), response.headers, request)
     outcome = _read_choice(choice, request) if isinstance(choice, dict) and "message" in choice else None
     if outcome is None and choices == []:
         outcome = CallFailure("HTTP 200 without choices", _NO_CAUSE_FIX, reason="empty answer")
@@ -200,38 +174,6 @@ def _join_parts(content: Any) -> str | None:
     return "".join(texts) if all(isinstance(text, str) for text in texts) else None
 
 
-def _parse_error(body: bytes) -> _ErrorBody:
-    """The fields of an error's body; all of it is the message where it has none of the usual forms."""
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        value = None
-    fields = _error_fields(value)
-    return fields if fields.message else replace(fields, message=body[:4096].decode("utf-8", "replace"))
-
-
-def _error_fields(value: Any, depth: int = 0) -> _ErrorBody:
-    """The fields of an error as OpenAI, vLLM, Google (a list of one), FastAPI (`detail`) or OpenRouter (`metadata`) write it."""
-    if isinstance(value, list) and depth <= _MAX_DEPTH:
-        fields = [_error_fields(item, depth + 1) for item in value[:5]]
-        parameter = next((field.parameter for field in fields if field.parameter), "")
-        return _ErrorBody("; ".join(field.message for field in fields), " ".join(field.codes for field in fields), parameter)
-    if not isinstance(value, dict) or depth > _MAX_DEPTH:
-        return _ErrorBody(value if isinstance(value, str) else "")
-    for name in ("error", "detail"):
-        if value.get(name) and not isinstance(value[name], bool):
-            return _error_fields(value[name], depth + 1)
-    message = value.get("message", value.get("msg"))
-    inner = _error_fields(message, depth + 1)
-    location = value.get("loc")
-    metadata = value.get("metadata")
-    raw = metadata.get("raw") if isinstance(metadata, dict) else None
-    parameter = value.get("param") or (location[-1] if isinstance(location, list) and location else "") or inner.parameter
-    text = ": ".join(str(part) for part in ([parameter] if location else []) + [inner.message, raw or ""] if part)
-    codes = [str(value[name]) for name in ("code", "type", "status") if isinstance(value.get(name), str | int)]
-    return _ErrorBody(text, " ".join([*codes, inner.codes]).strip(), str(parameter))
-
-
 def _status_of(error: Any) -> int:
     """The status that an error within a response of status 200 stands for; 502 (it may go away) where it does not say."""
     code = str(error.get("code", "")) if isinstance(error, dict) else ""
@@ -239,7 +181,7 @@ def _status_of(error: Any) -> int:
 
 
 def _read_error(
-    status: int, error: _ErrorBody, headers: Mapping[str, str], request: Mapping[str, Any]
+    status: int, error: ErrorBody, headers: Mapping[str, str], request: Mapping[str, Any]
 ) -> UnsupportedParameter | CallFailure:
     """What an error response means. What is known is looked for first in the words, then in the status."""
     words = f"{error.codes} {error.message[:2000]}"
@@ -268,13 +210,13 @@ def _read_rate_limit(failure: CallFailure, words: str, headers: Mapping[str, str
     """Whether to wait and ask again: not where an account has nothing left, or must wait for hours."""
     if _QUOTA.search(words):
         return replace(failure, fix=_QUOTA_FIX)
-    wait = _retry_after(headers.get("retry-after", ""))
+    wait = retry_after(headers.get("retry-after", ""))
     return replace(failure, fix=_RATE_LIMIT_FIX, retry=wait <= MAX_RETRY_AFTER_S, wait_s=wait)
 
 
 def _read_transient_error(failure: CallFailure, status: int, headers: Mapping[str, str]) -> CallFailure:
     """An error that may go away: of this exchange if it does not, unless the server says that it will be gone for hours."""
-    wait = _retry_after(headers.get("retry-after", "")) if status == 503 else 0.0
+    wait = retry_after(headers.get("retry-after", "")) if status == 503 else 0.0
     hopeless = wait > MAX_RETRY_AFTER_S
     fix = "it fails by itself: run again later, finished drafts are kept"
     return replace(failure, fix=fix, reason="" if hopeless else f"HTTP {status}", retry=not hopeless, wait_s=wait)
@@ -299,7 +241,7 @@ def _read_exchange_error(failure: CallFailure, words: str) -> CallFailure | None
     return None
 
 
-def _unsupported_parameter(status: int, error: _ErrorBody, request: Mapping[str, Any]) -> UnsupportedParameter | None:
+def _unsupported_parameter(status: int, error: ErrorBody, request: Mapping[str, Any]) -> UnsupportedParameter | None:
     """What the endpoint complains about, if the request can do without it and has it.
 
     OpenAI's newer models accept max_completion_tokens only, older servers max_tokens only, and some models no temperature but
@@ -320,14 +262,3 @@ def _unsupported_parameter(status: int, error: _ErrorBody, request: Mapping[str,
     if "response_format" in request and unsupported and _JSON_MODE.search(error.message):
         return UnsupportedParameter("response_format")
     return None
-
-
-def _retry_after(value: str) -> float:
-    """Seconds that a Retry-After header asks for, as a number or as a date; 0 if it cannot be read."""
-    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", value.strip()):
-        return float(value)
-    try:
-        date = parsedate_to_datetime(value)
-    except ValueError:
-        return 0.0
-    return max(0.0, (date.astimezone(UTC) - datetime.now(UTC)).total_seconds())

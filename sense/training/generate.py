@@ -1,4 +1,4 @@
-"""Completions from a model in this process: seeded, batched by length, in the order of the prompts."""
+"""What writes completions (a Generator), and the one on transformers: seeded, batched by length, in the order of the prompts."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -28,6 +28,15 @@ class Generator(Protocol):
         Temperature 0 is greedy. The same arguments give the same completions on the same machine.
         """
         ...
+
+
+def completion_seeds(seed: int, prompts: int, n: int) -> Iterator[int]:
+    """A random seed for each of the `n` completions of each prompt, no two the same.
+
+    They depend on the prompt's number and the completion's, not on what else is generated at the same time, and those of a call
+    with `seed` + `prompts` follow on.
+    """
+    return (first * n + number for first in range(seed, seed + prompts) for number in range(n))
 
 
 def load_generator(folder: Path, batch_size: int, base: bool = False) -> Generator:

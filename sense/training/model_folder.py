@@ -13,7 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from sense import config, records
 from sense.errors import InputError, StorageError, says_disk_full
-from sense.training import devices, model_files, nano, pretrained, tokenization
+from sense.training import checks, devices, model_files, nano, pretrained, tokenization
 
 transformers.logging.set_verbosity_error()
 transformers.logging.disable_progress_bar()
@@ -139,6 +139,28 @@ def merge_adapter(folder: Path, target: Path) -> Path:
     model: Any = pretrained.load_adapter(load_base(folder, getattr(torch, info.dtype)), folder)
     save(model.merge_and_unload(), load_tokenizer(folder), info, target)
     return target
+
+
+def write_base(folder: Path, target: Path) -> tuple[str, str | None]:
+    """Name and revision of the base that a model folder was trained from.
+
+    A nano base, and one in a GGUF file, is written to `target`, which then is its name.
+    """
+    info = read_info(folder)
+    if info.base.nano is None and info.base.gguf_file is None:
+        return str(info.base.name), info.base.revision
+    save(load_base(folder), load_tokenizer(folder), info, target)
+    return str(target), None
+
+
+def context_length(folder: Path) -> int | None:
+    """The most tokens that the model of a folder reads, as `checks.context_length` says; its weights are not loaded."""
+    if not model_files.is_adapter(folder):
+        return checks.context_length(pretrained.load_config(str(folder)))
+    base = read_info(folder).base
+    if base.nano is not None:
+        return base.nano.context
+    return checks.context_length(pretrained.load_config(str(base.name), base.revision, base.gguf_file))
 
 
 def count_parameters(model: Any) -> dict[str, int]:

@@ -95,6 +95,17 @@ def load_tokenizer(name: str, revision: str | None = None, gguf: GgufSource | No
     return tokenization.prepare(tokenizer)
 
 
+def load_config(name: str, revision: str | None = None, gguf_file: str | None = None) -> PreTrainedConfig:
+    """The config of a whole model in a folder or under a hub name, or of a GGUF file there. InputError if it cannot be loaded."""
+    _check_source(name, revision, gguf_file)
+    options: dict[str, Any] = {} if gguf_file is None else {"gguf_file": gguf_file}
+    with library_errors(name):
+        model_config: PreTrainedConfig = AutoConfig.from_pretrained(
+            name, revision=revision or "main", trust_remote_code=False, **options
+        )
+    return model_config
+
+
 def load_model(
     name: str, dtype: torch.dtype, revision: str | None = None, gguf_file: str | None = None
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -102,10 +113,8 @@ def load_model(
 
     `gguf_file` is a file there that holds both: its weights are dequantized, as only whole ones can be trained.
     """
-    _check_source(name, revision, gguf_file)
+    model_config = load_config(name, revision, gguf_file)
     options: dict[str, Any] = {} if gguf_file is None else {"gguf_file": gguf_file}
-    with library_errors(name):
-        model_config = AutoConfig.from_pretrained(name, revision=revision or "main", trust_remote_code=False, **options)
     checks.check_architecture(model_config, name)
     gguf = None if gguf_file is None else GgufSource(gguf_file, model_config)
     if gguf is not None:

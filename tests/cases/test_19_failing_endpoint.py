@@ -62,7 +62,7 @@ def test_an_endpoint_that_answers_nothing_is_left_after_a_few_requests(reply, wo
 
 
 def test_tries_count_as_requests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("sense.teacher.openai.MAX_PAUSE_S", 0)
+    monkeypatch.setattr("sense.endpoint.MAX_PAUSE_S", 0)
     run = run_llm(always((200, {}, "<html>Welcome!</html>")), tmp_path, llm={"retries": 5}, **MANY)
     assert "12 requests in a row brought no answer" in run.message
     assert "(6 tries)" in run.message

@@ -143,10 +143,10 @@ class ScriptedGenerator:
     ],
 )
 def test_greedy_ex_pass_at_k_and_headroom(right, expected, inputs, tmp_path, monkeypatch):
-    from sense.training import generate
+    from sense.training import generators
 
     golds = [example.sql for example in sample._questions(config.SampleConfig(**SECTION | {"limit": 3}), inputs.unseen)]
-    monkeypatch.setattr(generate, "load_generator", lambda *_: ScriptedGenerator(golds, right))
+    monkeypatch.setattr(generators, "create", lambda *_: ScriptedGenerator(golds, right))
     metrics, file = sampled(inputs, tmp_path / "with", limit=3)
     assert {key: metrics[key] for key in expected} == expected
     assert metrics["samples"] == len(records.read_rows(file, Sample)) == 6

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from sense.config import LlmConfig
+from sense.endpoint import MAX_BODY_BYTES
 from sense.errors import EndpointError
-from sense.teacher.openai import ADAPTATIONS, MAX_BODY_BYTES, ChatClient, FailedExchange
+from sense.teacher.openai import ADAPTATIONS, ChatClient, FailedExchange
 from sense.teacher.responses import ChatCompletion
 from tests.endpoint import HANG, Endpoint, Reply, chat_reply
 

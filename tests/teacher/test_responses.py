@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sense.teacher.responses import CallFailure, ChatCompletion, UnsupportedParameter, read_response
+from sense.endpoint import CallFailure
+from sense.teacher.responses import ChatCompletion, UnsupportedParameter, read_response
 
 REQUEST = {
     "model": "m",

@@ -1,0 +1,220 @@
+"""Calls to an OpenAI-compatible server: the key in its header, JSON there and back, tries with growing pauses, what errors say.
+
+What a good response holds is the caller's to read. The API key travels in a header only: no message, log or repr contains it.
+"""
+
+import json
+import random
+import re
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, TypeVar
+
+import httpx
+
+from sense.errors import EndpointError
+
+FIRST_PAUSE_S = 1.0
+MAX_PAUSE_S = 60.0
+MAX_BODY_BYTES = 16_000_000
+MAX_RETRY_AFTER_S = 600  # when a server asks for a longer wait by Retry-After, the client gives up instead
+EXCERPT_CHARS = 300  # of a response body, in an error message
+_MAX_DEPTH = 5  # of an error within an error
+
+_Outcome = TypeVar("_Outcome")
+
+
+@dataclass(frozen=True)
+class CallFailure:
+    """Why a call gave no completion.
+
+    `reason` is a short text to count by if the failure is that of this exchange alone, and empty if every other would fail too.
+    `retry` if the same call may succeed later, after at least `wait_s` seconds.
+    """
+
+    message: str
+    fix: str
+    reason: str = ""
+    retry: bool = False
+    wait_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class ErrorBody:
+    """What the body of an error says, in whichever of the usual forms: its message, its codes and types, the parameter."""
+
+    message: str
+    codes: str = ""
+    parameter: str = ""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where a server is and how it is called, with the names under which the user set that, which messages repeat."""
+
+    url: str
+    url_key: str
+    section: str
+    key_variable: str
+    timeout_s: float
+    concurrency: int
+
+
+class HttpEndpoint:
+    """One server; thread-safe. `path` is what is called below its URL, such as `/completions`."""
+
+    def __init__(self, settings: Settings, path: str, api_key: str) -> None:
+        """Raises EndpointError if URL or key cannot be used at all; opens no connection yet."""
+        self._settings, self._key, key_name = settings, api_key.strip(), settings.url_key
+        if not (self._key.isascii() and self._key.isprintable()):  # httpx would quote the key in its own error
+            raise EndpointError(
+                f"the API key holds characters that no HTTP header can carry; set {settings.key_variable} to the key alone"
+            )
+        try:
+            url = _url_of(settings.url, path)
+        except httpx.InvalidURL as error:
+            raise EndpointError(f"{key_name}: {error}; write it like https://host/v1") from None
+        self.name = f"{url.copy_with(userinfo=b'', query=None)}"
+        if url.scheme not in ("http", "https") or not url.host:
+            raise EndpointError(f"{key_name} leads to {self.name}: no http(s) address; write it like https://host/v1")
+        self._url = url
+        self._http = httpx.Client(
+            headers=_key_header(self._key, url),
+            timeout=httpx.Timeout(settings.timeout_s, pool=None),
+            limits=httpx.Limits(max_connections=settings.concurrency, max_keepalive_connections=settings.concurrency),
+        )
+        weakref.finalize(self, self._http.close)  # those who hold one have no close method
+
+    def call(self, body: Mapping[str, Any] | None) -> tuple[httpx.Response, bytes] | CallFailure:
+        """Posts `body` as JSON, or gets where it is None; the response, of any status, with its body, or why there is none."""
+        try:
+            with self._http.stream("GET" if body is None else "POST", self._url, json=body) as response:
+                return response, _read_body(response)
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
+            return self._explain_no_connection(error)
+        except httpx.TimeoutException as error:
+            message = f"no answer within {self._settings.timeout_s:g} s ({type(error).__name__})"
+            section = self._settings.section
+            return CallFailure(
+                message, f"raise {section}.timeout_s or lower {section}.concurrency", "no answer in time", retry=True
+            )
+        except httpx.HTTPError as error:
+            message = f"the connection broke off ({type(error).__name__}: {error})"
+            fix = f"check {self._settings.url_key} and the server's log"
+            return CallFailure(message, fix, "connection lost", retry=True)
+
+    def describe(self, failure: CallFailure, tries: int) -> str:
+        """A failure in one line: the address, what happened, after how many tries, and the fix."""
+        count = f" ({tries} tries)" if tries > 1 else ""
+        return f"{self.name}: {self._excerpt(failure.message)}{count}; {failure.fix}"
+
+    def _explain_no_connection(self, error: httpx.HTTPError) -> CallFailure:
+        """Why there is no connection; one that is refused may be accepted later, a certificate or protocol stays wrong."""
+        message, key_name = f"cannot be reached ({type(error).__name__}: {error})", self._settings.url_key
+        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            fix = "set SSL_CERT_FILE to a file with the certificate of the authority that signed the server's"
+            return CallFailure(message, fix)
+        if "SSL" in str(error):
+            return CallFailure(message, f"check {key_name}: does the server speak https, or http alone?")
+        return CallFailure(message, f"check {key_name} and that the server runs", retry=True)
+
+    def _excerpt(self, text: str) -> str:
+        """The start of `text` on one line, without the API key, which some servers repeat in their errors."""
+        text = text.replace(self._key, "***") if self._key else text
+        line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
+        return line if len(line) <= EXCERPT_CHARS else line[:EXCERPT_CHARS] + "..."
+
+
+def repeat(
+    call: Callable[[], _Outcome | CallFailure], retries: int, pause: Callable[[float], object], jitter: random.Random
+) -> tuple[_Outcome | CallFailure, int]:
+    """The outcome of `call`, made again up to `retries` times while its failure may go away, and how often it was made.
+
+    `pause` sleeps the given number of seconds between tries, at least as many as the server asks for.
+    """
+    tries = 0
+    while True:
+        outcome = call()
+        tries += 1
+        if not (isinstance(outcome, CallFailure) and outcome.retry and tries <= retries):
+            return outcome, tries
+        pause(max(outcome.wait_s, _backoff(tries, jitter)))
+
+
+def parse_error(body: bytes) -> ErrorBody:
+    """The fields of an error's body; all of it is the message where it has none of the usual forms."""
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        value = None
+    fields = error_fields(value)
+    return fields if fields.message else replace(fields, message=body[:4096].decode("utf-8", "replace"))
+
+
+def error_fields(value: Any, depth: int = 0) -> ErrorBody:
+    """The fields of an error as OpenAI, vLLM, Google (a list of one), FastAPI (`detail`) or OpenRouter (`metadata`) write it."""
+    if isinstance(value, list) and depth <= _MAX_DEPTH:
+        fields = [error_fields(item, depth + 1) for item in value[:5]]
+        parameter = next((field.parameter for field in fields if field.parameter), "")
+        return ErrorBody("; ".join(field.message for field in fields), " ".join(field.codes for field in fields), parameter)
+    if not isinstance(value, dict) or depth > _MAX_DEPTH:
+        return ErrorBody(value if isinstance(value, str) else "")
+    for name in ("error", "detail"):
+        if value.get(name) and not isinstance(value[name], bool):
+            return error_fields(value[name], depth + 1)
+    message = value.get("message", value.get("msg"))
+    inner = error_fields(message, depth + 1)
+    location = value.get("loc")
+    metadata = value.get("metadata")
+    raw = metadata.get("raw") if isinstance(metadata, dict) else None
+    parameter = value.get("param") or (location[-1] if isinstance(location, list) and location else "") or inner.parameter
+    text = ": ".join(str(part) for part in ([parameter] if location else []) + [inner.message, raw or ""] if part)
+    codes = [str(value[name]) for name in ("code", "type", "status") if isinstance(value.get(name), str | int)]
+    return ErrorBody(text, " ".join([*codes, inner.codes]).strip(), str(parameter))
+
+
+def retry_after(value: str) -> float:
+    """Seconds that a Retry-After header asks for, as a number or as a date; 0 if it cannot be read."""
+    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", value.strip()):
+        return float(value)
+    try:
+        date = parsedate_to_datetime(value)
+    except ValueError:
+        return 0.0
+    return max(0.0, (date.astimezone(UTC) - datetime.now(UTC)).total_seconds())
+
+
+def _url_of(base_url: str, path: str) -> httpx.URL:
+    """The URL of `path` below `base_url`, whose query (Azure's `?api-version=...`) stays at the end."""
+    address, mark, query = base_url.strip().partition("#")[0].partition("?")
+    return httpx.URL(address.rstrip("/").removesuffix(path) + path + mark + query)
+
+
+def _key_header(key: str, url: httpx.URL) -> dict[str, str]:
+    """The header that carries the key: Azure, whose URLs have an api-version, wants it in one of its own.
+
+    Azure takes Microsoft Entra's tokens, which are JWTs and so begin with eyJ, as everybody takes keys.
+    """
+    if not key:
+        return {}
+    if "api-version" in url.params and not key.startswith("eyJ"):
+        return {"api-key": key}
+    return {"Authorization": f"Bearer {key}"}
+
+
+def _backoff(tries: int, jitter: random.Random) -> float:
+    """Seconds to wait after failure number `tries`: 1, 2, 4 and so on, each times a number drawn from [0.5, 1)."""
+    return min(MAX_PAUSE_S, FIRST_PAUSE_S * 2.0 ** (tries - 1)) * (0.5 + jitter.random() / 2)
+
+
+def _read_body(response: httpx.Response) -> bytes:
+    """The body, up to about MAX_BODY_BYTES: an endless one must not fill the memory."""
+    body = bytearray()
+    for chunk in response.iter_bytes():
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            break
+    return bytes(body)
