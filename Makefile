@@ -13,7 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # in the form of code_revision in sense/tracking/runs.py
 REVISION = $(shell git rev-parse HEAD)$(if $(shell git status --porcelain -- sense),-dirty)
 
-.PHONY: help demo test check deps docs docs-serve image clean
+.PHONY: help demo test check deps docs docs-serve image nano-base clean
 help:
 	@echo 'make demo    the whole pipeline on this machine, ends with report/index.html   (SEEDS=folder: your own seeds)'
 	@echo 'make test    the tests'
@@ -21,6 +21,7 @@ help:
 	@echo 'make deps    write the code that each stage depends on into dvc.yaml'
 	@echo 'make docs    the documentation as a site, build/docs/index.html; make docs-serve shows it at http://127.0.0.1:8000'
 	@echo 'make image   the container image that runs the pipeline on a cluster   (IMAGE=name)'
+	@echo 'make nano-base   pretrain the base sense-nano and put it into sense/nano_base   (about an hour)'
 	@echo 'make clean   delete what runs made (data, models, metrics, report, mlflow.db); .venv stays'
 
 $(READY): pyproject.toml constraints.txt
@@ -61,6 +62,22 @@ docs: $(READY)
 
 docs-serve: docs
 	@$(BIN)/python -m http.server --bind 127.0.0.1 --directory build/docs 8000
+
+# killed and run again, it goes on from its last checkpoint
+NANO := build/nano-base
+PRETRAIN = cd $(NANO) && PATH="$(CURDIR)/$(BIN):$$PATH" SENSE_WORK=work MLFLOW_TRACKING_URI=sqlite:///mlflow.db
+PROFILE := --params $(CURDIR)/configs/nano-base.yaml
+nano-base: $(NANO)/sft.json
+	@$(BIN)/python -m sense.training.nano_base $(NANO)
+
+$(NANO)/synthesize.json: $(READY) configs/nano-base.yaml
+	@mkdir -p $(NANO)
+	@$(PRETRAIN) sense ingest $(PROFILE) --seeds $(CURDIR)/sense/seeds --seed seed --dev dev --metrics ingest.json
+	@$(PRETRAIN) sense synthesize $(PROFILE) --seed seed --dev dev --strong strong --unseen unseen --heldout heldout \
+	  --decontamination decontamination.json --metrics synthesize.json
+
+$(NANO)/sft.json: $(NANO)/synthesize.json
+	@$(PRETRAIN) sense sft $(PROFILE) --strong strong --seed seed --model model --curve curve.csv --metrics sft.json
 
 image:
 	$(DOCKER) build --target train --build-arg REVISION=$(REVISION) $(BUILD_FLAGS) -t $(IMAGE) .

@@ -99,7 +99,9 @@ class SplitConfig(Section):
     heldout: Share = 0.1
     """Share whose questions the models are evaluated on, as far as whole domains allow."""
     heldout_domains: Count = 8
-    """Domains that belong to heldout alone, at least; it takes a database in each of them."""
+    """Domains that belong to heldout alone, at least; it takes a database in each of them. The grammar's are the same for every
+    seed.
+    """
 
     @model_validator(mode="after")
     def _leave_some(self) -> "SplitConfig":

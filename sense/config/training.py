@@ -27,7 +27,9 @@ class ModelConfig(Section):
     """The base model: either `name`, a pretrained one, or `nano`, random weights."""
 
     name: str | None = None
-    """A hub name or a local folder in the layout of transformers; whole weights, not an adapter, and quantized only in GGUF."""
+    """A hub name or a local folder in the layout of transformers; whole weights, not an adapter, and quantized only in GGUF. Or
+    `sense-nano`, the small base that `make nano-base` pretrains.
+    """
     gguf_file: str | None = None
     """A GGUF file in that folder or under that hub name, whose weights are dequantized; transformers' argument of this name."""
     revision: str | None = None

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from sense import config, records
 from sense.errors import InputError, StorageError, says_disk_full
-from sense.training import checks, devices, model_files, nano, pretrained, tokenization
+from sense.training import checks, devices, model_files, nano, nano_base, pretrained, tokenization
 
 transformers.logging.set_verbosity_error()
 transformers.logging.disable_progress_bar()
@@ -72,11 +72,12 @@ def read_info(folder: Path) -> ModelInfo:
 def load_pretrained(
     base: config.ModelConfig, dtype: torch.dtype | None = None
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """A base by its hub name or folder, at its pinned revision, in `dtype` (None: what the machine computes in).
+    """A base by its hub name, its folder or as `sense-nano`, at its pinned revision, in `dtype` (None: that of the machine).
 
     InputError if it cannot be loaded.
     """
-    return pretrained.load_model(str(base.name), dtype or devices.compute_dtype(), base.revision, base.gguf_file)
+    name = nano_base.resolve(str(base.name))
+    return pretrained.load_model(name, dtype or devices.compute_dtype(), base.revision, base.gguf_file)
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:

@@ -93,3 +93,13 @@ def test_a_plan_without_heldout_gives_all_domains_the_same_share():
         assert sequence[:3] == sequence[3:]
         assert sorted(sequence[:3]) == ["a", "b", "c"]
         assert not plan.heldout
+
+
+def test_the_heldout_domains_of_the_grammar_are_the_same_for_every_seed_and_the_others_come_in_another_order():
+    names = [f"d{number}" for number in range(20)]
+    plans = [DomainPlan(names, SplitConfig(heldout=0.1, heldout_domains=3), seed) for seed in (0, 1)]
+    assert plans[0].heldout == plans[1].heldout
+    assert len(plans[0].heldout) == 3
+    orders = [[plan.domain(number) for number in range(40)] for plan in plans]
+    assert orders[0] != orders[1]
+    assert set(orders[0]) == set(orders[1]) == set(names)

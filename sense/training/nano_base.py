@@ -1,0 +1,95 @@
+"""`sense-nano`, a small Llama that the profile configs/nano-base.yaml pretrains: a base for a laptop.
+
+`make nano-base` runs the profile, and this module puts what the stage `sft` has written into the package:
+
+    python -m sense.training.nano_base build/nano-base
+"""
+
+import json
+import sys
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sense import records
+from sense.errors import InputError
+
+NAME = "sense-nano"
+"""What `model.name` calls it."""
+_FOLDER = "nano_base"
+
+
+def resolve(name: str) -> str:
+    """The folder of `sense-nano` for its name, InputError if it has not been pretrained here; any other name as it is."""
+    if name != NAME:
+        return name
+    if not (folder() / "config.json").is_file():
+        raise InputError(f"{NAME}: this installation does not have it; pretrain it in a checkout of SENSE: make nano-base")
+    return str(folder())
+
+
+def folder() -> Path:
+    """Where the package keeps the base."""
+    return Path(str(resources.files("sense") / _FOLDER))
+
+
+def write(run: Path, target: Path) -> None:
+    """Writes the base into the folder `target`, from the outputs of a pretraining in `run`: model, curve.csv, metrics and data.
+
+    The weights are stored in bfloat16. Raises InputError if an output is missing.
+    """
+    from sense.training import pretrained, tokenization
+
+    strong, metrics, curve = run / "strong" / "manifest.json", run / "sft.json", run / "curve.csv"
+    for file in (strong, metrics, curve):
+        if not file.is_file():
+            raise InputError(f"{file}: no such file; pretrain the base first: make nano-base")
+    recipe: Any = records.read_json(run / "model" / "sense.json")
+    model, tokenizer = pretrained.load_model(str(run / "model"), torch.float32)
+    model.to(torch.bfloat16)
+    model.generation_config = tokenization.generation_config(tokenizer)
+    records.remove(target)
+    model.save_pretrained(str(target))
+    tokenizer.save_pretrained(str(target))
+    origin = {"recipe": recipe, "metrics": records.read_json(metrics), "data": records.read_json(strong)}
+    origin["recipe"].pop("databases", None)  # thousands
+    records.write_json(target / "pretraining.json", origin)
+    records.write_text(target / "curve.csv", curve.read_text(encoding="utf-8"))
+    records.write_text(target / "README.md", _card(origin, model))
+
+
+def _card(origin: dict[str, Any], model: Any) -> str:
+    """The model card: what the base is, what it has seen, how it was trained, and what it cannot do."""
+    config, metrics, data = model.config, origin["metrics"], origin["data"]
+    section = data["section"]
+    train = {key: value for key, value in origin["recipe"]["recipe"]["sft"]["train"].items() if value is not None}
+    shape = f"hidden {config.hidden_size}, {config.num_hidden_layers} layers, {config.num_attention_heads} heads"
+    return f"""---
+license: apache-2.0
+library_name: transformers
+pipeline_tag: text-generation
+tags: [text-to-sql]
+---
+
+# {NAME}
+
+A Llama of {metrics["parameters"] / 1e6:.1f}M weights ({shape},
+{config.vocab_size} tokens, context {config.max_position_embeddings}) that starts where random weights would waste an hour: it
+knows the form of SENSE's prompts and of SQL, and copies names out of a schema. It is no model to
+answer people's questions with: it knows the subjects of SENSE's grammar, in English, and simple queries best.
+
+- **Data**: {data["examples"]:,} rows that SENSE's grammar wrote (levels {json.dumps(section["levels"])},
+  seed {section["seed"]}), and for each a copy whose tables, columns and values have other names. No text by people, and none of
+  the eight domains that the grammar keeps for heldout.
+- **Training**: {metrics["steps"]:,} steps on {metrics["rows"]:,} sequences with the loss on the whole sequence; last loss
+  {metrics["loss"]:.3f}. The curve is in `curve.csv`; sections, seeds and digests are in `pretraining.json`.
+  {json.dumps(train)}.
+- **Again**: `make nano-base`, from a checkout of SENSE.
+- **How good it is**: the row `base` of a report whose student starts from it.
+"""
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]), folder())
