@@ -45,7 +45,7 @@ def sections() -> dict[str, dict[str, Any]]:
     params["sft"] |= {"data": "strong", "train": {**params["sft"]["train"], **passes}}
     params["weak"]["train"] |= {"max_steps": 16, "batch_size": 8, "learning_rate": 1e-2}
     params["sample"] |= {"max_new_tokens": 12}
-    params["evaluate"] |= {"limit": 6, "max_new_tokens": 4}
+    params["evaluate"] |= {"limit": 6, "max_new_tokens": 4, "vote": 2, "modes": ["bird-f1@1"]}
     return params
 
 

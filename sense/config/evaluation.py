@@ -74,8 +74,8 @@ class PublishConfig(Section):
 
     model: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")] = "sense"
     """Name of the registered model in MLflow."""
-    gate: Literal["dev", "heldout"] = "dev"
-    """The set whose EX decides whether the new version becomes champion."""
+    gate: str = "dev"
+    """The set whose EX decides whether the new version becomes champion: dev, heldout or one of `evaluate.sets`."""
     promote: bool = True
     """Whether the gate may make the new version champion; false registers it as challenger whatever its EX."""
 

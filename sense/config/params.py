@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
 from sense import records
 from sense.config.cluster import ClusterConfig, ResourcesConfig
 from sense.config.data import DataConfig, IngestConfig, PreferConfig, SampleConfig, SynthesizeConfig
-from sense.config.evaluation import EvaluateConfig, PublishConfig, ReportConfig
+from sense.config.evaluation import SETS, EvaluateConfig, PublishConfig, ReportConfig
 from sense.config.section import Section
 from sense.config.training import DpoConfig, SftConfig
 from sense.errors import ConfigError
@@ -46,6 +47,14 @@ class Params(Section):
     """What all tasks of the Kubeflow pipeline share."""
     resources: ResourcesConfig = ResourcesConfig()
     """What each task of the Kubeflow pipeline asks for."""
+
+    @model_validator(mode="after")
+    def _gate_is_evaluated(self) -> "Params":
+        sets = [*SETS, *self.evaluate.sets]
+        if self.publish.gate not in sets:
+            text = f"publish.gate is {self.publish.gate!r}, on which nothing is evaluated; sets are: {', '.join(sets)}"
+            raise PydanticCustomError("hidden", "{text}", {"text": text})
+        return self
 
 
 class _UniqueLoader(yaml.SafeLoader):

@@ -186,7 +186,8 @@ def measure_latency(options: argparse.Namespace) -> None:
     registered = comparison.read_prompts(name, version.version, dataset)
     if registered is None:
         raise InputError(
-            f"{name} version {version.version}: no prompts of {dataset} registered; publish again (dvc repro publish)"
+            f"{name} version {version.version}: no prompts of {dataset} registered; publish again (dvc repro publish), "
+            "or measure on --set dev or heldout: those of evaluate.sets have no prompts"
         )
     prompts = records.draw([row.prompt for row in registered], options.questions, 0)
     if options.endpoint:

@@ -47,7 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser, _name: str) -> None:
             sub.add_argument(reference, metavar="VERSION", help=_VERSION)
         sub.add_argument("--model", default="sense", metavar="NAME", help="the registered model, default: sense")
         if name in ("list", "promote", "measure"):
-            sub.add_argument("--set", choices=("dev", "heldout"), help="of questions; default: that which publish decided by")
+            help_set = "of questions: dev, heldout or one of evaluate.sets; default: that which publish decided by"
+            sub.add_argument("--set", metavar="NAME", help=help_set)
         if name in ("promote", "rollback"):
             sub.add_argument("--reason", type=str.strip, default="", metavar="TEXT", help="why; kept with the version")
             sub.add_argument("--by", type=str.strip, metavar="WHO", help="who decides; default: the operating system's user")

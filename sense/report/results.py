@@ -174,8 +174,10 @@ def set_title(name: str) -> str:
 
 
 def mode_columns(results: Iterable[ModelResult]) -> list[tuple[str, str]]:
-    """The columns (mode, measure) of a table of scoring modes, those of EX first."""
-    return list(dict.fromkeys(column for result in results for column in result.modes))
+    """The columns (mode, measure) of a table of scoring modes, those of one mode side by side."""
+    columns = list(dict.fromkeys(column for result in results for column in result.modes))
+    modes = list(dict.fromkeys(mode for mode, _ in columns))
+    return sorted(columns, key=lambda column: modes.index(column[0]))
 
 
 def _share(metrics: Mapping[str, Any], measure: str) -> Share:
@@ -191,7 +193,7 @@ def _modes(own_mode: str, metrics: Mapping[str, Any]) -> dict[tuple[str, str], S
         (mode, label): _share(numbers, measure)
         for mode, numbers in by_mode.items()
         for measure, label in _MEASURES.items()
-        if measure in numbers and (_SOLE_MEASURE.get(mode) not in numbers or measure == _SOLE_MEASURE[mode])
+        if measure in numbers and _SOLE_MEASURE.get(mode, measure) == measure
     }
 
 

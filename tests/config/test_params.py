@@ -119,6 +119,7 @@ def test_a_repeated_key_is_refused_by_both_readers(own):
         ([("teacher: grammar", "teacher: llm")], "needs an llm section"),
         ([("save_steps: 4\n    log_steps: 2", "save_steps: 3\n    log_steps: 2")], "must be a multiple of log_steps"),
         ([("{easy: 0.7, medium: 0.25, hard: 0.05}", "{easy: 0.0}")], "at least one hardness"),
+        ([("gate: heldout", "gate: spider")], "publish.gate is 'spider', on which nothing is evaluated; sets are: dev, heldout"),
     ],
 )
 def test_values_that_contradict_one_another_are_refused(tmp_path, changes, message):

@@ -73,7 +73,7 @@ def test_show_tells_tags_decisions_and_the_whole_card(two_versions, capsys):
         (("compare", "1", "other@champion"), "versions of two models"),
         (("show", "@"), "names no version"),
         (("promote", "sense@"), "names no version"),
-        (("promote", "2", "--set", "test"), "invalid choice: 'test'"),
+        (("promote", "2", "--set", "test"), "carries no EX on test"),
         (("rollback", "--model", "other"), "no such registered model"),
         (("values", "sense@previous"), "no version or alias 'previous'"),
         (("promote", "2", "--latency-budget", "0"), "--latency-budget"),

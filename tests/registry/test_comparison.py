@@ -89,7 +89,8 @@ def test_a_further_set_is_registered_with_verdicts_and_without_prompts(client, t
     records.write_json(inputs.evaluation, metrics)
     for kind in ("examples", "sense.verdicts"):
         records.write_text(inputs.predictions / f"spider.{kind}.jsonl", (inputs.predictions / f"dev.{kind}.jsonl").read_text())
-    run_publish(tmp_path / "work", inputs)
+    metrics, _ = run_publish(tmp_path / "work", inputs, gate="spider")
+    assert (metrics["gate"], metrics["alias"]) == ("spider", "champion")
     assert comparison.read_verdicts("sense", "1", "spider") == comparison.read_verdicts("sense", "1", "dev")
     assert comparison.read_prompts("sense", "1", "dev") is not None
     assert comparison.read_prompts("sense", "1", "spider") is None

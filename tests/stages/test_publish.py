@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from sense import records
-from sense.errors import ConfigError, InputError
+from sense.errors import InputError
 from sense.stages import publish
 from tests.killed import run_until_killed, store_calls
 from tests.mlflow_store import fresh
@@ -166,7 +166,7 @@ def test_the_preview_asks_for_the_set_that_the_gate_needs(client, tmp_path):
     records.write_json(tmp_path / "evaluate.json", {"sets": {"dev": {"n": 0, "digest": "a", "models": {}}}})
     with pytest.raises(InputError, match=r"evaluate\.json: no EX of sense on 'dev' \(sets there: dev\)"):
         publish.preview({}, tmp_path / "evaluate.json")
-    with pytest.raises(ConfigError, match=r'the section of publish: 1 error\n  gate = "test"'):
+    with pytest.raises(InputError, match=r"no EX of sense on 'test' \(sets there: dev\); set publish.gate"):
         publish.preview({"gate": "test"}, tmp_path / "evaluate.json")
 
 
