@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sense import records
-from sense.config import EvaluateConfig
+from sense.config import GENERATOR_WITHOUT_EFFECT, EvaluateConfig
 from sense.decontamination import report as decontamination
 from sense.errors import InputError
 from sense.evaluation import evaluation_set, voting
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from sense.evaluation.accuracy import Accuracy
 
 Config = EvaluateConfig
+
+WITHOUT_EFFECT = {"generator": GENERATOR_WITHOUT_EFFECT, "execution": {"workers": True}}
 
 MODELS = ("base", "sft", "sense")
 

@@ -31,7 +31,10 @@ def check_installed() -> None:
 
 
 class VllmGenerator:
-    """A Generator on a whole model in vLLM (a folder or a name on the hub), in the precision that transformers would take."""
+    """A Generator on a whole model in vLLM (a folder or a name on the hub), in the precision that transformers would take.
+
+    One lives at a time in a process: vLLM keeps what its workers share in global variables, which end with the first of two.
+    """
 
     def __init__(
         self,
@@ -66,6 +69,8 @@ class VllmGenerator:
                 tensor_parallel_size=config.gpus,
                 gpu_memory_utilization=_GPU_SHARE,
                 kv_cache_memory_bytes=None if cache_gb is None else int(cache_gb * _GB),
+                # vLLM 0.32 ends on CPUs where a prompt with a seed is read in parts ("CPU Generator does not use offset")
+                enable_chunked_prefill=None if gpus else False,
                 enforce_eager=not gpus,  # compiling takes longer than a small model answers, and needs a C++ compiler
             )
         except Exception as error:
