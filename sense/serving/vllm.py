@@ -38,10 +38,10 @@ _NO_DEFAULTS = {
 }
 
 _QUOTED = r"""'[^']*'|"[^"]*"|`[^`]*`"""
-# One statement that begins with SELECT or WITH; a semicolon inside quotes is text, outside it is the end. The last quote may stay
-# open, so that the constraint changes no text that `extract.extract` would take whole.
+# One statement that begins with SELECT or WITH, perhaps behind a linking line; a semicolon inside quotes is text, outside it
+# is the end. The last quote may stay open, so that the constraint changes no text that `extract.extract` would take whole.
 SELECT = (
-    r"[ \n]{0,2}(SELECT|WITH|select|with|Select|With)"
+    r"[ \n]{0,2}(-- tables:[^\n]*\n)?(SELECT|WITH|select|with|Select|With)"
     rf"([^A-Za-z0-9_;'\"`]|{_QUOTED})([^;'\"`]|{_QUOTED})*"
     r"""(;[ \n]{0,2}|'[^']*|"[^"]*|`[^`]*)?"""
 )

@@ -232,7 +232,7 @@ def test_the_champions_values_lead_to_the_champions_files(tmp_path, digest):
     assert yaml.safe_load(config)["backend"]["vllm"]["models"] == {
         "sense-1": {"name": "sense", "version": "1", "digest": digest, "prompt": MODEL_INFO["prompt"]}
     }
-    name, _, folder = command[-1].partition("=")
+    name, _, folder = command[command.index("--lora-modules") + 1].partition("=")
     assert name == "extra-1"
     assert file_contents(Path(folder)) == {"adapter_config.json": b"{}", "adapter_model.safetensors": b"w", ".whole": b""}
     assert leftovers(pod.models) == []

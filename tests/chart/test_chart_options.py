@@ -383,7 +383,8 @@ FOLDER = "/models/sense/3-3b1f7f4f2f2f"
         (
             CPU,
             f"python3 -m vllm.entrypoints.openai.api_server --model {FOLDER}/model --served-model-name sense-3 --port 8000 "
-            "--dtype float32 --max-model-len 1024 --tensor-parallel-size 1 --shutdown-timeout 60 --enforce-eager",
+            "--dtype float32 --max-model-len 1024 --tensor-parallel-size 1 --shutdown-timeout 60 --enforce-eager "
+            "--no-enable-chunked-prefill",
         ),
         (
             FULL,

@@ -427,8 +427,9 @@ def allowed(text):
     return any(re.fullmatch(SELECT, text + more) for more in ("", "ECT 1", "ect 1", " 1", "'", '"', "`"))
 
 
-def test_the_constraint_allows_every_gold_query_of_the_built_in_set():
+@pytest.mark.parametrize("target", ["sql", "linked"])
+def test_the_constraint_allows_every_gold_query_of_the_built_in_set(target):
     files = sorted((Path(sense.__file__).parent / "seeds").glob("*/questions.jsonl"))
     sqls = [json.loads(line)["sql"] for file in files for line in file.read_text().splitlines()]
     assert len(sqls) > 300
-    assert [sql for sql in sqls if not re.fullmatch(SELECT, prompts.completion(sql))] == []
+    assert [sql for sql in sqls if not re.fullmatch(SELECT, prompts.completion(sql, target))] == []
