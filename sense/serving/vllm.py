@@ -38,13 +38,15 @@ _NO_DEFAULTS = {
 }
 
 _QUOTED = r"""'[^']*'|"[^"]*"|`[^`]*`"""
-# One statement that begins with SELECT or WITH, perhaps behind a linking line; a semicolon inside quotes is text, outside it
-# is the end. The last quote may stay open, so that the constraint changes no text that `extract.extract` would take whole.
+# One statement that begins with SELECT or WITH; a semicolon inside quotes is text, outside it is the end. The last quote may stay
+# open, so that the constraint changes no text that `extract.extract` would take whole.
 SELECT = (
-    r"[ \n]{0,2}(-- tables:[^\n]*\n)?(SELECT|WITH|select|with|Select|With)"
+    r"[ \n]{0,2}(SELECT|WITH|select|with|Select|With)"
     rf"([^A-Za-z0-9_;'\"`]|{_QUOTED})([^;'\"`]|{_QUOTED})*"
     r"""(;[ \n]{0,2}|'[^']*|"[^"]*|`[^`]*)?"""
 )
+# The same behind the linking line of a model that was trained to write one.
+LINKED_SELECT = r"[ \n]{0,2}-- tables:[^\n]*\n" + SELECT
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,8 @@ class VllmModel:
 
     async def complete(self, prompt: str, *, n: int, temperature: float) -> Sequence[str]:
         """`n` completions; VersionGoneError if no replica serves this version any more, UserError if the prompt is too long."""
-        return await self.backend.complete(self.name, prompt, n=n, temperature=temperature)
+        select = LINKED_SELECT if self.prompt.target == "linked" else SELECT
+        return await self.backend.complete(self.name, prompt, n=n, temperature=temperature, select=select)
 
 
 class VllmBackend:
@@ -170,14 +173,14 @@ class VllmBackend:
             f"the model server has {_join(names)}, the gateway is configured for {_join(self._config.models)}", 5.0
         )
 
-    async def complete(self, model: str, prompt: str, *, n: int, temperature: float) -> Sequence[str]:
-        """`n` completions of `prompt` by the version served as `model`."""
+    async def complete(self, model: str, prompt: str, *, n: int, temperature: float, select: str) -> Sequence[str]:
+        """`n` completions of `prompt` by the version served as `model`; `select` is what structured output is to match."""
         body: dict[str, Any] = {"model": model, "prompt": prompt, "n": n, "max_tokens": self._generation.max_new_tokens}
         body |= _NO_DEFAULTS | {"temperature": temperature}
         if temperature > 0:
             body |= {"top_p": self._generation.top_p, "seed": self._generation.seed}
         if self._config.structured:
-            body["structured_outputs"] = {"regex": SELECT}
+            body["structured_outputs"] = {"regex": select}
         reply = await self._call("POST", "v1/completions", body, self._timeout_s)
         if reply.status != HTTPStatus.OK:
             if reply.status == HTTPStatus.NOT_FOUND:

@@ -36,7 +36,8 @@ def folder(image, tmp_path):
     stages = (
         "cd /run/sense && "
         "sense ingest --seeds /opt/sense/sense/seeds --seed seed --dev dev --metrics ingest.json && "
-        "sense synthesize --seed seed --strong strong --unseen unseen --heldout heldout --metrics synthesize.json"
+        "sense synthesize --seed seed --dev dev --strong strong --unseen unseen --heldout heldout "
+        "--decontamination decontamination.json --metrics synthesize.json"
     )
     run(image, "sh", "-ec", stages, mounts={tmp_path: "/run/sense"})
     return tmp_path

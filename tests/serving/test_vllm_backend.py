@@ -14,7 +14,7 @@ from sense.config import GenerationConfig, PromptConfig, ServedConfig, VllmConfi
 from sense.errors import UserError
 from sense.serving import vllm
 from sense.serving.backend import BackendError, ServedVersion, VersionGoneError
-from sense.serving.vllm import SELECT, VllmBackend
+from sense.serving.vllm import LINKED_SELECT, SELECT, VllmBackend
 from tests.serving.model_server import ModelServer
 
 KEY = "sk-very-secret"
@@ -76,6 +76,22 @@ def test_requests_have_the_parameters_of_evaluate_and_sample(server):
         {"prompt": "b\nsql:", "n": 3, "temperature": 0.8, "top_p": 0.9, "seed": 7} | always,
     ]
     assert {request.headers["authorization"] for request in server.requests} == {f"Bearer {KEY}"}
+
+
+def test_structured_output_of_a_linked_version_begins_with_its_linking_line(server):
+    linked = PromptConfig(target="linked")
+    models = {name: version.model_copy(update={"prompt": linked}) for name, version in MODELS.items()}
+
+    async def work():
+        backend = VllmBackend(VllmConfig(url=server.url, models=models), GenerationConfig(), 20.0)
+        await backend.start()
+        try:
+            await ask(backend)
+        finally:
+            await backend.close()
+
+    asyncio.run(work())
+    assert [request.body["structured_outputs"] for request in server.requests] == [{"regex": LINKED_SELECT}]
 
 
 def test_structured_output_can_be_switched_off(server):
@@ -427,9 +443,9 @@ def allowed(text):
     return any(re.fullmatch(SELECT, text + more) for more in ("", "ECT 1", "ect 1", " 1", "'", '"', "`"))
 
 
-@pytest.mark.parametrize("target", ["sql", "linked"])
-def test_the_constraint_allows_every_gold_query_of_the_built_in_set(target):
+@pytest.mark.parametrize(("target", "select"), [("sql", SELECT), ("linked", LINKED_SELECT)])
+def test_the_constraint_allows_every_gold_query_of_the_built_in_set(target, select):
     files = sorted((Path(sense.__file__).parent / "seeds").glob("*/questions.jsonl"))
     sqls = [json.loads(line)["sql"] for file in files for line in file.read_text().splitlines()]
     assert len(sqls) > 300
-    assert [sql for sql in sqls if not re.fullmatch(SELECT, prompts.completion(sql, target))] == []
+    assert [sql for sql in sqls if not re.fullmatch(select, prompts.completion(sql, target))] == []
