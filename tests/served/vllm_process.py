@@ -13,7 +13,7 @@ import httpx
 ROOT = Path(__file__).parents[2]
 PYTHON = ROOT / ".vllm/bin/python"
 STARTING_S = 600.0
-STARTED = b"Application startup complete"  # in its log, once it answers
+STARTED = b"Application startup complete"  # in its log, just before it answers
 MODULE = ["python3", "-m", "vllm.entrypoints.openai.api_server"]  # what starts vLLM in its image for CPUs
 
 
@@ -72,7 +72,9 @@ class Vllm:
     def ready(self) -> "Vllm":
         """Returns once it answers; AssertionError with the end of its log if it does not start."""
         if self._started_or_ended.wait(STARTING_S) and self._process.poll() is None:
-            assert httpx.get(f"{self.url}/health", timeout=60, trust_env=False).status_code == 200
+            # it listens only a moment after it has said so: a refused connection is tried again, for half a minute at most
+            with httpx.Client(transport=httpx.HTTPTransport(retries=6), timeout=60, trust_env=False) as client:
+                assert client.get(f"{self.url}/health").status_code == 200
             return self
         self.kill()
         raise AssertionError("vLLM did not start:\n" + "\n".join(self._log.read_text(errors="replace").splitlines()[-30:]))
