@@ -64,8 +64,9 @@ class Runs:
             "heldout": data["heldout"],
             **training,
             "unseen": data["unseen"],
+            "decontamination": data["decontamination"],
         }
-        evaluation = self.stage("evaluate", params, inputs | {"decontamination": data["decontamination"]})
+        evaluation = self.stage("evaluate", params, inputs)
         return ArmResult(arm, seed, _results(evaluation, "sense"), _results(evaluation, "base"))
 
     def stage(

@@ -50,14 +50,16 @@ def write(run: Path, target: Path) -> None:
     model, tokenizer = pretrained.load_model(str(run / "model"), torch.float32)
     model.to(torch.bfloat16)
     model.generation_config = tokenization.generation_config(tokenizer)
-    records.remove(target)
-    model.save_pretrained(str(target))
-    tokenizer.save_pretrained(str(target))
+    staged = run / "staged"  # a base that is in place stays until this one is whole
+    records.remove(staged)
+    model.save_pretrained(str(staged))
+    tokenizer.save_pretrained(str(staged))
     origin = {"recipe": recipe, "metrics": records.read_json(metrics), "data": records.read_json(strong)}
     origin["recipe"].pop("databases", None)  # thousands
-    records.write_json(target / "pretraining.json", origin)
-    records.write_text(target / "curve.csv", curve.read_text(encoding="utf-8"))
-    records.write_text(target / "README.md", _card(origin, model))
+    records.write_json(staged / "pretraining.json", origin)
+    records.write_text(staged / "curve.csv", curve.read_text(encoding="utf-8"))
+    records.write_text(staged / "README.md", _card(origin, model))
+    records.deliver(staged, target)
 
 
 def _card(origin: dict[str, Any], model: Any) -> str:
@@ -76,9 +78,8 @@ tags: [text-to-sql]
 # {NAME}
 
 A Llama of {metrics["parameters"] / 1e6:.1f}M weights ({shape},
-{config.vocab_size} tokens, context {config.max_position_embeddings}) that starts where random weights would waste an hour: it
-knows the form of SENSE's prompts and of SQL, and copies names out of a schema. It is no model to
-answer people's questions with: it knows the subjects of SENSE's grammar, in English, and simple queries best.
+{config.vocab_size} tokens, context {config.max_position_embeddings}) to start from on a laptop. It has seen nothing but SENSE's
+prompts in English, on the subjects of SENSE's grammar: it is no model to answer people's questions with.
 
 - **Data**: {data["examples"]:,} rows that SENSE's grammar wrote (levels {json.dumps(section["levels"])},
   seed {section["seed"]}), and for each a copy whose tables, columns and values have other names. No text by people, and none of

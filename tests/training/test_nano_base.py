@@ -41,7 +41,7 @@ def pretraining(tmp_path):
 
 
 def test_a_pretraining_becomes_the_base_with_half_the_bytes(pretraining, monkeypatch):
-    target = pretraining / "base"
+    target = pretraining / "package" / "base"
     nano_base.write(pretraining, target)
     monkeypatch.setattr(nano_base, "folder", lambda: target)
     assert model_folder.load_pretrained(ModelConfig(name="sense-nano"), torch.float32)[0].dtype == torch.float32
@@ -63,4 +63,4 @@ def test_a_pretraining_becomes_the_base_with_half_the_bytes(pretraining, monkeyp
 def test_a_pretraining_that_is_not_finished_is_refused(pretraining):
     (pretraining / "sft.json").unlink()
     with pytest.raises(InputError, match=r"sft.json: no such file; pretrain the base first: make nano-base"):
-        nano_base.write(pretraining, pretraining / "base")
+        nano_base.write(pretraining, pretraining / "package" / "base")
