@@ -92,6 +92,8 @@ class TrainConfig(Section):
     """How the learning rate changes after the warm-up (transformers' lr_scheduler_type)."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     """Weight decay of AdamW."""
+    adam_beta2: Annotated[float, Field(gt=0, lt=1)] = 0.999
+    """Decay of AdamW's mean of squared gradients; 0.95 suits a training from random weights."""
     max_grad_norm: Positive = 1.0
     """Gradients are clipped to this norm."""
     max_length: Count = 2048
@@ -120,6 +122,10 @@ class RenameConfig(Section):
     """Renamed copies added for each example."""
     keep_original: bool = True
     """Train on the example under its own names too."""
+    invented: Share = 0.0
+    """Share of the new words that are invented from syllables; the others are nouns from a short list. Only with
+    `questions_per_sequence` above 1.
+    """
 
     @model_validator(mode="after")
     def _some(self) -> "RenameConfig":
@@ -143,12 +149,28 @@ class SftConfig(Section):
     """Copies of the examples under random names."""
     lora: LoraConfig | None = None
     """Train a LoRA adapter; null trains all weights."""
-    loss_on: Literal["completion", "sequence"] = "completion"
-    """Tokens that bear loss: those of the completion (the prompt is labelled -100), or the whole sequence."""
+    loss_on: Literal["completion", "question", "sequence"] = "completion"
+    """Tokens that bear loss: those of the completion (the prompt is labelled -100), of question and completion (the schema is
+    labelled -100), or of the whole sequence.
+    """
     packing: bool = False
     """Join short rows into sequences of `max_length` tokens, so that little is padded."""
+    questions_per_sequence: Count = 1
+    """Questions on one schema that a sequence holds at most: the schema is read once for all, and each sees it and itself alone.
+    The gradient is that of as many rows. A batch has `batch_size` sequences, of at most `max_length` tokens. Where there are
+    several, tables and columns stand in a new order every time, and copies have the same new names in a whole sequence.
+    """
     train: TrainConfig = TrainConfig()
     """The optimization."""
+
+    @model_validator(mode="after")
+    def _sequences(self) -> "SftConfig":
+        if self.questions_per_sequence == 1:
+            if self.rename.invented:
+                raise ValueError("rename.invented needs questions_per_sequence above 1")
+        elif self.packing or self.loss_on == "sequence":
+            raise ValueError("with questions_per_sequence above 1, packing must be false and loss_on completion or question")
+        return self
 
 
 class RftConfig(Section):

@@ -1,7 +1,7 @@
 """Supervised fine-tuning: (schema, question) -> SQL, for the student and, from another section, the weak model (paper, 3.1)."""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path
@@ -12,7 +12,7 @@ from sense.config import SftConfig, is_main_process
 from sense.errors import InputError
 from sense.prompts.dataset import database_keys, read_schemas
 from sense.records import Example
-from sense.schema import Schema
+from sense.schema import Schema, schema_text
 from sense.training import renaming
 
 Config = SftConfig
@@ -42,7 +42,7 @@ class Outputs:
 def run(config: SftConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any]:
     """Trains one model; returns examples, rows, copies, steps, loss, parameters and what was dropped by reason."""
     from sense import tracking
-    from sense.training import checks, fit, model_folder, nano, tokenization
+    from sense.training import checks, fit, model_folder, nano, shared_schema, tokenization
 
     if config.model.name is not None:  # loaded and checked before the data are read, which takes long
         dtype = model_folder.TRAINING_DTYPE if config.lora is None else None
@@ -56,14 +56,16 @@ def run(config: SftConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any]:
         checks.check_settings(model, config, "the nano model")
     tokenized = tokenization.sft_rows(tokenizer, rows, config.loss_on)
     fits = [len(row["input_ids"]) <= config.train.max_length for row in tokenized]
-    fitting = list(compress(rows, fits))
+    fitting, fitting_tokenized = list(compress(rows, fits)), list(compress(tokenized, fits))
     if not fitting:
         raise InputError(f"{inputs.strong}: no example fits into train.max_length = {config.train.max_length} tokens; raise it")
+    if config.questions_per_sequence > 1:
+        fitting_tokenized = shared_schema.sequences(tokenizer, fitting, fitting_tokenized, config.train.max_length)
     with tracking.training_run("sft", config.model_dump(mode="json"), outputs.metrics.with_name("mlflow.json")) as tracked_run:
         model, curve = fit.sft(
             model,
             tokenizer,
-            list(compress(tokenized, fits)),
+            fitting_tokenized,
             config,
             checkpoints=outputs.model.with_name("checkpoints"),
             on_log=tracked_run.log,
@@ -92,10 +94,16 @@ def _database_keys(datasets: Sequence[Path]) -> frozenset[str]:
     return frozenset(key for folder in datasets for key in database_keys(folder, records.read_dataset(folder)).values())
 
 
-def _rows(folder: Path, config: SftConfig) -> Iterator[dict[str, str]]:
-    """Prompt and completion of each example of a dataset folder, then of its renamed copies."""
+def _rows(folder: Path, config: SftConfig) -> Iterator[dict[str, Any]]:
+    """Prompt and completion of each example of a dataset folder and of its renamed copies.
+
+    Rows that follow each other and have the same `sequence` have their schema in common.
+    """
     examples = records.read_dataset(folder)
     schema_of = read_schemas(folder, examples, config.prompt)
+    if config.questions_per_sequence > 1:
+        yield from _grouped_rows(folder, examples, schema_of, config)
+        return
     for example in examples:
         schema = schema_of[example.db_id]
         if config.rename.keep_original:
@@ -105,7 +113,48 @@ def _rows(folder: Path, config: SftConfig) -> Iterator[dict[str, str]]:
             yield _row(*(renamed or (example, schema)), config, _RENAMED if renamed else _NOT_RENAMED)
 
 
-def _row(example: Example, schema: Schema, config: SftConfig, kind: str) -> dict[str, str]:
+def _grouped_rows(
+    folder: Path, examples: Sequence[Example], schema_of: Mapping[str, Schema], config: SftConfig
+) -> Iterator[dict[str, Any]]:
+    """The rows of a dataset folder database by database, `questions_per_sequence` of them on one schema.
+
+    The questions that share a schema are others in each copy. Its tables and columns stand in a new order every time.
+    """
+    of_database: dict[str, list[Example]] = {}
+    for example in examples:
+        of_database.setdefault(example.db_id, []).append(example)
+    first_copy = 0 if config.rename.keep_original else 1
+    for db_id, own in of_database.items():
+        schema = schema_of[db_id]
+        renamable = [renaming.can_rename(example, schema) for example in own]
+        for copy in range(first_copy, config.rename.copies + 1):
+            rng = random.Random(f"{config.seed}-{db_id}-{copy}")
+            kinds = [("original", own)]
+            if copy:
+                kinds = [
+                    (_RENAMED, list(compress(own, renamable))),
+                    (_NOT_RENAMED, [e for e, can in zip(own, renamable, strict=True) if not can]),
+                ]
+            for kind, members in kinds:
+                shuffled = rng.sample(members, len(members))
+                for start in range(0, len(shuffled), config.questions_per_sequence):
+                    group = shuffled[start : start + config.questions_per_sequence]
+                    if kind == _RENAMED:
+                        group, new_schema = renaming.rename_together(group, schema, rng, config.rename.invented)
+                    else:
+                        new_schema = renaming.shuffle(schema, rng)
+                    sequence = f"{folder} {db_id} {copy} {kind} {start}"
+                    yield from (_row(example, new_schema, config, kind) | {"sequence": sequence} for example in group)
+
+
+def _row(example: Example, schema: Schema, config: SftConfig, kind: str) -> dict[str, Any]:
     prompt = prompts.question_prompt(schema, example.question, example.evidence, config.prompt.schema_style)
     completion = prompts.completion(example.sql, config.prompt.target)
-    return {"id": example.id, "source": example.source, "kind": kind, "prompt": prompt, "completion": completion}
+    return {
+        "id": example.id,
+        "source": example.source,
+        "kind": kind,
+        "schema": schema_text(schema, config.prompt.schema_style),
+        "prompt": prompt,
+        "completion": completion,
+    }

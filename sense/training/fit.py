@@ -1,7 +1,9 @@
 """SFT and DPO on TRL, and what all trainings share: killed at any moment, they resume from a complete checkpoint."""
 
 import csv
+import functools
 import io
+import math
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -18,7 +20,7 @@ from transformers.pytorch_utils import Conv1D
 from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
 from sense import config, console, records
-from sense.training import model_folder
+from sense.training import model_folder, shared_schema
 
 # Called with the step and the values of each logged point of the training curve.
 OnLog = Callable[[int, dict[str, float]], None]
@@ -71,24 +73,40 @@ def sft(
 ) -> tuple[Any, list[dict[str, float]]]:
     """Fine-tunes on tokenized rows; returns the model and its training curve, one dict for each logged step.
 
-    A model that is an adapter already is trained on. `label` names the progress bar.
+    With `questions_per_sequence` above 1 the rows are those of `shared_schema.sequences`. A model that is an adapter already is
+    trained on. `label` names the progress bar.
     """
-    packing, several_passes = settings.packing, _passes(settings.train, len(rows)) > 1
+    packing, passes = settings.packing, _passes(settings.train, len(rows))
+    arguments = training_arguments(settings.train, settings.seed, checkpoints)
+    strategy = "random" if packing or passes > 1 else "group_by_length"
+    collator = None
+    if settings.questions_per_sequence > 1:
+        rows, strategy = _ordered(rows, settings, passes), "sequential"
+        arguments |= {"num_train_epochs": 1, "remove_unused_columns": False}
+        collator = functools.partial(shared_schema.collate, padding=tokenizer.pad_token_id)
     trainer = SFTTrainer(
         model=model,
         args=SFTConfig(
-            **training_arguments(settings.train, settings.seed, checkpoints),
+            **arguments,
             max_length=settings.train.max_length,
             packing=packing,
             dataset_kwargs={"skip_prepare_dataset": not packing},
-            train_sampling_strategy="random" if packing or several_passes else "group_by_length",
+            train_sampling_strategy=strategy,
         ),
         train_dataset=to_dataset(rows),
+        data_collator=collator,
         processing_class=tokenizer,
         peft_config=_lora(settings.lora, model),
         callbacks=[TrainingProgress(label, on_log)],
     )
     return run_trainer(trainer, checkpoints)
+
+
+def _ordered(sequences: Sequence[dict[str, list[int]]], settings: config.SftConfig, passes: float) -> list[dict[str, list[int]]]:
+    """The sequences of all passes in the order in which they are trained on."""
+    lengths = [len(sequence["input_ids"]) for sequence in sequences]
+    order = shared_schema.order(lengths, settings.train.batch_size, math.ceil(passes), settings.seed)
+    return [sequences[number] for number in order[: math.ceil(passes * len(sequences))]]
 
 
 def dpo(
@@ -151,6 +169,7 @@ def training_arguments(train: config.TrainConfig, seed: int, checkpoints: Path) 
         "warmup_steps": train.warmup_ratio,
         "lr_scheduler_type": train.schedule,
         "weight_decay": train.weight_decay,
+        "adam_beta2": train.adam_beta2,
         "max_grad_norm": train.max_grad_norm,
         "gradient_checkpointing": train.gradient_checkpointing,
         "bf16": bf16,

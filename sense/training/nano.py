@@ -16,8 +16,11 @@ from sense.training import tokenization
 PAD, BOS, EOS = "<pad>", "<s>", "</s>"
 
 # Letters never share a token with the space before them: a column is the same tokens in the schema, in the question and in the
-# SQL, so that copying a name is copying tokens. Keywords and punctuation include the spaces around them, which keeps SQL short.
-PIECES = Regex(r" ?[A-Z]{2,}(?![a-z]) ?| ?[=<>!|]+ ?'?|[,;:?] ?| ?\(|\) ?|\n[a-z]+:|[A-Za-z]+|\d|\s|[^\w\s]|.")
+# SQL, so that copying a name is copying tokens. Keywords and punctuation include the spaces around them, which keeps SQL short;
+# so do the words of a linking line.
+PIECES = Regex(
+    r" ?-- tables: | columns: | ?[A-Z]{2,}(?![a-z]) ?| ?[=<>!|]+ ?'?|[,;:?] ?| ?\(|\) ?|\n[a-z]+:|[A-Za-z]+|\d|\s|[^\w\s]|."
+)
 
 
 def train_tokenizer(corpus: Iterable[str], size: int) -> PreTrainedTokenizerBase:

@@ -15,6 +15,7 @@ import random
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from importlib import resources
+from itertools import chain
 
 from sense.records import Example
 from sense.schema import Column, ForeignKey, Schema, Table
@@ -30,6 +31,10 @@ _NEVER_RENAMED = frozenset(
     which who with""".split()
 )
 _SHORTEST_CUT = 3  # letters
+# what syllables of invented words begin with, have in the middle, and what the last one ends with
+_ONSETS = "b c d f g h j k l m n p r s t v w z br cr dr fl gr pl st tr sh ch th cl".split()
+_VOWELS = "a e i o u a e i o ea oo ai".split()
+_CODAS = "n r l s t m nd rt ck x st p b d g k".split()
 
 
 @functools.cache
@@ -43,18 +48,53 @@ def rename(example: Example, schema: Schema, rng: random.Random) -> tuple[Exampl
 
     None if it cannot be said for certain what in the SQL is a name: a half renamed example would be wrong.
     """
-    parts = find_parts(example.sql, schema)
-    if parts is None:
+    if not can_rename(example, schema):
         return None
+    (copy,), renamed_schema = rename_together([example], schema, rng)
+    return copy, renamed_schema
+
+
+def can_rename(example: Example, schema: Schema) -> bool:
+    """Whether it can be said for certain what in the SQL of the example is a name."""
+    return find_parts(example.sql, schema) is not None
+
+
+def rename_together(
+    examples: Sequence[Example], schema: Schema, rng: random.Random, invented: float = 0.0
+) -> tuple[list[Example], Schema]:
+    """Copies of examples on one schema, all with the same new names, and that schema renamed.
+
+    A word that one of the examples needs as it is keeps its place in all. With the probability `invented` a new word is one that
+    no language has, such as `drilpoan`. ValueError if `can_rename` is false for an example.
+    """
+    texts = [f"{example.question} {example.evidence}" for example in examples]
+    parts_of = [find_parts(example.sql, schema) for example in examples]
+    if None in parts_of:
+        raise ValueError("an example whose names are not certain cannot be renamed")
+    certain = [parts for parts in parts_of if parts is not None]
     names = [table.name for table in schema.tables] + [column.name for table in schema.tables for column in table.columns]
-    text = f"{example.question} {example.evidence}"
-    words = _draw(names, parts, text, _implied_words(parts, schema, text), rng)
-    changes = {
-        "question": words.text(example.question),
-        "evidence": words.text(example.evidence),
-        "sql": _sql(example.sql, parts, words),
-    }
-    return example.model_copy(update=changes), _schema(schema, words, rng)
+    words = _draw(
+        names,
+        [(parts, text, _implied_words(parts, schema, text)) for parts, text in zip(certain, texts, strict=True)],
+        rng,
+        invented,
+    )
+    copies = [
+        example.model_copy(
+            update={
+                "question": words.text(example.question),
+                "evidence": words.text(example.evidence),
+                "sql": _sql(example.sql, parts, words),
+            }
+        )
+        for example, parts in zip(examples, certain, strict=True)
+    ]
+    return copies, _schema(schema, words, rng)
+
+
+def shuffle(schema: Schema, rng: random.Random) -> Schema:
+    """The schema with its tables and columns in a new order, under the names that they have."""
+    return _schema(schema, _Words({}, frozenset(), ()), rng)
 
 
 class _Words:
@@ -99,16 +139,26 @@ def _implied_words(parts: Iterable[SqlPart], schema: Schema, question: str) -> s
     return {part.lower() for name in names for part in _PART.findall(name) if part.isalpha()} - spoken
 
 
-def _draw(names: Sequence[str], parts: Iterable[SqlPart], question: str, implied: Set[str], rng: random.Random) -> _Words:
-    """New words for those of the names, but those that are implied, and for those of the values that the question has."""
-    texts = [part for part in parts if part.use]
+def _draw(
+    names: Sequence[str], uses: Sequence[tuple[Sequence[SqlPart], str, Set[str]]], rng: random.Random, invented: float
+) -> _Words:
+    """New words for those of the names, but those that are implied, and for those of the values that the questions have.
+
+    `uses` has for each example the names and texts in its SQL, its question, and the words of names which that implies.
+    """
     named = dict.fromkeys(part.lower() for name in names for part in _PART.findall(name) if part.isalpha())
-    values = dict.fromkeys(word for part in texts if part.use != "other" for word in _words(part.text))
-    fixed = _fixed_words([*named, *values], texts, question) | implied
+    values: dict[str, None] = {}
+    fixed: set[str] = set()
+    for parts, question, implied in uses:
+        texts = [part for part in parts if part.use]
+        own_values = dict.fromkeys(word for part in texts if part.use != "other" for word in _words(part.text))
+        fixed |= _fixed_words([*named, *own_values], texts, question) | implied
+        values |= own_values
     candidates = [word for word in dict.fromkeys([*named, *values]) if len(word) > 1 and word not in _NEVER_RENAMED | fixed]
-    written = {word for text in (question, *names, *(part.text for part in parts)) for word in _words(text)} | named.keys()
+    written_texts = chain(names, *((question, *(part.text for part in parts)) for parts, question, _ in uses))
+    written = {word for text in written_texts for word in _words(text)} | named.keys()
     kept = {stem for word in written for stem, _ in _stems(word)} - set(candidates)
-    mapping = _sample(candidates, kept, rng)
+    mapping = _sample(candidates, kept, rng, invented)
     for word in candidates:  # where a value is the plural of a name, or a name that of a value, their new words are as well
         for stem, ending in _stems(word):
             if ending and stem in mapping and word in mapping and (word in named) != (stem in named):
@@ -128,15 +178,31 @@ def _fixed_words(words: Iterable[str], texts: Sequence[SqlPart], question: str) 
     return fixed | {stem for word in fixed for stem, _ in _stems(word)}
 
 
-def _sample(candidates: Sequence[str], kept: Set[str], rng: random.Random) -> dict[str, str]:
+def _sample(candidates: Sequence[str], kept: Set[str], rng: random.Random, invented: float) -> dict[str, str]:
     """A new word for each candidate, no word twice and none of those that are kept, as long as there are any."""
     unused = set(kept)
     while True:
         pool = [word for word in replacement_words() if word not in unused]
         left_over = set(candidates[len(pool) :]) - unused
         if not left_over:
-            return dict(zip(candidates, rng.sample(pool, min(len(pool), len(candidates))), strict=False))
+            mapping = dict(zip(candidates, rng.sample(pool, min(len(pool), len(candidates))), strict=False))
+            break
         unused |= left_over
+    if invented:  # without, the same random numbers are drawn as ever
+        taken = unused | set(mapping.values()) | _NEVER_RENAMED
+        for word in candidates:
+            if word in mapping and rng.random() < invented:
+                mapping[word] = _invent(taken, rng)
+                taken.add(mapping[word])
+    return mapping
+
+
+def _invent(taken: Set[str], rng: random.Random) -> str:
+    """A word of random syllables that is not taken."""
+    while True:
+        word = "".join(rng.choice(_ONSETS) + rng.choice(_VOWELS) for _ in range(rng.choice((1, 1, 2, 2, 3)))) + rng.choice(_CODAS)
+        if word not in taken:
+            return word
 
 
 def _words(text: str) -> list[str]:

@@ -72,16 +72,33 @@ def completion_tokens(
 
 
 def sft_rows(tokenizer: PreTrainedTokenizerBase, rows: Sequence[dict[str, str]], loss_on: str) -> list[dict[str, list[int]]]:
-    """input_ids and labels of rows of prompt and completion; with `loss_on` completion the prompt has label -100.
+    """input_ids and labels of rows of schema, prompt (which begins with the schema) and completion.
 
-    All rows are tokenized in one batch: TRL does it row by row, which for a small model takes as long as a third of its training.
+    With `loss_on` completion the prompt has label -100, with question the schema and the token behind it. All rows are tokenized
+    in one batch: TRL does it row by row, which for a small model takes as long as a third of its training.
     """
     prompts = [row["prompt"] for row in rows]
     prompt_ids = prompt_tokens(tokenizer, prompts)
     completion_ids = completion_tokens(tokenizer, prompts, prompt_ids, [row["completion"] for row in rows])
+    if loss_on == "completion":
+        unlabelled = [len(prompt) for prompt in prompt_ids]
+    elif loss_on == "question":
+        unlabelled = [length + 1 for length in schema_lengths(tokenizer, rows, prompt_ids)]
+    else:
+        unlabelled = [0] * len(rows)
     return [
-        {"input_ids": prompt + completion, "labels": ([-100] * len(prompt) if loss_on == "completion" else prompt) + completion}
-        for prompt, completion in zip(prompt_ids, completion_ids, strict=True)
+        {"input_ids": prompt + completion, "labels": [-100] * count + (prompt + completion)[count:]}
+        for prompt, completion, count in zip(prompt_ids, completion_ids, unlabelled, strict=True)
+    ]
+
+
+def schema_lengths(
+    tokenizer: PreTrainedTokenizerBase, rows: Sequence[dict[str, str]], prompt_ids: Sequence[list[int]]
+) -> list[int]:
+    """How many of the first tokens of each prompt are those of its schema: what they have in common with the schema alone."""
+    return [
+        sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(schema, prompt, strict=False)))
+        for schema, prompt in zip(prompt_tokens(tokenizer, [row["schema"] for row in rows]), prompt_ids, strict=True)
     ]
 
 

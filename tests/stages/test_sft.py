@@ -20,3 +20,30 @@ def test_a_copy_whose_sql_is_not_understood_keeps_its_names_and_is_counted_as_su
     ]
     originals = [row for row in sft._rows(tmp_path, config) if row["id"] == "b"]
     assert {row["prompt"] for row in originals} == {originals[0]["prompt"]}
+
+
+def test_questions_that_share_a_sequence_have_the_same_schema_and_others_in_each_copy(tmp_path):
+    write_database(records.database_path(tmp_path, "cats"))
+    rows = [
+        Example(
+            id=str(n), db_id="cats", question=f"Pets {n}?", sql=f"SELECT name FROM pet LIMIT {n}", source="s", hardness="easy"
+        )
+        for n in range(6)
+    ]
+    rows.append(
+        Example(id="json", db_id="cats", question="?", sql="SELECT value FROM json_each('[1]')", source="s", hardness="easy")
+    )
+    records.write_jsonl(tmp_path / "examples.jsonl", rows)
+    config = SftConfig.model_validate(
+        {"model": {"name": "x"}, "rename": {"copies": 2, "invented": 0.5}, "questions_per_sequence": 3, "loss_on": "question"}
+    )
+    groups: dict[str, list[dict[str, str]]] = {}
+    for row in sft._rows(tmp_path, config):
+        groups.setdefault(row["sequence"], []).append(row)
+    assert [len(group) for group in groups.values()] == [3, 3, 1] + [3, 3, 1] * 2  # what cannot be renamed has its own
+    for group in groups.values():
+        assert len({row["schema"] for row in group}) == len({row["kind"] for row in group}) == 1
+        assert all(row["prompt"].startswith(row["schema"]) for row in group)
+    members = [{row["id"] for row in group} for group in groups.values() if len(group) == 3]
+    assert len(set(map(frozenset, members))) > 2
+    assert list(sft._rows(tmp_path, config)) == [row for group in groups.values() for row in group]

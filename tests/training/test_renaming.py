@@ -1,4 +1,5 @@
 import random
+import re
 
 import pytest
 import sqlglot
@@ -108,3 +109,33 @@ def test_an_untokenizable_sql_has_no_copy():
 
 def test_words_are_many_and_different():
     assert len(set(renaming.replacement_words())) == len(renaming.replacement_words()) >= 400
+
+
+def test_examples_renamed_together_share_one_schema_and_invented_words_are_in_no_list():
+    before = [
+        example("How many pets have the pet age 3?", "SELECT COUNT(*) FROM pet WHERE pet_age = 3"),
+        example("Which home cities have pets?", "SELECT DISTINCT HomeCity FROM pet"),
+        example("What is the highest cost of a visit?", "SELECT MAX(cost) FROM visit"),
+    ]
+    after, schema = renaming.rename_together(before, SCHEMA, random.Random(1), invented=1.0)
+    tables = names(schema)
+    for row in after:
+        for table in sqlglot.parse_one(row.sql, dialect="sqlite").find_all(sqlglot.exp.Table):
+            assert table.name in tables
+        for column in sqlglot.parse_one(row.sql, dialect="sqlite").find_all(sqlglot.exp.Column):
+            assert any(column.name in columns for columns in tables.values())
+            assert any(word.lower() in row.question for word in re.findall("[A-Z]?[a-z]+", column.name))
+    assert not set(tables) & {*renaming.replacement_words(), "pet", "visit"}
+    assert renaming.rename_together(before, SCHEMA, random.Random(1), invented=1.0) == (after, schema)
+
+
+def test_a_word_that_one_example_needs_stays_for_all_of_them():
+    before = [
+        example("Pets of pet age 3?", "SELECT * FROM pet WHERE pet_age = 3"),
+        example("The priciest?", "SELECT MAX(cost) FROM visit"),
+    ]
+    after, schema = renaming.rename_together(before, SCHEMA, random.Random(1))
+    assert "cost" in after[1].sql
+    assert "cost" in [column for columns in names(schema).values() for column in columns]
+    with pytest.raises(ValueError, match="cannot be renamed"):
+        renaming.rename_together([*before, example("?", "SELECT 'open")], SCHEMA, random.Random(1))
