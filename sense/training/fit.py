@@ -105,7 +105,8 @@ def sft(
 def _ordered(sequences: Sequence[dict[str, list[int]]], settings: config.SftConfig, passes: float) -> list[dict[str, list[int]]]:
     """The sequences of all passes in the order in which they are trained on."""
     lengths = [len(sequence["input_ids"]) for sequence in sequences]
-    order = shared_schema.order(lengths, settings.train.batch_size, math.ceil(passes), settings.seed)
+    step = settings.train.batch_size * config.processes()  # so that no process waits for another's longer sequences
+    order = shared_schema.order(lengths, step, math.ceil(passes), settings.seed)
     return [sequences[number] for number in order[: math.ceil(passes * len(sequences))]]
 
 
