@@ -69,7 +69,6 @@ def create_model(config: NanoConfig, tokenizer: PreTrainedTokenizerBase, seed: i
     return model
 
 
-@torch.no_grad()
 def _let_attend_to_equal_tokens(attention: Any) -> None:
     """Starts a layer's attention as one that looks for tokens like its own and adds what it sees to its own.
 
@@ -77,5 +76,6 @@ def _let_attend_to_equal_tokens(attention: Any) -> None:
     Initialization of Self-Attention Layers (2023): the product of query and key begins near the identity, as does that of value
     and output.
     """
-    attention.k_proj.weight.copy_(attention.q_proj.weight)
-    attention.o_proj.weight.copy_(attention.v_proj.weight.T)
+    with torch.no_grad():
+        attention.k_proj.weight.copy_(attention.q_proj.weight)
+        attention.o_proj.weight.copy_(attention.v_proj.weight.T)
