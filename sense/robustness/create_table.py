@@ -7,10 +7,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from sense.sql.parse import Token, tokens
+from sense.sql.parse import CLOSING_QUOTES, Token, tokens
 
 _CONSTRAINTS = ("CONSTRAINT", "PRIMARY", "UNIQUE", "CHECK", "FOREIGN")
-_CLOSING = {'"': '"', "'": "'", "`": "`", "[": "]"}
 _WITHOUT_ROWID = re.compile(r"WITHOUT\s+ROWID", re.IGNORECASE)
 
 
@@ -133,7 +132,7 @@ def _name(definition: Sequence[Token]) -> str:
         if token.kind != "quoted" or code[0].kind != "quoted":
             break
         text += token.text
-    closing = _CLOSING.get(text[0])
+    closing = CLOSING_QUOTES.get(text[0])
     return text[1:-1].replace(closing * 2, closing) if closing else text
 
 
@@ -175,7 +174,7 @@ def _end_of_key_clause(code: Sequence[str], start: int) -> int:
     if code[start] != "REFERENCES":
         return start
     end = start + 2
-    while end < len(code) and code[end][0] in _CLOSING and code[end - 1][-1] == _CLOSING[code[end][0]]:
+    while end < len(code) and code[end][0] in CLOSING_QUOTES and code[end - 1][-1] == CLOSING_QUOTES[code[end][0]]:
         end += 1  # a quote in the name, written twice
     if end < len(code) and code[end] == "(":
         end = code.index(")", end) + 1

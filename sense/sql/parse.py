@@ -14,6 +14,9 @@ MAX_LENGTH = 100_000  # characters; no honest query is longer, and a parser's ti
 
 TokenKind = Literal["space", "comment", "quoted", "word", "mark"]
 
+CLOSING_QUOTES = {'"': '"', "'": "'", "`": "`", "[": "]"}
+"""The quotes that SQLite knows, and what closes each, around a name or a text."""
+
 _TOKEN = re.compile(
     r"""(?P<space>\s+)
     |(?P<comment>--[^\n]*|/\*.*?(?:\*/|\Z))

@@ -13,13 +13,13 @@ from sqlglot.dialects.sqlite import SQLite
 from sqlglot.tokenizer_core import TokenType
 
 from sense.schema import Schema
+from sense.sql.parse import CLOSING_QUOTES
 from sense.sql.tree import parse_query
 
 # How a text is used. `whole`: a column is compared with it. `pattern`: it is what LIKE compares a column with. `other`: a
 # function's argument, a bound, a part of another text, a result.
 TextUse = Literal["whole", "pattern", "other"]
 
-_CLOSING = {'"': '"', "'": "'", "`": "`", "[": "]"}
 _ROW_IDS = frozenset(("rowid", "oid", "_rowid_"))
 _KEEPS_WORDS = (exp.Lower, exp.Upper, exp.Trim)  # functions that leave the words of a text as they are, but for their case
 
@@ -59,7 +59,7 @@ def find_parts(sql: str, schema: Schema) -> tuple[SqlPart, ...] | None:
 
 def quoted(text: str, written: str) -> str:
     """`text` in the quotes of `written`, bare if that is bare."""
-    closing = _CLOSING.get(written[0])
+    closing = CLOSING_QUOTES.get(written[0])
     return f"{written[0]}{text.replace(closing, closing * 2)}{closing}" if closing else text
 
 

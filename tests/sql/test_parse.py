@@ -1,6 +1,6 @@
 import pytest
 
-from sense.sql.parse import MAX_LENGTH, check_select, reads_clock, tidy
+from sense.sql.parse import CLOSING_QUOTES, MAX_LENGTH, check_select, reads_clock, tidy, tokens
 
 
 @pytest.mark.parametrize(
@@ -107,3 +107,10 @@ def test_what_stands_within_a_statement_stays(text):
 
 def test_a_text_of_nothing_else_becomes_empty():
     assert [tidy(text) for text in (" ", ";;", "\ufeff", "-- SELECT 1", "/**/;--")] == [""] * 5
+
+
+def test_every_quote_runs_to_the_one_that_closes_it():
+    for opening, closing in CLOSING_QUOTES.items():
+        [quoted, space, word] = tokens(f"{opening}a b{closing} c")
+        assert (quoted.kind, quoted.text) == ("quoted", f"{opening}a b{closing}")
+        assert (space.text, word.text) == (" ", "c")
