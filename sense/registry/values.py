@@ -36,9 +36,10 @@ def chart_values(name: str, version_or_alias: str) -> str:
 
 def _version_lines(version: ResolvedVersion, indent: str, name: str = "") -> Iterator[str]:
     """One version, line by line. Text stands in JSON's quotes, which are YAML's too: "3" must not become a number."""
-    style, samples = json.dumps(version.prompt["schema_style"]), version.prompt["sample_values"]
+    prompt = version.prompt
+    style, samples, target = json.dumps(prompt["schema_style"]), prompt["sample_values"], json.dumps(prompt["target"])
     if name:
         yield f"{indent}name: {json.dumps(name)}"
     yield f"{indent}version: {json.dumps(version.version)}"
     yield f"{indent}digest: {json.dumps(version.digest)}"
-    yield f"{indent}prompt: {{schemaStyle: {style}, sampleValues: {samples}}}"
+    yield f"{indent}prompt: {{schemaStyle: {style}, sampleValues: {samples}, target: {target}}}"

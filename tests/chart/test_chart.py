@@ -228,6 +228,13 @@ def test_the_gateway_has_the_models_that_vllm_serves(manifests):
     assert service["metadata"]["name"] != "vllm"
 
 
+def test_the_gateway_knows_which_version_writes_a_linking_line():
+    merged = values("values-cpu.yaml", CHAMPION, set={"model.prompt.target": "linked"})
+    del merged["model"]["previous"]["prompt"]["target"]  # values that an earlier release wrote
+    models = gateway_config(rendering.parse(documents(merged))).backend.vllm.models
+    assert {name: served.prompt.target for name, served in models.items()} == {"sense-3": "linked", "sense-2": "sql"}
+
+
 def test_the_gateway_finds_what_its_configuration_names(manifests):
     config = gateway_config(manifests)
     container = pod(find(manifests, "Deployment", "-gateway"))["containers"][0]

@@ -24,6 +24,7 @@ OTHER = {
     "imagePullSecrets": ["other"],
     "images.pullPolicy": "Always",
     "model.prompt.schemaStyle": "ddl",
+    "model.prompt.target": "linked",
     "model.previous": None,
     "model.digest": "ab" * 32,
     "model.version": "7",

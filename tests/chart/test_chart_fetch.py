@@ -21,7 +21,7 @@ from tests.chart.rendering import fetch_command, render, vllm_command
 from tests.mlflow_store import fresh
 
 FILES = {"config.json": b"{}", "model.safetensors": bytes(range(256)) * 64, "sub/vocab.txt": b"a\nb\n"}
-MODEL_INFO = {"prompt": {"schema_style": "ddl", "sample_values": 2}}
+MODEL_INFO = {"prompt": {"schema_style": "ddl", "sample_values": 2, "target": "linked"}}
 
 
 def model(folder):

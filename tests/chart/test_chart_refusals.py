@@ -53,6 +53,7 @@ def render_error(merged, name="release"):
         ("model.version", 3, ["/model/version", "string"]),
         ("model.digest", "abc", ["/model/digest"]),
         ("model.prompt.schemaStyle", "sql", ["/model/prompt/schemaStyle", "compact"]),
+        ("model.prompt.target", "ddl", ["/model/prompt/target", "linked"]),
         ("vllm.replicas", "2", ["/vllm/replicas", "integer"]),
         ("vllm.gpuMemoryUtilization", 1.5, ["/vllm/gpuMemoryUtilization"]),
         ("vllm.dtype", "int8", ["/vllm/dtype", "bfloat16"]),

@@ -6,7 +6,9 @@ SENSE_DATABASE_{{ . | replace "-" "_" | upper }}
 {{/* What the gateway must know of a version, as JSON: (list NAME VERSION) with VERSION {version, digest, prompt} */}}
 {{- define "sense.servedConfig" -}}
 {{- $version := index . 1 -}}
-{{- $prompt := dict "schema_style" $version.prompt.schemaStyle "sample_values" (int64 $version.prompt.sampleValues) -}}
+{{- $written := $version.prompt -}}
+{{- $target := default "sql" $written.target -}}
+{{- $prompt := dict "schema_style" $written.schemaStyle "sample_values" (int64 $written.sampleValues) "target" $target -}}
 {{- dict "name" (index . 0) "version" $version.version "digest" $version.digest "prompt" $prompt | toJson -}}
 {{- end -}}
 
