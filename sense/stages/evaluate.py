@@ -4,6 +4,7 @@ EX counts what is right on the main database, under strict@2; where further ones
 Further sets, further scoring modes of the same predictions, and the vote of samples stand beside that, where they are asked for.
 """
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,7 +86,8 @@ def run(config: EvaluateConfig, inputs: Inputs, outputs: Outputs) -> dict[str, A
 
     Returns, for each set and model: n, EX with its interval, EX by hardness, complexity and domain, TS too if there are test
     suites, counts of verdicts and of questions too long for the model, McNemar's test on EX, and what further modes and the vote
-    measure. Raises UserError if the training data were not compared with the sets as they are now.
+    measure. Where `sft` and `sense` are one folder, as in an ablation without preference learning, the model answers once.
+    Raises UserError if the training data were not compared with the sets as they are now.
     """
     sets = _read_sets(config, inputs)
     folders = {"base": inputs.sft, "sft": inputs.sft, "sense": inputs.sense}
@@ -96,9 +98,15 @@ def run(config: EvaluateConfig, inputs: Inputs, outputs: Outputs) -> dict[str, A
             _check_gold(executor, each)
             records.write_jsonl(outputs.predictions / f"{each.name}.examples.jsonl", each.examples)
         for model in MODELS:
-            predictions.predict(model, folders[model], sets, config, outputs.predictions)
+            same = "sft" if model == "sense" and inputs.sense.resolve() == inputs.sft.resolve() else None
+            if same is None:
+                predictions.predict(model, folders[model], sets, config, outputs.predictions)
             for each in sets:
-                judged[each.name, model] = _judge(executor, config, each, model, outputs.predictions)
+                if same is None:
+                    judged[each.name, model] = _judge(executor, config, each, model, outputs.predictions)
+                else:
+                    _copy_answers(each, same, model, outputs.predictions)
+                    judged[each.name, model] = judged[each.name, same]
     return {"sets": {each.name: _metrics(each, {model: judged[each.name, model] for model in MODELS}, config) for each in sets}}
 
 
@@ -147,6 +155,12 @@ def _judge(executor: Executor, config: EvaluateConfig, each: EvaluationSet, mode
         [[sample.ex for sample in of_question] for of_question in samples],
         sum(winner is None and bool(of_question) for winner, of_question in zip(winners, texts, strict=True)),
     )
+
+
+def _copy_answers(each: EvaluationSet, source: str, model: str, target: Path) -> None:
+    """Writes the files of the model `source` on a set for `model` too, which is the same model."""
+    for file in sorted(target.glob(f"{each.name}.{source}.*.jsonl")):
+        shutil.copyfile(file, target / file.name.replace(f".{source}.", f".{model}.", 1))
 
 
 def _score_samples(executor: Executor, each: EvaluationSet, texts: Sequence[Sequence[str]]) -> list[list[Sample]]:

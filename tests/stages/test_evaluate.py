@@ -44,7 +44,7 @@ def dataset(tmp_path):
     return tmp_path / "dev"
 
 
-def evaluated(tmp_path, dataset, further=None, samples=None, settings=None, **models):
+def evaluated(tmp_path, dataset, further=None, samples=None, settings=None, sense_folder="sense", **models):
     """Runs the stage on `dataset` as both sets, with these predictions a model; on `further` sets, by name, with the same.
 
     `samples` are the SQL that every model was sampled, by question.
@@ -57,7 +57,7 @@ def evaluated(tmp_path, dataset, further=None, samples=None, settings=None, **mo
             records.write_jsonl(outputs.predictions / f"{name}.{model}.predictions.jsonl", rows)
             if samples:
                 records.write_jsonl(tmp_path / "work" / f"{name}.{model}.chunks.jsonl", [SampledChunk(sql=samples)])
-    inputs = evaluate_inputs(tmp_path / "inputs", tmp_path / "sft", tmp_path / "sense", dataset, dataset, further.values())
+    inputs = evaluate_inputs(tmp_path / "inputs", tmp_path / "sft", tmp_path / sense_folder, dataset, dataset, further.values())
     sets = {name: str(folder) for name, folder in further.items()}
     return evaluate.run(config.EvaluateConfig(resamples=200, sets=sets, **(settings or {})), inputs, outputs), outputs
 
@@ -106,6 +106,16 @@ def test_predictions_join_by_id_in_any_order(tmp_path, dataset):
     metrics, _ = evaluated(tmp_path, dataset, base=WRONG, sft=RIGHT, sense=backwards)
     assert metrics["sets"]["dev"]["models"]["sense"]["ex"] == 1.0
     assert metrics["sets"]["dev"]["mode"] == "strict@2"
+
+
+def test_one_model_as_both_answers_once_and_has_the_same_figures(tmp_path, dataset):
+    half = {**WRONG, "a": RIGHT["a"], "c": RIGHT["c"]}
+    options = {"samples": [[RIGHT["a"]]] * 4, "settings": {"vote": 1, "modes": ["bird-ex@1"]}}
+    twice, files = evaluated(tmp_path / "twice", dataset, base=WRONG, sft=half, sense=half, **options)
+    once, copies = evaluated(tmp_path / "once", dataset, base=WRONG, sft=half, sense_folder="sft", **options)
+    assert once == twice
+    assert (once["sets"]["dev"]["models"]["sense"]["wins"], once["sets"]["dev"]["models"]["sense"]["mcnemar_p"]) == (0, 1.0)
+    assert records.digest(files.predictions) == records.digest(copies.predictions)
 
 
 @pytest.mark.parametrize(
