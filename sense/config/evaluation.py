@@ -32,15 +32,15 @@ class EvaluateConfig(Section):
     modes: list[FurtherMode] = []
     """Scoring modes that the same predictions are scored under too. EX, the gate and McNemar's tests stay those of strict@2."""
     vote: Annotated[int, Field(ge=0, le=256)] = 0
-    """Samples for each question that vote by their results on its database, in a column of their own; 0 samples nothing.
-    A batch then holds so many times more.
-    """
+    """Samples for each question that vote by their results on its database, in a column of their own; 0 samples nothing."""
     temperature: Positive = 1.0
     """Sampling temperature of the samples that vote."""
     max_new_tokens: Count = 256
     """Tokens a prediction may have."""
     batch_size: Count = 32
-    """Questions generated for at the same time with `generator.kind: transformers`; it bounds memory."""
+    """Answers generated at the same time with `generator.kind: transformers`; it bounds memory. Those that vote on a question are
+    generated together, so that `vote` may need more.
+    """
     generator: GeneratorConfig = GeneratorConfig()
     """What runs the models: transformers, vLLM, or a server."""
     resamples: Annotated[int, Field(ge=100)] = 1000

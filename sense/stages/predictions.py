@@ -70,7 +70,8 @@ def predict(model: str, folder: Path, sets: Sequence[EvaluationSet], config: Eva
         return
     from sense.training import generators, model_folder
 
-    generator = generators.create(config.generator, folder, model, config.batch_size, target.with_name(f"whole-{model}"))
+    size, whole_model = config.batch_size, target.with_name(f"whole-{model}")
+    generator = generators.create(config.generator, folder, model, size, whole_model, completions=size)
     prompt = model_folder.read_info(folder).prompt
     with console.bar(f"evaluate {model}", sum(len(each.examples) for each in [*greedy, *sampled])) as bar:
         for each in sets:

@@ -39,22 +39,26 @@ def completion_seeds(seed: int, prompts: int, n: int) -> Iterator[int]:
     return (first * n + number for first in range(seed, seed + prompts) for number in range(n))
 
 
-def load_generator(folder: Path, batch_size: int, base: bool = False) -> Generator:
-    """The model of a model folder, or with `base` the base it was trained from, with `batch_size` prompts at a time."""
+def load_generator(folder: Path, batch_size: int, base: bool = False, completions: int | None = None) -> Generator:
+    """The model of a model folder, or with `base` the base it was trained from; batches are as in `TransformersGenerator`."""
     model = model_folder.load_base(folder) if base else model_folder.load_model(folder)
-    return TransformersGenerator(model, model_folder.load_tokenizer(folder), batch_size)
+    return TransformersGenerator(model, model_folder.load_tokenizer(folder), batch_size, completions)
 
 
 class TransformersGenerator:
-    """A Generator on a model in memory, on the GPU where there is one."""
+    """A Generator on a model in memory, on the GPU where there is one.
 
-    def __init__(self, model: Any, tokenizer: PreTrainedTokenizerBase, batch_size: int) -> None:
+    A batch has `batch_size` prompts, and at most `completions` completions (None: any number), but one prompt at least.
+    """
+
+    def __init__(self, model: Any, tokenizer: PreTrainedTokenizerBase, batch_size: int, completions: int | None = None) -> None:
         self._model = model.to(device()).eval()
         self._model.generation_config = tokenization.generation_config(
             tokenizer
         )  # what `generate` is not told, it takes from here
         self._tokenizer = tokenizer
         self._batch_size = batch_size
+        self._completions = completions
         self.context = checks.context_length(model.config)
 
     def count_tokens(self, prompts: Sequence[str]) -> list[int]:
@@ -66,18 +70,19 @@ class TransformersGenerator:
     ) -> list[list[str]]:
         """`n` completions for each prompt, without the prompt and without EOS; temperature 0 is greedy (then n must be 1)."""
         completions: list[list[str]] = [[] for _ in prompts]
-        for number, indices in enumerate(self._batches(prompts)):
+        for number, indices in enumerate(self._batches(prompts, n)):
             set_seed(seed + number)
             texts = self._generate_batch([prompts[index] for index in indices], n, temperature, top_p, max_tokens)
             for position, index in enumerate(indices):
                 completions[index] = texts[position * n : (position + 1) * n]
         return completions
 
-    def _batches(self, prompts: Sequence[str]) -> Iterator[list[int]]:
-        """Indices of the prompts in batches of similar length, so that little is padded."""
+    def _batches(self, prompts: Sequence[str], n: int) -> Iterator[list[int]]:
+        """Indices of the prompts, which get `n` completions each, in batches of similar length, so that little is padded."""
+        size = self._batch_size if self._completions is None else max(1, min(self._batch_size, self._completions // n))
         order = sorted(range(len(prompts)), key=lambda index: (len(prompts[index]), index))
-        for start in range(0, len(order), self._batch_size):
-            yield order[start : start + self._batch_size]
+        for start in range(0, len(order), size):
+            yield order[start : start + size]
 
     def _generate_batch(self, prompts: list[str], n: int, temperature: float, top_p: float, max_tokens: int) -> list[str]:
         """The completions of the first prompt, then those of the second, and so on: n x len(prompts) texts."""

@@ -325,7 +325,7 @@ def test_ex_by_domain_where_questions_have_one(tmp_path, dataset):
 
 @pytest.mark.slow
 def test_a_killed_stage_goes_on_with_the_next_chunk_of_samples(tmp_path, dataset, monkeypatch):
-    from sense.training import model_folder, nano
+    from sense.training import generate, model_folder, nano
 
     shape = config.NanoConfig(vocabulary=300, hidden=16, layers=1, heads=2, context=1024)
     tokenizer = nano.train_tokenizer([sql for sql, _ in GOLD.values()] * 9, shape.vocabulary)
@@ -333,13 +333,23 @@ def test_a_killed_stage_goes_on_with_the_next_chunk_of_samples(tmp_path, dataset
     model_folder.save(nano.create_model(shape, tokenizer, 0), tokenizer, info, tmp_path / "model")
     monkeypatch.setattr(predictions, "_CHUNK", 2)
     pets = EvaluationSet("pets", dataset, records.read_dataset(dataset))
-    settings = config.EvaluateConfig(vote=3, max_new_tokens=6)
+    settings = config.EvaluateConfig(vote=3, max_new_tokens=6, batch_size=3)
 
     def predict(target):
         predictions.predict("sft", tmp_path / "model", [pets], settings, target)
         return predictions.read_samples("sft", pets, target)
 
-    whole = predict(tmp_path / "whole" / "predictions")
+    batches = []
+    generate_batch = generate.TransformersGenerator._generate_batch
+
+    def counted(self, prompts, n, *rest):
+        batches.append((len(prompts), n))
+        return generate_batch(self, prompts, n, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(generate.TransformersGenerator, "_generate_batch", counted)
+        whole = predict(tmp_path / "whole" / "predictions")
+    assert batches == [(3, 1), (1, 1)] + [(1, 3)] * 4  # batch_size counts answers
     assert [len(of_question) for of_question in whole] == [3] * 4
     log = tmp_path / "whole" / "pets.sft.chunks.jsonl"
     first, second = log.read_text().splitlines()

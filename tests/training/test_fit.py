@@ -152,6 +152,29 @@ def test_sampling_is_seeded_and_in_the_order_asked(tmp_path):
     assert first != ask(2)
 
 
+def test_a_batch_has_no_more_completions_than_allowed_but_one_prompt(tmp_path, monkeypatch):
+    folder, _ = trained_sft(tmp_path)
+    generator = generate.load_generator(folder, 4, completions=4)
+    sizes = []
+    generate_batch = generator._generate_batch
+
+    def counted(prompts, *rest):
+        sizes.append(len(prompts))
+        return generate_batch(prompts, *rest)
+
+    monkeypatch.setattr(generator, "_generate_batch", counted)
+
+    def batches(n):
+        sizes.clear()
+        answers = generator.generate(["x"] * 5, n=n, temperature=1.0, top_p=1.0, max_tokens=2, seed=0)
+        assert [len(of_prompt) for of_prompt in answers] == [n] * 5
+        return list(sizes)
+
+    assert batches(1) == [4, 1]
+    assert batches(2) == [2, 2, 1]
+    assert batches(5) == [1, 1, 1, 1, 1]
+
+
 def test_what_is_no_model_folder_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"no sense\.json"):
         model_folder.read_info(tmp_path)
