@@ -76,8 +76,10 @@ $(NANO)/synthesize.json: $(READY) configs/nano-base.yaml
 	@$(PRETRAIN) sense synthesize $(PROFILE) --seed seed --dev dev --strong strong --unseen unseen --heldout heldout \
 	  --decontamination decontamination.json --metrics synthesize.json
 
+# two processes of one thread are faster than one process of two: the matrices are small
 $(NANO)/sft.json: $(NANO)/synthesize.json
-	@$(PRETRAIN) sense sft $(PROFILE) --strong strong --seed seed --model model --curve curve.csv --metrics sft.json
+	@$(PRETRAIN) OMP_NUM_THREADS=1 torchrun --nproc-per-node 2 -m sense sft $(PROFILE) --strong strong --seed seed \
+	  --model model --curve curve.csv --metrics sft.json
 
 image:
 	$(DOCKER) build --target train --build-arg REVISION=$(REVISION) $(BUILD_FLAGS) -t $(IMAGE) .

@@ -66,7 +66,8 @@ def _card(origin: dict[str, Any], model: Any) -> str:
     """The model card: what the base is, what it has seen, how it was trained, and what it cannot do."""
     config, metrics, data = model.config, origin["metrics"], origin["data"]
     section = data["section"]
-    train = {key: value for key, value in origin["recipe"]["recipe"]["sft"]["train"].items() if value is not None}
+    sft = origin["recipe"]["recipe"]["sft"]
+    train = {key: value for key, value in sft["train"].items() if value is not None}
     shape = f"hidden {config.hidden_size}, {config.num_hidden_layers} layers, {config.num_attention_heads} heads"
     return f"""---
 license: apache-2.0
@@ -82,10 +83,10 @@ A Llama of {metrics["parameters"] / 1e6:.1f}M weights ({shape},
 prompts in English, on the subjects of SENSE's grammar: it is no model to answer people's questions with.
 
 - **Data**: {data["examples"]:,} rows that SENSE's grammar wrote (levels {json.dumps(section["levels"])},
-  seed {section["seed"]}), and for each a copy whose tables, columns and values have other names. No text by people, and none of
+  seed {section["seed"]}), and copies of them whose tables, columns and values have other names. No text by people, and none of
   the eight domains that the grammar keeps for heldout.
-- **Training**: {metrics["steps"]:,} steps on {metrics["rows"]:,} sequences with the loss on the whole sequence; last loss
-  {metrics["loss"]:.3f}. The curve is in `curve.csv`; sections, seeds and digests are in `pretraining.json`.
+- **Training**: {metrics["steps"]:,} steps on {metrics["rows"]:,} rows, loss on {sft["loss_on"]}; last loss {metrics["loss"]:.3f}.
+  The curve is in `curve.csv`; sections, seeds and digests are in `pretraining.json`.
   {json.dumps(train)}.
 - **Again**: `make nano-base`, from a checkout of SENSE.
 - **How good it is**: the row `base` of a report whose student starts from it.

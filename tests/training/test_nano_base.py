@@ -28,7 +28,7 @@ def pretraining(tmp_path):
         ModelConfig(nano=config),
         3,
         PromptConfig(),
-        {"sft": {"train": {"epochs": 1.0, "max_steps": None}}},
+        {"sft": {"loss_on": "question", "train": {"epochs": 1.0, "max_steps": None}}},
         "float32",
         frozenset("d"),
     )
@@ -55,7 +55,7 @@ def test_a_pretraining_becomes_the_base_with_half_the_bytes(pretraining, monkeyp
     assert origin["data"]["coverage"] == {"domain": {"zoo": 10}}
     card = (target / "README.md").read_text()
     assert "A Llama of 12.3M weights (hidden 32, 1 layers, 1 heads)" in card.replace(",\n", ")")
-    assert "1,200 steps on 20 sequences with the loss on the whole sequence; last loss\n  0.500." in card
+    assert "1,200 steps on 20 rows, loss on question; last loss 0.500." in card
     assert '{"epochs": 1.0}.' in card
     assert (target / "curve.csv").read_text() == "step,loss\n1,0.5\n"
 
