@@ -83,6 +83,31 @@ class Accuracy:
             "right": sum(drawn) / max(1, len(drawn)),
         }
 
+    def of_perturbed(self, perturbed: Sequence[Verdict], original: Sequence[Verdict]) -> dict[str, Any]:
+        """EX on the questions that both have, joined by id: `ex` that on the original, `perturbed_ex` that on the perturbed ones.
+
+        `change` is their difference with its paired interval, `wins` and `losses` count questions that are right on one side
+        alone, wins those on the perturbed side. Nothing if they have no question in common.
+        """
+        right = {verdict.id: verdict.ex for verdict in original}
+        pairs = [(right[verdict.id], verdict.ex) for verdict in perturbed if verdict.id in right]
+        if not pairs:
+            return {}
+        before, after = [old for old, _ in pairs], [new for _, new in pairs]
+        low, high = mean_interval([new - old for old, new in pairs], self._resamples, self._seed)
+        wins, losses, p = mcnemar(before, after)
+        return {
+            "n": len(pairs),
+            **self._share("ex", before),
+            **self._share("perturbed_ex", after),
+            "change": (sum(after) - sum(before)) / len(pairs),
+            "change_low": low,
+            "change_high": high,
+            "wins": wins,
+            "losses": losses,
+            "mcnemar_p": p,
+        }
+
 
 def _parts(names: Sequence[str], labels: Sequence[str], verdicts: Sequence[Verdict]) -> Mapping[str, list[Verdict]]:
     """The verdicts under each label that occurs, in the order of `names`."""

@@ -62,10 +62,12 @@ def main(options: argparse.Namespace) -> int:
 
 
 def _print_further(out: Console, set_name: str, on_set: Mapping[str, Any]) -> None:
-    """What further scoring modes and the vote say of the models on a set, as far as evaluate was asked for them."""
-    if not any("modes" in metrics or "vote" in metrics for metrics in on_set["models"].values()):
+    """What further scoring modes, the vote and the original of a perturbed set say of the models, as far as there are any."""
+    keys = {"modes", "vote", "original"}
+    if not any(keys & metrics.keys() for metrics in on_set["models"].values()):
         return
-    models = results.set_results({"sets": {set_name: on_set}})[0].models
+    [result] = results.set_results({"sets": {set_name: on_set}})
+    models = result.models
     columns = results.mode_columns(models)
     if columns:
         table = _table(f"The same predictions on {set_name} under several scoring modes")
@@ -91,6 +93,22 @@ def _print_further(out: Console, set_name: str, on_set: Mapping[str, Any]) -> No
                 f"{vote.p_value:.2g}",
                 f"{vote.pass_at_k.value:.1%}",
                 f"{vote.pass_at_k.low:.1%}–{vote.pass_at_k.high:.1%}",
+            )
+        out.print(table)
+    compared = [(model, model.original) for model in models if model.original is not None]
+    if compared:
+        title = f"{set_name} against the same {compared[0][1].n} questions of {result.original}"
+        table = _table(title, "change in points, paired; p: McNemar's test")
+        for column in ("model", "original", "perturbed", "change", "95% CI", "p"):
+            table.add_column(column, justify="left" if column == "model" else "right", no_wrap=True)
+        for model, original in compared:
+            table.add_row(
+                model.model,
+                f"{original.ex.value:.1%}",
+                f"{original.perturbed.value:.1%}",
+                text.percentage_points(original.change.value),
+                f"{text.percentage_points(original.change.low)} to {text.percentage_points(original.change.high)}",
+                f"{original.p_value:.2g}",
             )
         out.print(table)
 

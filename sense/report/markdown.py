@@ -172,6 +172,7 @@ def _evaluate(metrics: Mapping[str, Any]) -> str:
             _table(head, rows),
             _mode_table(on_set),
             _vote_table(on_set),
+            _original_table(on_set),
             _table(("hardness", "questions", *(model.name for model in on_set.models)), levels),
             _domain_table(on_set),
             on_set.conclusion,
@@ -209,6 +210,38 @@ def _vote_table(on_set: results.SetResults) -> str:
     ]
     head = (f"vote of {on_set.vote.k}", "greedy EX", "vote EX", "change (points)", "won", "lost", "McNemar p", "pass@k")
     return _table(head, rows)
+
+
+def _original_table(on_set: results.SetResults) -> str:
+    """EX beside that on the same questions of the original; nothing if the set is no perturbed copy."""
+    if on_set.original is None:
+        return ""
+    rows = [
+        (
+            model.name,
+            text.number(model.original.n),
+            _share(model.original.ex),
+            _share(model.original.perturbed),
+            text.percentage_points(model.original.change.value),
+            f"{text.percentage_points(model.original.change.low)} to {text.percentage_points(model.original.change.high)}",
+            text.number(model.original.wins),
+            text.number(model.original.losses),
+            text.p_value(model.original.p_value),
+        )
+        for model in on_set.models
+        if model.original is not None
+    ]
+    head = (
+        "perturbed",
+        "same questions",
+        f"EX on {on_set.original}",
+        "EX here",
+        "change (points)",
+        "95% interval",
+        "won",
+        "lost",
+    )
+    return _table((*head, "McNemar p"), rows)
 
 
 def _domain_table(on_set: results.SetResults) -> str:

@@ -45,13 +45,29 @@ class VoteResult(NamedTuple):
     fell_back: int
 
 
+class OriginalResult(NamedTuple):
+    """EX on a perturbed set and on the same `n` questions of the set that it is a copy of; `change` is their difference (paired).
+
+    `wins` questions are right on the perturbed set alone, `losses` on the original alone; `p_value` is McNemar's.
+    """
+
+    n: int
+    ex: Share
+    perturbed: Share
+    change: Share
+    wins: int
+    losses: int
+    p_value: float
+
+
 @dataclass(frozen=True)
 class ModelResult:
     """EX (0..1) of one model on the `n` questions of a set, with its 95% interval `low`..`high`; TS too, None without suites.
 
     `executable` is the share of answers that ran. `change` (of EX), `wins`, `losses` and `p_value` (McNemar's) compare the model
     with the one before it, and are None for the first. `modes` holds what scoring modes measure by (mode, measure), that of EX
-    among them; it is empty if there is no further mode. `vote` is None if no samples voted.
+    among them; it is empty if there is no further mode. `vote` is None if no samples voted, `original` if the set is no perturbed
+    copy of another.
     """
 
     model: str
@@ -70,6 +86,7 @@ class ModelResult:
     ts_high: float | None = None
     modes: Mapping[tuple[str, str], Share] = field(default_factory=dict)
     vote: VoteResult | None = None
+    original: OriginalResult | None = None
 
 
 class DomainResult(NamedTuple):
@@ -93,6 +110,7 @@ class SetResults:
     """The results of all models on one set; `conclusion` is a sentence on the last model and the one before it.
 
     `too_long` is how many of its questions were longer than a model reads, `further` how many databases lie beside the main ones.
+    `original` is the name of the set that it is a perturbed copy of, None if it is none.
     """
 
     name: str
@@ -108,6 +126,7 @@ class SetResults:
     too_long: int
     further: int = 0
     domains: Sequence[DomainResult] = ()
+    original: str | None = None
 
     @property
     def vote(self) -> VoteResult | None:
@@ -147,6 +166,7 @@ def _set_results(name: str, on_set: Mapping[str, Any], highest: float) -> SetRes
                 ts_high=metrics.get("ts_high"),
                 modes=_modes(on_set.get("mode", ""), metrics),
                 vote=_vote(metrics["ex"], metrics["vote"]) if "vote" in metrics else None,
+                original=_original(metrics["original"]) if "original" in metrics else None,
             )
         )
     hardness = _level_results(on_set["models"], models, "hardness", HARDNESS)
@@ -165,6 +185,7 @@ def _set_results(name: str, on_set: Mapping[str, Any], highest: float) -> SetRes
         too_long=max((metrics.get("too_long", 0) for metrics in on_set["models"].values()), default=0),
         further=on_set.get("suite", {}).get("databases", 0),
         domains=_domain_results(on_set["models"], models),
+        original=set_title(on_set["perturbation"]["set"]) if "perturbation" in on_set else None,
     )
 
 
@@ -195,6 +216,18 @@ def _modes(own_mode: str, metrics: Mapping[str, Any]) -> dict[tuple[str, str], S
         for measure, label in _MEASURES.items()
         if measure in numbers and _SOLE_MEASURE.get(mode, measure) == measure
     }
+
+
+def _original(metrics: Mapping[str, Any]) -> OriginalResult:
+    return OriginalResult(
+        n=metrics["n"],
+        ex=_share(metrics, "ex"),
+        perturbed=_share(metrics, "perturbed_ex"),
+        change=_share(metrics, "change"),
+        wins=metrics["wins"],
+        losses=metrics["losses"],
+        p_value=metrics["mcnemar_p"],
+    )
 
 
 def _vote(greedy_ex: float, metrics: Mapping[str, Any]) -> VoteResult:

@@ -21,7 +21,8 @@ from sense.records import HARDNESS, Prediction, Sample, Verdict
 from sense.sql import modes
 from sense.sql.execute import Executor
 from sense.sql.hardness import BANDS, complexity
-from sense.stages import predictions
+from sense.stages import perturbed_sets, predictions
+from sense.stages.perturbed_sets import Origin
 
 if TYPE_CHECKING:
     from sense.evaluation.accuracy import Accuracy
@@ -85,11 +86,12 @@ def run(config: EvaluateConfig, inputs: Inputs, outputs: Outputs) -> dict[str, A
     """Scores every model on every set.
 
     Returns, for each set and model: n, EX with its interval, EX by hardness, complexity and domain, TS too if there are test
-    suites, counts of verdicts and of questions too long for the model, McNemar's test on EX, and what further modes and the vote
-    measure. Where `sft` and `sense` are one folder, as in an ablation without preference learning, the model answers once.
-    Raises UserError if the training data were not compared with the sets as they are now.
+    suites, counts of verdicts and of questions too long for the model, McNemar's test on EX, what further modes and the vote
+    measure, and on a perturbed copy of another set the comparison with the same questions there. Where `sft` and `sense` are one
+    folder, as in an ablation without preference learning, the model answers once. Raises UserError if the training data were not
+    compared with the sets as they are now.
     """
-    sets = _read_sets(config, inputs)
+    sets, origins = _read_sets(config, inputs)
     folders = {"base": inputs.sft, "sft": inputs.sft, "sense": inputs.sense}
     outputs.predictions.mkdir(parents=True, exist_ok=True)
     judged: dict[tuple[str, str], Judged] = {}
@@ -107,21 +109,30 @@ def run(config: EvaluateConfig, inputs: Inputs, outputs: Outputs) -> dict[str, A
                 else:
                     _copy_answers(each, same, model, outputs.predictions)
                     judged[each.name, model] = judged[each.name, same]
-    return {"sets": {each.name: _metrics(each, {model: judged[each.name, model] for model in MODELS}, config) for each in sets}}
+    metrics = {each.name: _metrics(each, {model: judged[each.name, model] for model in MODELS}, config) for each in sets}
+    for name, origin in origins.items():
+        _compare_with_original(metrics[name], origin, name, judged, config)
+    return {"sets": metrics}
 
 
-def _read_sets(config: EvaluateConfig, inputs: Inputs) -> list[EvaluationSet]:
-    """All sets, each at most `config.limit` questions; UserError if training data may have something in common with them."""
+def _read_sets(config: EvaluateConfig, inputs: Inputs) -> tuple[list[EvaluationSet], dict[str, Origin]]:
+    """All sets, each at most `config.limit` questions, and which of them are perturbed copies of others.
+
+    Of a copy those questions are taken that are taken of its original, if it has any of them. UserError if training data may have
+    something in common with the sets.
+    """
     folders = {"dev": inputs.dev, "heldout": inputs.heldout}
     further = {name: Path(folder) for name, folder in config.sets.items()}
     examples = {name: evaluation_set.read_named(name, folder) for name, folder in further.items()}
     training = {"strong": inputs.strong, "unseen": inputs.unseen, "seed": inputs.seed}
     decontamination.check(inputs.decontamination, training, folders, further)
     examples |= {name: records.read_dataset(folder) for name, folder in folders.items()}
-    return [
-        EvaluationSet(name, folder, records.draw(examples[name], config.limit, config.seed))
-        for name, folder in (folders | further).items()
-    ]
+    origins = perturbed_sets.find_origins(folders | further)
+    drawn = {name: records.draw(examples[name], config.limit, config.seed) for name in examples}
+    for name, origin in origins.items():
+        if config.limit is not None:
+            drawn[name] = perturbed_sets.same_questions(examples[name], drawn[origin.set_name]) or drawn[name]
+    return [EvaluationSet(name, folder, drawn[name]) for name, folder in (folders | further).items()], origins
 
 
 def _judge(executor: Executor, config: EvaluateConfig, each: EvaluationSet, model: str, target: Path) -> Judged:
@@ -245,6 +256,26 @@ def _metrics(each: EvaluationSet, judged: Mapping[str, Judged], config: Evaluate
         before = right
     suite = {"suite": {"mode": modes.STRICT_TS, "databases": len(further), "digest": each.suite_digest}} if further else {}
     return {"n": len(each.examples), "digest": each.digest, "mode": modes.STRICT, **suite, "models": models}
+
+
+def _compare_with_original(
+    metrics: dict[str, Any],
+    origin: Origin,
+    name: str,
+    judged: Mapping[tuple[str, str], Judged],
+    config: EvaluateConfig,
+) -> None:
+    """Adds to the metrics of the perturbed set `name` what each model answers on it and on the same questions of its original."""
+    from sense.evaluation.accuracy import Accuracy
+
+    accuracy = Accuracy(config.resamples, config.seed, False)
+    compared = {
+        model: accuracy.of_perturbed(judged[name, model].greedy, judged[origin.set_name, model].greedy) for model in MODELS
+    }
+    if all(compared.values()):
+        metrics["perturbation"] = {"kind": origin.kind, "set": origin.set_name}
+        for model, numbers in compared.items():
+            metrics["models"][model]["original"] = numbers
 
 
 def _further_metrics(accuracy: "Accuracy", of_model: Judged, config: EvaluateConfig) -> dict[str, Any]:

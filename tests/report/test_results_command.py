@@ -32,6 +32,17 @@ def test_a_level_without_questions_has_no_column(tmp_path, monkeypatch, capsys):
     assert "extra" not in output
 
 
+def test_a_perturbed_set_beside_its_original_fits_into_80_columns(tmp_path, monkeypatch, capsys):
+    shares = {"ex": 0.75, "ex_low": 0.5, "ex_high": 1.0, "perturbed_ex": 0.5, "perturbed_ex_low": 0.25, "perturbed_ex_high": 0.75}
+    change = {"change": -0.25, "change_low": -0.45, "change_high": -0.05, "wins": 1, "losses": 9, "mcnemar_p": 1.21e-05}
+    of_model = model(n=33, original={"n": 32, **shares, **change})
+    on_set = {"n": 33, "perturbation": {"kind": "question-keywords", "set": "dev"}, "models": {"sense": of_model}}
+    output = printed(tmp_path, monkeypatch, capsys, on_set)
+    assert "heldout against the same 32 questions of dev" in output
+    rows = [line.split() for line in output.splitlines() if line.split()[:1] == ["sense"]]
+    assert rows[1] == ["sense", "75.0%", "50.0%", "−25.0", "−45.0", "to", "−5.0", "1.2e-05"]
+
+
 def test_modes_and_votes_fit_into_80_columns(tmp_path, monkeypatch, capsys):
     def numbers(*measures):
         return {f"{measure}{end}": 1.0 for measure in measures for end in ("", "_low", "_high")}

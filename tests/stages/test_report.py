@@ -150,6 +150,31 @@ def test_modes_and_votes_have_tables_where_they_were_measured(inputs):
     assert parse_tags(html).mismatched is None
 
 
+def test_a_perturbed_set_stands_beside_its_original(inputs):
+    assert "Perturbed copies" not in run_report(inputs)[0]
+    path = inputs.metrics / "evaluate.json"
+    metrics = records.read_json(path)
+    metrics["sets"]["heldout"]["perturbation"] = {"kind": "no-keys", "set": "dev"}
+    for model in metrics["sets"]["heldout"]["models"].values():
+        model["original"] = {
+            **{"n": 4, "ex": 0.75, "ex_low": 0.5, "ex_high": 1.0, "change": -0.25, "change_low": -0.5, "change_high": 0.0},
+            **{
+                "perturbed_ex": 0.5,
+                "perturbed_ex_low": 0.25,
+                "perturbed_ex_high": 0.75,
+                "wins": 0,
+                "losses": 1,
+                "mcnemar_p": 1.0,
+            },
+        }
+    records.write_json(path, metrics)
+    html = run_report(inputs)[0]
+    text = visible_text(html).replace("\u2009", " ")
+    row = "4 75.0% 50.0% to 100.0% 50.0% 25.0% to 75.0% −25.0 −50.0 to 0.0 0 : 1 1.00"
+    assert f"held out of dev base {row} SFT {row} SENSE {row}" in text
+    assert parse_tags(html).mismatched is None
+
+
 def test_domains_have_their_share_and_its_interval(inputs):
     assert "By domain" not in run_report(inputs)[0]
     path = inputs.metrics / "evaluate.json"
