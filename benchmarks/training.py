@@ -4,8 +4,8 @@
 
 The model has the shape of `configs/nano-base.yaml` and random weights; the rows are the built-in seeds', the rejected answers
 those of other questions. The tokens per second are those of the rows: a schema counts for each of its questions, also where it is
-read once for several, and padding never. Building the trainers is not counted, the reference's pass over the pairs is. Each line is
-one run: times on a machine with other work vary.
+read once for several, and padding never. Building the trainers is not counted, the reference's pass over the pairs is. Each line
+is one run; times vary on a machine with other work.
 """
 
 import argparse
