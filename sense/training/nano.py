@@ -5,14 +5,13 @@ everything downstream (PEFT, TRL, MLflow, vLLM) treats it as it treats a 7B mode
 """
 
 from collections.abc import Iterable
-from typing import Any
 
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from sense.config import NanoConfig
-from sense.training import tokenization
+from sense.training import copying, tokenization
 
 PAD, BOS, EOS = "<pad>", "<s>", "</s>"
 
@@ -46,7 +45,7 @@ def train_tokenizer(corpus: Iterable[str], size: int) -> PreTrainedTokenizerBase
 
 
 def create_model(config: NanoConfig, tokenizer: PreTrainedTokenizerBase, seed: int) -> PreTrainedModel:
-    """A Llama of random float32 weights; the same config, vocabulary and seed give the same weights."""
+    """A Llama of random float32 weights, able to copy; the same config, vocabulary and seed give the same weights."""
     torch.manual_seed(seed)
     llama = LlamaConfig(
         vocab_size=len(tokenizer),
@@ -57,6 +56,7 @@ def create_model(config: NanoConfig, tokenizer: PreTrainedTokenizerBase, seed: i
         head_dim=max(32, config.hidden // config.heads),  # vLLM on CPU supports no smaller head; copying needs several heads
         max_position_embeddings=config.context,
         tie_word_embeddings=True,
+        rope_parameters={"rope_type": "default", "rope_theta": copying.ROTARY_BASE},
         # transformers' default of 0.02 suits widths of thousands; at a width of 100 a copied token would hardly move the logits
         initializer_range=config.hidden**-0.5,
         pad_token_id=tokenizer.pad_token_id,
@@ -64,18 +64,5 @@ def create_model(config: NanoConfig, tokenizer: PreTrainedTokenizerBase, seed: i
         eos_token_id=tokenizer.eos_token_id,
     )
     model = LlamaForCausalLM(llama)
-    for layer in model.model.layers:
-        _let_attend_to_equal_tokens(layer.self_attn)
+    copying.initialize(model)
     return model
-
-
-def _let_attend_to_equal_tokens(attention: Any) -> None:
-    """Starts a layer's attention as one that looks for tokens like its own and adds what it sees to its own.
-
-    That is half of copying, which from random weights takes thousands of steps to begin. After Trockman and Kolter, Mimetic
-    Initialization of Self-Attention Layers (2023): the product of query and key begins near the identity, as does that of value
-    and output.
-    """
-    with torch.no_grad():
-        attention.k_proj.weight.copy_(attention.q_proj.weight)
-        attention.o_proj.weight.copy_(attention.v_proj.weight.T)
