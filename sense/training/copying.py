@@ -97,7 +97,7 @@ def _look_one_back(attention: Any, rows: slice, turns: torch.Tensor, constant: f
 
 
 def _write_code(attention: Any, rows: slice, to_code: torch.Tensor, free: slice, shape: _Shape) -> None:
-    """What the head sees goes, as a code, into its part of the free components; all codes together are as long as an embedding."""
+    """What the head sees goes, as a code, into its part of the free components; all codes are as long as an embedding."""
     attention.v_proj.weight[rows] = 0
     attention.v_proj.weight[rows][: shape.code] = to_code
     attention.o_proj.weight[:, rows] = 0
