@@ -63,6 +63,10 @@ class GrammarConfig(Section):
     """Tables an invented database has at most; where many are allowed, it has five in the mean."""
     rows: Count = 30
     """Rows an invented table has at most."""
+    spelt: Share = 0.0
+    """Share of the questions that call tables and columns by the words in their names, as far as the names have them. The others
+    use synonyms and phrases as well, which a model of a few million weights can hardly learn.
+    """
 
 
 class LlmConfig(Section):

@@ -60,7 +60,7 @@ class GrammarTeacher:
                 except NoFit:
                     continue
                 sql = _worthy_sql(request, level, connection)
-                wording = sql and _natural_question(request, sql, rng)
+                wording = sql and _natural_question(request, sql, rng, self._config.spelt)
                 if sql and wording:
                     text, evidence = wording
                     return Draft(database.db_id, database.domain, database.ddl, database.rows, text, sql, level, evidence)
@@ -92,10 +92,14 @@ def _worthy_sql(request: Request, level: Hardness, connection: sqlite3.Connectio
     return sql if is_worth_asking(connection, tree, sql) else None
 
 
-def _natural_question(request: Request, sql: str, rng: Random) -> tuple[str, str] | None:
-    """A question for a request and its evidence, None if what is written reads badly each time."""
+def _natural_question(request: Request, sql: str, rng: Random, spelt: float) -> tuple[str, str] | None:
+    """A question for a request and its evidence, None if what is written reads badly each time.
+
+    With the probability `spelt` it uses the words in the names of tables and columns.
+    """
+    in_own_words = spelt > 0 and rng.random() < spelt
     for _ in range(WORDINGS):
-        text, evidence = question(request, rng)
+        text, evidence = question(request, rng, in_own_words)
         if not problems(text, sql, evidence):
             return text, evidence
     return None

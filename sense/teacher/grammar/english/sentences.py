@@ -67,9 +67,12 @@ _INDIRECT = (
 _ASKING = ("what", "which", "who", "how", "when", "in which", "for each", "for every")
 
 
-def question(request: Request, rng: Random) -> tuple[str, str]:
-    """A question for `request`, and the evidence that it needs (an empty text if none)."""
-    speaker = Speaker(rng)
+def question(request: Request, rng: Random, spelt: bool = False) -> tuple[str, str]:
+    """A question for `request`, and the evidence that it needs (an empty text if none).
+
+    With `spelt` it calls tables and columns by the words in their names.
+    """
+    speaker = Speaker(rng, spelt)
     text = _in_style(speaker, _wording(speaker, request))
     return text, speaker.evidence(text)
 

@@ -20,10 +20,14 @@ QUOTES = ("{}", "{}", "{}", "'{}'", '"{}"')
 
 
 class Speaker:
-    """The words of one question: what it calls tables and columns, how it quotes, and the evidence that it needs."""
+    """The words of one question: what it calls tables and columns, how it quotes, and the evidence that it needs.
 
-    def __init__(self, rng: Random) -> None:
+    With `spelt` it calls tables and columns by the words in their names.
+    """
+
+    def __init__(self, rng: Random, spelt: bool = False) -> None:
         self.rng = rng
+        self._spelt = spelt
         self.quotes = rng.choice(QUOTES)
         self.dates = rng.choice((0, 0, 1, 2))
         self.separators = rng.random() < 0.4
@@ -52,7 +56,7 @@ class Speaker:
 
     def nouns(self, table: GrammarTable) -> tuple[str, str]:
         """Singular and plural of a table, the same throughout a question."""
-        pairs = [(table.singular, table.plural)] * 3 + list(table.synonyms)
+        pairs = [(table.singular, table.plural)] * 3 + ([] if self._spelt else list(table.synonyms))
         return self._nouns.setdefault(table.name, self.rng.choice(pairs))
 
     def column(self, table: GrammarTable, column: GrammarColumn) -> str:
@@ -67,8 +71,9 @@ class Speaker:
             return self._key_words(table, column)
         if column.kind == "flag":
             return f"{column.words.removeprefix('is ').removeprefix('has ')} status"
-        phrases = list(column.spec.phrases)
-        nouns = [words for words in (*[column.words] * 3, *column.synonyms) if not words.endswith(_PARTICLES)]
+        phrases = [] if self._spelt else list(column.spec.phrases)
+        synonyms = () if self._spelt else column.synonyms
+        nouns = [words for words in (*[column.words] * 3, *synonyms) if not words.endswith(_PARTICLES)]
         if phrases and column.words in general().reserved:  # "order" says little
             nouns = []
         if column.kind in ("date", "year") and not nouns:
