@@ -33,6 +33,13 @@ def test_prompt_and_completion_are_the_same_tokens_apart_and_together():
     assert tokenizer(prompt)["input_ids"] + tokenizer(completion)["input_ids"] == tokenizer(prompt + completion)["input_ids"]
 
 
+def test_a_name_is_the_same_tokens_in_the_schema_and_in_the_question_in_the_plural():
+    tokenizer = nano.train_tokenizer(["lighthouse lighthouses HomeCity home city"] * 3, 400)
+    singular, plural = (tokenizer.tokenize(text) for text in ("lighthouse", "lighthouses"))
+    assert plural == [*singular, "s"]
+    assert tokenizer.tokenize("HomeCity") == [*tokenizer.tokenize("Home"), *tokenizer.tokenize("City")]
+
+
 def test_a_model_is_its_seed():
     tokenizer, config = nano.train_tokenizer(CORPUS, 400), NanoConfig(vocabulary=400, hidden=32, layers=1, heads=1)
     one, two, other = (

@@ -40,9 +40,11 @@ class Extras:
     reserved: bool
 
 
-def draw_schema(domain: Domain, max_tables: int, rng: Random) -> GrammarSchema:
+def draw_schema(domain: Domain, max_tables: int, rng: Random, plain_names: bool = False) -> GrammarSchema:
     """A schema of 2 to `max_tables` connected tables: those of `domain`, and perhaps some that fit any domain."""
     style = draw_naming(rng)
+    if plain_names:
+        style = replace(style, case="snake", abbreviated=False)
     extras = Extras(rng.random() < DISTRACTOR_SHARE, rng.random() < RESERVED_SHARE)
     plans = draw_plans(domain, max_tables, style, rng)
     referred = {parent for plan in plans.values() for parent in plan.refers}

@@ -75,7 +75,8 @@ class GrammarTeacher:
     def _invent(self, number: int) -> GrammarDatabase:
         name = self._plan.domain(number)
         rng = Random(f"{self._seed}-db-{number}")
-        return invent_database(f"{name}_{number:04d}", domains.load(name), self._config.tables, self._config.rows, rng)
+        sizes = (self._config.tables, self._config.rows)
+        return invent_database(f"{name}_{number:04d}", domains.load(name), *sizes, rng, self._config.plain_names)
 
 
 def planned_heldout_domains(split: SplitConfig, seed: int) -> frozenset[str]:

@@ -160,3 +160,11 @@ def test_spelt_questions_call_columns_by_the_words_in_their_names():
         return sum(spells(teacher.draft(index, "easy", [])) for index in range(0, 1000, 10))
 
     assert share(1.0) > share(0.0) + 5
+
+
+def test_plain_names_are_small_words_joined_by_underscores():
+    teacher = GrammarTeacher(GrammarConfig(per_database=1, plain_names=True), seed=2)
+    for index in range(30):
+        for statement in teacher.draft(index, "easy", []).ddl:
+            name = statement.split("(")[0].removeprefix("CREATE TABLE").strip()
+            assert re.fullmatch(r'[a-z0-9_]+|"[a-z]+"', name)  # a reserved word stands in quotes
