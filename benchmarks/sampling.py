@@ -4,7 +4,7 @@
 
 The model has the shape of configs/nano-base.yaml and random weights, so that every answer has all T tokens; questions and schemas
 are the built-in seeds'. Compared are transformers one by one and in batches, vLLM in this process, and a vLLM server that the
-script starts (`--url`: one that is there, with the model as `sft`). Without vLLM (`.ci/vllm-up` installs it) it is transformers alone.
+script starts (`--url`: one that is there, with the model as `sft`). Without vLLM (`.ci/vllm-up` installs it) only transformers.
 Loading and starting are not counted. Each row is one run: times on a machine with other work vary.
 """
 

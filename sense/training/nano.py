@@ -16,9 +16,9 @@ from sense.training import copying, tokenization
 PAD, BOS, EOS = "<pad>", "<s>", "</s>"
 
 # Letters never share a token with the space before them: a column is the same tokens in the schema, in the question and in the
-# SQL, so that copying a name is copying tokens. The s of a plural is a token of its own, so that the rest is that of the singular,
-# and HomeCity is two words. Keywords and punctuation include the spaces around them, which keeps SQL short; so do the words of a
-# linking line.
+# SQL, so that copying a name is copying tokens. The s of a plural is a token of its own, so that the rest is the singular, and
+# HomeCity is two words. Keywords and punctuation include the spaces around them, which keeps SQL short; so do the words of
+# a linking line.
 PIECES = Regex(
     r" ?-- tables: | columns: | ?[A-Z]{2,}(?![a-z]) ?| ?[=<>!|]+ ?'?|[,;:?] ?| ?\(|\) ?|\n[a-z]+:"
     r"|[A-Z]?[a-z]+?(?=s(?![a-z]))|s(?![a-z])|[A-Z]?[a-z]+|[A-Z]+|\d|\s|[^\w\s]|."
