@@ -15,7 +15,7 @@ from sense import config, records, stages
 from sense.errors import ConfigError, InputError, UserError
 from sense.kubeflow import launch as launching
 from sense.kubeflow.launch import launch
-from sense.records import Pair
+from sense.records import Pair, Sample
 from tests import pipeline
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="watches processes through /proc")
@@ -101,7 +101,8 @@ def test_killed_and_launched_again_it_ends_as_accelerate_by_hand(data, tmp_path,
 
 
 @pytest.mark.slow
-def test_dpo_in_two_processes(data, tmp_path, environment):
+@pytest.mark.parametrize("method", ["dpo", "rft", "grpo"])
+def test_the_second_step_in_two_processes(method, data, tmp_path, environment):
     from sense.training import model_folder, nano
 
     nano_config = config.NanoConfig(vocabulary=300, hidden=16, layers=1, heads=2, context=1024)
@@ -114,12 +115,20 @@ def test_dpo_in_two_processes(data, tmp_path, environment):
         for row in examples
     ]
     records.write_jsonl(tmp_path / "pairs.jsonl", pairs)
-    section = PARAMS["dpo"] | {"train": PARAMS["dpo"]["train"] | {"max_steps": 2, "max_length": 1024}}
-    records.write_jsonl(tmp_path / "samples.jsonl", [])
+    section = PARAMS["dpo"] | {"method": method, "train": PARAMS["dpo"]["train"] | {"max_steps": 2, "max_length": 1024}}
+    section["grpo"] = {"num_generations": 4, "max_completion_length": 8}  # 8 answers a step: a question for each process
+    right = [Sample(id=f"{row.id}#0", example_id=row.id, sql=row.sql, correct=True, verdict="match") for row in examples]
+    records.write_jsonl(tmp_path / "samples.jsonl", right)
     data_ports = {name: tmp_path / name for name in ("sft", "pairs.jsonl", "samples.jsonl")}
     data_ports = {name.removesuffix(".jsonl"): path for name, path in data_ports.items()} | {"unseen": data["strong"]}
     metrics = launch("dpo", section, data_ports, outputs(tmp_path / "out"), 2)
-    assert (metrics["pairs"], metrics["steps"]) == (10, 2)
+    counts = {
+        "dpo": {"pairs": 10},
+        "rft": {"examples": 10, "answers": {"sample": 10, "gold": 0}},
+        "grpo": {"examples": 10},
+    }
+    assert metrics["steps"] == 2
+    assert counts[method].items() <= metrics.items()
     assert (tmp_path / "out" / "model" / "model.safetensors").is_file()
     assert list((tmp_path / "work").iterdir()) == []
 

@@ -43,14 +43,19 @@ def sample(question: str, number: int, sql: str, verdict: str = "match") -> Samp
     return Sample.model_validate(values)
 
 
-def write_sft(inputs: dpo.Inputs) -> None:
-    """A nano model of random weights as the SFT model, trained on another database."""
-    from sense.training import model_folder, nano
+def write_sft(inputs: dpo.Inputs, adapter: bool = False) -> None:
+    """A nano model of random weights as the SFT model, or a LoRA adapter on one, trained on another database."""
+    from sense.training import fit, model_folder, nano, tokenization
 
     shape = config.NanoConfig(vocabulary=300, hidden=16, layers=1, heads=2, context=512)
     tokenizer = nano.train_tokenizer([GOLD, "SELECT age FROM pet"], shape.vocabulary)
     model = nano.create_model(shape, tokenizer, 0)
     info = model_folder.ModelInfo(config.ModelConfig(nano=shape), 0, config.PromptConfig(), databases=frozenset({"other:0"}))
+    if adapter:
+        rows = tokenization.sft_rows(tokenizer, [{"prompt": "Which ages?", "completion": " SELECT age FROM pet"}], "completion")
+        settings = config.SftConfig(model=info.base, lora=config.LoraConfig(r=4), train=config.TrainConfig(**TRAIN))
+        checkpoints = inputs.sft.with_name("checkpoints-of-sft")
+        model, _ = fit.sft(model, tokenizer, rows, settings, checkpoints=checkpoints, on_log=lambda *_: None)
     model_folder.save(model, tokenizer, info, inputs.sft)
 
 
@@ -204,13 +209,14 @@ class KilledError(Exception):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("adapter", [False, True])
 @pytest.mark.parametrize("method", METHODS)
 def test_a_killed_method_ends_as_if_undisturbed(
-    method: str, inputs: dpo.Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    method: str, adapter: bool, inputs: dpo.Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from sense import tracking
 
-    write_sft(inputs)
+    write_sft(inputs, adapter)
     whole = run_method(method, inputs, tmp_path / "whole")
     run_type = type(tracking.training_run("probe", {}, tmp_path / "probe.json"))
     log = run_type.log
@@ -228,6 +234,11 @@ def test_a_killed_method_ends_as_if_undisturbed(
     files = [{name: tmp_path / folder / name for name in names} for folder in ("whole", "killed")]
     assert digests(files[0]) == digests(files[1])
     assert (whole["method"], whole["steps"]) == (method, 4)
+    assert (tmp_path / "whole" / "model" / "adapter_model.safetensors").is_file() == adapter
+    assert (whole["trainable"] < whole["parameters"]) == adapter
+    weights = "adapter_model.safetensors" if adapter else "model.safetensors"
+    is_same = (inputs.sft / weights).read_bytes() == (tmp_path / "whole" / "model" / weights).read_bytes()
+    assert is_same == (method == "grpo")  # random weights earn nothing
     recipe = json.loads((tmp_path / "whole" / "model" / "sense.json").read_text())
     assert recipe["recipe"]["dpo"]["method"] == method
     assert [key.partition(":")[0] for key in recipe["databases"]] == ["other", "pets"]
