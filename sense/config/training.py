@@ -71,6 +71,10 @@ class LoraConfig(Section):
     """Dropout on the input of the adapter, as a probability."""
     target_modules: Literal["all-linear"] | Annotated[list[str], Field(min_length=1)] = "all-linear"
     """Modules that get an adapter: all linear ones but the output layer, or a list of names or of their last parts."""
+    quantize: Literal["4bit"] | None = None
+    """4bit is QLoRA: the base is held in 4 bits (NF4, by bitsandbytes) while its adapter is trained, in SFT and in the second
+    step; it needs a CUDA GPU. What is sampled, evaluated, merged and served is the adapter on the whole base.
+    """
 
 
 class TrainConfig(Section):
@@ -170,6 +174,12 @@ class SftConfig(Section):
                 raise ValueError("rename.invented needs questions_per_sequence above 1")
         elif self.packing or self.loss_on == "sequence":
             raise ValueError("with questions_per_sequence above 1, packing must be false and loss_on completion or question")
+        return self
+
+    @model_validator(mode="after")
+    def _quantized_base(self) -> "SftConfig":
+        if self.lora is not None and self.lora.quantize and (self.model.nano is not None or self.model.gguf_file is not None):
+            raise ValueError("lora.quantize needs a base in model.name whose weights are whole, neither nano nor gguf_file")
         return self
 
 

@@ -46,7 +46,8 @@ def run(config: SftConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any]:
 
     if config.model.name is not None:  # loaded and checked before the data are read, which takes long
         dtype = model_folder.TRAINING_DTYPE if config.lora is None else None
-        model, tokenizer = model_folder.load_pretrained(config.model, dtype)
+        quantize = config.lora is not None and config.lora.quantize is not None
+        model, tokenizer = model_folder.load_pretrained(config.model, dtype, quantize)
         checks.check_settings(model, config, config.model.name)
     datasets = [folder for name, folder in (("strong", inputs.strong), ("seed", inputs.seed)) if name in config.data.split("+")]
     rows = [row for folder in datasets for row in _rows(folder, config)]

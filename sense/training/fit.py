@@ -232,6 +232,9 @@ def _shared_dataset(dataset: Any, folder: Path) -> Any:
 def run_trainer(trainer: Any, checkpoints: Path) -> tuple[Any, list[dict[str, float]]]:
     """Runs a trainer from its last complete checkpoint to its end; returns the model and its training curve."""
     trainer.remove_callback(PrinterCallback)
+    for parameter in trainer.model.parameters():
+        if parameter.requires_grad:  # TRL 1.16 makes an adapter on a quantized base bfloat16, in which small steps are lost
+            parameter.data = parameter.data.to(model_folder.TRAINING_DTYPE)
     checkpoint = last_complete_checkpoint(checkpoints)
     if checkpoint is not None:
         state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))

@@ -70,14 +70,14 @@ def read_info(folder: Path) -> ModelInfo:
 
 
 def load_pretrained(
-    base: config.ModelConfig, dtype: torch.dtype | None = None
+    base: config.ModelConfig, dtype: torch.dtype | None = None, quantize: bool = False
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """A base by its hub name, its folder or as `sense-nano`, at its pinned revision, in `dtype` (None: that of the machine).
 
-    InputError if it cannot be loaded.
+    With `quantize` its weights are held in 4 bits, to train an adapter on them. InputError if it cannot be loaded.
     """
     name = nano_base.resolve(str(base.name))
-    return pretrained.load_model(name, dtype or devices.compute_dtype(), base.revision, base.gguf_file)
+    return pretrained.load_model(name, dtype or devices.compute_dtype(), base.revision, base.gguf_file, quantize)
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
@@ -88,20 +88,26 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
 def load_model(folder: Path, trainable: bool = False, dtype: torch.dtype | None = None) -> PreTrainedModel:
     """The model of a folder: whole weights in `dtype` (None: what the machine computes in), or the base with its LoRA adapter.
 
-    `trainable` says whether the adapter is to be trained further.
+    `trainable` says whether the adapter is to be trained further, on a base in 4 bits if it was trained so.
     """
     if not model_files.is_adapter(folder):
         return pretrained.load_model(str(folder), dtype or devices.compute_dtype())[0]
-    return pretrained.load_adapter(load_base(folder), folder, trainable)
+    return pretrained.load_adapter(load_base(folder, quantize=trainable and _is_quantized(folder)), folder, trainable)
 
 
-def load_base(folder: Path, dtype: torch.dtype | None = None) -> PreTrainedModel:
+def _is_quantized(folder: Path) -> bool:
+    """Whether the base was held in 4 bits while the adapter of a folder was trained (QLoRA)."""
+    lora = read_info(folder).recipe.get("sft", {}).get("lora")
+    return bool(lora and lora.get("quantize"))
+
+
+def load_base(folder: Path, dtype: torch.dtype | None = None, quantize: bool = False) -> PreTrainedModel:
     """The base that a model folder was trained from: loaded as `load_pretrained` does, or created from its seed if it is nano."""
     info = read_info(folder)
     if info.base.nano is not None:
         return nano.create_model(info.base.nano, load_tokenizer(folder), info.seed)
     try:
-        return load_pretrained(info.base, dtype)[0]
+        return load_pretrained(info.base, dtype, quantize)[0]
     except InputError as error:
         raise InputError(f"{folder}: the base that {_INFO_FILE} names cannot be used: {error}") from None
 
@@ -165,8 +171,8 @@ def context_length(folder: Path) -> int | None:
 
 
 def count_parameters(model: Any) -> dict[str, int]:
-    """The number of parameters of a model, and of those that are trained."""
+    """The number of parameters of a model, and of those that are trained. bitsandbytes has two of 4 bits in each element."""
     return {
-        "parameters": sum(p.numel() for p in model.parameters()),
+        "parameters": sum(p.numel() * (2 if hasattr(p, "quant_state") else 1) for p in model.parameters()),
         "trainable": sum(p.numel() for p in model.parameters() if p.requires_grad),
     }

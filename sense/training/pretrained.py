@@ -30,7 +30,7 @@ from transformers.integrations.gguf import read_gguf_metadata
 from transformers.utils import cached_file, find_adapter_config_file
 
 from sense.errors import InputError, StorageError, says_disk_full
-from sense.training import checks, model_files, tokenization
+from sense.training import checks, model_files, quantization, tokenization
 
 gguf_weights.tqdm = lambda tensors, **_: tensors  # a progress bar that transformers' switch for them does not know
 
@@ -107,14 +107,18 @@ def load_config(name: str, revision: str | None = None, gguf_file: str | None = 
 
 
 def load_model(
-    name: str, dtype: torch.dtype, revision: str | None = None, gguf_file: str | None = None
+    name: str, dtype: torch.dtype, revision: str | None = None, gguf_file: str | None = None, quantize: bool = False
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """A whole model of a folder or of a hub name, with its tokenizer. InputError if it cannot be loaded or they do not fit.
 
-    `gguf_file` is a file there that holds both: its weights are dequantized, as only whole ones can be trained.
+    `gguf_file` is a file there that holds both: its weights are dequantized, as only whole ones can be trained. With `quantize`
+    the weights are held in 4 bits, to train an adapter on them; InputError if this machine cannot do that.
     """
+    if quantize:
+        quantization.check_available()
     model_config = load_config(name, revision, gguf_file)
     options: dict[str, Any] = {} if gguf_file is None else {"gguf_file": gguf_file}
+    options |= quantization.loading_options() if quantize else {}
     checks.check_architecture(model_config, name)
     gguf = None if gguf_file is None else GgufSource(gguf_file, model_config)
     if gguf is not None:
