@@ -95,6 +95,18 @@ class LlmConfig(Section):
     """Further tries after a request that failed by itself, before its draft is dropped or, with no connection, the stage ends."""
     demonstrations: Annotated[int, Field(ge=0)] = 2
     """Human-written examples shown in each prompt (the paper: 2)."""
+    prompt_price: Annotated[float, Field(ge=0)] | None = None
+    """Price of a million prompt tokens, in any currency, for the cost in report and model card. It changes no data, but DVC runs
+    the stage again when it changes: give it before the run.
+    """
+    completion_price: Annotated[float, Field(ge=0)] | None = None
+    """Price of a million tokens that the model writes, in the same currency; both prices go together."""
+
+    @model_validator(mode="after")
+    def _both_prices(self) -> "LlmConfig":
+        if (self.prompt_price is None) != (self.completion_price is None):
+            raise ValueError("prompt_price and completion_price go together; give both, 0 for what is free")
+        return self
 
 
 class SplitConfig(Section):

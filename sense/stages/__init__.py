@@ -5,6 +5,8 @@ Outputs are frozen dataclasses of paths; their fields are the CLI's flags, the d
 KFP component's ports. A field `metrics` of Outputs is a JSON file that `execute` writes from run's result. WITHOUT_EFFECT, if the
 module has it, names the keys of the section that are no part of the fingerprint, as pydantic's `exclude` takes them;
 `further_paths(config)`, if the module has it, what the section names that is read beside the inputs: its contents are part of it.
+`accompany(inputs, outputs)`, if the module has it, writes beside the delivered outputs what is no result, as it differs from run
+to run.
 
 `run` writes into a work directory that is named by a fingerprint of everything the result depends on and that survives a kill:
 the same command run again finds unfinished outputs, and further files of the stage beside them.
@@ -20,6 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from sense import config, console, records
+from sense.cost import meter
+from sense.cost import record as costs
 from sense.errors import InputError
 
 STAGES: tuple[str, ...] = ("ingest", "synthesize", "sft", "sample", "prefer", "dpo", "evaluate", "publish", "report")
@@ -51,14 +55,19 @@ def execute(stage: str, section: Mapping[str, Any], inputs: Mapping[str, Path], 
     work.mkdir(parents=True, exist_ok=True)
     staged = code.Outputs(**{field.name: work / field.name for field in fields(final)})
     started = time.monotonic()
-    metrics: dict[str, Any] = code.run(settings, input_paths, staged)
+    with meter.measure(work / costs.FOLDER):
+        metrics: dict[str, Any] = code.run(settings, input_paths, staged)
     if not config.is_main_process():
         return metrics
     if hasattr(staged, "metrics"):
         records.write_json(staged.metrics, metrics)
+    # before the delivery: a stage that is killed in it has delivered nothing that its cost is missing for
+    costs.write(stage, costs.result(vars(staged)), meter.total(work / costs.FOLDER))
     for name, path in vars(final).items():
         records.deliver(getattr(staged, name), path)
     records.remove(work)
+    if hasattr(code, "accompany"):
+        code.accompany(input_paths, final)
     console.summary(stage, metrics, vars(final), time.monotonic() - started)
     return metrics
 

@@ -24,6 +24,7 @@ EXEMPT = {
     "sense": "holds the version number",
     "sense.config": "the values it reads are dependencies themselves, under params; a default that changes is not seen",
     "sense.console": "shows progress",
+    "sense.cost": "measures what stages cost, which is in no result",
     "sense.errors": "holds the classes of errors",
     "sense.registry": "registers what is already there: a version is found again by the digest of its content",
     "sense.stages": "its __init__ runs stages and moves their outputs; what they compute is in their own modules",

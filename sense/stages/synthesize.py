@@ -30,7 +30,8 @@ from sense.teacher.splits import SPLITS, split_databases
 
 Config = SynthesizeConfig
 
-WITHOUT_EFFECT = {"llm": {"timeout_s": True, "retries": True}, "execution": {"workers": True}}
+_PRICES = {"prompt_price": True, "completion_price": True}
+WITHOUT_EFFECT = {"llm": {"timeout_s": True, "retries": True, **_PRICES}, "execution": {"workers": True}}
 """Keys that may change between a run that broke off and the next one, which still finds its drafts."""
 _NOT_IN_MANIFEST = WITHOUT_EFFECT | {"llm": WITHOUT_EFFECT["llm"] | {"base_url": True}}
 """Keys that change nothing, and the endpoint's address."""

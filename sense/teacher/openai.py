@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from sense.config import LlmConfig
+from sense.cost import usage
 from sense.endpoint import CallFailure, HttpEndpoint, Settings, repeat
 from sense.errors import EndpointError
-from sense.teacher.responses import SYSTEM_ROLE, ChatCompletion, UnsupportedParameter, read_response
+from sense.teacher.responses import SYSTEM_ROLE, ChatCompletion, UnsupportedParameter, read_response, read_usage
 
 PATH = "/chat/completions"
 ADAPTATIONS = {
@@ -84,9 +85,23 @@ class ChatClient:
             body = self._request_body(system, user, seed)
             answer = self._endpoint.call(body)
             outcome = answer if isinstance(answer, CallFailure) else read_response(*answer, body)
+            if not isinstance(answer, CallFailure) and answer[0].is_success:  # what is rejected afterwards is paid for too
+                self._count(answer[1])
             if not isinstance(outcome, UnsupportedParameter):
                 return outcome
             self._leave_out(outcome.name)
+
+    def _count(self, body: bytes) -> None:
+        """Counts the tokens of an answer, and what they cost."""
+        tokens = read_usage(body)
+        if tokens is None:
+            usage.count_gap()
+            return
+        prompt, completion = tokens
+        usage.count("teacher_prompt", prompt)
+        usage.count("teacher_completion", completion)
+        if self._config.prompt_price is not None and self._config.completion_price is not None:
+            usage.spend((prompt * self._config.prompt_price + completion * self._config.completion_price) / 1e6)
 
     def _request_body(self, system: str, user: str, seed: int) -> dict[str, Any]:
         messages = [{"role": "system", "content": system}, {"role": "user", "content": user}]

@@ -13,6 +13,7 @@ from typing import Any
 from mlflow.entities import Metric, Param, RunTag
 
 from sense import config, records
+from sense.cost import meter
 from sense.errors import EndpointError
 from sense.records import flatten, is_number
 from sense.tracking import store
@@ -51,8 +52,12 @@ class TrackedRun:
 
     @store.endpoint_errors()
     def finish(self, metrics: Mapping[str, Any]) -> None:
-        """Ends the run well, with its last numbers (nested; under `final.`, apart from the curve's)."""
-        self.log(0, {"final": metrics})
+        """Ends the run well, with its last numbers (nested; under `final.`, apart from the curve's).
+
+        What this try of the stage has cost so far stands under `cost.`.
+        """
+        cost = meter.so_far()
+        self.log(0, {"final": metrics, **({} if cost is None else cost.numbers())})
         self._client.set_terminated(self.id, "FINISHED")
 
     def _logged_steps(self) -> dict[str, set[int]]:

@@ -2,6 +2,8 @@
 
 import torch
 
+from sense.cost import usage
+
 
 def device() -> torch.device:
     """The first GPU, or the CPU."""
@@ -11,6 +13,19 @@ def device() -> torch.device:
 def compute_dtype() -> torch.dtype:
     """bfloat16 where a GPU computes in it, else float32."""
     return torch.bfloat16 if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else torch.float32
+
+
+def use_gpus(number: int) -> None:
+    """Counts `number` GPUs as used by this process's PyTorch, for the cost of the stage; 0 where it computes on processors."""
+    if number:
+        for gpu in range(gpu_count() if torch.cuda.is_initialized() else 0):  # else nothing was held there so far
+            torch.cuda.reset_peak_memory_stats(gpu)
+        usage.use_gpus(number, _peak_bytes)
+
+
+def _peak_bytes() -> int:
+    """The most memory that tensors have had on each GPU, added up."""
+    return sum(torch.cuda.max_memory_allocated(gpu) for gpu in range(gpu_count()))
 
 
 def gpu_count() -> int:

@@ -10,12 +10,13 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 from transformers import PreTrainedTokenizerBase
 
 from sense.config import GeneratorConfig
+from sense.cost import usage
 from sense.endpoint import MAX_RETRY_AFTER_S, CallFailure, HttpEndpoint, Settings, error_fields, parse_error, repeat, retry_after
 from sense.errors import EndpointError
 from sense.training import tokenization
@@ -33,6 +34,13 @@ _FIXES = {
 }
 _TOKENS_FIX = "serve the model with a server that takes token ids as the prompt and adds none: vLLM, SGLang or llama.cpp"
 _AGAIN = "run again when the server is well: what is finished is kept"
+
+
+class _Completion(NamedTuple):
+    """A completion, and how many tokens the server says that it has; None where it does not say."""
+
+    text: str
+    tokens: int | None
 
 
 class EndpointGenerator:
@@ -102,7 +110,7 @@ class EndpointGenerator:
     def _complete(self, body: Mapping[str, Any]) -> str:
         """The completion for one request; EndpointError if there is none after all tries."""
 
-        def call() -> str | CallFailure:
+        def call() -> _Completion | CallFailure:
             if self._failed.is_set():
                 return CallFailure("another request has failed", _AGAIN)
             answer = self._completions.call(body)
@@ -111,7 +119,11 @@ class EndpointGenerator:
         outcome, tries = repeat(call, self._config.retries, self._pause, random.Random(f"{body['seed']}-backoff"))
         if isinstance(outcome, CallFailure):
             raise EndpointError(self._completions.describe(outcome, tries))
-        return outcome
+        if outcome.tokens is None:
+            usage.count_gap()
+        else:
+            usage.count("generated", outcome.tokens)
+        return outcome.text
 
     def _served_context(self, models: HttpEndpoint) -> int | None:
         """How many tokens the server's model reads, None where it does not say; EndpointError as `__init__` raises it."""
@@ -144,8 +156,8 @@ def _read_models(answer: tuple[httpx.Response, bytes] | CallFailure) -> dict[str
     return models
 
 
-def _read_completion(response: httpx.Response, body: bytes, prompt_tokens: int) -> str | CallFailure:
-    """The text of a completion of `prompt_tokens` tokens, or why there is none."""
+def _read_completion(response: httpx.Response, body: bytes, prompt_tokens: int) -> _Completion | CallFailure:
+    """The completion of `prompt_tokens` tokens, or why there is none."""
     if response.status_code != HTTPStatus.OK:
         return _read_error(response, body)
     value = _json(body)
@@ -158,11 +170,12 @@ def _read_completion(response: httpx.Response, body: bytes, prompt_tokens: int) 
         return CallFailure(f"HTTP 200 with something that is no completion: {excerpt}", fix, retry=True)
     if choice.get("finish_reason") not in ("stop", "length"):  # vLLM: abort, when it shuts down
         return CallFailure(f"the completion was broken off (finish_reason {choice.get('finish_reason')})", _AGAIN, retry=True)
-    usage = value.get("usage")
-    counted = usage.get("prompt_tokens") if isinstance(usage, dict) else None
+    counts = value["usage"] if isinstance(value.get("usage"), dict) else {}
+    counted = counts.get("prompt_tokens")
     if isinstance(counted, int) and counted != prompt_tokens:
         return CallFailure(f"it read {counted} tokens where {prompt_tokens} were sent", _TOKENS_FIX)
-    return text
+    written = counts.get("completion_tokens")
+    return _Completion(text, written if isinstance(written, int) else None)
 
 
 def _read_error(response: httpx.Response, body: bytes) -> CallFailure:

@@ -20,7 +20,8 @@ from transformers.pytorch_utils import Conv1D
 from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
 from sense import config, console, records
-from sense.training import model_folder, shared_schema
+from sense.cost import usage
+from sense.training import devices, model_folder, shared_schema
 
 # Called with the step and the values of each logged point of the training curve.
 OnLog = Callable[[int, dict[str, float]], None]
@@ -83,7 +84,7 @@ def sft(
     if settings.questions_per_sequence > 1:
         rows, strategy = _ordered(rows, settings, passes), "sequential"
         arguments |= {"num_train_epochs": 1, "remove_unused_columns": False}
-        collator = functools.partial(shared_schema.collate, padding=tokenizer.pad_token_id)
+        collator = functools.partial(_count_and_collate, padding=tokenizer.pad_token_id)
     trainer = SFTTrainer(
         model=model,
         args=SFTConfig(
@@ -97,7 +98,7 @@ def sft(
         data_collator=collator,
         processing_class=tokenizer,
         peft_config=_lora(settings.lora, model),
-        callbacks=[TrainingProgress(label, on_log)],
+        callbacks=[TrainingProgress(label, on_log, counts_tokens=collator is None)],
     )
     return run_trainer(trainer, checkpoints)
 
@@ -108,6 +109,12 @@ def _ordered(sequences: Sequence[dict[str, list[int]]], settings: config.SftConf
     step = settings.train.batch_size * config.processes()  # so that no process waits for another's longer sequences
     order = shared_schema.order(lengths, step, math.ceil(passes), settings.seed)
     return [sequences[number] for number in order[: math.ceil(passes * len(sequences))]]
+
+
+def _count_and_collate(members: Sequence[dict[str, list[int]]], padding: int) -> dict[str, torch.Tensor]:
+    """`shared_schema.collate`, with the tokens counted: TRL takes the sum of its mask of token pairs for their number."""
+    usage.count("trained", sum(len(sequence["input_ids"]) for sequence in members))
+    return shared_schema.collate(members, padding)
 
 
 def dpo(
@@ -240,6 +247,7 @@ def run_trainer(trainer: Any, checkpoints: Path) -> tuple[Any, list[dict[str, fl
         state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
         if state.global_step >= state.max_steps:  # killed after its last step: resumed, it would take one more
             trainer.args.max_steps, trainer.args.num_train_epochs = -1, 0
+    devices.use_gpus(0 if trainer.args.use_cpu else max(1, trainer.args.n_gpu))
     with warnings.catch_warnings(), model_folder.full_disk_is_a_storage_error(checkpoints):
         warnings.simplefilter("ignore")  # the trainers' advice to their callers, which a user of SENSE cannot act on
         trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
@@ -268,13 +276,18 @@ def _curve_point(row: dict[str, float]) -> dict[str, float]:
 
 
 class TrainingProgress(TrainerCallback):  # type: ignore[misc]
-    """Draws the progress bar, passes logged values on, and marks a checkpoint as complete once all its files are there."""
+    """Draws the progress bar, passes logged values on, and marks a checkpoint as complete once all its files are there.
 
-    def __init__(self, label: str, on_log: OnLog) -> None:
-        self._label, self._on_log = label, on_log
+    Unless `counts_tokens` is off, it counts the tokens that the trainer logs, of all processes together.
+    """
+
+    def __init__(self, label: str, on_log: OnLog, counts_tokens: bool = True) -> None:
+        self._label, self._on_log, self._counts_tokens = label, on_log, counts_tokens
+        self._tokens = 0
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
         """Starts the bar at the step the training resumes from."""
+        self._tokens = state.num_input_tokens_seen  # GRPO's goes on where a killed try stopped, the others' begins at 0
         self._context = console.bar(self._label, state.max_steps)
         self._bar = self._context.__enter__()
         self._bar.advance(state.global_step)
@@ -284,7 +297,10 @@ class TrainingProgress(TrainerCallback):  # type: ignore[misc]
         self._bar.advance()
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:  # noqa: ARG002
-        """Passes the values of a curve point on."""
+        """Passes the values of a curve point on, and counts tokens, which the last log of a training has too."""
+        if self._counts_tokens and logs and "num_tokens" in logs and state.is_world_process_zero:
+            usage.count("trained", int(logs["num_tokens"]) - self._tokens)
+            self._tokens = int(logs["num_tokens"])
         if logs and "loss" in logs and state.is_world_process_zero:
             self._bar.advance(0, f"{self._label}  loss {logs['loss']:.3f}")
             self._on_log(state.global_step, _curve_point(logs))

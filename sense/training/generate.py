@@ -7,8 +7,9 @@ from typing import Any, Protocol
 import torch
 from transformers import PreTrainedTokenizerBase, set_seed
 
+from sense.cost import usage
 from sense.training import checks, model_folder, tokenization
-from sense.training.devices import device
+from sense.training.devices import device, use_gpus
 
 
 class Generator(Protocol):
@@ -53,6 +54,7 @@ class TransformersGenerator:
 
     def __init__(self, model: Any, tokenizer: PreTrainedTokenizerBase, batch_size: int, completions: int | None = None) -> None:
         self._model = model.to(device()).eval()
+        use_gpus(1 if device().type == "cuda" else 0)
         self._model.generation_config = tokenization.generation_config(
             tokenizer
         )  # what `generate` is not told, it takes from here
@@ -93,7 +95,14 @@ class TransformersGenerator:
             sampling = {"do_sample": True, "temperature": temperature, "top_p": top_p, "top_k": 0, "num_return_sequences": n}
         with torch.inference_mode():
             outputs = self._model.generate(**inputs, **sampling, max_new_tokens=max_tokens)
-        texts: list[str] = self._tokenizer.batch_decode(
-            outputs[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True, clean_up_tokenization_spaces=False
-        )
+        completions = outputs[:, inputs["input_ids"].shape[1] :]
+        usage.count("generated", _count_tokens(completions, self._tokenizer.eos_token_id))
+        texts: list[str] = self._tokenizer.batch_decode(completions, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return texts
+
+
+def _count_tokens(completions: torch.Tensor, eos: int) -> int:
+    """How many tokens completions of shape (batch, tokens) have, each up to its EOS; what follows that is padding."""
+    after_eos = (completions == eos).cumsum(dim=1).roll(1, dims=1)
+    after_eos[:, 0] = 0
+    return int((after_eos == 0).sum())

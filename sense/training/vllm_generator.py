@@ -8,6 +8,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from sense.config import GeneratorConfig, set_defaults
+from sense.cost import usage
 from sense.errors import InputError, UserError
 from sense.training import devices, tokenization
 from sense.training.generate import completion_seeds
@@ -81,6 +82,7 @@ class VllmGenerator:
             ) from error
         self._parameters: Any = SamplingParams
         weakref.finalize(self, self._llm.llm_engine.engine_core.shutdown)
+        usage.use_gpus(config.gpus if gpus else 0, None)  # vLLM's processes hold their memory
 
     def count_tokens(self, prompts: Sequence[str]) -> list[int]:
         """How many tokens each prompt has."""
@@ -106,8 +108,10 @@ class VllmGenerator:
         # what is cached from calls before would change the sizes of the kernels' inputs, and so the last bits of their results
         self._llm.reset_prefix_cache()
         outputs = self._llm.generate([{"prompt_token_ids": ids} for ids in requests], parameters, use_tqdm=False)
+        completions = [list(output.outputs[0].token_ids) for output in outputs]
+        usage.count("generated", sum(map(len, completions)))
         texts: list[str] = self._tokenizer.batch_decode(
-            [list(output.outputs[0].token_ids) for output in outputs],
+            completions,
             skip_special_tokens=True,
             clean_up_tokenization_spaces=False,
         )

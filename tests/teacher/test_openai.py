@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from sense.config import LlmConfig
+from sense.cost import meter
 from sense.endpoint import MAX_BODY_BYTES
 from sense.errors import EndpointError
 from sense.teacher.openai import ADAPTATIONS, ChatClient, FailedExchange
@@ -377,3 +378,32 @@ def test_threads_share_one_client():
         chat = client(endpoint, concurrency=2)
         answers = list(pool.map(lambda number: chat_text(chat, f"u{number}", number), range(24)))
     assert answers == [f"u{number}" for number in range(24)]
+
+
+def reply_with_usage(content: str, prompt: int, completion: int) -> Reply:
+    status, headers, body = chat_reply(content)
+    return status, headers, body | {"usage": {"prompt_tokens": prompt, "completion_tokens": completion}}
+
+
+def test_tokens_and_money_are_counted_also_of_answers_that_are_of_no_use(tmp_path):
+    script = [reply_with_usage("{}", 1000, 50), reply_with_usage("", 2000, 70)]
+    with Endpoint(script) as endpoint, meter.measure(tmp_path / "cost"):
+        chat = client(endpoint, prompt_price=2.0, completion_price=10.0)
+        assert isinstance(chat.chat("s", "u", seed=1), ChatCompletion)
+        assert isinstance(chat.chat("s", "u", seed=2), FailedExchange)
+    cost = meter.total(tmp_path / "cost")
+    assert cost.tokens == {"teacher_prompt": 3000, "teacher_completion": 120}
+    assert cost.money == pytest.approx(0.006 + 0.0012)
+    assert cost.complete
+
+
+def test_an_endpoint_that_counts_no_tokens_leaves_the_cost_incomplete(tmp_path):
+    with Endpoint([OK]) as endpoint, meter.measure(tmp_path / "cost"):
+        client(endpoint).chat("s", "u", seed=1)
+    cost = meter.total(tmp_path / "cost")
+    assert (cost.tokens, cost.money, cost.complete) == ({}, None, False)
+
+
+def test_one_price_needs_the_other():
+    with pytest.raises(ValueError, match="prompt_price and completion_price go together"):
+        LlmConfig(model="m", prompt_price=1.0)

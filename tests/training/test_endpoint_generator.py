@@ -8,6 +8,7 @@ from itertools import count
 import pytest
 
 from sense.config import GeneratorConfig
+from sense.cost import meter
 from sense.errors import EndpointError
 from sense.training import tokenization
 from sense.training.endpoint_generator import EndpointGenerator
@@ -219,3 +220,18 @@ def test_a_wrong_key_and_a_server_that_is_down_are_told_at_the_start(tokenizer):
 def test_a_url_that_is_none_is_refused(tokenizer, url):
     with Endpoint(model) as endpoint, pytest.raises(EndpointError, match=r"generator\.url"):
         generator(endpoint, tokenizer, url=url)
+
+
+def test_generated_tokens_are_the_servers_count_of_them(tokenizer, tmp_path):
+    def counting(body):
+        if not body:
+            return models_reply("sft")
+        status, headers, content = text_reply("SELECT 1", len(body["prompt"]))
+        return status, headers, content | {"usage": {"prompt_tokens": len(body["prompt"]), "completion_tokens": 5}}
+
+    for server, tokens in ((counting, {"generated": 5 * len(PROMPTS)}), (model, {})):
+        folder = tmp_path / server.__name__
+        with Endpoint(server) as endpoint, meter.measure(folder):
+            generate(generator(endpoint, tokenizer))
+        cost = meter.total(folder)
+        assert (cost.tokens, cost.complete) == (tokens, bool(tokens))

@@ -1,8 +1,12 @@
 """The recipes on models of a few thousand weights: they learn, they resume to the same bytes, LoRA and full alike."""
 
+from contextlib import suppress
+
 import pytest
+import torch
 
 from sense import config
+from sense.cost import meter
 from sense.errors import InputError
 from sense.training import fit, generate, model_folder, nano, tokenization
 
@@ -45,8 +49,8 @@ def ignore(step, values):
     return None
 
 
-def trained_sft(folder, on_log=ignore, lora=None, **changes):
-    settings = config.SftConfig(model=BASE, train=TRAIN, lora=lora, **changes)
+def trained_sft(folder, on_log=ignore, lora=None, train=TRAIN, **changes):
+    settings = config.SftConfig(model=BASE, train=train, lora=lora, **changes)
     tokenizer = train_tokenizer()
     model = nano.create_model(NANO, tokenizer, 0)
     model, curve = fit.sft(
@@ -206,3 +210,25 @@ def test_a_pretrained_base_is_loaded_tuned_by_lora_and_found_again(tmp_path):
     assert all((one == two).all() for one, two in zip(again.state_dict().values(), whole.state_dict().values(), strict=True))
     assert model_folder.merge_adapter(tmp_path / "adapter", tmp_path / "merged") == tmp_path / "merged"
     assert weights(tmp_path / "merged") != weights(base)
+
+
+def test_the_tokens_of_a_training_are_counted_without_padding_and_for_each_try(tmp_path):
+    tokenizer = train_tokenizer()
+    lengths = [len(row["input_ids"]) for row in tokenization.sft_rows(tokenizer, ROWS, "completion")]
+    once = TRAIN.model_copy(update={"max_steps": None, "epochs": 1.0})
+    with meter.measure(tmp_path / "sft-cost"):
+        trained_sft(tmp_path / "sft", train=once)
+    assert meter.total(tmp_path / "sft-cost").tokens == {"trained": sum(lengths)}
+    for kill in (kill_at(3), ignore):
+        with suppress(Killed), meter.measure(tmp_path / "killed-cost"):
+            trained_sft(tmp_path / "killed", on_log=kill, train=once)
+    tokens = meter.total(tmp_path / "killed-cost").tokens["trained"]
+    assert sum(lengths) < tokens < 2 * sum(lengths)  # the step after the last checkpoint was taken twice
+    with meter.measure(tmp_path / "dpo-cost"):
+        trained_dpo(tmp_path / "sft" / "model", tmp_path / "dpo")
+    assert meter.total(tmp_path / "dpo-cost").tokens["trained"] > 0
+
+
+def test_generated_tokens_are_counted_up_to_their_end_mark():
+    completions = torch.tensor([[5, 6, 2, 2], [5, 6, 7, 8], [2, 2, 2, 2]])
+    assert generate._count_tokens(completions, 2) == 3 + 4 + 1

@@ -7,6 +7,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from sense import config
+from sense.cost import meter
 from sense.training import fit, nano, shared_schema, tokenization
 
 SCHEMAS = ["pet(id, name, age)\nowner(id, name)", "ship(id, tonnage)"]
@@ -96,8 +97,11 @@ def test_sft_trains_on_sequences(tokenizer, tmp_path):
         train=config.TrainConfig(epochs=1.5, batch_size=1, learning_rate=1e-2, log_steps=1, save_steps=1, max_length=200),
     )
     rows = shared_schema.sequences(tokenizer, ROWS, tokenization.sft_rows(tokenizer, ROWS, "question"), 200)
-    _, curve = fit.sft(
-        model_of(tokenizer), tokenizer, rows, settings, checkpoints=tmp_path / "checkpoints", on_log=lambda *_: None
-    )
+    with meter.measure(tmp_path / "cost"):
+        _, curve = fit.sft(
+            model_of(tokenizer), tokenizer, rows, settings, checkpoints=tmp_path / "checkpoints", on_log=lambda *_: None
+        )
+    order = shared_schema.order([len(row["input_ids"]) for row in rows], batch_size=1, passes=2, seed=settings.seed)
+    assert meter.total(tmp_path / "cost").tokens == {"trained": sum(len(rows[number]["input_ids"]) for number in order[:3])}
     assert len(curve) == 3
     assert curve[-1]["loss"] < curve[0]["loss"]
