@@ -21,6 +21,7 @@ import yaml
 from sense import cli, data_versions, records
 from sense.data_versions import lock
 from sense.records import Example, Pair, Prediction, Sample, Verdict
+from sense.report import costs
 from tests import documentation
 from tests.endpoint import Endpoint, good_teacher
 from tests.evaluation_inputs import evaluate_inputs
@@ -99,7 +100,7 @@ def test_every_output_is_there_and_only_the_lock_file_is_new_to_git(copy):
         for path in outputs(section, copy.root).values():
             assert path.exists(), path
     assert copy.command("git", "status", "--porcelain").stdout.split() == ["??", "dvc.lock"]
-    assert list((copy.root / ".sense" / "work").iterdir()) == []
+    assert [path.name for path in (copy.root / ".sense" / "work").iterdir()] == ["cost"]
     assert "Traceback" not in copy.printed
     assert "Warning" not in copy.printed
 
@@ -272,6 +273,11 @@ def test_mlflow_holds_the_runs_with_their_curves_and_the_champion(copy):
     assert (record["uri"], str(version.version), record["alias"]) == ("models:/sense/1", "1", "champion")
     stored = Path(client.get_logged_model(record["model_id"]).artifact_location) / "model" / "model.safetensors"
     assert stored.read_bytes() == (copy.root / "models/sense/model.safetensors").read_bytes()
+    assert "EX for an hour: " in stored.with_name("README.md").read_text()
+    (published,) = (run for run in runs if run.info.run_name == "publish")
+    assert published.data.metrics["weak.cost.tokens.trained"] > 0
+    trainings = [run for run in runs if run.info.run_name != "publish"]
+    assert all(run.data.metrics["cost.cpu_s"] > 0 for run in trainings)
 
 
 @pytest.mark.slow
@@ -282,7 +288,8 @@ def test_the_report_loads_nothing_from_elsewhere(copy):
 
 
 @pytest.mark.slow
-def test_results_prints_the_table(copy, capsys):
+def test_results_prints_the_table(copy, capsys, monkeypatch):
+    monkeypatch.setenv("SENSE_WORK", str(copy.root / ".sense" / "work"))
     root = ("--metrics", str(copy.root / "metrics"), "--report", str(copy.root / "report/index.html"))
     assert cli.main(["results", *root]) == 0
     output = capsys.readouterr().out
@@ -290,9 +297,27 @@ def test_results_prints_the_table(copy, capsys):
         "Execution accuracy on dev (16 questions)",
         "Execution accuracy on heldout",
         "MLflow: sense version 1",
+        "EX for an hour: ",
         "index.html",
     ):
         assert expected in output
+
+
+@pytest.mark.slow
+def test_every_stage_has_a_cost_and_the_trainings_tokens(copy, monkeypatch):
+    monkeypatch.setenv("SENSE_WORK", str(copy.root / ".sense" / "work"))
+    cost = costs.read(copy.root / "metrics", copy.root / "report/index.html")
+    assert [stage.section for stage in cost.stages] == list(SECTIONS)
+    for stage in cost.stages:
+        assert stage.cost is not None, stage.section
+        assert (stage.cost.tries, stage.cost.complete, stage.cost.gpu_s) == (1, True, 0.0)
+        assert min(stage.cost.wall_s, stage.cost.cpu_s, stage.cost.peak_bytes) > 0
+        kinds = {"sft": {"trained"}, "weak": {"trained"}, "dpo": {"trained"}, "sample": {"generated"}, "evaluate": {"generated"}}
+        assert set(stage.cost.tokens) == kinds.get(stage.section, set())
+    assert cost.hours > 0
+    page = (copy.root / "report" / "cost.html").read_text()
+    assert "EX for an hour" in page
+    assert "not recorded" not in page
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ from typing import Any
 from sense import templates
 from sense.records import flatten
 from sense.registry.comparison import HardnessScore
-from sense.report import results, text
+from sense.report import costs, results, text
 
 _LONGEST = 120  # characters of a value that somebody wrote, in a configuration or a file's name
 
@@ -18,7 +18,8 @@ class CardFacts:
     """What the card of the registered model `name` tells.
 
     `sets` are those of evaluate's metrics, `levels` the scores by set, `recipe` is nested, `data` maps names to digests.
-    `code` is the revision of the code, `context` the length of the context window in tokens.
+    `code` is the revision of the code, `context` the length of the context window in tokens, `cost` what the stages
+    have cost, as far as that is recorded.
     """
 
     name: str
@@ -28,6 +29,7 @@ class CardFacts:
     data: Mapping[str, str]
     code: str
     context: int | None
+    cost: costs.RunCost | None = None
 
 
 def render(facts: CardFacts) -> str:
@@ -43,6 +45,7 @@ def render(facts: CardFacts) -> str:
         "data": facts.data,
         "code": facts.code,
         "context": facts.context,
+        "cost": None if facts.cost is None else costs.markdown(facts.cost).rstrip(),
     }
     return environment.get_template("card.md.j2").render(variables)
 

@@ -8,7 +8,7 @@ import os
 import platform
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from sense.errors import InputError
 from sense.prompts.dataset import question_prompts
 from sense.registry import card, comparison, gate
 from sense.registry.gate import EARLY_MODE, VersionScore
+from sense.report import costs
 from sense.tracking import runs
 from sense.training import model_files
 
@@ -55,7 +56,7 @@ class ModelPackage:
 
     `folder` holds transformers' files with whole weights, `evaluation` the verdicts and prompts of each set, `card` is Markdown,
     `example` a prompt. `params` (nested) and `tags` go to the run, the logged model and the version, `metrics` to the run and the
-    logged model, `data` (name -> digest) to the run as its data sets.
+    logged model, `data` (name -> digest) to the run as its data sets, `costs` (nested) to the run.
     """
 
     name: str
@@ -68,11 +69,15 @@ class ModelPackage:
     tags: Mapping[str, str]
     metrics: Sequence[DatasetMetric]
     data: Mapping[str, str]
+    costs: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class ModelSources:
-    """The files behind a version, which are inputs of the stage publish, each input's digest by name, and evaluate's sets."""
+    """The files behind a version, which are inputs of the stage publish, each input's digest by name, and evaluate's sets.
+
+    `evaluation` is the file of evaluate's metrics, by which the costs are found.
+    """
 
     model: Path
     predictions: Path
@@ -80,6 +85,7 @@ class ModelSources:
     strong: Path
     digests: Mapping[str, str]
     sets: Mapping[str, Any]
+    evaluation: Path
 
 
 def build_package(name: str, sources: ModelSources, extra_tags: Mapping[str, str], work: Path) -> ModelPackage:
@@ -98,6 +104,7 @@ def build_package(name: str, sources: ModelSources, extra_tags: Mapping[str, str
     digests = {f"sense.digest.{source}": digest for source, digest in sources.digests.items()}
     digests["sense.digest.model"] = sources.digests["sense"] if folder == sources.model else records.digest(folder)
     params, code = _params(folder), runs.code_revision()
+    cost = costs.read_until_ex(sources.evaluation)
     facts = card.CardFacts(
         name=name,
         sets=sources.sets,
@@ -106,6 +113,7 @@ def build_package(name: str, sources: ModelSources, extra_tags: Mapping[str, str
         data=sources.digests,
         code=code,
         context=params["model"].get("max_position_embeddings"),
+        cost=cost,
     )
     return ModelPackage(
         name=name,
@@ -118,6 +126,7 @@ def build_package(name: str, sources: ModelSources, extra_tags: Mapping[str, str
         tags={"sense.code_rev": code, **extra_tags, **digests, **gate.score_tags(scores_by_set(sources.sets))},
         metrics=_dataset_metrics(sources.sets),
         data={source: digest for source, digest in sources.digests.items() if source not in _KEY_SOURCES},
+        costs={stage.section: stage.cost.numbers() for stage in cost.stages if stage.cost is not None},
     )
 
 

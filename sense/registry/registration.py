@@ -36,6 +36,7 @@ def register_model(package: ModelPackage, staging: Path) -> RegisteredVersion:
         _log_metrics(opened.client, run, model.model_id, package.metrics)
         if version is None:
             version = _create_version(opened.client, package, run.id, model.model_id)
+        run.log(0, package.costs)
         run.finish({})
     records.remove(staging)
     return version

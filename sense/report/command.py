@@ -1,4 +1,4 @@
-"""The command `sense results`: EX of every model of the last run on every dev set, what was published, the report's path."""
+"""The command `sense results`: EX of every model of the last run on every set, cost, what was published, the report's path."""
 
 import argparse
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sense import records
-from sense.report import results, text
+from sense.report import costs, results, text
 
 CAPTION = "p: McNemar's test against the model above"
 
@@ -50,6 +50,7 @@ def main(options: argparse.Namespace) -> int:
             )
         out.print(table)
         _print_further(out, set_name, on_set)
+    _print_costs(out, costs.read(options.metrics, options.report if options.report.is_file() else None))
     if (options.metrics / "publish.json").is_file():
         published = records.read_json(options.metrics / "publish.json")
         out.print(
@@ -59,6 +60,21 @@ def main(options: argparse.Namespace) -> int:
     if options.report.is_file():
         out.print(f"Report: {options.report.resolve()}", soft_wrap=True, highlight=False)
     return 0
+
+
+def _print_costs(out: Console, cost: costs.RunCost) -> None:
+    """What the stages have cost, as far as it is recorded here."""
+    if cost.total is None:
+        out.print("Cost: not recorded here (it is where the stages ran)", soft_wrap=True, highlight=False)
+        return
+    table = _table("Cost")
+    for head in costs.columns(cost):
+        table.add_column(head, justify="left" if head in ("stage", "tokens") else "right", no_wrap=head != "tokens")
+    for cells in costs.rows(cost, compact=True):
+        table.add_row(*cells)
+    out.print(table)
+    for line in (costs.conclusion(cost), *costs.notes(cost)):
+        out.print(line, soft_wrap=True, highlight=False)
 
 
 def _print_further(out: Console, set_name: str, on_set: Mapping[str, Any]) -> None:

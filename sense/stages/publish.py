@@ -97,7 +97,7 @@ def _register(
     from sense.registry import package, registration
 
     datasets = {"dev": inputs.dev, "heldout": inputs.heldout}
-    sources = package.ModelSources(inputs.sense, inputs.predictions, datasets, inputs.strong, digests, sets)
+    sources = package.ModelSources(inputs.sense, inputs.predictions, datasets, inputs.strong, digests, sets, inputs.evaluation)
     model = package.build_package(config.model, sources, {"sense.gate": config.gate}, work)
     return registration.register_model(model, work / "package")
 

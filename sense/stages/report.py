@@ -48,3 +48,10 @@ def run(config: ReportConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any
     records.write_text(outputs.report, html)
     missing = [name for name in run_data.METRICS if name not in data.metrics]
     return {"bytes": len(html.encode()), "sections_missing": missing}
+
+
+def accompany(inputs: Inputs, outputs: Outputs) -> None:
+    """Writes the page of costs beside the report: it differs from run to run, and so is no output."""
+    from sense.report import costs
+
+    records.write_text(outputs.report.with_name(costs.PAGE), costs.page(costs.read(inputs.metrics, outputs.report)))
