@@ -17,21 +17,19 @@ def collect(
     weak_curve: dsl.Input[dsl.Artifact],
     dpo_curve: dsl.Input[dsl.Artifact],
     metrics: dsl.Output[dsl.Dataset],
+    summary: dsl.Output[dsl.Markdown],
 ):
-    """Puts metrics and curves into one folder."""
+    """Puts metrics and curves into one folder; `summary` shows what the tasks have cost."""
     from pathlib import Path
 
     from sense.kubeflow.task_files import collect_metrics
+    from sense.records import read_json
+    from sense.report import costs
 
-    files = {
-        "ingest": Path(ingest.path),
-        "synthesize": Path(synthesize.path),
-        "sft": Path(sft.path),
-        "weak": Path(weak.path),
-        "sample": Path(sample.path),
-        "prefer": Path(prefer.path),
-        "dpo": Path(dpo.path),
-        "evaluate": Path(evaluate.path),
-    }
+    artifacts = {"ingest": ingest, "synthesize": synthesize, "sft": sft, "weak": weak}
+    artifacts |= {"sample": sample, "prefer": prefer, "dpo": dpo, "evaluate": evaluate}
+    files = {name: Path(artifact.path) for name, artifact in artifacts.items()}
     curves = {"sft": Path(sft_curve.path), "weak": Path(weak_curve.path), "dpo": Path(dpo_curve.path)}
     collect_metrics(files, curves, Path(metrics.path))
+    numbers = {name: artifact.metadata for name, artifact in artifacts.items()}
+    Path(summary.path).write_text(costs.markdown(costs.from_numbers(numbers, read_json(files["evaluate"]))))

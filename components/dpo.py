@@ -21,6 +21,7 @@ def dpo(
     """Runs the stage dpo on `processes` GPUs."""
     from pathlib import Path
 
+    from sense.cost import record
     from sense.kubeflow.launch import launch
     from sense.records import finite_numbers
     from sense.report import markdown
@@ -28,5 +29,5 @@ def dpo(
     inputs = {"sft": sft.path, "pairs": pairs.path, "samples": samples.path, "unseen": unseen.path}
     outputs = {"model": model.path, "curve": curve.path, "metrics": metrics.path}
     stage_metrics = launch("dpo", section, inputs, outputs, processes)
-    metrics.metadata.update(finite_numbers(stage_metrics))
+    metrics.metadata.update(finite_numbers(stage_metrics) | record.numbers("dpo", Path(metrics.path)))
     Path(summary.path).write_text(markdown.summary("dpo", stage_metrics))

@@ -23,6 +23,7 @@ def evaluate(
     """Runs the stage evaluate; `summary` is the results table."""
     from pathlib import Path
 
+    from sense.cost import record
     from sense.records import finite_numbers
     from sense.report import markdown
     from sense.stages import execute
@@ -31,5 +32,5 @@ def evaluate(
     inputs |= {"strong": strong.path, "unseen": unseen.path, "seed": seed.path, "decontamination": decontamination.path}
     outputs = {"predictions": predictions.path, "metrics": metrics.path}
     stage_metrics = execute("evaluate", section, inputs, outputs)
-    metrics.metadata.update(finite_numbers(stage_metrics))
+    metrics.metadata.update(finite_numbers(stage_metrics) | record.numbers("evaluate", Path(metrics.path)))
     Path(summary.path).write_text(markdown.summary("evaluate", stage_metrics))

@@ -17,6 +17,7 @@ def ingest(
     """Runs the stage ingest; `summary` shows what was dropped and why."""
     from pathlib import Path
 
+    from sense.cost import record
     from sense.records import finite_numbers
     from sense.report import markdown
     from sense.stages import execute
@@ -24,5 +25,5 @@ def ingest(
     inputs = {"seeds": seeds.path}
     outputs = {"seed": seed.path, "dev": dev.path, "metrics": metrics.path}
     stage_metrics = execute("ingest", section, inputs, outputs)
-    metrics.metadata.update(finite_numbers(stage_metrics))
+    metrics.metadata.update(finite_numbers(stage_metrics) | record.numbers("ingest", Path(metrics.path)))
     Path(summary.path).write_text(markdown.summary("ingest", stage_metrics))

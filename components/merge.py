@@ -19,11 +19,13 @@ def merge(
     """Joins the samples of all shards, in the order of the questions."""
     from pathlib import Path
 
+    from sense.cost import record
     from sense.records import finite_numbers, write_json
     from sense.report import markdown
     from sense.stages.sample import merge
 
     stage_metrics = merge(section, Path(unseen.path), [Path(part.path) for part in parts], Path(samples.path))
     write_json(Path(metrics.path), stage_metrics)
-    metrics.metadata.update(finite_numbers(stage_metrics))
+    record.write_sum("sample", Path(metrics.path), [part.metadata for part in parts])
+    metrics.metadata.update(finite_numbers(stage_metrics) | record.numbers("sample", Path(metrics.path)))
     Path(summary.path).write_text(markdown.summary("sample", stage_metrics))

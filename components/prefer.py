@@ -17,6 +17,7 @@ def prefer(
     """Runs the stage prefer; `summary` shows the funnel of pairs."""
     from pathlib import Path
 
+    from sense.cost import record
     from sense.records import finite_numbers
     from sense.report import markdown
     from sense.stages import execute
@@ -24,5 +25,5 @@ def prefer(
     inputs = {"samples": samples.path, "unseen": unseen.path}
     outputs = {"pairs": pairs.path, "metrics": metrics.path}
     stage_metrics = execute("prefer", section, inputs, outputs)
-    metrics.metadata.update(finite_numbers(stage_metrics))
+    metrics.metadata.update(finite_numbers(stage_metrics) | record.numbers("prefer", Path(metrics.path)))
     Path(summary.path).write_text(markdown.summary("prefer", stage_metrics))

@@ -19,6 +19,7 @@ def sample(
     """Runs the stage sample on shard `shard` of `shards`."""
     from pathlib import Path
 
+    from sense.cost import record
     from sense.records import finite_numbers
     from sense.report import markdown
     from sense.stages import execute
@@ -26,5 +27,6 @@ def sample(
     inputs = {"model": model.path, "unseen": unseen.path}
     outputs = {"samples": samples.path, "metrics": metrics.path}
     stage_metrics = execute("sample", section | {"shard": {"number": shard, "of": shards}}, inputs, outputs)
-    metrics.metadata.update(finite_numbers(stage_metrics))
+    metrics.metadata.update(finite_numbers(stage_metrics) | record.numbers("sample", Path(metrics.path)))
+    samples.metadata.update(record.numbers("sample", Path(metrics.path)))  # for merge, which adds the shards up
     Path(summary.path).write_text(markdown.summary("sample", stage_metrics))

@@ -19,6 +19,7 @@ def sft(
     """Runs the stage sft on `processes` GPUs; the base model comes from the claim of weights or the hub."""
     from pathlib import Path
 
+    from sense.cost import record
     from sense.kubeflow.launch import launch
     from sense.records import finite_numbers
     from sense.report import markdown
@@ -26,5 +27,5 @@ def sft(
     inputs = {"strong": strong.path, "seed": seed.path}
     outputs = {"model": model.path, "curve": curve.path, "metrics": metrics.path}
     stage_metrics = launch("sft", section, inputs, outputs, processes)
-    metrics.metadata.update(finite_numbers(stage_metrics))
+    metrics.metadata.update(finite_numbers(stage_metrics) | record.numbers("sft", Path(metrics.path)))
     Path(summary.path).write_text(markdown.summary("sft", stage_metrics))

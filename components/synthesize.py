@@ -20,6 +20,7 @@ def synthesize(
     """Runs the stage synthesize; `summary` shows the funnel and the hardness."""
     from pathlib import Path
 
+    from sense.cost import record
     from sense.records import finite_numbers
     from sense.report import markdown
     from sense.stages import execute
@@ -28,5 +29,5 @@ def synthesize(
     outputs = {"strong": strong.path, "unseen": unseen.path, "heldout": heldout.path}
     outputs |= {"decontamination": decontamination.path, "metrics": metrics.path}
     stage_metrics = execute("synthesize", section, inputs, outputs)
-    metrics.metadata.update(finite_numbers(stage_metrics))
+    metrics.metadata.update(finite_numbers(stage_metrics) | record.numbers("synthesize", Path(metrics.path)))
     Path(summary.path).write_text(markdown.summary("synthesize", stage_metrics))
