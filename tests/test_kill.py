@@ -13,6 +13,7 @@ from signal import SIGKILL
 import pytest
 
 from sense import cli
+from sense.cost import record
 from sense.stages import STAGES
 from tests import mlflow_store, pipeline
 from tests.pipeline import Finished, RunDirs, StageRun
@@ -79,6 +80,10 @@ def test_killed_again_and_again_a_stage_ends_as_if_it_had_not_been(section, undi
     assert processes > 0 or section not in ("synthesize", "evaluate")  # their SQL workers, gone by now
     _check_same(section, stage_run, undisturbed)
     _check_store(section, client)
+    monkeypatch.setenv("SENSE_WORK", str(dirs.work))
+    cost = record.read(section, record.result(stage_run.outputs))
+    assert cost.tries > 1  # all of them together, of which killed ones have used more than they could note
+    assert not cost.complete
 
 
 @pytest.mark.parametrize("section", STAGES)
