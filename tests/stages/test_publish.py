@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from sense import records
+from sense.cost import record
+from sense.cost.record import Cost
 from sense.errors import InputError
 from sense.stages import publish
 from tests.killed import run_until_killed, store_calls
@@ -39,6 +41,23 @@ def test_the_card_and_the_prompt_go_along(client, tmp_path):
     root = Path(client.get_logged_model(version.source.rpartition("/")[2]).artifact_location)
     assert json.loads((root / "input_example.json").read_text()) == ["pet(id, name)\n\nquestion: How many pets?\nsql:"]
     assert (root / "model" / "README.md").read_text() == version.description
+
+
+def test_the_costs_are_in_the_card_and_the_run_and_change_nothing_in_the_record(tmp_path, monkeypatch):
+    inputs = publish_inputs(tmp_path / "in")
+    monkeypatch.setenv("SENSE_WORK", str(tmp_path / "unfinished"))
+    outcomes = []
+    for number, wall_s in enumerate((3.0, 4.0)):
+        store = tmp_path / f"store{number}"
+        store.mkdir()
+        client = fresh(store, monkeypatch)
+        record.write("evaluate", inputs.evaluation, Cost(wall_s, 1.0, 0.0, 2**30))
+        metrics, row = run_publish(tmp_path / f"work{number}", inputs)
+        assert f"| evaluate | {wall_s} | 1.0 | 1.00 | – |" in client.get_model_version("sense", "1").description
+        assert "Not recorded here, and in no sum: ingest, synthesize" in client.get_model_version("sense", "1").description
+        assert client.get_run(metrics["run_id"]).data.metrics["evaluate.cost.wall_s"] == wall_s
+        outcomes.append({key: value for key, value in row.items() if key not in ("run_id", "model_id")})
+    assert outcomes[0] == outcomes[1]
 
 
 def test_scores_of_every_set_and_model_lie_on_the_run(client, tmp_path):
