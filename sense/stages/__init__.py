@@ -65,9 +65,9 @@ def execute(stage: str, section: Mapping[str, Any], inputs: Mapping[str, Path], 
     costs.write(stage, costs.result(vars(staged)), meter.total(work / costs.FOLDER))
     for name, path in vars(final).items():
         records.deliver(getattr(staged, name), path)
-    records.remove(work)
     if hasattr(code, "accompany"):
         code.accompany(input_paths, final)
+    records.remove(work)  # last: killed before that, the next try still finds what those before it have cost
     console.summary(stage, metrics, vars(final), time.monotonic() - started)
     return metrics
 
