@@ -104,5 +104,5 @@ class TransformersGenerator:
 def _count_tokens(completions: torch.Tensor, eos: int) -> int:
     """How many tokens completions of shape (batch, tokens) have, each up to its EOS; what follows that is padding."""
     after_eos = (completions == eos).cumsum(dim=1).roll(1, dims=1)
-    after_eos[:, 0] = 0
+    after_eos[:, :1] = 0
     return int((after_eos == 0).sum())

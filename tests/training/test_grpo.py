@@ -14,6 +14,10 @@ def rewards_of_short_answers(ids, answers):
     return [1.0 if len(answer) < 8 else 0.0 for answer in answers]
 
 
+def rewards_of_long_answers(ids, answers):
+    return [1.0 - reward for reward in rewards_of_short_answers(ids, answers)]
+
+
 def trained_grpo(start, folder, on_log=ignore, reward=rewards_of_short_answers, train=TRAIN, **changes):
     settings = config.DpoConfig(method="grpo", train=train, grpo=GRPO | changes)
     tokenizer = model_folder.load_tokenizer(start)
@@ -57,7 +61,7 @@ def test_a_training_killed_after_its_last_step_takes_no_other(tmp_path):
 def test_what_is_rewarded_is_learnt(tmp_path):
     start, _ = trained_sft(tmp_path / "sft")
     train = TRAIN.model_copy(update={"max_steps": 30, "batch_size": 16, "save_steps": 30, "schedule": "constant"})
-    _, curve = trained_grpo(start, tmp_path / "grpo", train=train)
+    _, curve = trained_grpo(start, tmp_path / "grpo", reward=rewards_of_long_answers, train=train)
     first, last = ([row["reward"] for row in rows] for rows in (curve[:5], curve[-5:]))
     assert sum(last) > sum(first) + 1
 
