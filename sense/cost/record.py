@@ -125,10 +125,14 @@ def numbers(stage: str, result: Path) -> dict[str, float]:
 
 
 def write_sum(stage: str, result: Path, parts: Iterable[Mapping[str, Any]]) -> None:
-    """Keeps as the cost of `result` the sum of those among the numbers of its parts, which several tasks have made."""
-    cost = total(map(from_numbers, parts))
+    """Keeps as the cost of `result` the sum of those among the numbers of its parts, which several tasks have made.
+
+    It has the tries of the task that took most: the parts are no tries of one another.
+    """
+    costs = [from_numbers(part) for part in parts]
+    cost = total(costs)
     if cost is not None:
-        write(stage, result, cost)
+        write(stage, result, replace(cost, tries=max(part.tries for part in costs if part is not None)))
 
 
 def _file(stage: str, result: Path) -> Path:

@@ -148,6 +148,16 @@ def test_a_cost_goes_through_numbers_and_back():
     assert record.from_numbers({"cost.wall_s": float("nan")}) is None
 
 
+def test_the_cost_of_parts_is_their_sum_with_the_tries_of_one_of_them(tmp_path, monkeypatch):
+    monkeypatch.setenv("SENSE_WORK", str(tmp_path / "work"))
+    result = tmp_path / "metrics.json"
+    result.write_text("1")
+    record.write_sum("sample", result, [{"loss": 1.0}])
+    assert record.numbers("sample", result) == {}
+    record.write_sum("sample", result, [cost(tokens={"generated": 3}).numbers(), cost(tries=2).numbers()])
+    assert record.read("sample", result) == cost(wall_s=2.0, cpu_s=2.0, tokens={"generated": 3}, tries=2)
+
+
 def test_a_sum_takes_the_larger_memory_and_is_incomplete_where_something_is_missing():
     both = [cost(peak_bytes=5, money=1.0), cost(peak_bytes=3, peak_gpu_bytes=2, tokens={"trained": 2})]
     assert record.total(both) == cost(

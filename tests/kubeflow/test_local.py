@@ -58,6 +58,15 @@ def test_every_task_has_left_its_outputs(run):
     assert "| SENSE |" in (run / "evaluate" / "summary").read_text()
 
 
+def test_the_costs_of_all_tasks_stand_beside_collect(run):
+    text = (run / "collect" / "summary").read_text()
+    for section in ("ingest", "synthesize", "sft", "weak", "sample", "prefer", "dpo", "evaluate"):
+        (row,) = [line for line in text.splitlines() if line.startswith(f"| {section} |")]
+        assert "not recorded" not in row
+    assert "generated" in text
+    assert "EX for an hour: " in text
+
+
 def test_shards_of_samples_are_joined_without_loss(run):
     parts = [shards.read_shard(path).samples for path in sorted(run.glob("for-loop-2-iteration-*/sample/samples"))]
     whole = records.read_rows(run / "merge" / "samples", records.Sample)
