@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from sense import config, records, stages
+from sense.cost import record
 from sense.errors import ConfigError, InputError, UserError
 from sense.kubeflow import launch as launching
 from sense.kubeflow.launch import launch
@@ -88,7 +89,10 @@ def test_killed_and_launched_again_it_ends_as_accelerate_by_hand(data, tmp_path,
     assert metrics == records.read_json(tmp_path / "out" / "metrics.json")
     examples = len(records.read_dataset(data["strong"]))
     assert (metrics["steps"], metrics["rows"]) == (12, 2 * examples)  # each with a copy under other names
-    assert list((tmp_path / "work").iterdir()) == []
+    assert [path.name for path in (tmp_path / "work").iterdir()] == ["cost"]
+    cost = record.read("sft", tmp_path / "out" / "metrics.json")
+    assert (cost.tries, cost.complete) == (2, False)
+    assert cost.tokens["trained"] > 0
 
     environment.setenv("SENSE_WORK", str(tmp_path / "work-by-hand"))
     params = yaml.safe_load(pipeline.TINY.read_text()) | {"sft": SFT}
@@ -130,7 +134,7 @@ def test_the_second_step_in_two_processes(method, data, tmp_path, environment):
     assert metrics["steps"] == 2
     assert counts[method].items() <= metrics.items()
     assert (tmp_path / "out" / "model" / "model.safetensors").is_file()
-    assert list((tmp_path / "work").iterdir()) == []
+    assert [path.name for path in (tmp_path / "work").iterdir()] == ["cost"]
 
 
 @pytest.mark.slow
