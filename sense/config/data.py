@@ -67,8 +67,10 @@ class GrammarConfig(Section):
     """Share of the questions that call tables and columns by the words in their names, as far as the names have them. The others
     use synonyms and phrases as well, which a model of a few million weights can hardly learn.
     """
-    plain_names: bool = False
-    """Write all names as small words joined by underscores; else databases differ in case, and some abbreviate."""
+    plain_names: Share = 0.0
+    """Share of the databases whose names are all small words joined by underscores. The others differ in case, and some of them
+    abbreviate.
+    """
 
 
 class LlmConfig(Section):

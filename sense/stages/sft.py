@@ -1,5 +1,6 @@
 """Supervised fine-tuning: (schema, question) -> SQL, for the student and, from another section, the weak model (paper, 3.1)."""
 
+import operator
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -124,28 +125,33 @@ def _grouped_rows(
     of_database: dict[str, list[Example]] = {}
     for example in examples:
         of_database.setdefault(example.db_id, []).append(example)
-    first_copy = 0 if config.rename.keep_original else 1
     for db_id, own in of_database.items():
-        schema = schema_of[db_id]
-        renamable = [renaming.can_rename(example, schema) for example in own]
-        for copy in range(first_copy, config.rename.copies + 1):
-            rng = random.Random(f"{config.seed}-{db_id}-{copy}")
-            kinds = [("original", own)]
+        renamable = [renaming.can_rename(example, schema_of[db_id]) for example in own]
+        for copy in range(0 if config.rename.keep_original else 1, config.rename.copies + 1):
+            parts = {"original": own}
             if copy:
-                kinds = [
-                    (_RENAMED, list(compress(own, renamable))),
-                    (_NOT_RENAMED, [e for e, can in zip(own, renamable, strict=True) if not can]),
-                ]
-            for kind, members in kinds:
+                parts = {
+                    _RENAMED: list(compress(own, renamable)),
+                    _NOT_RENAMED: list(compress(own, map(operator.not_, renamable))),
+                }
+            rng = random.Random(f"{config.seed}-{db_id}-{copy}")
+            for kind, members in parts.items():
                 shuffled = rng.sample(members, len(members))
                 for start in range(0, len(shuffled), config.questions_per_sequence):
                     group = shuffled[start : start + config.questions_per_sequence]
-                    if kind == _RENAMED:
-                        group, new_schema = renaming.rename_together(group, schema, rng, config.rename.invented)
-                    else:
-                        new_schema = renaming.shuffle(schema, rng)
-                    sequence = f"{folder} {db_id} {copy} {kind} {start}"
-                    yield from (_row(example, new_schema, config, kind) | {"sequence": sequence} for example in group)
+                    yield from _group(group, schema_of[db_id], f"{folder} {db_id} {copy} {kind} {start}", kind, config, rng)
+
+
+def _group(
+    examples: Sequence[Example], schema: Schema, sequence: str, kind: str, config: SftConfig, rng: random.Random
+) -> Iterator[dict[str, Any]]:
+    """The rows of one sequence: the examples, renamed together if the kind says so, on their common schema in a new order."""
+    if kind == _RENAMED:
+        examples, schema = renaming.rename_together(examples, schema, rng, config.rename.invented)
+    else:
+        schema = renaming.shuffle(schema, rng)
+    for example in examples:
+        yield _row(example, schema, config, kind) | {"sequence": sequence}
 
 
 def _row(example: Example, schema: Schema, config: SftConfig, kind: str) -> dict[str, Any]:

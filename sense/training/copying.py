@@ -5,7 +5,8 @@ only after many thousand steps: that takes two attention heads in different laye
 induction head; Olsson et al., In-context Learning and Induction Heads, 2022). Here they are there from the start, and training
 only has to learn where to use them:
 
-- The embeddings have unit length, with one constant component; the last part of the hidden state is free.
+- The embeddings have unit length, with one constant component; the last part of the hidden state is free. A token with a capital
+  is similar to the one without.
 - Layer 0: heads that look one token back, which the constant and the rotary positions tell them, and write a code of that token
   into the free part.
 - Layer 1: heads whose query is the code of the present token and whose key is the code of the token before: they look at what
@@ -16,6 +17,7 @@ All other heads begin by looking for tokens like their own (Trockman and Kolter,
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -28,6 +30,7 @@ _WORD_SHARE = 0.6  # of the hidden state, for the embeddings
 _HEAD_SHARE = 0.6  # of the heads, for copying
 _FAST_PAIRS = 5  # rotary pairs that tell how far back a token is
 _REACH = 300  # tokens over which a code is to be recognized
+_LIKENESS = 0.7  # cosine between the embeddings of a token with a capital and the one without
 _DAMPING = 0.1  # of all that is added to the hidden state by other heads and the MLPs
 _POSITION_SHARPNESS, _CODE_SHARPNESS = 8.0, 3.0
 _COPIED = 3.0  # how strongly what is looked at is added, in lengths of an embedding
@@ -44,8 +47,11 @@ class _Shape(NamedTuple):
     code: int
 
 
-def initialize(model: Any) -> None:
-    """Changes the random weights of a Llama in place, with torch's generator. A model too small to copy gets no such heads."""
+def initialize(model: Any, capitalized: Sequence[tuple[int, int]] = ()) -> None:
+    """Changes the random weights of a Llama in place, with torch's generator. A model too small to copy gets no such heads.
+
+    `capitalized` are pairs of tokens that differ in the case of their first letter alone, the one with the capital first.
+    """
     config = model.config
     with torch.no_grad():
         for layer in model.model.layers:
@@ -62,7 +68,7 @@ def initialize(model: Any) -> None:
         if config.num_hidden_layers < 2 or code < _SHORTEST_CODE:
             return
         shape = _Shape(config.hidden_size, word, config.head_dim, heads, code)
-        constant = _set_embeddings(model.model.embed_tokens.weight, word)
+        constant = _set_embeddings(model.model.embed_tokens.weight, word, capitalized)
         mixed = torch.linalg.qr(torch.randn(word - 1, word - 1))[0]
         first, second = (layer.self_attn for layer in model.model.layers[:2])
         for head in range(heads):
@@ -76,11 +82,14 @@ def initialize(model: Any) -> None:
             _copy(second, rows, shape)
 
 
-def _set_embeddings(embeddings: Any, word: int) -> float:
+def _set_embeddings(embeddings: Any, word: int, capitalized: Sequence[tuple[int, int]]) -> float:
     """Gives all embeddings unit length and the constant component; returns that component as the first layer's heads see it."""
     embeddings[:, word:] = 0
     embeddings[:, 0] = 0
     embeddings.div_(embeddings.norm(dim=1, keepdim=True).clamp(min=1e-3))  # padding is all zeros
+    if capitalized:
+        capital, small = torch.tensor(capitalized).T
+        embeddings[capital] = _LIKENESS * embeddings[small] + math.sqrt(1 - _LIKENESS**2) * embeddings[capital]
     embeddings[:, 0] = _CONSTANT
     root_mean_square: float = math.sqrt((1 + _CONSTANT**2) / embeddings.shape[1])  # the layer's norm divides by it
     return _CONSTANT / root_mean_square

@@ -4,7 +4,10 @@ It needs no hub, trains on a laptop's CPU in minutes and is a plain transformers
 everything downstream (PEFT, TRL, MLflow, vLLM) treats it as it treats a 7B model.
 """
 
+import json
+import re
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -23,20 +26,22 @@ PIECES = Regex(
     r" ?-- tables: | columns: | ?[A-Z]{2,}(?![a-z]) ?| ?[=<>!|]+ ?'?|[,;:?] ?| ?\(|\) ?|\n[a-z]+:"
     r"|[A-Z]?[a-z]+?(?=s(?![a-z]))|s(?![a-z])|[A-Z]?[a-z]+|[A-Z]+|\d|\s|[^\w\s]|."
 )
+_CAPITAL = re.compile(r"(?<![A-Z])[A-Z](?=[a-z])")  # of a word that goes on in small letters
+_SMALL_LETTERS = re.compile(r"[a-z]+")
 
 
 def train_tokenizer(corpus: Iterable[str], size: int) -> PreTrainedTokenizerBase:
-    """A byte-level BPE of at most `size` tokens; any text survives a round trip. The same corpus gives the same bytes."""
-    bpe = Tokenizer(models.BPE())
-    split = pre_tokenizers.Split(PIECES, behavior="isolated")
-    bpe.pre_tokenizer = pre_tokenizers.Sequence([split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
-    bpe.decoder = decoders.ByteLevel()
+    """A byte-level BPE of at most `size` tokens; any text survives a round trip. The same corpus gives the same bytes.
+
+    A word has as many tokens with a capital as without, and they differ in the first one alone.
+    """
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     trainer = trainers.BpeTrainer(vocab_size=size, special_tokens=[PAD, BOS, EOS], initial_alphabet=alphabet, show_progress=False)
-    bpe.train_from_iterator(corpus, trainer)
+    small = _tokenizer(models.BPE())
+    small.train_from_iterator((_CAPITAL.sub(lambda match: match[0].lower(), text) for text in corpus), trainer)
     return tokenization.prepare(
         PreTrainedTokenizerFast(
-            tokenizer_object=bpe,
+            tokenizer_object=_tokenizer(_with_capitals(json.loads(small.to_str())["model"], size)),
             pad_token=PAD,
             bos_token=BOS,
             eos_token=EOS,
@@ -44,6 +49,38 @@ def train_tokenizer(corpus: Iterable[str], size: int) -> PreTrainedTokenizerBase
             padding_side="left",
         )
     )
+
+
+def _tokenizer(bpe: models.BPE) -> Tokenizer:
+    tokenizer = Tokenizer(bpe)
+    split = pre_tokenizers.Split(PIECES, behavior="isolated")
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    tokenizer.decoder = decoders.ByteLevel()
+    return tokenizer
+
+
+def _with_capitals(bpe: dict[str, Any], size: int) -> models.BPE:
+    """The first merges of a BPE, as tokenizer.json has it, each of small letters also with its first letter as a capital."""
+    merged = {left + right for left, right in bpe["merges"]}
+    vocabulary = [token for token in sorted(bpe["vocab"], key=bpe["vocab"].__getitem__) if token not in merged]
+    merges: list[tuple[str, str]] = []
+    known = set(vocabulary)
+    for left, right in bpe["merges"]:
+        pairs = [(left, right), (left.capitalize(), right)] if _SMALL_LETTERS.fullmatch(left + right) else [(left, right)]
+        new = list(dict.fromkeys(token for token in map("".join, pairs) if token not in known))
+        if len(vocabulary) + len(new) > size:
+            break
+        merges += pairs
+        vocabulary += new
+        known.update(new)
+    return models.BPE({token: number for number, token in enumerate(vocabulary)}, merges)
+
+
+def _capitalized(tokenizer: PreTrainedTokenizerBase) -> list[tuple[int, int]]:
+    """Tokens that begin with a capital, each with the token of the same letters that are all small."""
+    vocabulary = tokenizer.get_vocab()
+    smalls = [(token.capitalize(), number) for token, number in vocabulary.items() if _SMALL_LETTERS.fullmatch(token)]
+    return sorted((vocabulary[token], number) for token, number in smalls if token in vocabulary)
 
 
 def create_model(config: NanoConfig, tokenizer: PreTrainedTokenizerBase, seed: int) -> PreTrainedModel:
@@ -66,5 +103,5 @@ def create_model(config: NanoConfig, tokenizer: PreTrainedTokenizerBase, seed: i
         eos_token_id=tokenizer.eos_token_id,
     )
     model = LlamaForCausalLM(llama)
-    copying.initialize(model)
+    copying.initialize(model, _capitalized(tokenizer))
     return model

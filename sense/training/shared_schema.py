@@ -27,14 +27,13 @@ def sequences(
     Rows with equal, adjacent `sequence` have the schema in common and share a sequence, as far as `max_length` tokens allow. A
     segment is 0 for the tokens of the schema, and the number of the question, from 1, for its tokens.
     """
-    prompt_ids = tokenization.prompt_tokens(tokenizer, [row["prompt"] for row in rows])
-    lengths = tokenization.schema_lengths(tokenizer, rows, prompt_ids)
+    schemas = tokenization.schema_tokens(tokenizer, rows)
     packed = []
-    for _, group in groupby(zip(rows, tokenized, lengths, strict=True), key=lambda row: row[0]["sequence"]):
-        members = [(row, length) for _, row, length in group]
-        shared = min(length for _, length in members)
+    for _, group in groupby(zip(rows, tokenized, strict=True), key=lambda pair: pair[0]["sequence"]):
+        members = list(group)
+        shared = min(tokenization.shared_length(schemas[row["schema"]], ids["input_ids"]) for row, ids in members)
         part: list[dict[str, list[int]]] = []
-        for row, _ in members:
+        for _, row in members:
             if part and shared + sum(len(one["input_ids"]) - shared for one in [*part, row]) > max_length:
                 packed.append(_sequence(part, shared))
                 part = []

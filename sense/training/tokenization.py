@@ -4,7 +4,7 @@ A model answers after the tokens of the prompt as `tokenizer(prompt)` gives them
 tokenizer that is saved with the model. So training shows it those very tokens, then the completion's, then EOS once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import takewhile
 from typing import Any
 
@@ -83,7 +83,8 @@ def sft_rows(tokenizer: PreTrainedTokenizerBase, rows: Sequence[dict[str, str]],
     if loss_on == "completion":
         unlabelled = [len(prompt) for prompt in prompt_ids]
     elif loss_on == "question":
-        unlabelled = [length + 1 for length in schema_lengths(tokenizer, rows, prompt_ids)]
+        schemas = schema_tokens(tokenizer, rows)
+        unlabelled = [shared_length(schemas[row["schema"]], ids) + 1 for row, ids in zip(rows, prompt_ids, strict=True)]
     else:
         unlabelled = [0] * len(rows)
     return [
@@ -92,14 +93,15 @@ def sft_rows(tokenizer: PreTrainedTokenizerBase, rows: Sequence[dict[str, str]],
     ]
 
 
-def schema_lengths(
-    tokenizer: PreTrainedTokenizerBase, rows: Sequence[dict[str, str]], prompt_ids: Sequence[list[int]]
-) -> list[int]:
-    """How many of the first tokens of each prompt are those of its schema: what they have in common with the schema alone."""
-    return [
-        sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(schema, prompt, strict=False)))
-        for schema, prompt in zip(prompt_tokens(tokenizer, [row["schema"] for row in rows]), prompt_ids, strict=True)
-    ]
+def schema_tokens(tokenizer: PreTrainedTokenizerBase, rows: Iterable[dict[str, str]]) -> dict[str, list[int]]:
+    """The tokens of the schema of each row, by its text."""
+    schemas = list(dict.fromkeys(row["schema"] for row in rows))
+    return dict(zip(schemas, prompt_tokens(tokenizer, schemas), strict=True))
+
+
+def shared_length(schema: Sequence[int], ids: Sequence[int]) -> int:
+    """How many of the first tokens of a text that begins with a schema are those of the schema alone."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(schema, ids, strict=False)))
 
 
 def dpo_rows(tokenizer: PreTrainedTokenizerBase, rows: Sequence[dict[str, str]]) -> list[dict[str, list[int]]]:

@@ -1,4 +1,5 @@
 import pytest
+import torch
 
 from sense.config import NanoConfig
 from sense.training import nano
@@ -38,6 +39,27 @@ def test_a_name_is_the_same_tokens_in_the_schema_and_in_the_question_in_the_plur
     singular, plural = (tokenizer.tokenize(text) for text in ("lighthouse", "lighthouses"))
     assert plural == [*singular, "s"]
     assert tokenizer.tokenize("HomeCity") == [*tokenizer.tokenize("Home"), *tokenizer.tokenize("City")]
+
+
+def test_a_word_with_a_capital_has_the_tokens_of_the_word_without_but_for_the_first():
+    tokenizer = nano.train_tokenizer(["lighthouse of a country", "Show the name"] * 3, 360)
+    for word in ("lighthouse", "country", "show", "name", "lightname"):
+        small, capital = tokenizer.tokenize(word), tokenizer.tokenize(word.capitalize())
+        assert capital == [small[0].capitalize(), *small[1:]]
+
+
+def test_the_vocabulary_is_as_large_as_allowed_and_no_larger():
+    for size in (299, 300, 301, 302):
+        assert size - 1 <= len(nano.train_tokenizer(CORPUS, size)) <= size
+
+
+def test_tokens_that_differ_in_case_begin_alike():
+    tokenizer = nano.train_tokenizer(["name name"], 300)
+    config = NanoConfig(vocabulary=300, hidden=64, layers=2, heads=4)
+    embeddings = nano.create_model(config, tokenizer, 0).model.embed_tokens.weight.detach()
+    small, capital, other = (embeddings[tokenizer.convert_tokens_to_ids(token)] for token in ("name", "Name", "b"))
+    likeness = torch.nn.functional.cosine_similarity
+    assert likeness(small, capital, 0) > 0.6 > likeness(small, other, 0)
 
 
 def test_a_model_is_its_seed():

@@ -16,9 +16,7 @@ from sense.teacher.grammar.schema import draw_schema
 from sense.teacher.grammar.values import ValueStyle, draw_value_style, fill_column, name_count
 
 
-def invent_database(
-    db_id: str, domain: Domain, tables: int, rows: int, rng: Random, plain_names: bool = False
-) -> GrammarDatabase:
+def invent_database(db_id: str, domain: Domain, tables: int, rows: int, rng: Random, plain_names: float = 0.0) -> GrammarDatabase:
     """A filled database of `domain`: at most `tables` tables of at most `rows` rows."""
     schema = draw_schema(domain, tables, rng, plain_names)
     declarations, keys, values = draw_declarations(rng), draw_key_style(rng), draw_value_style(rng)

@@ -40,10 +40,13 @@ class Extras:
     reserved: bool
 
 
-def draw_schema(domain: Domain, max_tables: int, rng: Random, plain_names: bool = False) -> GrammarSchema:
-    """A schema of 2 to `max_tables` connected tables: those of `domain`, and perhaps some that fit any domain."""
+def draw_schema(domain: Domain, max_tables: int, rng: Random, plain_names: float = 0.0) -> GrammarSchema:
+    """A schema of 2 to `max_tables` connected tables: those of `domain`, and perhaps some that fit any domain.
+
+    With the probability `plain_names` all names are small words joined by underscores.
+    """
     style = draw_naming(rng)
-    if plain_names:
+    if plain_names and rng.random() < plain_names:
         style = replace(style, case="snake", abbreviated=False)
     extras = Extras(rng.random() < DISTRACTOR_SHARE, rng.random() < RESERVED_SHARE)
     plans = draw_plans(domain, max_tables, style, rng)

@@ -163,7 +163,7 @@ def test_spelt_questions_call_columns_by_the_words_in_their_names():
 
 
 def test_plain_names_are_small_words_joined_by_underscores():
-    teacher = GrammarTeacher(GrammarConfig(per_database=1, plain_names=True), seed=2)
+    teacher = GrammarTeacher(GrammarConfig(per_database=1, plain_names=1.0), seed=2)
     for index in range(30):
         for statement in teacher.draft(index, "easy", []).ddl:
             name = statement.split("(")[0].removeprefix("CREATE TABLE").strip()
