@@ -24,7 +24,7 @@ def publish(
     """Runs the stage publish; without `promote` the version is registered and champion stays. `record` names the version."""
     from pathlib import Path
 
-    from sense.cost import record
+    from sense.cost import record as costs
     from sense.records import finite_numbers
     from sense.report import markdown
     from sense.stages import execute
@@ -41,5 +41,5 @@ def publish(
     }
     outputs = {"record": record.path, "metrics": metrics.path}
     stage_metrics = execute("publish", section | {"promote": promote}, inputs, outputs)
-    metrics.metadata.update(finite_numbers(stage_metrics) | record.numbers("publish", Path(metrics.path)))
+    metrics.metadata.update(finite_numbers(stage_metrics) | costs.numbers("publish", Path(metrics.path)))
     Path(summary.path).write_text(markdown.summary("publish", stage_metrics))

@@ -88,8 +88,8 @@ def run(config: EvaluateConfig, inputs: Inputs, outputs: Outputs) -> dict[str, A
     Returns, for each set and model: n, EX with its interval, EX by hardness, complexity and domain, TS too if there are test
     suites, counts of verdicts and of questions too long for the model, McNemar's test on EX, what further modes and the vote
     measure, and on a perturbed copy of another set the comparison with the same questions there. Where `sft` and `sense` are one
-    folder, as in an ablation without preference learning, the model answers once. Raises UserError if the training data were not
-    compared with the sets as they are now.
+    folder, as in an ablation without preference learning, the model answers once; a server is asked for both by name. Raises
+    UserError if the training data were not compared with the sets as they are now.
     """
     sets, origins = _read_sets(config, inputs)
     folders = {"base": inputs.sft, "sft": inputs.sft, "sense": inputs.sense}
@@ -100,7 +100,7 @@ def run(config: EvaluateConfig, inputs: Inputs, outputs: Outputs) -> dict[str, A
             _check_gold(executor, each)
             records.write_jsonl(outputs.predictions / f"{each.name}.examples.jsonl", each.examples)
         for model in MODELS:
-            same = "sft" if model == "sense" and inputs.sense.resolve() == inputs.sft.resolve() else None
+            same = "sft" if model == "sense" and _is_one_model(config, inputs) else None
             if same is None:
                 predictions.predict(model, folders[model], sets, config, outputs.predictions)
             for each in sets:
@@ -133,6 +133,11 @@ def _read_sets(config: EvaluateConfig, inputs: Inputs) -> tuple[list[EvaluationS
         if config.limit is not None:
             drawn[name] = perturbed_sets.same_questions(examples[name], drawn[origin.set_name]) or drawn[name]
     return [EvaluationSet(name, folder, drawn[name]) for name, folder in (folders | further).items()], origins
+
+
+def _is_one_model(config: EvaluateConfig, inputs: Inputs) -> bool:
+    """Whether the same model answers as SFT and as SENSE; a server may have another under each name, whatever the folders are."""
+    return config.generator.kind != "endpoint" and inputs.sense.resolve() == inputs.sft.resolve()
 
 
 def _judge(executor: Executor, config: EvaluateConfig, each: EvaluationSet, model: str, target: Path) -> Judged:

@@ -1,5 +1,6 @@
 """Every component: the ports of its stage, typed, and nothing in it but a call of the library."""
 
+import ast
 import importlib
 import json
 from dataclasses import fields
@@ -42,6 +43,15 @@ def test_artifacts_have_the_type_that_the_kubeflow_page_shows(stage):
             assert port.type == f"{TYPES[name]}@0.0.1", name
     if stage != "report":
         assert component.outputs["summary"].type == "system.Markdown@0.0.1"
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_nothing_in_a_component_has_the_name_of_a_port(name):
+    module_tree = ast.parse((ROOT / "components" / f"{name}.py").read_text())
+    (function,) = [node for node in module_tree.body if isinstance(node, ast.FunctionDef)]
+    imported = {node.asname or node.name for node in ast.walk(function) if isinstance(node, ast.alias)}
+    assigned = {node.id for node in ast.walk(function) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    assert {argument.arg for argument in function.args.args}.isdisjoint(imported | assigned)
 
 
 @pytest.mark.parametrize("name", TASKS)

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+import torch
 
 from sense import records
 from sense.config import GenerationConfig, LocalConfig, ModelConfig, NanoConfig, PromptConfig
@@ -31,10 +32,16 @@ GENERATION = GenerationConfig(max_new_tokens=12, temperature=0.9, top_p=0.9, see
 
 
 def save_model(folder: Path, seed: int) -> Path:
-    """Saves a small model of random weights as `sense sft` does."""
+    """Saves a small model of random weights as `sense sft` does; it answers each prompt differently, and not as another seed's.
+
+    The first weights of a nano model would not do: with them it repeats the last token of any prompt.
+    """
     tokenizer = nano.train_tokenizer(PROMPTS * 5, SHAPE.vocabulary)
     info = model_folder.ModelInfo(ModelConfig(nano=SHAPE), seed, PromptConfig(schema_style="ddl"))
-    model_folder.save(nano.create_model(SHAPE, tokenizer, seed), tokenizer, info, folder)
+    model = nano.create_model(SHAPE, tokenizer, seed)
+    for weights in model.model.layers.parameters():
+        torch.nn.init.normal_(weights)
+    model_folder.save(model, tokenizer, info, folder)
     return folder
 
 
@@ -104,8 +111,9 @@ def test_greedy_text_is_the_same_as_in_evaluate(folders):
             model = await wait_for_version(backend)
             return await asyncio.gather(*(model.complete(prompt, n=1, temperature=0.0) for prompt in PROMPTS))
 
-    assert [texts[0] for texts in run(work)] == greedy(folders[0])
-    assert greedy(folders[0]) != greedy(folders[1])
+    answers = greedy(folders[0])
+    assert [texts[0] for texts in run(work)] == answers
+    assert len({*answers, *greedy(folders[1])}) == 2 * len(PROMPTS)
 
 
 def test_name_digest_and_prompt_style_come_from_the_folder(folders):
@@ -150,7 +158,7 @@ def test_a_completion_ends_where_the_context_is_full(folders):
 
     tokenizer = model_folder.load_tokenizer(folders[0])
     assert len(tokenizer("9" * 127)["input_ids"]) == 127
-    assert len(tokenizer(run(work)[0])["input_ids"]) <= 1
+    assert run(work)[0] in tokenizer.batch_decode([[token] for token in range(len(tokenizer))], skip_special_tokens=True)
 
 
 def test_the_backend_is_unavailable_until_the_model_is_loaded(folders):
