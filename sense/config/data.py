@@ -76,7 +76,8 @@ class GrammarConfig(Section):
 class LlmConfig(Section):
     """A teacher behind an OpenAI-compatible endpoint. Its key is read from the environment variable SENSE_API_KEY.
 
-    What the endpoint does not support is left out of the requests, with a message: JSON mode, seed, temperature, system role.
+    What the endpoint does not support is left out of the requests, with a message: JSON schema, JSON mode, seed, temperature,
+    system role.
     """
 
     model: str

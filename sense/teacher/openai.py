@@ -8,7 +8,7 @@ at once.
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,10 +16,12 @@ from sense.config import LlmConfig
 from sense.cost import usage
 from sense.endpoint import CallFailure, HttpEndpoint, Settings, repeat
 from sense.errors import EndpointError
-from sense.teacher.responses import SYSTEM_ROLE, ChatCompletion, UnsupportedParameter, read_response, read_usage
+from sense.teacher.answers import RESPONSE_FORMAT
+from sense.teacher.responses import JSON_SCHEMA, SYSTEM_ROLE, ChatCompletion, UnsupportedParameter, read_response, read_usage
 
 PATH = "/chat/completions"
 ADAPTATIONS = {
+    JSON_SCHEMA: "takes no JSON schema: requests ask for its JSON mode instead",
     "response_format": "has no JSON mode: requests are sent without response_format",
     "seed": "takes no seed: requests are sent without it, so the same request may get another answer each time",
     "temperature": "does not take llm.temperature: requests are sent without it, the model's own holds",
@@ -64,14 +66,18 @@ class ChatClient:
         self._unsupported: frozenset[str] = frozenset()  # replaced under the lock, never changed: threads read it
         self._lock = threading.Lock()
 
-    def chat(self, system: str, user: str, *, seed: int) -> ChatCompletion | FailedExchange:
-        """The model's completion, in JSON mode, of one system and one user message, or why this exchange brought none.
+    def chat(
+        self, system: str, user: str, *, seed: int, turns: Sequence[tuple[str, str]] = ()
+    ) -> ChatCompletion | FailedExchange:
+        """The model's completion, as structured output, of a system and a user message, or why this exchange brought none.
+
+        `turns` are what came after them: each an answer of the model and the user's next message.
 
         `seed` is sent to the endpoint and also fixes the jitter of the pauses between tries. Raises EndpointError when the
         endpoint fails for good.
         """
         jitter = random.Random(f"{seed}-backoff")
-        outcome, tries = repeat(lambda: self._exchange(system, user, seed), self._config.retries, self._pause, jitter)
+        outcome, tries = repeat(lambda: self._exchange(system, user, seed, turns), self._config.retries, self._pause, jitter)
         if isinstance(outcome, ChatCompletion):
             return outcome
         detail = self._endpoint.describe(outcome, tries)
@@ -79,10 +85,10 @@ class ChatClient:
             raise EndpointError(detail)
         return FailedExchange(outcome.reason, detail, tries)
 
-    def _exchange(self, system: str, user: str, seed: int) -> ChatCompletion | CallFailure:
+    def _exchange(self, system: str, user: str, seed: int, turns: Sequence[tuple[str, str]]) -> ChatCompletion | CallFailure:
         """One try; what the endpoint does not support is left out, and asking again without it counts as no further try."""
         while True:
-            body = self._request_body(system, user, seed)
+            body = self._request_body(system, user, seed, turns)
             answer = self._endpoint.call(body)
             outcome = answer if isinstance(answer, CallFailure) else read_response(*answer, body)
             if not isinstance(answer, CallFailure) and answer[0].is_success:  # what is rejected afterwards is paid for too
@@ -103,19 +109,24 @@ class ChatClient:
         if self._config.prompt_price is not None and self._config.completion_price is not None:
             usage.spend((prompt * self._config.prompt_price + completion * self._config.completion_price) / 1e6)
 
-    def _request_body(self, system: str, user: str, seed: int) -> dict[str, Any]:
+    def _request_body(self, system: str, user: str, seed: int, turns: Sequence[tuple[str, str]]) -> dict[str, Any]:
         messages = [{"role": "system", "content": system}, {"role": "user", "content": user}]
+        for answer, reply in turns:
+            messages += [{"role": "assistant", "content": answer}, {"role": "user", "content": reply}]
         body: dict[str, Any] = {
             "model": self._config.model,
             "messages": messages,
             "temperature": self._config.temperature,
             "max_tokens": self._config.max_tokens,
             "seed": seed,
-            "response_format": {"type": "json_object"},
+            "response_format": RESPONSE_FORMAT,
         }
         for name in sorted(self._unsupported):
             if name == SYSTEM_ROLE:
-                body["messages"] = [{"role": "user", "content": f"{system}\n\n{user}"}]
+                body["messages"] = [{"role": "user", "content": f"{system}\n\n{user}"}, *messages[2:]]
+                continue
+            if name == JSON_SCHEMA:
+                body["response_format"] = {"type": "json_object"}
                 continue
             value = body.pop(name)
             if name == "max_tokens":

@@ -19,6 +19,8 @@ from sense.endpoint import MAX_RETRY_AFTER_S, CallFailure, ErrorBody, error_fiel
 TRUNCATED = ("length", "max_tokens")  # finish reasons
 SYSTEM_ROLE = "system role"
 """Stands among the names of unsupported parameters for the system message, which is no parameter."""
+JSON_SCHEMA = "json_schema"
+"""Stands there for a response_format with a JSON schema, where the endpoint may have JSON mode at least."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class ChatCompletion:
 
 @dataclass(frozen=True)
 class UnsupportedParameter:
-    """A parameter of the request, or SYSTEM_ROLE, without which the same request may succeed."""
+    """A parameter of the request, SYSTEM_ROLE or JSON_SCHEMA, without which the same request may succeed."""
 
     name: str
 
@@ -91,6 +93,7 @@ _UNSUPPORTED = re.compile(
     re.I,
 )
 _JSON_MODE = re.compile(r"response_format|json[ _-]?(mode|object|schema)|structured output", re.I)
+_SCHEMA = re.compile(r"(response|json)_schema|additional_?properties|structured_?outputs?|guided_(json|decoding)|xgrammar", re.I)
 _NO_SYSTEM_ROLE = re.compile(
     r"\b(system|developer)\b.{0,60}(not|n't|un) ?-?(be )?(support|allow|enabl|permit|accept)|(not|n't) support.{0,20}\bsystem\b|"
     r"roles must alternate|only user.{0,30} roles are supported",
@@ -255,7 +258,8 @@ def _unsupported_parameter(status: int, error: ErrorBody, request: Mapping[str, 
     """What the endpoint complains about, if the request can do without it and has it.
 
     OpenAI's newer models accept max_completion_tokens only, older servers max_tokens only, and some models no temperature but
-    their own. Some servers support no JSON mode or no seed; leaving out the former is safe because the prompt asks for JSON too.
+    their own. Some servers support no JSON schema, no JSON mode or no seed; leaving out the former two is safe because the
+    prompt asks for JSON too.
     Some chat templates know no system role: vLLM answers 400 then, llama.cpp 500.
     """
     if status in (400, 422, 500) and request["messages"][0]["role"] == "system" and _NO_SYSTEM_ROLE.search(error.message):
@@ -268,7 +272,13 @@ def _unsupported_parameter(status: int, error: ErrorBody, request: Mapping[str, 
     for name, needs_words in (("response_format", False), ("seed", False), ("temperature", True)):
         named = error.parameter.startswith(name) or re.search(rf"\b{name}\b", error.message)
         if name in request and named and (unsupported or not needs_words):
-            return UnsupportedParameter(name)
-    if "response_format" in request and unsupported and _JSON_MODE.search(error.message):
-        return UnsupportedParameter("response_format")
+            return UnsupportedParameter(_json_schema(request) if name == "response_format" else name)
+    json_mode = unsupported and _JSON_MODE.search(error.message)
+    if "response_format" in request and (json_mode or (_json_schema(request) == JSON_SCHEMA and _SCHEMA.search(error.message))):
+        return UnsupportedParameter(_json_schema(request))
     return None
+
+
+def _json_schema(request: Mapping[str, Any]) -> str:
+    """What of the request's response_format is unsupported: its JSON schema, or all of it where it has none."""
+    return JSON_SCHEMA if request["response_format"]["type"] == "json_schema" else "response_format"

@@ -13,6 +13,7 @@ from sense.config import LlmConfig
 from sense.cost import meter
 from sense.endpoint import MAX_BODY_BYTES
 from sense.errors import EndpointError
+from sense.teacher.answers import RESPONSE_FORMAT
 from sense.teacher.openai import ADAPTATIONS, ChatClient, FailedExchange
 from sense.teacher.responses import ChatCompletion
 from tests.endpoint import HANG, Endpoint, Reply, chat_reply
@@ -67,8 +68,20 @@ def test_asks_in_json_mode_with_seed_and_key():
         "temperature": 1.0,
         "max_tokens": 4096,
         "seed": 7,
-        "response_format": {"type": "json_object"},
+        "response_format": RESPONSE_FORMAT,
     }
+
+
+def test_the_turns_after_the_first_question_follow_it():
+    with Endpoint([OK]) as endpoint:
+        client(endpoint).chat("be brief", "hi", seed=7, turns=[("hello", "again")])
+    (request,) = endpoint.requests
+    assert [(message["role"], message["content"]) for message in request.body["messages"]] == [
+        ("system", "be brief"),
+        ("user", "hi"),
+        ("assistant", "hello"),
+        ("user", "again"),
+    ]
 
 
 def test_sends_no_key_where_there_is_none_and_strips_a_line_break():
@@ -236,8 +249,6 @@ def test_a_server_that_speaks_no_tls():
             "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.",
             "max_tokens",
         ),
-        ("'response_format.type' must be 'json_schema' or 'text'", "response_format"),
-        ("JSON mode is not supported by this model", "response_format"),
         ("extra_forbidden: seed", "seed"),
         ("Unsupported value: 'temperature' does not support 0.7. Only the default (1) value is supported.", "temperature"),
         ("invalid temperature: only 1 is allowed for this model", "temperature"),
@@ -259,6 +270,27 @@ def test_later_calls_leave_out_a_parameter_that_the_endpoint_does_not_support(st
     assert pauses == []
     (line,) = lines
     assert line == f"{endpoint.base_url}/chat/completions {ADAPTATIONS[name]}"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        "response_format.type must be 'json_object' or 'text'",
+        "This model does not support structured outputs",
+        "JSON schema is not supported by this model",
+        "Invalid schema: additionalProperties is not known",
+    ],
+)
+def test_without_a_json_schema_the_endpoint_is_asked_for_json_mode_and_then_for_neither(error):
+    lines: list[str] = []
+    no_mode = "JSON mode is not supported by this model"
+    with Endpoint([(400, {}, {"error": {"message": text}}) for text in (error, no_mode)] + [OK, OK]) as endpoint:
+        chat = client(endpoint, say=lines.append)
+        chat.chat("s", "u", seed=1)
+        chat.chat("s", "u", seed=2)
+    formats = [request.body.get("response_format") for request in endpoint.requests]
+    assert formats == [RESPONSE_FORMAT, {"type": "json_object"}, None, None]
+    assert lines == [f"{endpoint.base_url}/chat/completions {ADAPTATIONS[name]}" for name in ("json_schema", "response_format")]
 
 
 NO_SYSTEM_ROLE = [
@@ -285,7 +317,7 @@ def test_where_there_is_no_system_role_the_user_says_it(status, error):
 
 
 def test_an_endpoint_may_support_nothing_at_all():
-    names = ["response_format", "seed", "temperature"]
+    names = ["response_format", "response_format", "seed", "temperature"]
     script = [(400, {}, {"detail": [{"loc": ["body", name], "msg": "Extra inputs", "input": "seed"}]}) for name in names]
     with Endpoint([*script, (400, {}, NO_SYSTEM_ROLE[0]), (400, {}, "use max_completion_tokens instead"), OK]) as endpoint:
         assert chat_text(client(endpoint)) == "{}"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sense.teacher import Draft
-from sense.teacher.llm import UnusableError, parse_draft
+from sense.teacher.answers import UnusableError, parse_draft
 
 POINT: dict[str, Any] = {
     "domain": "Bell  Foundry",
