@@ -23,6 +23,7 @@ ARROWS: dict[str, set[str]] = {
     "config": {"errors", "records"},
     "cost": {"config", "errors", "records"},
     "sql": {"config", "errors", "records", "verdicts"},
+    "database_servers": {"config", "errors", "sql", "verdicts"},
     "manifest": {"errors", "records", "sql"},
     "schema": {"errors", "sql"},
     "suite": {"errors", "records", "sql"},
@@ -57,7 +58,10 @@ ARROWS: dict[str, set[str]] = {
         ),
         *("schema", "sql", "suite", "teacher", "tracking", "training", "verdicts"),
     },
-    "serving": {"config", "console", "errors", "prompts", "records", "registry", "schema", "sql", "training", "verdicts"},
+    "serving": {
+        *("config", "console", "database_servers", "errors", "prompts", "records", "registry", "schema", "sql", "training"),
+        "verdicts",
+    },
     "ablation": {"config", "console", "errors", "evaluation", "records", "stages", "tracking"},
     "kubeflow": {"config", "console", "data_versions", "errors", "records", "stages", "tracking", "training"},
     "cli": {"errors"},  # and the module of a subcommand, by its name, when it is used

@@ -9,7 +9,6 @@ else as text. Nothing that is raised or returned contains an address or a passwo
 exception's note.
 """
 
-import importlib.util
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -17,19 +16,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sense.config import LimitsConfig, environment
+from sense.database_servers.driver_errors import ServerLostError
+from sense.database_servers.server import DatabaseServer
+from sense.database_servers.url import open_server
 from sense.errors import UserError
 from sense.schema import Column, ForeignKey, Schema, Table
 from sense.serving.backend import BackendError
-from sense.serving.database_server import DatabaseServer
-from sense.serving.driver_errors import ServerLostError
 from sense.serving.translation import DatabaseNames, group_by_lower_case, translate
 from sense.sql.execute import Executor
 from sense.sql.result import Failure, Outcome, Result
 
 if TYPE_CHECKING:
-    from sqlalchemy import URL, Connection
+    from sqlalchemy import Connection
 
-_DRIVERS = {"postgresql": ("psycopg", "psycopg[binary]"), "mysql": ("pymysql", "pymysql"), "mariadb": ("pymysql", "pymysql")}
 _FRESH_S = 30.0  # a schema is read again after this time
 _PAUSE_S = 2.0  # a server that could not be reached is not tried again for so long
 _SAMPLED_ROWS = 100  # of a table; as sense.schema has it for files, and the next too
@@ -129,50 +128,14 @@ class RemoteDatabase:
 def open_url(name: str, variable: str, limits: LimitsConfig) -> RemoteDatabase | Path:
     """The database whose URL the environment variable holds, not yet connected to; the file, if the URL is SQLite's.
 
-    UserError says what is wrong with the URL, without showing any of it: the fault may be where the password begins.
+    UserError says what is wrong with the URL, without showing any of it.
     """
-    from sqlalchemy import make_url
-    from sqlalchemy.exc import ArgumentError
-
     where = f"databases.urls.{name}: the environment variable {variable}"
     text = environment(variable)
     if not text:
         raise UserError(f"{where} is not set; set it to the database's URL, or remove {name} from databases.urls")
-    try:
-        url = make_url(text)
-    except (ArgumentError, ValueError):
-        raise UserError(
-            f"{where} does not hold a SQLAlchemy URL; write e.g. postgresql://USER:PASSWORD@HOST/DATABASE, special characters "
-            "of the password percent-encoded"
-        ) from None
-    backend, _, driver = url.drivername.partition("+")
-    if backend == "sqlite":
-        return _sqlite_file(where, url)
-    if backend not in _DRIVERS:
-        raise UserError(
-            f"{where} is a URL of {backend[:40]!r}, which cannot be held to reading; use postgresql, mysql, mariadb or sqlite"
-        )
-    required, package = _DRIVERS[backend]
-    if driver not in ("", required):
-        raise UserError(
-            f"{where} names the driver {driver[:40]!r}, whose time limits are not known; write {backend}+{required}://"
-        )
-    if importlib.util.find_spec(required) is None:
-        raise UserError(f"{where} needs the Python package {required}; install it: pip install '{package}'")
-    try:
-        server = DatabaseServer(url.set(drivername=f"{backend}+{required}"), limits.execution, limits.concurrency)
-    except (ValueError, TypeError, ArgumentError):  # of the options behind the question mark
-        raise UserError(
-            f"{where} has an option whose value is of another kind; mend what stands behind its question mark"
-        ) from None
-    return RemoteDatabase(name, server)
-
-
-def _sqlite_file(where: str, url: "URL") -> Path:
-    path = url.database or ""
-    if path in ("", ":memory:") or path.startswith("file:"):
-        raise UserError(f"{where} names no SQLite file; write sqlite:////absolute/path/to/file.sqlite")
-    return Path(path)
+    server = open_server(text, where, limits.execution, limits.concurrency)
+    return server if isinstance(server, Path) else RemoteDatabase(name, server)
 
 
 def read_schema(server: DatabaseServer, samples: int) -> tuple[Schema, DatabaseNames]:

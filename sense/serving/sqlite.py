@@ -7,10 +7,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from sense.config import ExecutionConfig
+from sense.database_servers.values import MIN_VALUE
 from sense.errors import InputError, SenseError, StorageError, UserError
 from sense.schema import Schema, introspect
 from sense.serving.backend import BackendError
-from sense.serving.values import MIN_VALUE
 from sense.sql.database_file import DatabaseFile, DatabaseStamp
 from sense.sql.execute import Executor
 from sense.sql.result import Failure, Outcome

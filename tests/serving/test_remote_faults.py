@@ -8,9 +8,9 @@ from types import SimpleNamespace
 import pytest
 
 from sense.config import DatabasesConfig
+from sense.database_servers.server import SilenceWatch
 from sense.serving import database_server
 from sense.serving.backend import BackendError
-from sense.serving.database_server import SilenceWatch
 from sense.serving.databases import Catalog
 from sense.serving.remote import open_url
 from sense.sql.result import Failure, Result
@@ -198,7 +198,7 @@ def test_a_schema_of_many_statements_is_no_silence(postgres, impatient_shop, mon
     """Each statement is given the whole patience: what is between two of them, and how many there are, does not count."""
     patience = impatient_shop._server._limits.timeout_s + database_server._GRACE_S
     now, renewals, renew = [0.0], [], SilenceWatch.renew
-    monkeypatch.setattr("sense.serving.database_server.time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr("sense.database_servers.server.time", SimpleNamespace(monotonic=lambda: now[0]))
 
     def renewed(watch):
         renew(watch)

@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
+from sense.database_servers.values import sqlite_value
 from sense.serving.translation import DatabaseNames, translate
-from sense.serving.values import sqlite_value
 from sense.sql.result import Failure
 
 NAMES = DatabaseNames(

@@ -8,13 +8,14 @@ from typing import Literal
 from pydantic import Field
 
 from sense.config.serving import LimitsConfig
+from sense.database_servers.values import MIN_VALUE
 from sense.errors import InputError
 from sense.records import Example, Pair, Sample, database_path
 from sense.schema import Schema, introspect
 from sense.serving.browsing import mistakes
 from sense.serving.browsing.jsonl_tables import busy
 from sense.serving.messages import Cell, ForeignKeyMessage, Message, TableMessage, foreign_key_messages, table_messages
-from sense.serving.values import MIN_VALUE, json_value
+from sense.serving.values import json_value
 from sense.sql.difference import Piece, pieces
 from sense.sql.execute import Executor
 from sense.sql.result import Failure, Outcome, Result

@@ -4,7 +4,7 @@ from typing import Any
 
 from sense.sql.result import Failure
 
-_NOT_PERMITTED = "the server does not permit it to the gateway's user"
+_NOT_PERMITTED = "the server does not permit it to this user"
 _NO_MEMORY = "needs more memory than the server gives it"
 
 

@@ -19,8 +19,8 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sense.config import ExecutionConfig
-from sense.serving.driver_errors import ServerLostError, operator_message, statement_failure
-from sense.serving.values import MIN_VALUE, load_times_as_text, sqlite_value
+from sense.database_servers.driver_errors import ServerLostError, operator_message, statement_failure
+from sense.database_servers.values import MIN_VALUE, load_times_as_text, sqlite_value
 from sense.sql.result import Failure, Outcome, Result, ResultRow
 from sense.verdicts import Limit
 
