@@ -12,7 +12,8 @@ from sense.config import LlmConfig
 from sense.prompts import render_prompt
 from sense.records import Example, Hardness
 from sense.teacher import Draft, RejectedDraft
-from sense.teacher.answers import UnusableError, parse_draft
+from sense.teacher.answer_fields import UnusableError
+from sense.teacher.answers import parse_draft
 from sense.teacher.openai import ChatClient, FailedExchange
 
 OVERREPRESENTED = ("education", "healthcare", "travel", "entertainment")

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from sense.teacher import Draft
-from sense.teacher.answers import UnusableError, parse_draft
+from sense.teacher.answer_fields import UnusableError
+from sense.teacher.answers import parse_draft
 
 POINT: dict[str, Any] = {
     "domain": "Bell  Foundry",
@@ -98,15 +99,14 @@ def test_a_text_stands_for_a_list_of_one():
         ("[" * 100_000, "not json"),
         ('{"domain": "a", "n": ' + "1" * 5000 + "}", "not json"),
         ("Sure! {curly}", "not json"),
-        (json.dumps(POINT)[:-1] + ",}", "not json"),
         (json.dumps(POINT)[:-9], "not json"),
-        (json.dumps(POINT).replace('"', "'"), "not json"),
+        (json.dumps(POINT).replace('"', "'").replace("'Emma', ", "'Emma', 'Anna', "), "bad rows"),
         ("{" * 100_000, "not json"),
         ('{"a":[' * 30_000, "not json"),
         (f"{json.dumps(POINT)}\n{json.dumps(POINT | {'sql': 'SELECT 1'})}", "several answers"),
         ('Sure! {"domain": "bells"}', "missing field"),
         ('{"sql": "a"} {"sql": "b"}', "several answers"),
-        ('{"a": 1} {"b": 2}', "missing field"),
+        ('{"a": 1} {"b": 2}', "not json"),
         ("", "empty answer"),
         ("<think>so</think> ", "empty answer"),
         (f"<think>Perhaps {json.dumps(POINT)}? It never ends", "empty answer"),
@@ -126,10 +126,12 @@ def test_a_missing_field_is_refused(name, empty):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"schema": {"bell": "CREATE TABLE t (a)"}},
+        {"schema": {"bell": "id, name"}},
+        {"schema": {"bell": ["id", 1]}},
         {"rows": [1]},
-        {"rows": {"bell": [[1]]}},
-        {"question": ["q"]},
+        {"rows": {"bell": [[[1]]]}},
+        {"rows": {"bell": [[1, "a\x00", 2]]}},
+        {"question": ["q", "r"]},
         {"sql": 5},
         {"domain": "  "},
         {"question": "a\x00b"},
@@ -155,7 +157,8 @@ def test_a_field_of_the_wrong_kind_is_refused(changes):
         "CREATE TABLE t (a INT, b INT GENERATED ALWAYS AS (a + 1))",
         "CREATE TABLE t (LIKE u)",
         "CREATE VIEW v AS SELECT 1",
-        "CREATE INDEX i ON bell (name)",
+        "DROP TABLE IF EXISTS bell",
+        "DROP INDEX IF EXISTS bell",
         "CREATE TRIGGER x AFTER INSERT ON bell BEGIN SELECT 1; END",
         "CREATE TABLE main.t (a INT)",
         "CREATE TABLE sqlite_sequence (a INT)",
@@ -222,6 +225,20 @@ def test_comments_are_left_out_and_many_statements_may_share_a_text():
 )
 def test_rows_of_anything_but_literals_are_refused(insert):
     assert refusal_reason_with(rows=[insert]) == "bad rows"
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        {"bell": [[1]]},
+        {"bell": [{"id": 1, "weight": 3}]},
+        {"tower": [[1, "Emma", 2]]},
+        {"bell": [[1, "Emma", float("inf")]]},
+        {"bell": [[1, "Emma", 2]], "BELL ": [[1, "Emma", 2]]},
+    ],
+)
+def test_rows_as_values_must_fit_their_table(rows):
+    assert refusal_reason_with(rows=rows) == "bad rows"
 
 
 def test_rows_are_read_by_column_name_and_whatever_the_case():
