@@ -37,6 +37,7 @@ COMMANDS = {
     "evaluate": Command("execution accuracy of base, SFT and SENSE on the same dev sets", STAGES_MODULE),
     "publish": Command("register the model in MLflow and let the gate decide about champion", STAGES_MODULE),
     "report": Command("one HTML file with everything the run made", STAGES_MODULE),
+    "own": Command("a sample of your own databases as a dataset folder, for the teacher to write on", "sense.own.command"),
     "ablate": Command(
         "what each part of the recipe adds: several variants trained, evaluated and compared", "sense.ablation.command"
     ),
@@ -86,7 +87,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"sense {name}: {error}; free space or mend permissions, then run the same command again", file=sys.stderr)
         return UserError.exit_code
     except KeyboardInterrupt:
-        again = "starts over" if name in ("perturb", "score") else "resumes"
+        again = "starts over" if name in ("own", "perturb", "score") else "resumes"
         print(f"sense {name}: interrupted; the same command again {again}", file=sys.stderr)
         return 130
 

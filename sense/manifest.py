@@ -90,16 +90,16 @@ def write_manifest(
     processes, are the caller's to leave out.
     """
     examples = records.read_rows(folder / "examples.jsonl", Example)
-    db_ids = {example.db_id for example in examples}
-    files = sum(1 for _ in (folder / "databases").glob("*/*.sqlite"))
+    files = list((folder / "databases").glob("*/*.sqlite"))
+    databases = sum(file.stem == file.parent.name for file in files)
     manifest = Manifest(
         stage=stage,
         revision=revision,
         seeds=dict(_seeds(section)),
         section=dict(section),
         examples=len(examples),
-        databases=len(db_ids),
-        further_databases=files - len(db_ids),
+        databases=databases,
+        further_databases=len(files) - databases,
         coverage=coverage(examples),
         digests=dataset_digests(folder),
         false_right=false_right,

@@ -10,11 +10,36 @@ from sense.config.section import Count, Positive, Seconds, Section, Seed, Share
 from sense.records import Hardness
 
 
+class OwnConfig(Section):
+    """Your own databases, of which `sense own` copies a sample of the rows; its flags go before these keys."""
+
+    sources: list[str] = []
+    """SQLite files, folders of them, folders of CSV or Parquet files, URLs without a password, or env:VARIABLE for one that has a
+    password; each may have a name of its own before it: NAME=SOURCE.
+    """
+    seed: Seed = 0
+    """Seed of the random draws: the rows, and what masked values become."""
+    rows: Count = 300
+    """Rows that the copy of a table has at most."""
+    scan: Count = 100_000
+    """Rows of a table that are looked at, the first ones, to draw the copy's from."""
+    tables: list[str] = []
+    """Tables that are copied; empty for all of them."""
+    mask: list[str] = []
+    """Columns whose values are replaced by others of the same shape, as COLUMN or TABLE.COLUMN. Equal values stay equal, and what
+    foreign keys join is masked together. The key of the masks is `seed`, or what the environment variable SENSE_MASK_KEY holds.
+    """
+    timeout_s: Seconds = 60.0
+    """Seconds that one statement on a database server may take."""
+
+
 class DataConfig(Section):
-    """Where human-written seeds come from."""
+    """Where human-written seeds come from, and databases of your own."""
 
     seeds: str = "sense/seeds"
     """Folder of human-written questions: the built-in set, or one in Spider's or BIRD's layout."""
+    own: OwnConfig = OwnConfig()
+    """Databases of your own; `sense own` reads the section, and no stage does."""
 
 
 class ExecutionConfig(Section):

@@ -22,7 +22,7 @@ class Params(Section):
     """The whole of params.yaml: a section for each stage, and two for the cluster, which change no result."""
 
     data: DataConfig = DataConfig()
-    """Where human-written seeds come from."""
+    """Where human-written seeds come from, and databases of your own."""
     ingest: IngestConfig
     """Reads the seeds."""
     synthesize: SynthesizeConfig

@@ -1,6 +1,9 @@
 """A MariaDB server for tests, with an empty database `shop`."""
 
+import os
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from tests.serving.server_home import ServerHome, find_program
 
@@ -8,6 +11,16 @@ _USER = """
 CREATE DATABASE shop CHARACTER SET utf8mb4;
 CREATE USER 'owner'@'%' IDENTIFIED BY 'se:cr/et@1';
 GRANT ALL ON shop.* TO 'owner'@'%';
+"""
+
+_TABLES = """
+CREATE TABLE customer(id integer PRIMARY KEY, `Name` varchar(50), city text);
+CREATE TABLE sale(id integer PRIMARY KEY, customer_id integer, price numeric(10, 2), sold date, note text,
+    FOREIGN KEY (customer_id) REFERENCES customer(id));
+INSERT INTO customer VALUES (1, 'Ann', 'Ghent'), (2, 'Bob', 'Turku'), (3, 'Cleo', 'Ghent');
+INSERT INTO sale VALUES (1, 1, 9.50, '2024-01-02', '50% off'), (2, 1, 20.00, '2024-02-03', NULL),
+    (3, 2, 5.25, NULL, 'it''s \\\\');
+CREATE VIEW dear AS SELECT * FROM sale WHERE price > 6;
 """
 
 
@@ -42,3 +55,23 @@ class MariaDb:
     def _run(self, command: list[str]) -> None:
         process = subprocess.run(command, cwd=self._home.folder, capture_output=True, text=True, check=False)
         assert process.returncode == 0, process.stdout + process.stderr
+
+
+@contextmanager
+def mysql_shop() -> Iterator[str]:
+    """The URL of a shop: in the empty database whose URL SENSE_TEST_MYSQL holds, else in a MariaDB of its own."""
+    from sqlalchemy import create_engine
+
+    url, server = os.environ.get("SENSE_TEST_MYSQL", ""), None
+    if not url:
+        server = MariaDb()
+        url = server.url()
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        for statement in ("DROP VIEW IF EXISTS dear", "DROP TABLE IF EXISTS sale, customer", *_TABLES.split(";\n")):
+            if statement.strip():
+                connection.exec_driver_sql(statement.strip().replace("%", "%%"))
+    engine.dispose()
+    yield url
+    if server is not None:
+        server.close()

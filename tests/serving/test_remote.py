@@ -1,7 +1,6 @@
 """Databases on servers: a real PostgreSQL, and a real MariaDB, or the empty database whose URL SENSE_TEST_MYSQL holds."""
 
 import asyncio
-import os
 import socket
 from contextlib import closing
 
@@ -16,39 +15,17 @@ from sense.serving.databases import Catalog
 from sense.serving.messages import AskRequest
 from sense.serving.remote import RemoteDatabase, open_url
 from sense.sql.result import Failure, Result
-from tests.serving.mariadb import MariaDb
+from tests.serving.mariadb import mysql_shop
 from tests.serving.postgres import Postgres
 from tests.serving.shops import LIMITS, SHORT_LIMITS, WIDE, ScriptedModel, database
 
-_MYSQL = """
-CREATE TABLE customer(id integer PRIMARY KEY, `Name` varchar(50), city text);
-CREATE TABLE sale(id integer PRIMARY KEY, customer_id integer, price numeric(10, 2), sold date, note text,
-    FOREIGN KEY (customer_id) REFERENCES customer(id));
-INSERT INTO customer VALUES (1, 'Ann', 'Ghent'), (2, 'Bob', 'Turku'), (3, 'Cleo', 'Ghent');
-INSERT INTO sale VALUES (1, 1, 9.50, '2024-01-02', '50% off'), (2, 1, 20.00, '2024-02-03', NULL),
-    (3, 2, 5.25, NULL, 'it''s \\\\');
-CREATE VIEW dear AS SELECT * FROM sale WHERE price > 6;
-"""
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)"
 
 
 @pytest.fixture(scope="module")
 def mysql():
-    from sqlalchemy import create_engine
-
-    url, server = os.environ.get("SENSE_TEST_MYSQL", ""), None
-    if not url:
-        server = MariaDb()
-        url = server.url()
-    engine = create_engine(url)
-    with engine.begin() as connection:
-        for statement in ("DROP VIEW IF EXISTS dear", "DROP TABLE IF EXISTS sale, customer", *_MYSQL.split(";\n")):
-            if statement.strip():
-                connection.exec_driver_sql(statement.strip().replace("%", "%%"))
-    engine.dispose()
-    yield url
-    if server is not None:
-        server.close()
+    with mysql_shop() as url:
+        yield url
 
 
 @pytest.fixture(params=["postgres", "mysql"])

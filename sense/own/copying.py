@@ -1,0 +1,108 @@
+"""The dataset folder with the copies of one's own databases: no questions yet, and for each database its SQLite file."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from sense import __version__, records
+from sense.config import OwnConfig, environment
+from sense.errors import UserError
+from sense.manifest import FILE, read_manifest, write_manifest
+from sense.own.masking import mask_tables, masked_columns
+from sense.own.sampling import DrawnTable, draw_tables
+from sense.own.sources import NamedSource
+from sense.teacher import database_bytes
+
+STAGE = "own"
+"""The name of what writes such a folder, in its manifest."""
+
+_CODE = Path(__file__).parent
+
+
+def copy_databases(config: OwnConfig, sources: Sequence[NamedSource], out: Path) -> dict[str, list[DrawnTable]]:
+    """Writes the dataset folder `out`, whole or not at all; returns the tables of each copy by the name of the database.
+
+    The same rows and the same configuration give the same bytes. UserError if `out` is there and was not written so.
+    """
+    _check_place(out)
+    staged = out.with_name(f".{out.name}.new.partial")
+    records.remove(staged)
+    copies: dict[str, list[DrawnTable]] = {}
+    for source in sources:
+        drawn = copies[source.name] = draw_source(config, source)
+        path = records.database_path(staged, source.name)
+        with records.atomic(path) as stream:
+            stream.write(database_bytes(source.name, [create_table(one) for one in drawn], _rows(drawn)))
+    records.write_jsonl(staged / "examples.jsonl", [])
+    section = config.model_dump(mode="json", exclude={"sources", "timeout_s"})
+    write_manifest(staged, stage=STAGE, section=section, revision=_revision())
+    records.deliver(staged, out)
+    return copies
+
+
+def draw_source(config: OwnConfig, source: NamedSource) -> list[DrawnTable]:
+    """The tables of a source with the rows of its copy, masked."""
+    with source.open(config) as opened:
+        drawn = draw_tables(opened, config.rows, f"{config.seed}-{source.name}")
+    columns = masked_columns([one.table for one in drawn], config.mask, source.name)
+    key = f"{environment('SENSE_MASK_KEY') or config.seed}"
+    return mask_tables(drawn, columns, key)
+
+
+def create_table(drawn: DrawnTable) -> str:
+    """The CREATE TABLE statement of a table with those constraints that its rows meet."""
+    table = drawn.table
+    lines = []
+    values = {column.name: [row[index] for row in drawn.rows] for index, column in enumerate(table.columns)}
+    for column in table.columns:
+        not_null = not column.nullable and None not in values[column.name]
+        lines.append(" ".join(filter(None, [_quoted(column.name), column.type, "NOT NULL" if not_null else ""])))
+    if table.key and _is_unique(drawn, table.key):
+        lines.append(f"PRIMARY KEY ({', '.join(map(_quoted, table.key))})")
+    for reference in table.references:
+        columns, others = (", ".join(map(_quoted, names)) for names in (reference.columns, reference.parent_columns))
+        lines.append(f"FOREIGN KEY ({columns}) REFERENCES {_quoted(reference.parent)} ({others})")
+    return f"CREATE TABLE {_quoted(table.name)} (\n  " + ",\n  ".join(lines) + "\n)"
+
+
+def _is_unique(drawn: DrawnTable, names: Sequence[str]) -> bool:
+    positions = drawn.table.positions(names)
+    keys = [tuple(row[index] for index in positions) for row in drawn.rows]
+    return len(set(keys)) == len(keys) and not any(None in key for key in keys)
+
+
+def _rows(drawn: Sequence[DrawnTable]) -> tuple[tuple[str, tuple[tuple[str | int | float | None, ...], ...]], ...]:
+    return tuple((one.table.name, tuple(one.rows)) for one in drawn)
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _check_place(out: Path) -> None:
+    """UserError if there is something that this command has not written, and would delete."""
+    if not out.exists() and not out.is_symlink():
+        return
+    if out.is_dir() and not any(out.iterdir()):
+        return
+    if (out / FILE).is_file() and read_manifest(out).stage == STAGE:
+        return
+    raise UserError(f"{out}: is there already, and `sense own` has not written it; name another folder (--out), or move it away")
+
+
+def _revision() -> str:
+    """The version of SENSE with a digest of the code of this package."""
+    total = hashlib.sha256()
+    for path in sorted(_CODE.glob("*.py")):
+        total.update(f"{path.name}\0{records.digest(path)}\n".encode())
+    return f"{__version__}+{total.hexdigest()[:12]}"
+
+
+def guessed_references(drawn: Sequence[DrawnTable]) -> list[str]:
+    """The foreign keys of a copy that its source does not declare, as text."""
+    return [
+        f"{one.table.name}.{', '.join(reference.columns)} = {reference.parent}.{', '.join(reference.parent_columns)}"
+        for one in drawn
+        for reference in one.table.references
+        if not reference.declared
+    ]
