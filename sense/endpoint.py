@@ -141,7 +141,7 @@ def repeat(
         tries += 1
         if not (isinstance(outcome, CallFailure) and outcome.retry and tries <= retries):
             return outcome, tries
-        pause(max(outcome.wait_s, _backoff(tries, jitter)))
+        pause(max(outcome.wait_s, backoff(tries, jitter)))
 
 
 def parse_error(body: bytes) -> ErrorBody:
@@ -205,7 +205,7 @@ def _key_header(key: str, url: httpx.URL) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"}
 
 
-def _backoff(tries: int, jitter: random.Random) -> float:
+def backoff(tries: int, jitter: random.Random) -> float:
     """Seconds to wait after failure number `tries`: 1, 2, 4 and so on, each times a number drawn from [0.5, 1)."""
     return min(MAX_PAUSE_S, FIRST_PAUSE_S * 2.0 ** (tries - 1)) * (0.5 + jitter.random() / 2)
 

@@ -9,6 +9,7 @@ and the ends of lines and files of other systems are read over, and what is no t
 """
 
 import codecs
+import errno
 import hashlib
 import json
 import math
@@ -16,9 +17,10 @@ import os
 import random
 import re
 import shutil
+import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, ClassVar, Literal, TypeVar
 
@@ -291,6 +293,39 @@ def atomic(path: Path, durable: bool = True) -> Iterator[IO[bytes]]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def write_first(path: Path, content: bytes) -> None:
+    """Writes `path`, whole or not at all, unless it is there: of several processes that write it at once, the first wins.
+
+    Raises StorageError if it cannot be written. Where a file system has no hard links, the last one wins.
+    """
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("xb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+            with suppress(FileExistsError):
+                _link(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise StorageError(
+            f"{path}: cannot be written ({error.strerror or error}); free space or mend permissions, then rerun"
+        ) from error
+
+
+def _link(source: Path, target: Path) -> None:
+    """Gives a file a second name; where the file system knows no hard links, another one."""
+    try:
+        os.link(source, target)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS):
+            raise
+        source.replace(target)
 
 
 def write_jsonl(path: Path, rows: Iterable[Record]) -> int:

@@ -46,7 +46,14 @@ def run_llm(answer: Answerer, work: Path, llm: dict[str, Any] | None = None, que
     if not seed.exists():
         seed_dataset(seed)
     with Endpoint(answer) as endpoint:
-        settings = {"model": "m", "base_url": endpoint.base_url + query, "concurrency": 1, "retries": 0, "timeout_s": 20}
+        settings = {
+            "answers": str(work / "answers"),
+            "model": "m",
+            "base_url": endpoint.base_url + query,
+            "concurrency": 1,
+            "retries": 0,
+            "timeout_s": 20,
+        }
         config = SynthesizeConfig.model_validate(
             {"count": 6, "max_attempts": 2, "execution": {"workers": 1}, "suite": 0, "split": {"heldout_domains": 1}}
             | section

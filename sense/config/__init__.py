@@ -18,6 +18,7 @@ from sense.config.data import (
     SynthesizeConfig,
 )
 from sense.config.environment import (
+    answers_folder,
     api_key,
     container_variables,
     cores,
@@ -99,6 +100,7 @@ __all__ = [
     "TaskConfig",
     "TrainConfig",
     "VllmConfig",
+    "answers_folder",
     "api_key",
     "container_variables",
     "cores",

@@ -116,24 +116,40 @@ class LlmConfig(Section):
     max_tokens: Count = 4096
     """Tokens a completion may have."""
     concurrency: Count = 8
-    """Requests in flight at the same time."""
+    """Requests in flight at the same time, at most: after a start with few, and where the endpoint limits the rate, there are
+    fewer. It changes no data.
+    """
     timeout_s: Positive = 120.0
     """Seconds to wait for one completion."""
     retries: Annotated[int, Field(ge=0)] = 5
     """Further tries after a request that failed by itself, before its draft is dropped or, with no connection, the stage ends."""
     demonstrations: Annotated[int, Field(ge=0)] = 2
     """Human-written examples shown in each prompt (the paper: 2)."""
+    answers: str | None = None
+    """Folder of the answers, which all runs share: what was asked once is not paid for again. null: SENSE_ANSWERS, else
+    `.sense/answers`. It changes no data.
+    """
+    offline: bool = False
+    """Use the answers in the folder alone, and ask the endpoint nothing; `sense synthesize --offline` sets it."""
     prompt_price: Annotated[float, Field(ge=0)] | None = None
     """Price of a million prompt tokens, in any currency, for the cost in report and model card. It changes no data, but DVC runs
     the stage again when it changes: give it before the run.
     """
     completion_price: Annotated[float, Field(ge=0)] | None = None
     """Price of a million tokens that the model writes, in the same currency; both prices go together."""
+    cached_price: Annotated[float, Field(ge=0)] | None = None
+    """Price of a million prompt tokens that the server has in its cache; null: that of other prompt tokens."""
+    budget: Positive | None = None
+    """The most that a run may pay, all its tries together, in the currency of the prices. It ends before it would pay more, and
+    the answers paid for are kept; null: no limit. `sense synthesize --budget` sets it.
+    """
 
     @model_validator(mode="after")
     def _both_prices(self) -> "LlmConfig":
         if (self.prompt_price is None) != (self.completion_price is None):
             raise ValueError("prompt_price and completion_price go together; give both, 0 for what is free")
+        if self.prompt_price is None and (self.budget is not None or self.cached_price is not None):
+            raise ValueError("budget and cached_price need prompt_price and completion_price")
         return self
 
 

@@ -64,3 +64,8 @@ def is_main_process() -> bool:
 def work_root() -> Path:
     """The folder of unfinished stages, from which a rerun resumes: SENSE_WORK, else (or where that is empty) .sense/work."""
     return Path(environment("SENSE_WORK") or ".sense/work")
+
+
+def answers_folder() -> Path:
+    """The folder of LLM answers that runs share: SENSE_ANSWERS, else `answers` beside the folder of unfinished stages."""
+    return Path(environment("SENSE_ANSWERS") or work_root().parent / "answers")

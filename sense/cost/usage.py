@@ -5,9 +5,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-TOKENS = ("trained", "generated", "teacher_prompt", "teacher_completion")
+TOKENS = ("trained", "generated", "teacher_prompt", "teacher_cached", "teacher_completion")
 """`trained`: read in training, padding left out; `generated`: written by a model under evaluation or sampling, EOS included;
-the teacher's: what its endpoint says that it read and wrote."""
+the teacher's: what its endpoint says that it read and wrote; `teacher_cached` are those of the read ones that it had in its
+cache."""
 
 _lock = threading.Lock()
 _tokens: Counter[str] = Counter()

@@ -22,7 +22,9 @@ UNTIL_EX = METRICS[: METRICS.index("evaluate") + 1]
 """The sections whose stages lead to EX; publish and report add nothing to it."""
 
 _GAIN_SET = "heldout"
-_TOKEN_NAMES = dict(zip(usage.TOKENS, ("trained", "generated", "teacher read", "teacher wrote"), strict=True))
+_TOKEN_NAMES = dict(
+    zip(usage.TOKENS, ("trained", "generated", "teacher read", "of these from its cache", "teacher wrote"), strict=True)
+)
 _GIB = 2**30
 _HOUR_S = 3600
 NOT_RECORDED = "not recorded"

@@ -5,6 +5,8 @@ Outputs are frozen dataclasses of paths; their fields are the CLI's flags, the d
 KFP component's ports. A field `metrics` of Outputs is a JSON file that `execute` writes from run's result. WITHOUT_EFFECT, if the
 module has it, names the keys of the section that are no part of the fingerprint, as pydantic's `exclude` takes them;
 `further_paths(config)`, if the module has it, what the section names that is read beside the inputs: its contents are part of it.
+`add_flags(parser)`, if the module has it, adds flags of its own to the command, `apply_flags(section, options)` sets what they
+say, and `dry_run(config, inputs, probe)` tells what a run would do.
 `accompany(inputs, outputs)`, if the module has it, writes beside the delivered outputs what is no result, as it differs from run
 to run.
 

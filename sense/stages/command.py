@@ -21,6 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser, stage: str) -> None:
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), metavar="FILE", help="default: params.yaml")
     parser.add_argument("--section", default=stage, metavar="NAME", help=f"section of the file, default: {stage}")
     parser.add_argument("--json", action="store_true", help="print the metrics as JSON on stdout, nothing else")
+    if hasattr(code, "add_flags"):
+        code.add_flags(parser)
     example = " \\\n    ".join(f"--{port.replace('_', '-')} {pipeline_path(stage, port)}" for port, _ in ports)
     parser.epilog = f"example:\n  sense {stage} \\\n    {example}"
 
@@ -35,7 +37,14 @@ def main(options: argparse.Namespace) -> int:
         raise UserError(f"--section {options.section}: no such section in {options.params}; there are: {sections}")
     code = module(options.command)
     ports = {kind: {field.name: getattr(options, field.name) for field in fields(kind)} for kind in (code.Inputs, code.Outputs)}
-    metrics = execute(options.command, section.model_dump(), ports[code.Inputs], ports[code.Outputs])
+    values = section.model_dump()
+    if hasattr(code, "add_flags"):
+        values = code.apply_flags(values, options)
+        if options.dry_run is not None:
+            settings = config.validate(code.Config, values, f"the section of {options.command}")
+            print(code.dry_run(settings, code.Inputs(**ports[code.Inputs]), options.dry_run))
+            return 0
+    metrics = execute(options.command, values, ports[code.Inputs], ports[code.Outputs])
     if options.json:
         print(json.dumps(metrics))
     return 0

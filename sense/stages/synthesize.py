@@ -1,38 +1,45 @@
 """Strong data: a teacher writes databases, questions and SQL; what cannot be built and executed is dropped and counted."""
 
+import argparse
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from sense import console, records
-from sense.config import SynthesizeConfig, api_key
+from sense.config import LlmConfig, SynthesizeConfig, answers_folder, api_key
 from sense.decontamination.compared_sets import ComparedSet, of_examples, read_dataset, read_set
 from sense.decontamination.comparison import Comparison, find_overlaps, trivial_sql
 from sense.decontamination.report import Report, make_report, write_report
 from sense.decontamination.screen import Screen
-from sense.errors import EndpointError, UserError
+from sense.errors import EndpointError, InputError, UserError
 from sense.manifest import FalseRight, false_right, write_manifest
 from sense.records import HARDNESS, Example, Hardness
 from sense.schema import introspect, schema_text
 from sense.sql.hardness import BANDS
 from sense.stages import code_dependencies
 from sense.teacher import Draft, Teacher, UnitTeacher
+from sense.teacher.answer_cache import AnswerCache
 from sense.teacher.checks import CheckedUnit, UnitWorker
-from sense.teacher.collection import Collection, collect_drafts, collect_units
-from sense.teacher.drafts import LoggedTeacher, forget_rejected, normalize_domain
+from sense.teacher.collection import Collection, collect_drafts, collect_units, draw_level
+from sense.teacher.drafts import LoggedTeacher, normalize_domain
+from sense.teacher.estimate import LEVEL, estimate
 from sense.teacher.grammar.teacher import GrammarTeacher, planned_heldout_domains
+from sense.teacher.ledger import Ledger, price
 from sense.teacher.llm import LlmTeacher
 from sense.teacher.processes import Processes
 from sense.teacher.splits import SPLITS, split_databases
 
 Config = SynthesizeConfig
 
-_PRICES = {"prompt_price": True, "completion_price": True}
-WITHOUT_EFFECT = {"llm": {"timeout_s": True, "retries": True, **_PRICES}, "execution": {"workers": True}}
-"""Keys that may change between a run that broke off and the next one, which still finds its drafts."""
+_LLM_WITHOUT_EFFECT = ("concurrency", "timeout_s", "retries", "answers", "offline")
+_MONEY = ("prompt_price", "completion_price", "cached_price", "budget")
+WITHOUT_EFFECT = {"llm": dict.fromkeys((*_LLM_WITHOUT_EFFECT, *_MONEY), True), "execution": {"workers": True}}
+"""Keys that may change between a run that broke off and the next one, which goes on with it."""
 _NOT_IN_MANIFEST = WITHOUT_EFFECT | {"llm": WITHOUT_EFFECT["llm"] | {"base_url": True}}
 """Keys that change nothing, and the endpoint's address."""
 
@@ -66,8 +73,94 @@ def run(config: SynthesizeConfig, inputs: Inputs, outputs: Outputs) -> dict[str,
         make_teacher = partial(GrammarTeacher, config.grammar, config.seed, config.split)
         planned = planned_heldout_domains(config.split, config.seed)
         return write_from_units(config, make_teacher, read_human_sets(config, inputs), outputs, planned)
-    teacher = LlmTeacher(config.llm, config.seed, _demonstrations(inputs.seed), api_key(), say=console.say)
-    return write_from_drafts(config, teacher, read_human_sets(config, inputs), outputs)
+    folder = _folder(config.llm)
+    with Ledger(config.llm, folder / "ledger" / f"{outputs.metrics.parent.name}.jsonl") as ledger:
+        teacher = _llm_teacher(config, config.llm, inputs, ledger)
+        metrics = write_from_drafts(config, teacher, read_human_sets(config, inputs), outputs)
+        console.say(ledger.summary())
+    return metrics
+
+
+def _folder(llm: LlmConfig) -> Path:
+    """Where the LLM's answers are kept."""
+    return Path(llm.answers) if llm.answers else answers_folder()
+
+
+def _llm_teacher(config: SynthesizeConfig, llm: LlmConfig, inputs: Inputs, ledger: Ledger) -> LlmTeacher:
+    answers = AnswerCache(_folder(llm))
+    demonstrations = _demonstrations(inputs.seed)
+    return LlmTeacher(llm, config.seed, demonstrations, api_key(), say=console.say, answers=answers, ledger=ledger)
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds what one run with an LLM may do otherwise than params.yaml says; none of it changes the result."""
+    parser.add_argument("--offline", action="store_true", help="ask the LLM nothing: take answers that are there, or end")
+    parser.add_argument("--budget", type=float, metavar="MONEY", help="end before the LLM's answers cost more than this")
+    parser.add_argument(
+        "--dry-run",
+        type=int,
+        nargs="?",
+        const=10,
+        metavar="N",
+        help="print a prompt, ask for N answers (10) and estimate what the run will cost; write no data",
+    )
+
+
+def apply_flags(section: Mapping[str, Any], options: argparse.Namespace) -> dict[str, Any]:
+    """The section as the flags want it; UserError if they are about an LLM that is not asked."""
+    changes: dict[str, Any] = {"offline": True} if options.offline else {}
+    if options.budget is not None:
+        changes["budget"] = options.budget
+    if not changes and options.dry_run is None:
+        return dict(section)
+    if section["teacher"] != "llm":
+        raise UserError("--offline, --budget and --dry-run are about an LLM's answers; set synthesize.teacher to llm")
+    return {**section, "llm": {**section["llm"], **changes}}
+
+
+def dry_run(config: SynthesizeConfig, inputs: Inputs, probe: int) -> str:
+    """The first prompt, and what the whole run is going to cost by the answers to the first `probe` requests, which are kept.
+
+    Without a probe of two there is no estimate. Raises what a run raises.
+    """
+    if config.llm is None:
+        raise UserError("a dry run is about an LLM's answers; set synthesize.teacher to llm")
+    llm = config.llm
+    with tempfile.TemporaryDirectory() as folder, Ledger(llm) as ledger:
+        teacher = _llm_teacher(config, llm, inputs, ledger)
+        system, user = teacher.messages(0, draw_level(config, 0), [])
+        lines = ["-- system", system, "", "-- user", user, ""]
+        if probe < 2:
+            characters = len(system) + len(user)
+            lines.append(
+                f"{characters:,} characters, about {characters // 4:,} tokens; --dry-run 10 estimates what the run costs"
+            )
+            return "\n".join(lines)
+        human_sets = read_human_sets(config, inputs)
+        collection = _collect(config, teacher, human_sets, Path(folder) / "built", Path(folder) / "failures.jsonl", drafts=probe)
+        answers = [teacher.tokens(index, draw_level(config, index), []) for index in range(collection.requested)]
+        tokens = [answer for answer in answers if answer is not None]
+        paid = ledger.summary()
+    if len(tokens) < 2:
+        raise UserError(f"{len(tokens)} of {collection.requested} answers count their tokens: too few for an estimate; raise N")
+    prices = [price(llm, each) for each in tokens]
+    money = [each for each in prices if each is not None]
+    kept = round(len(collection.examples) * len(tokens) / collection.requested)
+    most = config.count * config.max_attempts
+    whole = estimate(config.count, most, kept, tokens, money or None, config.seed)
+    lines += [
+        f"{len(collection.examples)} of {collection.requested} drafts kept; tokens of a request: "
+        f"{fmean(each.prompt for each in tokens):,.0f} ({fmean(each.cached for each in tokens):,.0f} from the server's cache), "
+        f"of an answer: {fmean(each.completion for each in tokens):,.0f}",
+        f"{config.count:,} examples, with {LEVEL:.0%} intervals:",
+        f"  drafts             {whole.drafts.text(',.0f')}",
+        f"  prompt tokens      {whole.prompt.text(',.0f')}",
+        f"  completion tokens  {whole.completion.text(',.0f')}",
+        "  money              "
+        + (whole.money.text(",.2f") if whole.money else "set synthesize.llm.prompt_price and completion_price"),
+        f"{paid}; the run takes these answers from {_folder(llm)}",
+    ]
+    return "\n".join(lines)
 
 
 @dataclass(frozen=True)
@@ -110,22 +203,41 @@ def write_from_units(
 def write_from_drafts(config: SynthesizeConfig, teacher: Teacher, human_sets: HumanSets, outputs: Outputs) -> dict[str, Any]:
     """Writes the drafts of an LLM that pass the checks as three datasets; returns the metrics.
 
-    Drafts that an earlier, killed run of the stage has logged are not asked for again.
+    Failures that an earlier, killed run of the stage has logged count again. InputError if an offline teacher lacks answers.
     """
     built = _clear(outputs)
+    with console.bar("strong data", config.count) as bar:
+        collection = _collect(config, teacher, human_sets, built, outputs.metrics.parent / "failures.jsonl", bar.advance)
+    return _write_datasets(config, collection, human_sets, built, outputs)
+
+
+def _collect(
+    config: SynthesizeConfig,
+    teacher: Teacher,
+    human_sets: HumanSets,
+    built: Path,
+    log: Path,
+    advance: Callable[[], None] = lambda: None,
+    drafts: int | None = None,
+) -> Collection:
+    """Asks an LLM for drafts until there are enough, or `drafts` are asked for.
+
+    Databases are written to `built`, failures to `log`.
+    Raises InputError if an offline teacher lacks answers.
+    """
     concurrency = config.llm.concurrency if config.llm else 1
-    log = outputs.metrics.parent / "drafts.jsonl"
     with Processes(partial(UnitWorker, None, built, config), config.execution.processes) as processes:
 
         def check(draft: Draft) -> CheckedUnit:
             return processes.submit(UnitWorker.check, [draft]).result()
 
-        with LoggedTeacher(teacher, log, concurrency, check) as logged_teacher, console.bar("strong data", config.count) as bar:
-            screen = human_sets.screen(built)
-            collection = collect_drafts(config, logged_teacher, screen, 2 * concurrency, bar.advance)
+        with LoggedTeacher(teacher, log, 2 * concurrency, check) as logged_teacher:
+            collection = collect_drafts(config, logged_teacher, human_sets.screen(built), concurrency, advance, drafts)
+    if collection.absent:
+        raise _absent_error(config, collection)
     if collection.failed or not collection.examples:
-        forget_rejected(log, range(collection.checked - len(collection.rejected), collection.checked))
-    return _write_datasets(config, collection, human_sets, built, outputs)
+        logged_teacher.forget(range(collection.checked - len(collection.rejected), collection.checked))
+    return collection
 
 
 def _clear(outputs: Outputs) -> Path:
@@ -205,6 +317,16 @@ def _write_dataset(examples: Sequence[Example], built: Path, dataset: Path) -> N
     for db_id in sorted({example.db_id for example in examples}):
         (built / db_id).replace(dataset / "databases" / db_id)
     records.write_jsonl(dataset / "examples.jsonl", examples)
+
+
+def _absent_error(config: SynthesizeConfig, collection: Collection) -> InputError:
+    """Why an offline run ends: answers are missing, or so many at least, as later requests depend on them."""
+    folder = _folder(config.llm) if config.llm else ""
+    return InputError(
+        f"{folder}: {collection.absent} of the {collection.requested} answers that {config.count} examples need at least are not "
+        "there; run without --offline (synthesize.llm.offline) to ask for them, or name the folder that has them in "
+        "SENSE_ANSWERS or synthesize.llm.answers"
+    )
 
 
 def _nothing_kept_error(config: SynthesizeConfig, collection: Collection) -> UserError:

@@ -89,6 +89,14 @@ class Teacher(Protocol):
         """Writes draft number `index` at hardness `level`; `avoid` names over-represented domains, as advice."""
         ...
 
+    def forget(self, index: int, level: Hardness, avoid: Sequence[str]) -> None:
+        """Keeps nothing of the draft with these arguments: the next time it is written anew."""
+        ...
+
+    def close(self) -> None:
+        """Ends what threads wait for: no further draft is wanted."""
+        ...
+
 
 def build_database(draft: Draft, database: Path) -> None:
     """Writes the draft's SQLite file to `database`, whole or not at all.

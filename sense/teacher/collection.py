@@ -2,14 +2,18 @@
 
 Drafts count in the order of their index, whichever process or thread has finished first, so that the result is the same
 whatever their number. A draft that asks what an earlier one has asked is dropped here.
+
+What an LLM is asked depends on the seed, the index and the answers to much earlier requests alone: not on how many examples are
+wanted, on what became of the drafts, or on how many requests are in flight. So an answer serves every run that asks the same.
 """
 
 import random
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from itertools import takewhile
+from queue import SimpleQueue
 
 from sense.config import SynthesizeConfig
 from sense.decontamination.compared_sets import ComparedRow
@@ -19,8 +23,9 @@ from sense.sql.hardness import Band, complexity
 from sense.suite import SuiteCounts
 from sense.teacher import RejectedDraft
 from sense.teacher.checks import CheckedDraft, CheckedUnit, UnitWorker
-from sense.teacher.drafts import LoggedTeacher, normalize_domain, over_represented_domains
+from sense.teacher.drafts import CheckedAnswer, LoggedTeacher, normalize_domain, over_represented_domains
 from sense.teacher.labels import Label
+from sense.teacher.openai import NO_ANSWER
 from sense.teacher.processes import Processes
 
 MAX_REJECTED_DRAFTS = 20
@@ -34,6 +39,12 @@ MAX_LATER_FAILED_REQUESTS = 60
 """The same once there are examples, times the number of drafts that it has taken so far to get one. All tries of a draft count,
 and an endpoint that fails at one draft in ten must not be given up where a few such drafts happen to follow one another.
 """
+FIRST_LESSON = 256
+"""Draft number `n` knows the domains of the first `m` answers, where `m` is the largest of FIRST_LESSON, twice that, four times
+that and so on that is at most half of `n`: the answers to the other half may be on their way, and a slow one holds up no other.
+"""
+LOOKAHEAD = 16
+"""Drafts that may be ahead of the first one without an answer, as a multiple of the requests in flight."""
 
 
 @dataclass
@@ -41,15 +52,17 @@ class Collection:
     """The examples kept so far, and what became of the other drafts that were requested.
 
     `checked` counts the drafts whose fate is known, `rejected` are those of them since the last example, `dropped` counts all
-    drafts not kept by reason, `domains` the examples by domain and `bands` by their band of complexity. `failed` tells whether
-    so many drafts were rejected that the run ends. `labels` are those of all new drafts with a result, kept or not, by hardness;
-    `suite` and `sizes` (bytes) are about the databases written.
+    drafts not kept by reason, `domains` the examples by domain and `bands` by their band of complexity. `absent` counts the
+    drafts for which an offline teacher has no answer; what they would have become nobody knows. `failed` tells whether so many
+    drafts were rejected that the run ends. `labels` are those of all new drafts with a result, kept or not, by hardness; `suite`
+    and `sizes` (bytes) are about the databases written.
     """
 
     config: SynthesizeConfig
     screen: Screen
     requested: int = 0
     checked: int = 0
+    absent: int = 0
     examples: list[Example] = field(default_factory=list)
     rejected: list[RejectedDraft] = field(default_factory=list)
     failed: bool = False
@@ -60,11 +73,13 @@ class Collection:
     suite: SuiteCounts = field(default_factory=SuiteCounts)
     sizes: list[int] = field(default_factory=list)
     _queries: set[tuple[str, str]] = field(default_factory=set)  # (db_id, fingerprint)
+    _answered: Counter[str] = field(default_factory=Counter)  # drafts by domain, kept or not
+    _lessons: dict[int, list[str]] = field(default_factory=lambda: {0: []})  # over-represented domains, by `checked`
 
     @property
     def missing(self) -> int:
         """How many more examples are wanted."""
-        return self.config.count - len(self.examples)
+        return self.config.count - len(self.examples) - self.absent
 
     @property
     def attempts_left(self) -> int:
@@ -76,6 +91,27 @@ class Collection:
         self.suite += unit.suite
         if unit.size:
             self.sizes.append(unit.size)
+
+    def avoid(self, index: int) -> Sequence[str] | None:
+        """The domains that draft number `index` is to avoid; None as long as too few drafts are checked to know them."""
+        return self._lessons.get(_lesson(index))
+
+    def add_answer(self, answer: CheckedAnswer) -> bool:
+        """Counts the next draft of an LLM, whose database is its own; True if it becomes an example."""
+        if isinstance(answer.outcome, CheckedUnit):
+            self.add_database(answer.outcome)
+        outcome = answer.draft
+        if answer.domain:
+            self._answered[normalize_domain(answer.domain)] += 1
+        if isinstance(outcome, RejectedDraft) and outcome.reason == NO_ANSWER:
+            self.absent += 1
+            self.checked += 1
+            added = False
+        else:
+            added = self.add(outcome)
+        if self.checked == _lesson(2 * self.checked):
+            self._lessons[self.checked] = over_represented_domains(self._answered)
+        return added
 
     def add(self, checked: CheckedDraft | RejectedDraft) -> bool:
         """Counts the next draft; True if it becomes an example."""
@@ -129,28 +165,56 @@ class Collection:
 
 
 def collect_drafts(
-    config: SynthesizeConfig, teacher: LoggedTeacher, screen: Screen, window: int, advance: Callable[[], None]
+    config: SynthesizeConfig,
+    teacher: LoggedTeacher,
+    screen: Screen,
+    concurrency: int,
+    advance: Callable[[], None],
+    drafts: int | None = None,
 ) -> Collection:
     """Requests drafts until `config.count` examples are kept, the attempts are used up, or an LLM teacher fails.
 
-    At most `window` drafts are pending, and never more than there are examples missing. What is requested next depends on the
-    drafts before it in order of their index. `advance` is called for each example.
+    At most twice `concurrency` drafts are being written and checked at a time, and never more are requested than there are
+    examples missing. `advance` is called for each example. `drafts` ends it after so many.
     """
     collection = Collection(config, screen)
-    pending: deque[Future[CheckedUnit | RejectedDraft]] = deque()
+    pending: deque[Future[CheckedAnswer]] = deque()  # in order of their index
+    finished: SimpleQueue[Future[CheckedAnswer]] = SimpleQueue()
+    done: set[Future[CheckedAnswer]] = set()  # of those pending
+    refused = 0  # of those done: not to be kept
     while True:
-        while collection.attempts_left > 0 and len(pending) < min(window, collection.missing):
+        while (
+            min(collection.attempts_left, collection.missing - len(pending) + refused) > 0
+            and len(pending) - len(done) < 2 * concurrency
+            and len(pending) < LOOKAHEAD * concurrency
+            and not MAX_REJECTED_DRAFTS <= refused == len(done)  # else it may be the end
+            and collection.requested != drafts
+        ):
             index = collection.requested
-            avoid = over_represented_domains(collection.domains)
-            pending.append(teacher.request_draft(index, draw_level(config, index), avoid))
+            avoid = collection.avoid(index)
+            if avoid is None:
+                break
+            future = teacher.request_draft(index, draw_level(config, index), avoid)
+            pending.append(future)
+            future.add_done_callback(finished.put)
             collection.requested += 1
-        if not pending or collection.failed:
+        if not pending:
             return collection
-        outcome = pending.popleft().result()
-        if isinstance(outcome, CheckedUnit):
-            collection.add_database(outcome)
-        if collection.add(outcome.drafts[0] if isinstance(outcome, CheckedUnit) else outcome):
-            advance()
+        done.add(future := finished.get())
+        refused += _is_refused(future.result())
+        while pending and pending[0] in done:
+            done.remove(future := pending.popleft())
+            answer = future.result()
+            refused -= _is_refused(answer)
+            if collection.add_answer(answer):
+                advance()
+            if collection.failed:
+                return collection
+
+
+def _is_refused(answer: CheckedAnswer) -> bool:
+    """Whether it is known already, before the draft's turn, that it is not kept."""
+    return isinstance(answer.draft, RejectedDraft) and answer.draft.reason != NO_ANSWER
 
 
 def collect_units(
@@ -181,6 +245,16 @@ def collect_units(
     for future in pending:
         future.cancel()
     return collection
+
+
+def _lesson(index: int) -> int:
+    """How many of the first answers draft number `index` learns from."""
+    size = FIRST_LESSON
+    if index < 2 * size:
+        return 0
+    while 4 * size <= index:
+        size *= 2
+    return size
 
 
 def draw_level(config: SynthesizeConfig, index: int) -> Hardness:

@@ -5,16 +5,18 @@ endpoint is an error.
 """
 
 import random
-import time
 from collections.abc import Callable, Sequence
 
 from sense.config import LlmConfig
 from sense.prompts import render_prompt
 from sense.records import Example, Hardness
 from sense.teacher import Draft, RejectedDraft
+from sense.teacher.answer_cache import AnswerCache
 from sense.teacher.answer_fields import UnusableError
 from sense.teacher.answers import parse_draft
+from sense.teacher.ledger import Ledger, Tokens
 from sense.teacher.openai import ChatClient, FailedExchange
+from sense.teacher.pacing import Clock
 
 OVERREPRESENTED = ("education", "healthcare", "travel", "entertainment")
 """The paper's list of domains to avoid."""
@@ -29,20 +31,19 @@ class LlmTeacher:
         seed: int,
         demonstrations: Sequence[tuple[Example, str]],
         api_key: str,
-        pause: Callable[[float], None] = time.sleep,
+        clock: Clock | None = None,
         say: Callable[[str], None] = lambda _: None,
+        answers: AnswerCache | None = None,
+        ledger: Ledger | None = None,
     ) -> None:
-        """`demonstrations` are human-written examples, each with its schema as text.
-
-        `pause` sleeps the given number of seconds between tries, `say` gets what a person should know of the endpoint.
-        """
+        """`demonstrations` are human-written examples, each with its schema as text; the rest is the client's."""
         self._config, self._seed, self._demonstrations = config, seed, demonstrations
-        self._client = ChatClient(config, api_key, pause, say)
+        self._client = ChatClient(config, api_key, clock, say, answers, ledger)
 
     def draft(self, index: int, level: Hardness, avoid: Sequence[str]) -> Draft | RejectedDraft:
         """Asks for draft number `index` at `level`, away from the domains in `avoid`; EndpointError if the endpoint fails."""
-        seed = random.Random(f"{self._seed}-chat-{index}").getrandbits(31)
-        completion = self._client.chat(render_prompt("strong_system"), self._prompt(index, level, avoid), seed=seed)
+        system, user = self.messages(index, level, avoid)
+        completion = self._client.chat(system, user, seed=self._chat_seed(index))
         if isinstance(completion, FailedExchange):
             return RejectedDraft(completion.reason, completion.detail, level, failed_requests=completion.requests)
         try:
@@ -51,6 +52,27 @@ class LlmTeacher:
             if completion.truncated:
                 return RejectedDraft("cut off", f"stopped after {self._config.max_tokens} tokens; raise llm.max_tokens", level)
             return RejectedDraft(error.reason, error.detail, level)
+
+    def tokens(self, index: int, level: Hardness, avoid: Sequence[str]) -> Tokens | None:
+        """What the answer to this request took; None if there is none, or it does not say."""
+        system, user = self.messages(index, level, avoid)
+        return self._client.tokens(system, user, seed=self._chat_seed(index))
+
+    def forget(self, index: int, level: Hardness, avoid: Sequence[str]) -> None:
+        """Drops the answer to this request, which turned out to be of no use."""
+        system, user = self.messages(index, level, avoid)
+        self._client.forget(system, user, seed=self._chat_seed(index))
+
+    def close(self) -> None:
+        """Lets no further request start."""
+        self._client.close()
+
+    def messages(self, index: int, level: Hardness, avoid: Sequence[str]) -> tuple[str, str]:
+        """What is asked for draft number `index`: the system's message and the user's."""
+        return render_prompt("strong_system"), self._prompt(index, level, avoid)
+
+    def _chat_seed(self, index: int) -> int:
+        return random.Random(f"{self._seed}-chat-{index}").getrandbits(31)
 
     def _prompt(self, index: int, level: Hardness, avoid: Sequence[str]) -> str:
         """The paper's prompt: demonstrations drawn at random, then the request for one more data point."""

@@ -1,23 +1,26 @@
 """A client for any OpenAI-compatible `/chat/completions`: OpenAI, Azure, vLLM, Ollama, llama.cpp and their like.
 
-Transient failures are retried with growing pauses. What the endpoint does not support (a parameter, the system role) is left out
-of all later requests. A failure of one exchange is a FailedExchange; one that every exchange would meet raises EndpointError
-at once.
+Transient failures are retried with growing pauses, and requests go as fast as the endpoint takes them. What it does not support
+(a parameter, the system role) is left out of all later requests. A failure of one exchange is a FailedExchange; one that every
+exchange would meet raises EndpointError at once.
 """
 
 import random
 import threading
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import httpx
+
 from sense.config import LlmConfig
-from sense.cost import usage
-from sense.endpoint import CallFailure, HttpEndpoint, Settings, repeat
+from sense.endpoint import CallFailure, HttpEndpoint, Settings, backoff
 from sense.errors import EndpointError
+from sense.teacher.answer_cache import AnswerCache, key
 from sense.teacher.answers import RESPONSE_FORMAT
-from sense.teacher.responses import JSON_SCHEMA, SYSTEM_ROLE, ChatCompletion, UnsupportedParameter, read_response, read_usage
+from sense.teacher.ledger import Ledger, Tokens, read_tokens
+from sense.teacher.pacing import Clock, MonotonicClock, Pace
+from sense.teacher.responses import JSON_SCHEMA, SYSTEM_ROLE, ChatCompletion, UnsupportedParameter, read_response
 
 PATH = "/chat/completions"
 ADAPTATIONS = {
@@ -29,6 +32,14 @@ ADAPTATIONS = {
     SYSTEM_ROLE: "has no system role: the system message is sent at the head of the user's",
 }
 """Name of what the endpoint does not support -> what the client does about it."""
+
+
+NO_ANSWER = "not among the answers"
+"""The reason of an exchange that was not made, because the client is offline."""
+PATIENCE_S = 120.0
+"""Seconds of pauses after which a request that is refused for its rate is given up, if no other was answered meanwhile."""
+OVERLOADED = (503, 529)
+"""Statuses of a server that has too much to do."""
 
 
 @dataclass(frozen=True)
@@ -46,19 +57,23 @@ class FailedExchange:
 class ChatClient:
     """Calls one model at one endpoint; thread-safe.
 
-    `pause` sleeps the given number of seconds between tries. `say` gets a line for a person, once for each thing that the
-    endpoint turns out not to support.
+    `answers` are those that were given before, and where new ones are kept; `ledger` counts what they cost. `say` gets a line for
+    a person, once for each thing that the endpoint turns out not to support.
     """
 
     def __init__(
         self,
         config: LlmConfig,
         api_key: str,
-        pause: Callable[[float], None] = time.sleep,
+        clock: Clock | None = None,
         say: Callable[[str], None] = lambda _: None,
+        answers: AnswerCache | None = None,
+        ledger: Ledger | None = None,
     ) -> None:
         """Raises EndpointError if base_url or key cannot be used at all; opens no connection yet."""
-        self._config, self._pause, self._say = config, pause, say
+        self._config, self._say, self._answers = config, say, answers
+        self._ledger = ledger or Ledger(config)
+        self._pace = Pace(config.concurrency, clock or MonotonicClock())
         settings = Settings(
             config.base_url, "llm.base_url", "llm", "SENSE_API_KEY", timeout_s=config.timeout_s, concurrency=config.concurrency
         )
@@ -73,11 +88,17 @@ class ChatClient:
 
         `turns` are what came after them: each an answer of the model and the user's next message.
 
-        `seed` is sent to the endpoint and also fixes the jitter of the pauses between tries. Raises EndpointError when the
-        endpoint fails for good.
+        A request that was answered before is not made. `seed` is sent to the endpoint and also fixes the jitter of the pauses
+        between tries. Raises EndpointError when the endpoint fails for good, BudgetError when the request might cost too much.
         """
-        jitter = random.Random(f"{seed}-backoff")
-        outcome, tries = repeat(lambda: self._exchange(system, user, seed, turns), self._config.retries, self._pause, jitter)
+        request = self._full_body(system, user, seed, turns)
+        body = self._answers.read(key(request)) if self._answers is not None else None
+        if body is not None:
+            outcome, tries = _read_again(body, request), 0
+        elif self._config.offline:
+            return FailedExchange(NO_ANSWER, f"seed {seed}", requests=0)
+        else:
+            outcome, tries = self._ask(request)
         if isinstance(outcome, ChatCompletion):
             return outcome
         detail = self._endpoint.describe(outcome, tries)
@@ -85,35 +106,92 @@ class ChatClient:
             raise EndpointError(detail)
         return FailedExchange(outcome.reason, detail, tries)
 
-    def _exchange(self, system: str, user: str, seed: int, turns: Sequence[tuple[str, str]]) -> ChatCompletion | CallFailure:
-        """One try; what the endpoint does not support is left out, and asking again without it counts as no further try."""
+    def tokens(self, system: str, user: str, *, seed: int) -> Tokens | None:
+        """What the kept answer to a request took; None if there is none, or it does not say."""
+        body = self._answers.read(key(self._full_body(system, user, seed, ()))) if self._answers is not None else None
+        return None if body is None else read_tokens(body)
+
+    def forget(self, system: str, user: str, *, seed: int) -> None:
+        """Drops the answer to a request, which turned out to be of no use: the next time it is made again."""
+        if self._answers is not None and not self._config.offline:
+            self._answers.forget([key(self._full_body(system, user, seed, ()))])
+
+    def close(self) -> None:
+        """Lets no further request start; threads whose request waits for its turn get a ClosedError."""
+        self._pace.close()
+
+    def _ask(self, request: Mapping[str, Any]) -> tuple[ChatCompletion | CallFailure, int]:
+        """The endpoint's answer, asked for again while its failure may go away, and how often it was asked.
+
+        Failures are limited by `retries`. A refusal for the rate counts as none while others are answered.
+        """
+        jitter = random.Random(f"{request['seed']}-backoff")
+        tries, failures, refusals, waited, answers = 0, 0, 0, 0.0, self._pace.answers
         while True:
-            body = self._request_body(system, user, seed, turns)
-            answer = self._endpoint.call(body)
-            outcome = answer if isinstance(answer, CallFailure) else read_response(*answer, body)
-            if not isinstance(answer, CallFailure) and answer[0].is_success:  # what is rejected afterwards is paid for too
-                self._count(answer[1])
+            started = self._pace.start()
+            try:
+                outcome, status = self._exchange(request)
+            except BaseException:
+                self._pace.fail()
+                raise
+            tries += 1
+            if not (isinstance(outcome, CallFailure) and outcome.retry):
+                self._pace.answer(started)
+                return outcome, tries
+            if self._pace.answers > answers:
+                refusals, waited, answers = 0, 0.0, self._pace.answers
+            limited = status is not None and not outcome.reason
+            if limited or status in OVERLOADED:
+                refusals, failures = refusals + limited, failures + (not limited)
+                wait = max(outcome.wait_s, backoff(refusals + failures, jitter))
+                waited += wait
+                self._pace.refuse(started, wait)
+            else:
+                self._pace.fail()
+                failures += 1
+                wait = max(outcome.wait_s, backoff(failures, jitter))
+            if failures > self._config.retries or (refusals > self._config.retries and waited >= PATIENCE_S):
+                return outcome, tries
+            if not limited and status not in OVERLOADED:
+                self._pace.sleep(wait)
+
+    def _exchange(self, request: Mapping[str, Any]) -> tuple[ChatCompletion | CallFailure, int | None]:
+        """One try, and the status of its response, None without one.
+
+        What the endpoint does not support is left out, and asking again without it counts as no further try.
+        """
+        while True:
+            body = self._supported(request)
+            answer = self._call(body)
+            if isinstance(answer, CallFailure):
+                return answer, None
+            outcome = read_response(*answer, body)
+            if isinstance(outcome, ChatCompletion) and self._answers is not None:
+                outcome = _read_again(self._answers.write(request, answer[1]), request)  # another process may have been first
             if not isinstance(outcome, UnsupportedParameter):
-                return outcome
+                return outcome, answer[0].status_code
             self._leave_out(outcome.name)
 
-    def _count(self, body: bytes) -> None:
-        """Counts the tokens of an answer, and what they cost."""
-        tokens = read_usage(body)
-        if tokens is None:
-            usage.count_gap()
-            return
-        prompt, completion = tokens
-        usage.count("teacher_prompt", prompt)
-        usage.count("teacher_completion", completion)
-        if self._config.prompt_price is not None and self._config.completion_price is not None:
-            usage.spend((prompt * self._config.prompt_price + completion * self._config.completion_price) / 1e6)
+    def _call(self, body: Mapping[str, Any]) -> tuple[httpx.Response, bytes] | CallFailure:
+        """Sends a request and enters in the ledger what it has cost; what is rejected afterwards is paid for too."""
+        reserved = self._ledger.reserve(body)
+        try:
+            answer = self._endpoint.call(body)
+        except BaseException:
+            self._ledger.settle(reserved, None)
+            raise
+        if isinstance(answer, CallFailure):
+            self._ledger.settle(reserved, None, charged=bool(answer.reason))  # sent, and perhaps answered when it was too late
+        else:
+            self._ledger.settle(reserved, answer[1], charged=answer[0].is_success)
+        return answer
 
-    def _request_body(self, system: str, user: str, seed: int, turns: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    def _full_body(self, system: str, user: str, seed: int, turns: Sequence[tuple[str, str]]) -> dict[str, Any]:
+        """The request to an endpoint that supports everything."""
         messages = [{"role": "system", "content": system}, {"role": "user", "content": user}]
         for answer, reply in turns:
             messages += [{"role": "assistant", "content": answer}, {"role": "user", "content": reply}]
-        body: dict[str, Any] = {
+        return {
             "model": self._config.model,
             "messages": messages,
             "temperature": self._config.temperature,
@@ -121,9 +199,14 @@ class ChatClient:
             "seed": seed,
             "response_format": RESPONSE_FORMAT,
         }
+
+    def _supported(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """The request without what the endpoint does not support."""
+        body = dict(request)
         for name in sorted(self._unsupported):
             if name == SYSTEM_ROLE:
-                body["messages"] = [{"role": "user", "content": f"{system}\n\n{user}"}, *messages[2:]]
+                system, user, *turns = request["messages"]
+                body["messages"] = [{"role": "user", "content": f"{system['content']}\n\n{user['content']}"}, *turns]
                 continue
             if name == JSON_SCHEMA:
                 body["response_format"] = {"type": "json_object"}
@@ -139,3 +222,11 @@ class ChatClient:
             if name not in self._unsupported:
                 self._unsupported |= {name}
                 self._say(f"{self._endpoint.name} {ADAPTATIONS[name]}")
+
+
+def _read_again(body: bytes, request: Mapping[str, Any]) -> ChatCompletion | CallFailure:
+    """A kept answer, read as if it came now; one that no longer can be read is a failure of its exchange."""
+    outcome = read_response(httpx.Response(httpx.codes.OK), body, request)
+    if isinstance(outcome, UnsupportedParameter):
+        return CallFailure(f"the kept answer is an error about {outcome.name}", "delete it", "no completion")
+    return outcome

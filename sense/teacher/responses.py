@@ -129,16 +129,6 @@ def read_response(
     return outcome
 
 
-def read_usage(body: bytes) -> tuple[int, int] | None:
-    """How many tokens an answer says that the model read and wrote (thoughts are among the latter); None if it does not say."""
-    try:
-        counts = json.loads(body)["usage"]
-        prompt, completion = counts["prompt_tokens"], counts["completion_tokens"]
-    except (ValueError, RecursionError, KeyError, TypeError):
-        return None
-    return (prompt, completion) if type(prompt) is int and type(completion) is int else None
-
-
 def _read_choice(choice: Mapping[str, Any], request: Mapping[str, Any]) -> ChatCompletion | CallFailure | None:
     """The completion in the choice, or why there is none; None if it has not the form of one."""
     message = choice["message"] or {}

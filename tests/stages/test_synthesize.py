@@ -18,7 +18,7 @@ from sense.decontamination.compared_sets import ComparedSet
 from sense.errors import EndpointError, UserError
 from sense.records import Example, Hardness
 from sense.stages import fingerprint, synthesize
-from sense.teacher import Draft, RejectedDraft
+from sense.teacher import Draft, RejectedDraft, collection
 from sense.teacher.drafts import over_represented_domains
 from tests.endpoint import Answerer, Endpoint, Reply, good_teacher
 from tests.llm_runs import SPLITS, digests, seed_dataset
@@ -33,19 +33,22 @@ NO_HUMAN_SETS = synthesize.HumanSets(ComparedSet("seed", [], {}), [ComparedSet("
 class Zoo:
     """A good teacher of either kind: three drafts on each database, every second database in domain farms.
 
-    `bad` replaces single drafts by index, and draft number `fails_at` fails as an endpoint does. `requests` records the level
-    and the domains to avoid of each draft.
+    `bad` replaces single drafts by index. `requests` records the level and the domains to avoid of each draft.
     """
 
-    def __init__(self, bad: dict[int, Draft | RejectedDraft] | None = None, fails_at: int | None = None) -> None:
-        self.bad, self.fails_at = bad or {}, fails_at
+    def __init__(self, bad: dict[int, Draft | RejectedDraft] | None = None) -> None:
+        self.bad = bad or {}
         self.requests: dict[int, tuple[Hardness, tuple[str, ...]]] = {}
 
     def draft(self, index: int, level: Hardness, avoid: Sequence[str]) -> Draft | RejectedDraft:
-        if index == self.fails_at:
-            raise EndpointError("http://localhost: 503; try later")
         self.requests[index] = (level, tuple(avoid))
         return self.bad.get(index) or good_draft(index, level)
+
+    def forget(self, index: int, level: Hardness, avoid: Sequence[str]) -> None:
+        del self.requests[index]
+
+    def close(self) -> None:
+        """It never waits."""
 
     def unit(self, number: int, levels: Sequence[Hardness]) -> list[Draft | RejectedDraft]:
         return [self.draft(3 * number + position, level, ()) for position, level in enumerate(levels)]
@@ -284,21 +287,32 @@ def test_the_grammar_is_asked_to_the_end(tmp_path: Path):
 
 
 def test_another_timeout_finds_the_drafts_of_a_run_that_broke_off():
-    configs = [synthesize_config(**{**LLM, "llm": LLM["llm"] | change}) for change in ({}, {"timeout_s": 300.0, "retries": 1})]
+    changes: list[dict[str, Any]] = [{}, {"timeout_s": 300.0, "retries": 1}, {"concurrency": 9, "answers": "/answers"}]
+    changes.append({"offline": True, "prompt_price": 1, "completion_price": 2, "cached_price": 0.5, "budget": 10})
+    configs = [synthesize_config(**{**LLM, "llm": LLM["llm"] | change}) for change in changes]
     assert len({fingerprint("synthesize", config, {}) for config in configs}) == 1
     other = synthesize_config(**{**LLM, "llm": LLM["llm"] | {"temperature": 0.5}})
     assert fingerprint("synthesize", other, {}) != fingerprint("synthesize", configs[0], {})
     assert fingerprint("synthesize", synthesize_config(), {}) != fingerprint("synthesize", configs[0], {})
 
 
-def test_domains_above_their_fair_share_are_to_be_avoided(tmp_path: Path):
+def test_domains_above_their_fair_share_are_to_be_avoided(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     assert over_represented_domains({}) == []
     assert over_represented_domains({"a": 1, "b": 1}) == []
     assert over_represented_domains({"a": 5, "b": 1, "c": 7}) == ["c", "a"]  # the fair share is 13 / 3
-    teacher = Zoo()
-    run_stage(synthesize_config(concurrency=1), teacher, tmp_path)
-    assert teacher.requests[0][1] == ()
-    assert teacher.requests[23][1] == ("farms",)
+    monkeypatch.setattr(collection, "FIRST_LESSON", 6)
+    runs = {}
+    bad: dict[int, Draft | RejectedDraft] = {index: replace(good_draft(index), sql="SELECT nam") for index in (1, 7)}
+    for count, concurrency, drafts in ((30, 1, {}), (24, 4, {}), (40, 2, bad)):
+        teacher = Zoo(drafts)
+        run_stage(synthesize_config(count=count, concurrency=concurrency), teacher, tmp_path / str(count))
+        runs[count] = teacher.requests
+    avoided = {index: avoid for index, (_, avoid) in runs[40].items()}
+    assert {avoided[index] for index in range(12)} == {()}  # the first six are known when the next six have been asked for
+    assert {avoided[index] for index in range(12, 24)} == {()}  # three of farms and three of a museum
+    assert {avoided[index] for index in range(24, 40)} == {("farms",)}
+    for requests in runs.values():  # whatever the count, the number of requests in flight, and what became of the drafts
+        assert {index: runs[40][index] for index in requests} == requests
 
 
 def test_threads_change_neither_questions_nor_outcome(tmp_path: Path):
@@ -315,38 +329,27 @@ def test_no_more_drafts_are_requested_than_needed(tmp_path: Path):
     assert sorted(teacher.requests) == list(range(9))
 
 
-@pytest.mark.parametrize("concurrency", [1, 4])
-def test_after_a_failing_endpoint_nothing_is_asked_again(tmp_path: Path, concurrency: int):
-    config = synthesize_config(concurrency=concurrency)
-    undisturbed = run_stage(config, Zoo(), tmp_path / "undisturbed")
-    broken, mended = Zoo(fails_at=13), Zoo()
-    with pytest.raises(EndpointError, match="503"):
-        run_stage(config, broken, tmp_path / "broken")
-    assert run_stage(config, mended, tmp_path / "broken") == undisturbed
-    assert digests(tmp_path / "broken") == digests(tmp_path / "undisturbed")
-    assert not set(broken.requests) & set(mended.requests)
-    assert sorted([*broken.requests, *mended.requests]) == list(range(24))
-
-
-@pytest.mark.parametrize("kept", [0.0, 0.3, 0.77, 1.0])
-def test_a_killed_run_goes_on_where_its_log_ends(tmp_path: Path, kept: float):
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_a_killed_run_takes_what_failed_from_its_log_and_the_rest_from_the_teacher(tmp_path: Path, share: float):
     config = synthesize_config(concurrency=4)
     bad: dict[int, Draft | RejectedDraft] = {
-        5: RejectedDraft("not json", "Sure", "easy"),
+        5: SLOW,
         6: replace(good_draft(6), sql="SELECT nam FROM animal"),
+        9: RejectedDraft("declined", "I cannot", "easy", failed_requests=1),
     }
     undisturbed = run_stage(config, Zoo(bad), tmp_path / "undisturbed")
-    log = (tmp_path / "undisturbed" / "drafts.jsonl").read_bytes()
-    torn = log[: int(len(log) * kept)]
+    log = (tmp_path / "undisturbed" / "failures.jsonl").read_bytes()
+    assert log.count(b"\n") == 2
+    torn = log[: int(len(log) * share)]
     rest = tmp_path / "killed" / "built" / "zoo0" / "zoo0.sqlite"
     rest.parent.mkdir(parents=True)
     rest.write_bytes(b"half a database")
     (tmp_path / "killed" / "strong" / "databases" / "zoo0").mkdir(parents=True)
-    (tmp_path / "killed" / "drafts.jsonl").write_bytes(torn)
+    (tmp_path / "killed" / "failures.jsonl").write_bytes(torn)
     teacher = Zoo(bad)
     assert run_stage(config, teacher, tmp_path / "killed") == undisturbed
     assert digests(tmp_path / "killed") == digests(tmp_path / "undisturbed")
-    assert len(teacher.requests) == 26 - torn.count(b"\n")
+    assert len(teacher.requests) == 27 - torn.count(b"\n")
 
 
 def test_databases_are_those_the_teacher_wrote(tmp_path: Path):
@@ -411,6 +414,7 @@ def run_over_http(answer: Answerer, seed: Path, work: Path) -> tuple[dict, list[
     """Runs the stage against an endpoint; the metrics and the prompts as they arrived."""
     with Endpoint(answer) as endpoint:
         llm = {"model": "m", "base_url": endpoint.base_url, "concurrency": 4, "retries": 0, "timeout_s": 20}
+        llm["answers"] = str(work / "answers")
         config = synthesize_config(count=20, teacher="llm", llm=llm)
         try:
             metrics = synthesize.run(config, synthesize.Inputs(seed=seed, dev=seed), output_paths(work))

@@ -13,6 +13,7 @@ from sense.records import HARDNESS, Example
 from sense.sql.hardness import hardness
 from sense.teacher import Draft, RejectedDraft, build_database
 from sense.teacher.llm import LlmTeacher
+from tests.clock import PausesOnly
 from tests.endpoint import Answerer, Endpoint, Reply, chat_reply, error_reply, good_teacher
 
 SEEDS = [
@@ -29,7 +30,7 @@ SEEDS = [
 
 def llm_teacher(endpoint: Endpoint, seed: int = 0, **options: Any) -> LlmTeacher:
     config = LlmConfig.model_validate({"model": "m", "base_url": endpoint.base_url} | options)
-    return LlmTeacher(config, seed, SEEDS, "key", lambda _: None)
+    return LlmTeacher(config, seed, SEEDS, "key", PausesOnly([]))
 
 
 def write_drafts(script: list[Reply] | Answerer, count: int = 1, **options: Any) -> list[Draft | RejectedDraft]:
