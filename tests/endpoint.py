@@ -164,11 +164,14 @@ def good_teacher(nonsense: float = 0.0) -> Answerer:
 def data_point(rng: random.Random, level: str) -> dict[str, Any]:
     """A valid answer to the strong prompt at `level`, drawn by `rng`."""
     domain, parent, child, amount = rng.choice(_THEMES)
-    amounts = rng.sample(range(100, 100_000), 10)
+    # Every condition below has an effect: the highest amount alone is above the average of all of them, five are above that of
+    # the others, and these belong to four parents.
+    amounts = [1_000 * number + rng.randrange(900) for number in range(1, 10)] + [rng.randrange(90_000, 100_000)]
+    order = rng.sample(range(10), 10)
     names = [_word(rng) for _ in range(4)]
     parents = ", ".join(f"({number}, '{name}')" for number, name in enumerate(names, start=1))
     children = ", ".join(
-        f"({number}, {rng.randint(1, 4)}, '{_word(rng)}', {value})" for number, value in enumerate(amounts, start=1)
+        f"({number}, {position % 4 + 1}, '{_word(rng)}', {amounts[position]})" for number, position in enumerate(order, start=1)
     )
     low, high = min(amounts), max(amounts)
     joined = f"{parent} AS T1 JOIN {child} AS T2 ON T1.id = T2.{parent}_id"

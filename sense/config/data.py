@@ -131,6 +131,10 @@ class LlmConfig(Section):
     """
     offline: bool = False
     """Use the answers in the folder alone, and ask the endpoint nothing; `sense synthesize --offline` sets it."""
+    match_level: bool = True
+    """Drop drafts whose SQL has another hardness than the one asked for, after its repair; false keeps them at the hardness that
+    they have, which costs less where the model misses the levels often.
+    """
     prompt_price: Annotated[float, Field(ge=0)] | None = None
     """Price of a million prompt tokens, in any currency, for the cost in report and model card. It changes no data, but DVC runs
     the stage again when it changes: give it before the run.

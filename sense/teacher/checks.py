@@ -15,9 +15,10 @@ from sense.records import Hardness
 from sense.sql.analysis import Analysis, analyze
 from sense.sql.database_file import sqlite_files
 from sense.sql.execute import Executor
-from sense.sql.result import Failure, Outcome
+from sense.sql.result import Failure, Outcome, Result
 from sense.suite import SuiteCounts
 from sense.teacher import Draft, RejectedDraft, UnitTeacher, build_database
+from sense.teacher.faults import broken_keys, sql_fault
 from sense.teacher.labels import Label, label
 
 MUTANT_STEPS = 2_000_000
@@ -49,6 +50,7 @@ class DraftChecker:
     def __init__(self, folder: Path, config: SynthesizeConfig) -> None:
         limits = config.execution.model_copy(update={"workers": 1})
         self._folder, self._suite, self._seed = folder, config.suite, config.seed
+        self._llm = config.llm if config.teacher == "llm" else None
         self._executor = Executor(limits)
         # A mutant may join every row with every other one. It is wrong as well if it is not executed to the end.
         self._mutant_executor = Executor(limits.model_copy(update={"max_steps": min(limits.max_steps, MUTANT_STEPS)}))
@@ -70,8 +72,12 @@ class DraftChecker:
             build_database(written[0], database)
         except InputError as error:
             return CheckedUnit(_rejected(drafts, "database cannot be built", str(error)), SuiteCounts(), 0)
+        if self._llm and (problem := broken_keys(database)):
+            return CheckedUnit(_rejected(drafts, "broken foreign key", problem), SuiteCounts(), 0)
         outcomes = iter(self._executor.run_all(database, [draft.sql for draft in written]))
-        results = [_without_value(draft, next(outcomes)) or draft if isinstance(draft, Draft) else draft for draft in drafts]
+        results = [
+            self._fault(database, draft, next(outcomes)) or draft if isinstance(draft, Draft) else draft for draft in drafts
+        ]
         golds = list(dict.fromkeys(result.sql for result in results if isinstance(result, Draft)))
         try:
             labels, counts = label(self._mutant_executor, database, golds, self._suite, f"{self._seed}-{written[0].db_id}")
@@ -79,6 +85,16 @@ class DraftChecker:
             return CheckedUnit(_rejected(drafts, "no suite can be built", str(error)), SuiteCounts(), 0)
         checked = [_checked(result, labels[result.sql]) if isinstance(result, Draft) else result for result in results]
         return CheckedUnit(checked, counts, sum(file.stat().st_size for file in sqlite_files(database.parent)))
+
+    def _fault(self, database: Path, draft: Draft, outcome: Outcome) -> RejectedDraft | None:
+        """Why a draft whose SQL has this outcome is rejected; None if it is not.
+
+        What the grammar writes has been drawn until no part of its SQL is idle.
+        """
+        fault = _without_value(draft, outcome)
+        if fault is None and self._llm and isinstance(outcome, Result):
+            fault = sql_fault(self._executor, database, draft, outcome, self._llm.match_level)
+        return fault
 
 
 def _rejected(drafts: Sequence[Draft | RejectedDraft], reason: str, detail: str) -> list[CheckedDraft | RejectedDraft]:

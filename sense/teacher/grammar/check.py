@@ -6,8 +6,8 @@ wrong when it is executed.
 """
 
 import sqlite3
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 from sqlglot import exp
 
@@ -19,19 +19,40 @@ def is_worth_asking(connection: sqlite3.Connection, tree: exp.Query, sql: str) -
     rows = _execute(connection, sql)
     if not rows or all(value is None for row in rows for value in row) or rows == [(0,)]:
         return False
-    if tree.args.get("order") and not tree.args.get("limit") and len(rows) == 1:
+    if sorts_one_row(tree, rows):
         return False
-    if not all(_has_unique_end(connection, select) for select in tree.find_all(exp.Select)):
+    ends = [end for select in tree.find_all(exp.Select) if (end := cut(select))]
+    if not all(end.problem(_execute(connection, sql_text(end.keys))) is None for end in ends):
         return False
-    expected = _multiset(rows)
-    return all(_multiset(_execute(connection, sql_text(reduced))) != expected for reduced in _without_one_part(tree))
+    expected = multiset(rows)
+    return all(multiset(_execute(connection, sql_text(reduced))) != expected for reduced in without_one_part(tree))
 
 
-def _has_unique_end(connection: sqlite3.Connection, tree: exp.Select) -> bool:
-    """True if LIMIT cuts off a row that differs in the sort keys from the last one that is returned, or if there is no LIMIT."""
+def sorts_one_row(tree: exp.Query, rows: Sequence[Sequence[Any]]) -> bool:
+    """True if the query sorts its result, which has one row, and not only to cut it off."""
+    return bool(tree.args.get("order")) and not tree.args.get("limit") and len(rows) == 1
+
+
+class Cut(NamedTuple):
+    """Where LIMIT and OFFSET cut: rows `first` to `last`, without `last`, of those whose sort keys the query `keys` returns."""
+
+    keys: exp.Query
+    first: int
+    last: int
+
+    def problem(self, keys: Sequence[Sequence[Any]]) -> str | None:
+        """What is wrong by the sort keys of the first `last` + 1 rows: nothing is cut off, or one of two equal rows."""
+        if len(keys) <= self.last:
+            return "LIMIT cuts nothing off"
+        ties = keys[self.last - 1] == keys[self.last] or (self.first > 0 and keys[self.first - 1] == keys[self.first])
+        return "tie at LIMIT" if ties else None
+
+
+def cut(tree: exp.Select) -> Cut | None:
+    """Where LIMIT cuts the rows that this SELECT sorts; None if it does not sort, or has no LIMIT."""
     order, limit = tree.args.get("order"), tree.args.get("limit")
     if order is None or limit is None:
-        return True
+        return None
     offset = tree.args.get("offset")
     first = int(offset.expression.name) if offset else 0
     last = first + int(limit.expression.name)
@@ -40,11 +61,10 @@ def _has_unique_end(connection: sqlite3.Connection, tree: exp.Select) -> bool:
     keyed.set("distinct", None)
     keyed.set("offset", None)
     keyed.set("limit", exp.Limit(expression=exp.Literal.number(last + 1)))
-    keys = _execute(connection, sql_text(keyed))
-    return len(keys) > last and keys[last - 1] != keys[last] and (first == 0 or keys[first - 1] != keys[first])
+    return Cut(keyed, first, last)
 
 
-def _without_one_part(tree: exp.Query) -> Iterator[exp.Query]:
+def without_one_part(tree: exp.Query) -> Iterator[exp.Query]:
     """The tree without one of its conditions, for each of them; of a set operation also each side alone."""
     if isinstance(tree, exp.SetOperation):
         for side in (tree.this, tree.expression):
@@ -103,5 +123,6 @@ def _execute(connection: sqlite3.Connection, sql: str) -> list[tuple[Any, ...]]:
     return connection.execute(sql).fetchall()
 
 
-def _multiset(rows: list[tuple[Any, ...]]) -> list[str]:
+def multiset(rows: Sequence[Sequence[Any]]) -> list[str]:
+    """The rows in an order that does not depend on theirs."""
     return sorted(map(repr, rows))
