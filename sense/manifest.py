@@ -73,6 +73,8 @@ class Manifest(_Part):
     false_right: FalseRight | None = None
     shared_sql: dict[str, int] | None = None
     """Of an evaluation set: the trivial canonical SQL that it shares with the training data, and on how many examples."""
+    held_out_by: str | None = None
+    """Of strong data on one's own databases: what no two of its parts have in common, where that is not the database."""
 
 
 def write_manifest(
@@ -83,6 +85,7 @@ def write_manifest(
     revision: str,
     false_right: FalseRight | None = None,
     shared_sql: Mapping[str, int] | None = None,
+    held_out_by: str | None = None,
 ) -> Manifest:
     """Counts what lies in a finished dataset folder and writes its manifest; returns it.
 
@@ -104,6 +107,7 @@ def write_manifest(
         digests=dataset_digests(folder),
         false_right=false_right,
         shared_sql=None if shared_sql is None else dict(shared_sql),
+        held_out_by=held_out_by,
     )
     records.write_json(folder / FILE, manifest.model_dump(mode="json", exclude_none=True))
     return manifest

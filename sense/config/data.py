@@ -189,6 +189,10 @@ class SynthesizeConfig(Section):
     """Weights with which a level of Spider's hardness is asked for; a level that is left out has weight 0."""
     grammar: GrammarConfig = GrammarConfig()
     """Settings of the built-in teacher."""
+    own: list[str] = []
+    """Dataset folders that `sense own` wrote, on whose databases the grammar writes instead of inventing some. Skeletons of SQL
+    are held out then, not databases. DVC does not watch them: after a change in them, `dvc repro -f synthesize`.
+    """
     llm: LlmConfig | None = None
     """Settings of the LLM teacher; unused by the grammar."""
     split: SplitConfig = SplitConfig()
@@ -210,6 +214,8 @@ class SynthesizeConfig(Section):
     def _complete(self) -> "SynthesizeConfig":
         if self.teacher == "llm" and self.llm is None:
             raise ValueError("teacher: llm needs an llm section (model, base_url)")
+        if self.own and self.teacher != "grammar":
+            raise ValueError("own needs teacher: grammar; on databases of your own, the LLM does not write")
         if sum(self.levels.values()) <= 0:
             raise ValueError("levels must give at least one hardness a weight above 0")
         return self

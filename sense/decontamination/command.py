@@ -93,6 +93,7 @@ def _drop(folder: Path, ids: set[str]) -> None:
             revision=manifest.revision,
             false_right=manifest.false_right,
             shared_sql=manifest.shared_sql,
+            held_out_by=manifest.held_out_by,
         )
 
 

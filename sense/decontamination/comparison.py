@@ -64,7 +64,11 @@ class _Origin:
 class Comparison:
     """The evaluation sets, ready to be compared with row after row."""
 
-    def __init__(self, sets: Sequence[ComparedSet]) -> None:
+    def __init__(self, sets: Sequence[ComparedSet], same_databases: bool = False) -> None:
+        """With `same_databases` the rows are meant to be on databases of the sets: the same schema, and SQL that is the same
+        but for names and values, are no overlaps then.
+        """
+        self._same_databases = same_databases
         self._questions = near_duplicates.NearDuplicates()
         self._origins: list[_Origin] = []
         self._by_tables: dict[frozenset[str], list[_Origin]] = defaultdict(list)
@@ -111,6 +115,8 @@ class Comparison:
         on_same_tables = self._by_tables.get(tables_of(row.sql), ())
         if on_same_tables and not (forms := canonical_sql(row.sql)).trivial:
             yield from (overlap("same SQL", origin) for origin in on_same_tables if forms.named == origin.forms.named)
+        if self._same_databases:
+            return
         yield from (overlap("renamed SQL", self._origins[number]) for number in self._renamed.find(row, schema))
         same_schema = self._same_schema(data, row.db_id, schema)
         if same_schema is not None:

@@ -15,10 +15,14 @@ class Screen:
     Near-duplicates among the kept rows are none, so that they can be split in any way and no split has a question of another.
     """
 
-    def __init__(self, name: str, against: Sequence[ComparedSet], database: Callable[[str], Path]) -> None:
-        """`name` is what the rows are called in the list of overlaps, `database` gives the file of a db_id."""
+    def __init__(
+        self, name: str, against: Sequence[ComparedSet], database: Callable[[str], Path], same_databases: bool = False
+    ) -> None:
+        """`name` is what the rows are called in the list of overlaps, `database` gives the file of a db_id; `same_databases` is
+        that of `Comparison`.
+        """
         self._name, self._database = name, database
-        self._comparison = Comparison(against)
+        self._comparison = Comparison(against, same_databases)
         self._questions = NearDuplicates()
         self._schemas: dict[str, Schema] = {}
         self.overlaps: list[Overlap] = []

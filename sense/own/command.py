@@ -52,7 +52,11 @@ def main(options: argparse.Namespace) -> int:
         print(f"{name}: {', '.join(f'{count} rows of {table}' for table, count in rows[name].items())}")
         if guesses := guessed_references(drawn):
             print(f"{name}: foreign keys guessed from names and values, as none is declared: {'; '.join(guesses)}")
-    print(f"written to {options.out}")
+    out = options.out.as_posix()
+    print(
+        f"written to {out}; correct {out}/glossary/*.yaml, then have questions written:\n"
+        f"  sense profile --set 'synthesize.own=[{out}]'"
+    )
     return 0
 
 

@@ -12,6 +12,8 @@ from sense.own.masking import mask_tables, masked_columns
 from sense.own.sampling import DrawnTable, draw_tables
 from sense.own.sources import NamedSource
 from sense.teacher import database_bytes
+from sense.teacher.grammar.own.database import draft_glossary, read_own_database
+from sense.teacher.grammar.own.glossary import glossary_path, glossary_text
 
 STAGE = "own"
 """The name of what writes such a folder, in its manifest."""
@@ -22,7 +24,8 @@ _CODE = Path(__file__).parent
 def copy_databases(config: OwnConfig, sources: Sequence[NamedSource], out: Path) -> dict[str, list[DrawnTable]]:
     """Writes the dataset folder `out`, whole or not at all; returns the tables of each copy by the name of the database.
 
-    The same rows and the same configuration give the same bytes. UserError if `out` is there and was not written so.
+    A glossary that is there for a database stays as it is, else it is drafted. The same rows and the same configuration give the
+    same bytes. UserError if `out` is there and was not written so.
     """
     _check_place(out)
     staged = out.with_name(f".{out.name}.new.partial")
@@ -33,11 +36,20 @@ def copy_databases(config: OwnConfig, sources: Sequence[NamedSource], out: Path)
         path = records.database_path(staged, source.name)
         with records.atomic(path) as stream:
             stream.write(database_bytes(source.name, [create_table(one) for one in drawn], _rows(drawn)))
+        _write_glossary(staged, source.name, out)
     records.write_jsonl(staged / "examples.jsonl", [])
     section = config.model_dump(mode="json", exclude={"sources", "timeout_s"})
     write_manifest(staged, stage=STAGE, section=section, revision=_revision())
     records.deliver(staged, out)
     return copies
+
+
+def _write_glossary(staged: Path, name: str, out: Path) -> None:
+    """Drafts the glossary of a copy, or takes that which `out` has for it, which the user may have corrected."""
+    path, before = glossary_path(staged, name), glossary_path(out, name)
+    text = records.read_text(before) if before.is_file() else glossary_text(name, draft_glossary(read_own_database(staged, name)))
+    records.write_text(path, text)
+    read_own_database(staged, name)  # refuses what does not fit the copy
 
 
 def draw_source(config: OwnConfig, source: NamedSource) -> list[DrawnTable]:

@@ -12,6 +12,7 @@ from sense.sql.hardness import BANDS
 MODEL_NAMES = {"base": "base", "sft": "SFT", "sense": "SENSE"}
 SET_NAMES = {"dev": "dev", "heldout": "held out"}
 SET_DESCRIPTIONS = {"dev": "human-written questions", "heldout": "synthetic questions on databases that no training saw"}
+_OWN_DESCRIPTION = "synthetic questions on the databases of training, held out by"
 _FURTHER_DESCRIPTION = "questions of a further set"
 _MEASURES = {"ex": "EX", "ts": "TS", "soft_f1": "soft F1"}  # of a scoring mode, in the order of the tables
 _SOLE_MEASURE = {"strict-ts@1": "ts", "bird-f1@1": "soft_f1"}  # EX is that of strict@2, or nothing that anybody reports
@@ -134,16 +135,22 @@ class SetResults:
         return next((result.vote for result in self.models if result.vote), None)
 
 
-def set_results(evaluate: Mapping[str, Any]) -> list[SetResults]:
-    """The results on each set in evaluate's metrics: in the order of `SETS`, then the further ones in theirs."""
+def set_results(evaluate: Mapping[str, Any], held_out_by: str = "") -> list[SetResults]:
+    """The results on each set in evaluate's metrics: in the order of `SETS`, then the further ones in theirs.
+
+    `held_out_by` is what the synthetic questions are held out by, where that is not the database.
+    """
     sets = evaluate.get("sets", {})
     highest = max(
         [metrics.get("ex_high", metrics["ex"]) for on_set in sets.values() for metrics in on_set["models"].values()], default=1.0
     )
-    return [_set_results(name, sets[name], highest) for name in run_data.in_order(sets)]
+    descriptions = SET_DESCRIPTIONS | ({"heldout": f"{_OWN_DESCRIPTION} {held_out_by}"} if held_out_by else {})
+    return [
+        _set_results(name, sets[name], highest, descriptions.get(name, _FURTHER_DESCRIPTION)) for name in run_data.in_order(sets)
+    ]
 
 
-def _set_results(name: str, on_set: Mapping[str, Any], highest: float) -> SetResults:
+def _set_results(name: str, on_set: Mapping[str, Any], highest: float, description: str) -> SetResults:
     """The results on one set; `highest` is the highest share in all sets, so that their charts have one scale."""
     models: list[ModelResult] = []
     for model in (model for model in MODELS if model in on_set["models"]):
@@ -173,7 +180,7 @@ def _set_results(name: str, on_set: Mapping[str, Any], highest: float) -> SetRes
     set_name = set_title(name)
     return SetResults(
         name=set_name,
-        description=SET_DESCRIPTIONS.get(name, _FURTHER_DESCRIPTION),
+        description=description,
         n=on_set["n"],
         digest=str(on_set.get("digest", "")),
         models=models,

@@ -4,7 +4,7 @@ import argparse
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from statistics import fmean
@@ -28,14 +28,17 @@ from sense.teacher.checks import CheckedUnit, UnitWorker
 from sense.teacher.collection import Collection, collect_drafts, collect_units, draw_level
 from sense.teacher.drafts import LoggedTeacher, normalize_domain
 from sense.teacher.estimate import LEVEL, estimate
+from sense.teacher.grammar.own.teacher import OwnPlan, OwnTeacher
 from sense.teacher.grammar.teacher import GrammarTeacher, planned_heldout_domains
 from sense.teacher.ledger import Ledger, price
 from sense.teacher.llm import LlmTeacher
 from sense.teacher.processes import Processes
-from sense.teacher.splits import SPLITS, split_databases
+from sense.teacher.splits import SPLITS, planned_splits, split_databases
 
 Config = SynthesizeConfig
 
+HELD_OUT_BY = "SQL skeleton"
+"""What strong, unseen and heldout do not have in common on one's own databases: queries that differ in values alone."""
 _LLM_WITHOUT_EFFECT = ("concurrency", "timeout_s", "retries", "answers", "offline")
 _MONEY = ("prompt_price", "completion_price", "cached_price", "budget")
 WITHOUT_EFFECT = {"llm": dict.fromkeys((*_LLM_WITHOUT_EFFECT, *_MONEY), True), "execution": {"workers": True}}
@@ -56,6 +59,8 @@ class Inputs:
 class Outputs:
     """Three dataset folders that share no database: for SFT, for weak sampling, for evaluation.
 
+    With `config.own` they have copies of the same databases, and share no skeleton of SQL.
+
     `decontamination` is the report on what was compared: the training data (these and `seed`) with heldout, dev and the sets of
     `config.decontaminate`.
     """
@@ -70,6 +75,8 @@ class Outputs:
 def run(config: SynthesizeConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any]:
     """Writes the three datasets; EndpointError if the teacher's endpoint fails, UserError if no draft can be kept."""
     if config.teacher == "grammar" or config.llm is None:
+        if config.own:
+            return _write_on_own(config, read_human_sets(config, inputs), outputs)
         make_teacher = partial(GrammarTeacher, config.grammar, config.seed, config.split)
         planned = planned_heldout_domains(config.split, config.seed)
         return write_from_units(config, make_teacher, read_human_sets(config, inputs), outputs, planned)
@@ -163,16 +170,29 @@ def dry_run(config: SynthesizeConfig, inputs: Inputs, probe: int) -> str:
     return "\n".join(lines)
 
 
+def _write_on_own(config: SynthesizeConfig, human_sets: "HumanSets", outputs: Outputs) -> dict[str, Any]:
+    """Writes the three datasets on the user's own databases, all of which each has."""
+    folders = [Path(folder) for folder in config.own]
+    plan = OwnPlan(folders, config.split)
+    make_teacher = partial(OwnTeacher, config.grammar, config.seed, folders, config.split)
+    return write_from_units(config, make_teacher, replace(human_sets, same_databases=True), outputs, plan=plan)
+
+
 @dataclass(frozen=True)
 class HumanSets:
-    """The sets that drafts are compared with: `seed` is trained on, the others are for evaluation."""
+    """The sets that drafts are compared with: `seed` is trained on, the others are for evaluation.
+
+    With `same_databases` drafts may be on their databases, and on those of one another whatever they are for.
+    """
 
     seed: ComparedSet
     evaluation: Sequence[ComparedSet]
+    same_databases: bool = False
 
     def screen(self, built: Path) -> Screen:
         """What refuses drafts, whose databases lie in `built`, that are in one of the sets, or nearly the same as others."""
-        return Screen("drafts", [self.seed, *self.evaluation], lambda db_id: built / db_id / f"{db_id}.sqlite")
+        sets = [self.seed, *self.evaluation]
+        return Screen("drafts", sets, lambda db_id: built / db_id / f"{db_id}.sqlite", self.same_databases)
 
 
 def read_human_sets(config: SynthesizeConfig, inputs: Inputs) -> HumanSets:
@@ -187,17 +207,18 @@ def write_from_units(
     human_sets: HumanSets,
     outputs: Outputs,
     heldout_domains: frozenset[str] = frozenset(),
+    plan: OwnPlan | None = None,
 ) -> dict[str, Any]:
     """Writes the drafts that pass the checks as three datasets; returns the metrics.
 
     `make_teacher` is called in every process; a killed run begins anew. `heldout_domains` are those that the teacher has laid
-    out for heldout; without them they are drawn.
+    out for heldout, `plan` what each of its units is for; without either, domains of heldout are drawn.
     """
     built = _clear(outputs)
     make_worker = partial(UnitWorker, make_teacher, built, config)
     with Processes(make_worker, config.execution.processes) as processes, console.bar("strong data", config.count) as bar:
         collection = collect_units(config, processes, human_sets.screen(built), bar.advance)
-    return _write_datasets(config, collection, human_sets, built, outputs, heldout_domains)
+    return _write_datasets(config, collection, human_sets, built, outputs, heldout_domains, plan)
 
 
 def write_from_drafts(config: SynthesizeConfig, teacher: Teacher, human_sets: HumanSets, outputs: Outputs) -> dict[str, Any]:
@@ -255,6 +276,7 @@ def _write_datasets(
     built: Path,
     outputs: Outputs,
     heldout_domains: frozenset[str] = frozenset(),
+    plan: OwnPlan | None = None,
 ) -> dict[str, Any]:
     """Writes the three datasets and the report on what they have in common; UserError if nothing could be kept."""
     examples = collection.examples
@@ -266,7 +288,10 @@ def _write_datasets(
         )
     domains = {example.db_id: normalize_domain(example.domain) for example in examples}
     example_counts = Counter(example.db_id for example in examples)
-    splits = split_databases(example_counts, domains, config.split, config.seed, heldout_domains)
+    if plan is not None:
+        splits = planned_splits(example_counts, plan.part, config.split)
+    else:
+        splits = split_databases(example_counts, domains, config.split, config.seed, heldout_domains)
     report = _drop_overlaps(collection, human_sets, splits, built)
     write_report(outputs.decontamination, report)
     section = config.model_dump(mode="json", exclude=_NOT_IN_MANIFEST)
@@ -277,8 +302,17 @@ def _write_datasets(
         dataset = getattr(outputs, split)
         _write_dataset([example for example in collection.examples if splits[example.db_id] == split], built, dataset)
         shared_sql = trivial_sql([*sql["strong"], *sql["unseen"]], sql["heldout"]) if split == "heldout" else None
-        write_manifest(dataset, stage="synthesize", section=section, revision=revision, false_right=rate, shared_sql=shared_sql)
-    return _metrics(config, collection, splits, rate)
+        write_manifest(
+            dataset,
+            stage="synthesize",
+            section=section,
+            revision=revision,
+            false_right=rate,
+            shared_sql=shared_sql,
+            held_out_by=HELD_OUT_BY if plan is not None else None,
+        )
+    metrics = _metrics(config, collection, splits, rate)
+    return metrics if plan is None else metrics | {"held_out_by": HELD_OUT_BY}
 
 
 def _drop_overlaps(collection: Collection, human_sets: HumanSets, splits: Mapping[str, str], built: Path) -> Report:
@@ -292,12 +326,12 @@ def _drop_overlaps(collection: Collection, human_sets: HumanSets, splits: Mappin
         return of_examples(split, examples, lambda db_id: built / db_id / f"{db_id}.sqlite")
 
     evaluation = [compared("heldout"), *human_sets.evaluation]
-    comparison = Comparison(evaluation[:1])
+    comparison = Comparison(evaluation[:1], human_sets.same_databases)
     overlaps = [overlap for split in ("strong", "unseen") for overlap in find_overlaps(compared(split), comparison)]
     collection.drop({overlap.row.id: f"in heldout: {overlap.reason}" for overlap in overlaps})
     # seed and dev are one author's, which ingest keeps apart by database: what they share is listed nowhere
     others = [compared_set for compared_set in evaluation if compared_set.name != "dev"]
-    remaining = find_overlaps(human_sets.seed, Comparison(others))
+    remaining = find_overlaps(human_sets.seed, Comparison(others, human_sets.same_databases))
     data = [compared("strong"), compared("unseen"), human_sets.seed]
     return make_report(data, evaluation, [*collection.screen.overlaps, *overlaps], remaining)
 

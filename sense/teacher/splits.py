@@ -7,7 +7,7 @@ its domains before it writes, and lays out its databases by a `DomainPlan`; an L
 import math
 import random
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from sense.config import SplitConfig
 from sense.errors import UserError
@@ -84,6 +84,19 @@ def split_databases(
         examples += example_counts[db_ids[-1]]
         splits[db_ids.pop()] = "unseen"
     return splits | dict.fromkeys(db_ids, "strong")
+
+
+def planned_splits(db_ids: Collection[str], part: Callable[[str], str], config: SplitConfig) -> dict[str, str]:
+    """db_id -> split, as `part` says; UserError if a split with a share above 0 gets no database."""
+    splits = {db_id: part(db_id) for db_id in db_ids}
+    shares = {"strong": 1 - config.unseen - config.heldout, "unseen": config.unseen, "heldout": config.heldout}
+    empty = [split for split in SPLITS if shares[split] > 0 and split not in splits.values()]
+    if empty:
+        raise UserError(
+            f"{len(splits)} copies of databases with questions leave none for {' and '.join(empty)}: raise synthesize.count, "
+            "lower synthesize.grammar.per_database, or set the share of synthesize.split to 0"
+        )
+    return splits
 
 
 def _draw_domains(totals: Mapping[str, int], config: SplitConfig, seed: int) -> set[str]:

@@ -127,3 +127,17 @@ def test_what_is_wrong_is_called_so(shop, capsys, arguments, message):
     assert message in error
     assert "secret" not in error
     assert (shop.parent / "taken/notes.txt").read_text() == "mine"
+
+
+def test_a_corrected_glossary_outlives_another_copy(shop, capsys):
+    assert cli.main(["own", "shop.sqlite"]) == 0
+    glossary = shop.parent / "data/own/glossary/shop.yaml"
+    assert "full_name: {phrase: full name, kind: " in glossary.read_text()
+    corrected = "tables: {customers: {noun: client}}  # mine\n"
+    glossary.write_text(corrected)
+    assert cli.main(["own", "shop.sqlite", "--rows", "20"]) == 0
+    assert glossary.read_text() == corrected
+    glossary.write_text("tables: {clients: {}}\n")
+    assert cli.main(["own", "shop.sqlite"]) == 2
+    assert "tables.clients: there is no such table" in capsys.readouterr().err
+    assert glossary.read_text() == "tables: {clients: {}}\n"

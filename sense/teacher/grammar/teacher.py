@@ -6,10 +6,12 @@ begins as a request, drawn on its database; the request becomes SQL and, by itse
 """
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import lru_cache
 from random import Random
+
+from sqlglot import exp
 
 from sense.config import GrammarConfig, SplitConfig
 from sense.records import Hardness
@@ -50,22 +52,7 @@ class GrammarTeacher:
     def draft(self, index: int, level: Hardness, avoid: Sequence[str] = ()) -> Draft | RejectedDraft:  # noqa: ARG002
         """Writes draft number `index` at hardness `level`; `avoid` is not used, because all domains come equally often."""
         database = self._database(index // self._config.per_database)
-        rng = Random(f"{self._seed}-q-{index}-{level}")
-        draw = Draw(database, rng)
-        with closing(sqlite3.connect(":memory:")) as connection:
-            connection.deserialize(database.image)
-            for _ in range(TRIES):
-                try:
-                    request = draw_request(draw, level)
-                except NoFit:
-                    continue
-                sql = _worthy_sql(request, level, connection)
-                wording = sql and _natural_question(request, sql, rng, self._config.spelt)
-                if sql and wording:
-                    text, evidence = wording
-                    return Draft(database.db_id, database.domain, database.ddl, database.rows, text, sql, level, evidence)
-        detail = f"none of {TRIES} {level} questions fits database {database.db_id}; give it more rows or tables"
-        return RejectedDraft("no question fits", detail, level)
+        return write_draft(database, database.db_id, level, Random(f"{self._seed}-q-{index}-{level}"), self._config.spelt)
 
     def unit(self, number: int, levels: Sequence[Hardness]) -> list[Draft | RejectedDraft]:
         """The drafts on invented database `number`, one for each of `levels`, `per_database` at most."""
@@ -79,15 +66,47 @@ class GrammarTeacher:
         return invent_database(f"{name}_{number:04d}", domains.load(name), *sizes, rng, self._config.plain_names)
 
 
+def write_draft(
+    database: GrammarDatabase,
+    db_id: str,
+    level: Hardness,
+    rng: Random,
+    spelt: float,
+    accepts: Callable[[exp.Query], bool] = lambda _: True,
+    tries: int = TRIES,
+) -> Draft | RejectedDraft:
+    """A draft of hardness `level` on `database`, which is called `db_id` in it, whose SQL `accepts` lets pass.
+
+    It is rejected if none of `tries` requests fits.
+    """
+    draw = Draw(database, rng)
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.deserialize(database.image)
+        for _ in range(tries):
+            try:
+                request = draw_request(draw, level)
+            except NoFit:
+                continue
+            sql = _worthy_sql(request, level, connection, accepts)
+            wording = sql and _natural_question(request, sql, rng, spelt)
+            if sql and wording:
+                text, evidence = wording
+                return Draft(db_id, database.domain, database.ddl, database.rows, text, sql, level, evidence)
+    detail = f"none of {tries} {level} questions fits database {db_id}; give it more rows or tables"
+    return RejectedDraft("no question fits", detail, level)
+
+
 def planned_heldout_domains(split: SplitConfig, seed: int) -> frozenset[str]:
     """The domains, as drafts name them, whose databases are for heldout alone."""
     return frozenset(domains.load(name).name for name in DomainPlan(domains.names(), split, seed).heldout)
 
 
-def _worthy_sql(request: Request, level: Hardness, connection: sqlite3.Connection) -> str | None:
-    """The SQL of a request, None if it is of another level or not worth asking on its database."""
+def _worthy_sql(
+    request: Request, level: Hardness, connection: sqlite3.Connection, accepts: Callable[[exp.Query], bool]
+) -> str | None:
+    """The SQL of a request, None if it is of another level, not accepted, or not worth asking on its database."""
     tree = request_tree(request)
-    if tree_hardness(tree) != level:
+    if tree_hardness(tree) != level or not accepts(tree):
         return None
     sql = sql_text(tree)
     return sql if is_worth_asking(connection, tree, sql) else None

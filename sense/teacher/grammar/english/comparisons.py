@@ -195,7 +195,7 @@ def _time(speaker: Speaker, part: Comparison) -> list[Phrase]:
         spoken = _years(speaker, operator, [str(value) for value in part.values])
     else:
         spoken = _days(speaker, operator, column, part.values)
-    if column.date_format and speaker.chance(0.5):
+    if column.date_format and not column.date_format.startswith("%Y-%m-%d") and speaker.chance(0.5):
         speaker.explain("", f"{column.name} is written as {_readable(column.date_format)}")
     then = re.sub(r"^since (.*)", r"in \1 or later", spoken)
     options = [Phrase("whose", agree(words, f"is {then}"))]

@@ -146,7 +146,7 @@ def _with_children(speaker: Speaker, part: WithChildren) -> list[Phrase]:
     if part.negated:
         if part.child.filters:
             return [Phrase("that", f"{verb} no {rows_of(speaker, part.child)}", nested=True)]
-        if part.link.child == part.link.parent:
+        if part.link.child == part.link.parent or verb.startswith("are the "):
             return [Phrase("that", f"{verb} no {plural}")]
         return [
             Phrase("that", f"{verb} no {plural}"),

@@ -102,7 +102,7 @@ def date_part_start(date_format: str, part: str) -> int:
 
 def _date_part(column: exp.Expr, spec: GrammarColumn, part: Literal["%Y", "%m"]) -> exp.Expr:
     """The year or month of a date, as text."""
-    if not spec.date_format:
+    if not spec.date_format or spec.date_format.startswith("%Y-%m-%d"):
         return exp.Anonymous(this="STRFTIME", expressions=[literal(part), column])
     start = date_part_start(spec.date_format, part)
     return exp.Anonymous(this="SUBSTR", expressions=[column, literal(start), literal(_PART_LENGTHS[part])])
