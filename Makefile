@@ -21,7 +21,7 @@ help:
 	@echo 'make deps    write the code that each stage depends on into dvc.yaml'
 	@echo 'make docs    the documentation as a site, build/docs/index.html; make docs-serve shows it at http://127.0.0.1:8000'
 	@echo 'make image   the container image that runs the pipeline on a cluster   (IMAGE=name)'
-	@echo 'make nano-base   pretrain the base sense-nano and put it into sense/nano_base   (about an hour)'
+	@echo 'make nano-base   pretrain the base sense-nano and put it into sense/training/sense_nano   (about two hours)'
 	@echo 'make clean   delete what runs made (data, models, metrics, report, mlflow.db); .venv stays'
 
 $(READY): pyproject.toml constraints.txt
@@ -63,22 +63,27 @@ docs: $(READY)
 docs-serve: docs
 	@$(BIN)/python -m http.server --bind 127.0.0.1 --directory build/docs 8000
 
-# killed and run again, it goes on from its last checkpoint
+# The base is pretrained twice: from random weights, and from there on other data. Killed and run again, it goes on from its last checkpoint.
 NANO := build/nano-base
-PRETRAIN = cd $(NANO) && PATH="$(CURDIR)/$(BIN):$$PATH" SENSE_WORK=work MLFLOW_TRACKING_URI=sqlite:///mlflow.db
-PROFILE := --params $(CURDIR)/configs/nano-base.yaml
-nano-base: $(NANO)/sft.json
-	@$(BIN)/python -m sense.training.nano_base $(NANO)
+PRETRAIN = PATH="$(CURDIR)/$(BIN):$$PATH" SENSE_WORK=work MLFLOW_TRACKING_URI=sqlite:///mlflow.db
+PROFILE = --params $(CURDIR)/configs/nano-base-$(*F).yaml
+nano-base: $(NANO)/2/sft.json
+	@$(BIN)/python -m sense.training.nano_base $(NANO)/2
 
-$(NANO)/synthesize.json: $(READY) configs/nano-base.yaml
-	@mkdir -p $(NANO)
-	@$(PRETRAIN) sense ingest $(PROFILE) --seeds $(CURDIR)/sense/seeds --seed seed --dev dev --metrics ingest.json
-	@$(PRETRAIN) sense synthesize $(PROFILE) --seed seed --dev dev --strong strong --unseen unseen --heldout heldout \
+$(NANO)/2/sft.json: $(NANO)/1/base
+$(NANO)/1/base: $(NANO)/1/sft.json
+	@$(BIN)/python -m sense.training.nano_base $(NANO)/1 $@
+
+.PRECIOUS: $(NANO)/%/synthesize.json $(NANO)/%/sft.json
+$(NANO)/%/synthesize.json: $(READY) configs/nano-base-%.yaml
+	@mkdir -p $(@D)
+	@cd $(@D) && $(PRETRAIN) sense ingest $(PROFILE) --seeds $(CURDIR)/sense/seeds --seed seed --dev dev --metrics ingest.json
+	@cd $(@D) && $(PRETRAIN) sense synthesize $(PROFILE) --seed seed --dev dev --strong strong --unseen unseen --heldout heldout \
 	  --decontamination decontamination.json --metrics synthesize.json
 
 # two processes of one thread are faster than one process of two: the matrices are small
-$(NANO)/sft.json: $(NANO)/synthesize.json
-	@$(PRETRAIN) OMP_NUM_THREADS=1 torchrun --nproc-per-node 2 -m sense sft $(PROFILE) --strong strong --seed seed \
+$(NANO)/%/sft.json: $(NANO)/%/synthesize.json
+	@cd $(@D) && $(PRETRAIN) OMP_NUM_THREADS=1 torchrun --nproc-per-node 2 -m sense sft $(PROFILE) --strong strong --seed seed \
 	  --model model --curve curve.csv --metrics sft.json
 
 image:

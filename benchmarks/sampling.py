@@ -2,9 +2,9 @@
 
     .vllm/bin/python benchmarks/sampling.py [--questions N] [--samples K] [--tokens T] [--url URL] [--json]
 
-The model has the shape of configs/nano-base.yaml and random weights, so that every answer has all T tokens; questions and schemas
-are the built-in seeds'. Compared are transformers one by one and in batches, vLLM in this process, and a vLLM server that the
-script starts (`--url`: one that is there, with the model as `sft`). Without vLLM (`.ci/vllm-up` installs it) only transformers.
+The model has the shape of configs/nano-base-1.yaml and random weights, so that every answer has all T tokens; questions and
+schemas are the built-in seeds'. Compared are transformers one by one and in batches, vLLM in this process, and a vLLM server that
+the script starts (`--url`: one that is there, with the model as `sft`). Without vLLM (see `.ci/vllm-up`) only transformers.
 Loading and starting are not counted. Each row is one run: times on a machine with other work vary.
 """
 
@@ -47,7 +47,7 @@ class Timing(NamedTuple):
 
 def write_model(folder: Path, texts: list[str]) -> Path:
     """A model folder of the nano profile's shape."""
-    profile = config.load(ROOT / "configs" / "nano-base.yaml").sft
+    profile = config.load(ROOT / "configs" / "nano-base-1.yaml").sft
     assert profile.model.nano is not None
     tokenizer = nano.train_tokenizer(texts, profile.model.nano.vocabulary)
     model = nano.create_model(profile.model.nano, tokenizer, profile.seed)

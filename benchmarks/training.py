@@ -2,7 +2,7 @@
 
     .venv/bin/python benchmarks/training.py [--rows N] [--pairs N] [--epochs E] [--json]
 
-The model has the shape of `configs/nano-base.yaml` and random weights; the rows are the built-in seeds', the rejected answers
+The model has the shape of `configs/nano-base-1.yaml` and random weights; the rows are the built-in seeds', the rejected answers
 those of other questions. The tokens per second are those of the rows: a schema counts for each of its questions, also where it is
 read once for several, and padding never. Building the trainers is not counted, the reference's pass over the pairs is. Each line
 is one run; times vary on a machine with other work.
@@ -185,7 +185,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    profile = config.load(ROOT / "configs" / "nano-base.yaml").sft
+    profile = config.load(ROOT / "configs" / "nano-base-1.yaml").sft
     assert profile.model.nano is not None
     nano_config = profile.model.nano
     with tempfile.TemporaryDirectory() as name:

@@ -9,7 +9,7 @@ from sense.config.section import Count, Positive, Section, Seed, Share
 
 
 class NanoConfig(Section):
-    """A Llama of random weights and a byte-level BPE tokenizer, made by SENSE itself; for tests and the demo."""
+    """A Llama of random weights and a byte-level BPE tokenizer, made by SENSE itself; for tests, and to pretrain a base."""
 
     vocabulary: Annotated[int, Field(ge=300)] = 1500
     """Tokens of the byte-level BPE tokenizer that is trained on the data."""

@@ -3,7 +3,7 @@
 `python -m sense.stages.code_dependencies` (`make deps`) writes them into dvc.yaml, so that DVC runs a stage again when code that
 its result rests on has changed; a test fails while the file says something else. Imports inside functions count, those for type
 checkers alone do not. Where a stage uses all of a package, its folder is listed; where it uses a part, the files are, and of the
-data files beside them (prompts, word lists) those that a used module names, or that no module names.
+data files beside them (prompts, word lists, folders of data) those that a used module names, or that no module names.
 """
 
 import ast
@@ -59,10 +59,10 @@ def _has_all_modules(folder: Path, files: set[Path]) -> bool:
 
 
 def _data_files(folder: Path, files: set[Path]) -> Iterator[Path]:
-    """The data files of a folder that one of its modules among `files` names, or that none of its modules names."""
+    """The data files and folders in a folder that one of its modules among `files` names, or that none of its modules names."""
     sources = {module: module.read_text(encoding="utf-8") for module in folder.glob("*.py")}
     for path in folder.iterdir():
-        if path.is_file() and path.suffix not in (".py", ".pyc"):
+        if path.suffix not in (".py", ".pyc") and not any(path.rglob("*.py*")):
             naming = {module for module, source in sources.items() if path.name in source}
             if not naming or naming & files:
                 yield path

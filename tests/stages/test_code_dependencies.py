@@ -38,6 +38,7 @@ def test_dvc_yaml_lists_the_code_that_the_imports_give(name):
         ("sample", "sense/records.py"),
         ("prefer", "sense/stages/pairs.py"),
         ("sft", "sense/training/words.txt"),
+        ("sft", "sense/training/sense_nano/model.safetensors"),
         ("sft", "sense/prompts/question.j2"),
         ("evaluate", "sense/evaluation/statistics.py"),
         ("report", "sense/report/page.html.j2"),
@@ -51,6 +52,7 @@ def test_a_stage_depends_on(stage, file):
     ("stage", "file"),
     [
         ("ingest", "sense/teacher/drafts.py"),
+        ("prefer", "sense/training/sense_nano/model.safetensors"),
         ("sft", "sense/training/generate.py"),
         ("sample", "sense/evaluation/scoreboard.py"),
         ("sample", "sense/stages/sft.py"),

@@ -2,12 +2,15 @@ import json
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from sense import records
 from sense.config import ModelConfig, NanoConfig, PromptConfig
 from sense.errors import InputError
+from sense.prompts import answer_sql, question_prompt
+from sense.schema import Column, Schema, Table
 from sense.training import model_folder, nano, nano_base
+from sense.training.generate import TransformersGenerator
 
 
 def test_other_names_are_no_folders_of_the_package():
@@ -49,18 +52,58 @@ def test_a_pretraining_becomes_the_base_with_half_the_bytes(pretraining, monkeyp
     assert after.dtype == torch.bfloat16
     for one, other in zip(before.parameters(), after.parameters(), strict=True):
         assert torch.equal(one.to(torch.bfloat16), other)
-    origin = json.loads((target / "pretraining.json").read_text())
-    assert origin["recipe"]["seed"] == 3
-    assert "databases" not in origin["recipe"]
-    assert origin["data"]["coverage"] == {"domain": {"zoo": 10}}
+    (training,) = json.loads((target / "pretraining.json").read_text())
+    assert training["recipe"]["seed"] == 3
+    assert "databases" not in training["recipe"]
+    assert training["data"]["coverage"] == {"domain": {"zoo": 10}}
     card = (target / "README.md").read_text()
     assert "A Llama of 12.3M weights (hidden 32, 1 layers, 1 heads)" in card.replace(",\n", ")")
-    assert "1,200 steps on 20 rows, loss on question; last loss 0.500." in card
+    assert "other names: 20 rows. 1,200 steps,\n  loss on question; last loss 0.500." in card
     assert '{"epochs": 1.0}.' in card
     assert (target / "curve.csv").read_text() == "step,loss\n1,0.5\n"
+
+
+def test_a_pretraining_that_went_on_from_another_has_both_in_its_card(pretraining):
+    nano_base.write(pretraining, pretraining / "first")
+    recipe = json.loads((pretraining / "model/sense.json").read_text())
+    recipe["base"] |= {"nano": None, "name": "first"}
+    records.write_json(pretraining / "model/sense.json", recipe)
+    records.write_json(pretraining / "sft.json", {"parameters": 12345678, "steps": 700, "rows": 30, "loss": 0.25})
+    nano_base.write(pretraining, pretraining / "second")
+    trainings = json.loads((pretraining / "second/pretraining.json").read_text())
+    assert [training["metrics"]["steps"] for training in trainings] == [1200, 700]
+    card = (pretraining / "second/README.md").read_text()
+    assert card.index("1,200 steps") < card.index("700 steps")
 
 
 def test_a_pretraining_that_is_not_finished_is_refused(pretraining):
     (pretraining / "sft.json").unlink()
     with pytest.raises(InputError, match=r"sft.json: no such file; pretrain the base first: make nano-base"):
         nano_base.write(pretraining, pretraining / "package" / "base")
+
+
+def test_the_base_of_the_package_copies_names_from_a_schema_that_it_has_never_seen():
+    model, tokenizer = model_folder.load_pretrained(ModelConfig(name="sense-nano"), torch.float32)
+    generator = TransformersGenerator(model, tokenizer, 8)
+    walrus = Table(
+        "walrus", (Column("walrus_id", "INTEGER", True), Column("tusk_length", "REAL", False), Column("nickname", "TEXT", False))
+    )
+    schema = Schema((walrus, Table("ice_floe", (Column("floe_id", "INTEGER", True), Column("thickness", "REAL", False)))), ())
+    questions = {
+        "What is the tusk length of each walrus?": "SELECT tusk_length FROM walrus",
+        "How many ice floes are there?": "SELECT COUNT(*) FROM ice_floe",
+        "What is the average thickness of the ice floes?": "SELECT AVG(thickness) FROM ice_floe",
+    }
+    prompts = [question_prompt(schema, question, "", "compact") for question in questions]
+    answers = generator.generate(prompts, n=1, temperature=0.0, top_p=1.0, max_tokens=40, seed=0)
+    assert [answer_sql(answer) for (answer,) in answers] == list(questions.values())
+
+
+def test_the_base_of_the_package_is_a_plain_model_under_10_mb():
+    folder = nano_base.folder()
+    assert sum(file.stat().st_size for file in folder.iterdir()) < 10_000_000
+    assert AutoModelForCausalLM.from_pretrained(folder).num_parameters() < 6_000_000
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    assert tokenizer.decode(tokenizer("pet(id, Name)")["input_ids"]) == "pet(id, Name)"
+    trainings = records.read_json(folder / "pretraining.json")
+    assert all(training["data"]["section"]["seed"] >= 100 for training in trainings)  # other databases than the demo's
