@@ -372,7 +372,8 @@ def _nothing_kept_error(config: SynthesizeConfig, collection: Collection) -> Use
     drafts = f"none of the last {len(rejected)} drafts" if collection.examples else f"none of the {len(rejected)} drafts"
     problem = f"{drafts} of the {config.teacher} teacher could be kept"
     if config.teacher == "grammar":
-        return UserError("\n".join([f"{problem}; raise synthesize.grammar.rows", *reasons]))
+        fix = "copy more rows or tables (sense own), or correct the glossary" if config.own else "raise synthesize.grammar.rows"
+        return UserError("\n".join([f"{problem}; {fix}", *reasons]))
     again = "the next run of the same section asks for these drafts again and keeps all others"
     if requests:
         kind = "request" if requests == 1 else "requests in a row"

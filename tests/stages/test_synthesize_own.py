@@ -1,6 +1,8 @@
 """Strong data on one's own databases: every part has them, and by what it is held out stands in manifest, metrics and report."""
 
 import json
+import sqlite3
+from contextlib import closing
 
 import pytest
 
@@ -102,6 +104,15 @@ def test_the_same_section_writes_the_same_bytes(run, tmp_path, monkeypatch):
 def test_too_few_questions_for_all_parts_are_no_data(run, tmp_path, monkeypatch):
     monkeypatch.chdir(run[1])
     with pytest.raises(UserError, match="leave none for strong"):
+        synthesize._write_on_own(section(count=4), empty_sets(), outputs(tmp_path / "out"))
+
+
+def test_a_database_of_which_nothing_can_be_asked_is_called_so(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with closing(sqlite3.connect("bare.sqlite")) as connection:
+        connection.executescript("CREATE TABLE bare(id INTEGER PRIMARY KEY, x TEXT); INSERT INTO bare VALUES (1, 'one')")
+    assert cli.main(["own", "bare.sqlite"]) == 0
+    with pytest.raises(UserError, match=r"could be kept; copy more rows or tables \(sense own\)"):
         synthesize._write_on_own(section(count=4), empty_sets(), outputs(tmp_path / "out"))
 
 

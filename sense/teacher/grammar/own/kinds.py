@@ -31,8 +31,8 @@ _PRICES = frozenset(
 _RATINGS = frozenset("rating ratings score stars grade".split())
 _NO_SUMS = frozenset(
     """age altitude average avg bearing depth discount elevation factor grade height humidity index latitude level longitude lat
-    lng lon max min percent percentage pct position pressure price rank rate ratio rating score share size speed temperature
-    version width year""".split()
+    lng lon long max min percent percentage pct position pressure price rank rate ratio rating score share size speed temperature
+    version width x y year""".split()
 )
 _CODES = frozenset("code zip zipcode postcode postal sku isbn ean barcode iban vin plate ref reference serial".split())
 _EMAILS = frozenset(["email", "mail"])
