@@ -5,9 +5,10 @@
     .venv/bin/python -m benchmarks.synthesis --data data        strong, unseen and heldout of a finished run
     .venv/bin/python -m benchmarks.synthesis --read 120         rows to read, as a Markdown table, and nothing else
     .venv/bin/python -m benchmarks.synthesis --demo .           also the weak data and pairs of a finished run
+    .venv/bin/python -m benchmarks.synthesis --asking           how an LLM is asked, and nothing else: under two minutes
 
 Everything but the times is the same in every run with the same arguments. What is measured, and how, is in the modules:
-structures.py (SQL), databases.py, questions.py and sense/teacher/question_rules.py, labels.py, splits.py.
+structures.py (SQL), databases.py, asking.py, questions.py and sense/teacher/question_rules.py, labels.py, splits.py.
 """
 
 import argparse
@@ -23,7 +24,7 @@ from random import Random
 from statistics import fmean, quantiles
 from typing import Any
 
-from benchmarks import databases, labels, questions, splits
+from benchmarks import asking, databases, labels, questions, splits, stand_in
 from benchmarks.corpora import SPLITS, Corpus, Row, read_data, read_questions
 from benchmarks.structures import HARD_FEATURES, QUERY_FEATURES, features, structure
 from sense import records
@@ -321,6 +322,21 @@ def measure_speed(rows: int, seed: int, folder: Path) -> list[Figure]:
     ]
 
 
+def measure_asking() -> list[Figure]:
+    """How an LLM is asked, against a stand-in on this machine."""
+    values: dict[str, tuple[Value, str]] = {}
+    for concurrency, count in ((16, 400), (64, 2000)):
+        for latency in stand_in.LATENCIES:
+            run = asking.ask(count, concurrency, latency)
+            values[f"throughput against ideal, {concurrency} in flight, {latency}"] = (run.ideal / run.seconds, "%")
+    rates = (4.0, 1.5)
+    for rate, run in zip(rates, asking.ask_limited(120, rates), strict=True):
+        values[f"limit of {rate:g} requests/s: share answered 429"] = (run.refused / (run.answered + run.refused), "%")
+        values[f"limit of {rate:g} requests/s: answered for a second"] = (round(run.answered / run.seconds, 2), "")
+    values |= {f"asked again after: {change}": (count, "") for change, count in asking.asked_again(8).items()}
+    return [Figure(label, {"ours": value}, unit) for label, (value, unit) in values.items()]
+
+
 # -- printing
 
 
@@ -367,6 +383,7 @@ def main() -> None:
     parser.add_argument("--golds", type=int, default=100, help="golds of each corpus whose mutants are executed")
     parser.add_argument("--speed-rows", type=int, default=1_000)
     parser.add_argument("--read", type=int, help="print so many rows to read, and nothing else")
+    parser.add_argument("--asking", action="store_true", help="measure how an LLM is asked, and nothing else")
     parser.add_argument("--json", type=Path, help="write all figures to this file")
     parser.add_argument("--before", type=Path, help="a file of --json, whose figures of our data stand beside these")
     options = parser.parse_args()
@@ -378,6 +395,9 @@ def main() -> None:
         earlier = {label: values["ours"] for label, values in before.get(title, {}).items() if "ours" in values}
         print_table(title, [add_before(figure, earlier.get(figure.label)) for figure in rows] if earlier else rows)
 
+    if options.asking:
+        report("7. Asking an LLM", measure_asking())
+        return
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         if options.data is None:

@@ -79,28 +79,35 @@ class Pace:
 
     def start(self) -> float:
         """Waits until a request may start, and counts it as in flight; the moment of its start. ClosedError after `close`."""
+        with self._changed:
+            if not self._closed and self._wait_s() == 0:  # a thread that has ended a request goes on without waking another
+                return self._count()
         with self._queue, self._changed:
-            while True:
-                if self._closed:
-                    raise ClosedError("no request is made after the end")
-                now = self._clock.now()
-                wait = max(self._next, self._held_until) - now
-                if self._in_flight >= self._allowed:
-                    self._clock.wait(self._changed, None)
-                elif wait > 0:
-                    self._clock.wait(self._changed, wait)
-                else:
-                    break
-            self._in_flight += 1
-            if self._rate is not None:
-                self._next = now + 1 / self._rate
-            else:
-                self._next = max(self._next, now - LATE_S) + self._first_interval()
-                self._first_start = now if self._first_start is None else self._first_start
-                self._accepted.append(now)
-                while self._accepted[0] < now - RECENT_S:
-                    self._accepted.popleft()
-            return now
+            while not self._closed:
+                wait = self._wait_s()
+                if wait == 0:
+                    return self._count()
+                self._clock.wait(self._changed, wait)
+            raise ClosedError("no request is made after the end")
+
+    def _wait_s(self) -> float | None:
+        """Seconds until the next request may start, 0 now; None if one in flight must end first."""
+        if self._in_flight >= self._allowed:
+            return None
+        return max(0.0, max(self._next, self._held_until) - self._clock.now())
+
+    def _count(self) -> float:
+        now = self._clock.now()
+        self._in_flight += 1
+        if self._rate is not None:
+            self._next = now + 1 / self._rate
+        else:
+            self._next = max(self._next, now - LATE_S) + self._first_interval()
+            self._first_start = now if self._first_start is None else self._first_start
+            self._accepted.append(now)
+            while self._accepted[0] < now - RECENT_S:
+                self._accepted.popleft()
+        return now
 
     def answer(self, started: float) -> None:
         """A request that started at that moment brought an answer, or a failure that is no matter of the pace."""

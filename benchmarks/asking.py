@@ -1,0 +1,147 @@
+"""How an LLM is asked: throughput, rate limits, requests made again, against an endpoint on this machine that waits as LLMs do.
+
+The endpoint runs in a process of its own. Its latency depends on the request alone, so that the ideal is known: the sum of all
+latencies divided by the requests in flight.
+"""
+
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from benchmarks.stand_in import serve
+from sense.config import LlmConfig, SynthesizeConfig
+from sense.decontamination.screen import Screen
+from sense.records import Hardness
+from sense.sql.analysis import analyze
+from sense.stages import synthesize
+from sense.suite import SuiteCounts
+from sense.teacher import Draft, RejectedDraft
+from sense.teacher.checks import CheckedDraft, CheckedUnit
+from sense.teacher.collection import collect_drafts
+from sense.teacher.drafts import LoggedTeacher
+from sense.teacher.labels import Label
+from sense.teacher.openai import ChatClient, FailedExchange
+from tests.endpoint import Endpoint, Reply, good_teacher
+from tests.llm_runs import seed_dataset
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a client did: requests answered and refused (HTTP 429), seconds from the first to the last, and at best."""
+
+    answered: int
+    refused: int
+    seconds: float
+    ideal: float
+
+
+class _Asker:
+    """A teacher whose answers need no reading: what is measured is how they are asked for."""
+
+    def __init__(self, config: LlmConfig) -> None:
+        self._client = ChatClient(config, "")
+
+    def draft(self, index: int, level: Hardness, avoid: Sequence[str]) -> Draft | RejectedDraft:
+        answer = self._client.chat("system", f"user, {', '.join(avoid)}", seed=index)
+        if isinstance(answer, FailedExchange):
+            return RejectedDraft(answer.reason, answer.detail, level, failed_requests=answer.requests)
+        return Draft(f"db_{index}", f"domain {index % 40}", (), (), f"question {index}", f"SELECT {index}", level)
+
+    def forget(self, index: int, level: Hardness, avoid: Sequence[str]) -> None:
+        """It keeps nothing."""
+
+    def close(self) -> None:
+        self._client.close()
+
+
+def ask(count: int, concurrency: int, latency: str, rate: float | None = None) -> Asked:
+    """Has `count` drafts collected as the stage collects them, but neither read nor checked."""
+    with TemporaryDirectory() as folder, serve(latency, rate) as (url, counts):
+        llm = {"model": "m", "base_url": url, "concurrency": concurrency}
+        config = SynthesizeConfig.model_validate({"teacher": "llm", "llm": llm, "count": count, "suite": 0})
+        assert config.llm is not None
+        analysis = analyze("SELECT 1")
+
+        def check(draft: Draft) -> CheckedUnit:
+            return CheckedUnit([CheckedDraft(draft, analysis, Label(0, (0,), ()))], SuiteCounts(), 1)
+
+        with LoggedTeacher(_Asker(config.llm), Path(folder) / "failures.jsonl", 2 * concurrency, check) as teacher:
+            started = time.monotonic()
+            collect_drafts(config, teacher, _NoScreen(), concurrency, lambda: None)
+            seconds = time.monotonic() - started
+    return Asked(counts.answered, counts.refused, seconds, counts.seconds / concurrency)
+
+
+class _NoScreen(Screen):
+    """Compares with nothing, and refuses nothing."""
+
+    def __init__(self) -> None:
+        super().__init__("drafts", [], lambda _: Path())
+
+    def refuse(self, row: object) -> None:
+        """Refuses nothing."""
+
+
+def ask_limited(count: int, rates: Sequence[float]) -> list[Asked]:
+    """Under limits of so many requests for a second, at the same time: the endpoints are idle for the most part."""
+    with ThreadPoolExecutor(len(rates)) as pool:
+        return list(pool.map(lambda rate: ask(round(count * rate / max(rates)), 16, "200 ms", rate), rates))
+
+
+def asked_again(count: int) -> dict[str, int]:
+    """How many requests are made although their answer is there, after each of some changes; a kill may lose one in flight."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        seed = seed_dataset(folder / "seed")
+        log = folder / "asked"
+
+        def answer(request: dict[str, Any]) -> Reply:
+            with log.open("a") as stream:
+                stream.write(f"{request['seed']}\n")
+            return good_teacher()(request)
+
+        with Endpoint(answer) as endpoint:
+
+            def run(work: str, wanted: int, concurrency: int = 1) -> None:
+                llm = {
+                    "model": "m",
+                    "base_url": endpoint.base_url,
+                    "concurrency": concurrency,
+                    "answers": str(folder / "answers"),
+                }
+                section = {"teacher": "llm", "llm": llm, "count": wanted, "suite": 0, "split": {"heldout_domains": 1}}
+                config = SynthesizeConfig.model_validate(section | {"execution": {"workers": 1}})
+                names = ("strong", "unseen", "heldout", "decontamination", "metrics")
+                (folder / work).mkdir(exist_ok=True)
+                outputs = synthesize.Outputs(**{port: folder / work / port for port in names})
+                synthesize.run(config, synthesize.Inputs(seed=seed, dev=seed), outputs)
+
+            def again(change: Callable[[], object]) -> int:
+                before = log.read_text().split() if log.exists() else []
+                change()
+                return len(set(before) & set(log.read_text().split()[len(before) :]))
+
+            def kill() -> None:
+                child = multiprocessing.get_context("fork").Process(target=partial(run, "killed", 3 * count))
+                before = len(log.read_text().split())
+                child.start()
+                while len(log.read_text().split()) < before + count // 2:
+                    time.sleep(0.02)
+                os.kill(child.pid or 0, signal.SIGKILL)
+                child.join()
+                run("killed", 3 * count)
+
+            run("first", count)
+            return {
+                "another work folder, as after new code": again(lambda: run("second", count)),
+                "twice the count, four in flight": again(lambda: run("more", 2 * count, 4)),
+                "kill -9": again(kill),
+            }
