@@ -325,7 +325,7 @@ def measure_speed(rows: int, seed: int, folder: Path) -> list[Figure]:
 def measure_asking() -> list[Figure]:
     """How an LLM is asked, against a stand-in on this machine."""
     values: dict[str, tuple[Value, str]] = {}
-    for concurrency, count in ((16, 400), (64, 2000)):
+    for concurrency, count in ((16, 800), (64, 4000)):
         for latency in stand_in.LATENCIES:
             run = asking.ask(count, concurrency, latency)
             values[f"throughput against ideal, {concurrency} in flight, {latency}"] = (run.ideal / run.seconds, "%")

@@ -41,9 +41,9 @@ and an endpoint that fails at one draft in ten must not be given up where a few 
 """
 FIRST_LESSON = 256
 """Draft number `n` knows the domains of the first `m` answers, where `m` is the largest of FIRST_LESSON, twice that, four times
-that and so on that is at most half of `n`: the answers to the other half may be on their way, and a slow one holds up no other.
+that and so on that is at most a quarter of `n`: three quarters may be on their way, so that a slow answer holds up no other.
 """
-LOOKAHEAD = 16
+LOOKAHEAD = 64
 """Drafts that may be ahead of the first one without an answer, as a multiple of the requests in flight."""
 
 
@@ -109,7 +109,7 @@ class Collection:
             added = False
         else:
             added = self.add(outcome)
-        if self.checked == _lesson(2 * self.checked):
+        if self.checked == _lesson(4 * self.checked):
             self._lessons[self.checked] = over_represented_domains(self._answered)
         return added
 
@@ -250,9 +250,9 @@ def collect_units(
 def _lesson(index: int) -> int:
     """How many of the first answers draft number `index` learns from."""
     size = FIRST_LESSON
-    if index < 2 * size:
+    if index < 4 * size:
         return 0
-    while 4 * size <= index:
+    while 8 * size <= index:
         size *= 2
     return size
 

@@ -303,16 +303,16 @@ def test_domains_above_their_fair_share_are_to_be_avoided(tmp_path: Path, monkey
     monkeypatch.setattr(collection, "FIRST_LESSON", 6)
     runs = {}
     bad: dict[int, Draft | RejectedDraft] = {index: replace(good_draft(index), sql="SELECT nam") for index in (1, 7)}
-    for count, concurrency, drafts in ((30, 1, {}), (24, 4, {}), (40, 2, bad)):
+    for count, concurrency, drafts in ((55, 1, {}), (50, 4, {}), (60, 2, bad)):
         teacher = Zoo(drafts)
         run_stage(synthesize_config(count=count, concurrency=concurrency), teacher, tmp_path / str(count))
         runs[count] = teacher.requests
-    avoided = {index: avoid for index, (_, avoid) in runs[40].items()}
-    assert {avoided[index] for index in range(12)} == {()}  # the first six are known when the next six have been asked for
-    assert {avoided[index] for index in range(12, 24)} == {()}  # three of farms and three of a museum
-    assert {avoided[index] for index in range(24, 40)} == {("farms",)}
+    avoided = {index: avoid for index, (_, avoid) in runs[60].items()}
+    assert {avoided[index] for index in range(24)} == {()}  # the first six are known when 18 more have been asked for
+    assert {avoided[index] for index in range(24, 48)} == {()}  # three of farms and three of a museum
+    assert {avoided[index] for index in range(48, 60)} == {("farms",)}
     for requests in runs.values():  # whatever the count, the number of requests in flight, and what became of the drafts
-        assert {index: runs[40][index] for index in requests} == requests
+        assert {index: runs[60][index] for index in requests} == requests
 
 
 def test_threads_change_neither_questions_nor_outcome(tmp_path: Path):
