@@ -53,6 +53,7 @@ def run_llm(answer: Answerer, work: Path, llm: dict[str, Any] | None = None, que
             "concurrency": 1,
             "retries": 0,
             "timeout_s": 20,
+            "repair": False,
         }
         config = SynthesizeConfig.model_validate(
             {"count": 6, "max_attempts": 2, "execution": {"workers": 1}, "suite": 0, "split": {"heldout_domains": 1}}

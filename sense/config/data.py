@@ -131,6 +131,10 @@ class LlmConfig(Section):
     """
     offline: bool = False
     """Use the answers in the folder alone, and ask the endpoint nothing; `sense synthesize --offline` sets it."""
+    repair: bool = True
+    """Ask once more where a draft has a fault of which a message tells what to mend, such as SQL that fails or a tie at LIMIT;
+    false asks for another draft instead.
+    """
     match_level: bool = True
     """Drop drafts whose SQL has another hardness than the one asked for, after its repair; false keeps them at the hardness that
     they have, which costs less where the model misses the levels often.

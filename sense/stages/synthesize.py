@@ -252,7 +252,8 @@ def _collect(
         def check(draft: Draft) -> CheckedUnit:
             return processes.submit(UnitWorker.check, [draft]).result()
 
-        with LoggedTeacher(teacher, log, 2 * concurrency, check) as logged_teacher:
+        repair = config.llm is not None and config.llm.repair
+        with LoggedTeacher(teacher, log, 2 * concurrency, check, repair) as logged_teacher:
             collection = collect_drafts(config, logged_teacher, human_sets.screen(built), concurrency, advance, drafts)
     if collection.absent:
         raise _absent_error(config, collection)
@@ -408,7 +409,8 @@ def _metrics(config: SynthesizeConfig, collection: Collection, splits: Mapping[s
             "asked": collection.requested,
             "kept": len(examples),
             "dropped": dict(sorted(collection.dropped.items())),
-        },
+        }
+        | ({"repairs": {"asked": collection.repairs, "kept": collection.repaired}} if collection.repairs else {}),
         "hardness": {level: hardness_counts[level] for level in HARDNESS},
         "asked_hardness": {level: level_counts[level] for level in HARDNESS},
         "complexity": {band: collection.bands[band] for band in BANDS},

@@ -89,6 +89,10 @@ class Teacher(Protocol):
         """Writes draft number `index` at hardness `level`; `avoid` names over-represented domains, as advice."""
         ...
 
+    def repair(self, index: int, level: Hardness, avoid: Sequence[str], fault: RejectedDraft) -> Draft | RejectedDraft:
+        """Writes the draft with these arguments, which has this fault, once more."""
+        ...
+
     def forget(self, index: int, level: Hardness, avoid: Sequence[str]) -> None:
         """Keeps nothing of the draft with these arguments: the next time it is written anew."""
         ...

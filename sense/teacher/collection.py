@@ -53,7 +53,8 @@ class Collection:
 
     `checked` counts the drafts whose fate is known, `rejected` are those of them since the last example, `dropped` counts all
     drafts not kept by reason, `domains` the examples by domain and `bands` by their band of complexity. `absent` counts the
-    drafts for which an offline teacher has no answer; what they would have become nobody knows. `failed` tells whether so many
+    drafts for which an offline teacher has no answer; what they would have become nobody knows. `repairs` counts the drafts for
+    which a teacher was asked once more, `repaired` those of them that became examples. `failed` tells whether so many
     drafts were rejected that the run ends. `labels` are those of all new drafts with a result, kept or not, by hardness; `suite`
     and `sizes` (bytes) are about the databases written.
     """
@@ -63,6 +64,8 @@ class Collection:
     requested: int = 0
     checked: int = 0
     absent: int = 0
+    repairs: int = 0
+    repaired: int = 0
     examples: list[Example] = field(default_factory=list)
     rejected: list[RejectedDraft] = field(default_factory=list)
     failed: bool = False
@@ -109,6 +112,8 @@ class Collection:
             added = False
         else:
             added = self.add(outcome)
+            self.repairs += answer.repaired
+            self.repaired += answer.repaired and added
         if self.checked == _lesson(4 * self.checked):
             self._lessons[self.checked] = over_represented_domains(self._answered)
         return added

@@ -16,20 +16,34 @@ from typing import NamedTuple
 from sense.records import Hardness, Log, Record
 from sense.teacher import Draft, RejectedDraft, Teacher
 from sense.teacher.checks import CheckedDraft, CheckedUnit
+from sense.teacher.openai import NO_ANSWER
+
+REPAIRABLE = (
+    *("not json", "missing field", "bad field", "bad schema", "bad rows", "not a select", "several answers"),
+    *("database cannot be built", "broken foreign key", "SQL rejected", "SQL fails", "SQL times out", "result too large"),
+    *("SQL returns nothing", "SQL returns NULLs alone", "SQL counts nothing", "SQL cannot be checked", "misspelt column"),
+    *("tie at LIMIT", "idle condition", "idle LIMIT", "idle ORDER BY", "level not met"),
+)
+"""Reasons whose detail tells the teacher what to do otherwise."""
 
 
 class FailedDraft(Record):
-    """A line of the log: a draft whose exchange has failed."""
+    """A line of the log: a draft whose exchange has failed, the first one or that of its repair."""
 
     index: int
     draft: RejectedDraft
+    repair: bool = False
 
 
 class CheckedAnswer(NamedTuple):
-    """What has become of a draft, and the domain that the teacher chose for it; none if there is no draft."""
+    """What has become of a draft, and the domain that the teacher chose for it; none if there is no draft.
+
+    `repaired` if this is about what the teacher wrote when it was told of a fault.
+    """
 
     domain: str
     outcome: CheckedUnit | RejectedDraft
+    repaired: bool = False
 
     @property
     def draft(self) -> CheckedDraft | RejectedDraft:
@@ -40,13 +54,16 @@ class CheckedAnswer(NamedTuple):
 class LoggedTeacher:
     """Asks `teacher` for drafts in at most `workers` threads and lets `check` check them.
 
-    Failed exchanges are logged in the JSONL file `path`.
+    With `repair`, it is asked once more for a draft with a fault of REPAIRABLE. Failed exchanges are logged in the JSONL file
+    `path`.
     """
 
-    def __init__(self, teacher: Teacher, path: Path, workers: int, check: Callable[[Draft], CheckedUnit]) -> None:
-        self._teacher, self._check = teacher, check
+    def __init__(
+        self, teacher: Teacher, path: Path, workers: int, check: Callable[[Draft], CheckedUnit], repair: bool = False
+    ) -> None:
+        self._teacher, self._check, self._repair = teacher, check, repair
         self._log = Log(path, FailedDraft)
-        self._failed: dict[int, RejectedDraft] = {line.index: line.draft for line in self._log.rows}
+        self._failed = {(line.index, line.repair): line.draft for line in self._log.rows}
         self._requests: dict[int, tuple[Hardness, Sequence[str]]] = {}
         self._rejected: set[int] = set()  # answers from which no draft could be read
         self._lock = Lock()
@@ -64,15 +81,26 @@ class LoggedTeacher:
         self._log.path.unlink()
 
     def _take_and_check(self, index: int, level: Hardness, avoid: Sequence[str]) -> CheckedAnswer:
-        draft = self._failed.get(index) or self._teacher.draft(index, level, avoid)
+        draft = self._failed.get((index, False)) or self._teacher.draft(index, level, avoid)
+        answer = self._checked(index, draft, False)
+        fault = answer.draft
+        if not self._repair or not isinstance(fault, RejectedDraft) or fault.reason not in REPAIRABLE or fault.failed_requests:
+            return answer
+        draft = self._failed.get((index, True)) or self._teacher.repair(index, level, avoid, fault)
+        second = self._checked(index, draft, True)
+        unanswered = isinstance(draft, RejectedDraft) and draft.failed_requests and draft.reason != NO_ANSWER
+        return answer._replace(repaired=True) if unanswered else second
+
+    def _checked(self, index: int, draft: Draft | RejectedDraft, repair: bool) -> CheckedAnswer:
+        """What becomes of a draft, or of its repair."""
         if isinstance(draft, Draft):
-            return CheckedAnswer(draft.domain, self._check(draft))
+            return CheckedAnswer(draft.domain, self._check(draft), repair)
         with self._lock:
             if draft.failed_requests == 0:
                 self._rejected.add(index)
-            elif index not in self._failed:
-                self._log.append([FailedDraft(index=index, draft=draft)])
-        return CheckedAnswer("", draft)
+            elif (index, repair) not in self._failed:
+                self._log.append([FailedDraft(index=index, draft=draft, repair=repair)])
+        return CheckedAnswer("", draft, repair)
 
     def __enter__(self) -> "LoggedTeacher":
         return self

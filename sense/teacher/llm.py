@@ -17,6 +17,7 @@ from sense.teacher.answers import parse_draft
 from sense.teacher.ledger import Ledger, Tokens
 from sense.teacher.openai import ChatClient, FailedExchange
 from sense.teacher.pacing import Clock
+from sense.teacher.responses import ChatCompletion
 
 OVERREPRESENTED = ("education", "healthcare", "travel", "entertainment")
 """The paper's list of domains to avoid."""
@@ -39,11 +40,28 @@ class LlmTeacher:
         """`demonstrations` are human-written examples, each with its schema as text; the rest is the client's."""
         self._config, self._seed, self._demonstrations = config, seed, demonstrations
         self._client = ChatClient(config, api_key, clock, say, answers, ledger)
+        self._repairs: dict[int, tuple[tuple[str, str]]] = {}  # the turns after the first answer, by the draft's number
 
     def draft(self, index: int, level: Hardness, avoid: Sequence[str]) -> Draft | RejectedDraft:
         """Asks for draft number `index` at `level`, away from the domains in `avoid`; EndpointError if the endpoint fails."""
+        return self._read(self._chat(index, level, avoid), index, level)
+
+    def repair(self, index: int, level: Hardness, avoid: Sequence[str], fault: RejectedDraft) -> Draft | RejectedDraft:
+        """Asks once more for draft number `index`, whose first answer has this fault; EndpointError if the endpoint fails."""
+        first = self._chat(index, level, avoid)  # kept, and so not asked for again
+        if isinstance(first, FailedExchange):
+            return self._read(first, index, level)
+        problem = render_prompt("repair", reason=fault.reason, detail=fault.detail, level=level)
+        self._repairs[index] = ((first.text, problem),)
+        return self._read(self._chat(index, level, avoid, self._repairs[index]), index, level)
+
+    def _chat(
+        self, index: int, level: Hardness, avoid: Sequence[str], turns: Sequence[tuple[str, str]] = ()
+    ) -> ChatCompletion | FailedExchange:
         system, user = self.messages(index, level, avoid)
-        completion = self._client.chat(system, user, seed=self._chat_seed(index))
+        return self._client.chat(system, user, seed=self._chat_seed(index), turns=turns)
+
+    def _read(self, completion: ChatCompletion | FailedExchange, index: int, level: Hardness) -> Draft | RejectedDraft:
         if isinstance(completion, FailedExchange):
             return RejectedDraft(completion.reason, completion.detail, level, failed_requests=completion.requests)
         try:
@@ -54,14 +72,20 @@ class LlmTeacher:
             return RejectedDraft(error.reason, error.detail, level)
 
     def tokens(self, index: int, level: Hardness, avoid: Sequence[str]) -> Tokens | None:
-        """What the answer to this request took; None if there is none, or it does not say."""
+        """What the answer to this request took, with its repair; None if there is none, or it does not say."""
         system, user = self.messages(index, level, avoid)
-        return self._client.tokens(system, user, seed=self._chat_seed(index))
+        turns = [(), self._repairs[index]] if index in self._repairs else [()]
+        answers = [self._client.tokens(system, user, seed=self._chat_seed(index), turns=turn) for turn in turns]
+        counted = [answer for answer in answers if answer is not None]
+        if len(counted) < len(answers):
+            return None
+        return Tokens(*(sum(getattr(each, name) for each in counted) for name in ("prompt", "cached", "completion")))
 
     def forget(self, index: int, level: Hardness, avoid: Sequence[str]) -> None:
-        """Drops the answer to this request, which turned out to be of no use."""
+        """Drops the answers to this request and to its repair, which turned out to be of no use."""
         system, user = self.messages(index, level, avoid)
-        self._client.forget(system, user, seed=self._chat_seed(index))
+        for turns in ((), self._repairs.get(index, ())):
+            self._client.forget(system, user, seed=self._chat_seed(index), turns=turns)
 
     def close(self) -> None:
         """Lets no further request start."""

@@ -86,10 +86,9 @@ class ChatClient:
     ) -> ChatCompletion | FailedExchange:
         """The model's completion, as structured output, of a system and a user message, or why this exchange brought none.
 
-        `turns` are what came after them: each an answer of the model and the user's next message.
-
-        A request that was answered before is not made. `seed` is sent to the endpoint and also fixes the jitter of the pauses
-        between tries. Raises EndpointError when the endpoint fails for good, BudgetError when the request might cost too much.
+        `turns` are what came after them: each an answer of the model and the user's next message. A request that was
+        answered before is not made. `seed` is sent to the endpoint and also fixes the jitter of the pauses between tries. Raises
+        EndpointError when the endpoint fails for good, BudgetError when the request might cost too much.
         """
         request = self._full_body(system, user, seed, turns)
         body = self._answers.read(key(request)) if self._answers is not None else None
@@ -106,15 +105,15 @@ class ChatClient:
             raise EndpointError(detail)
         return FailedExchange(outcome.reason, detail, tries)
 
-    def tokens(self, system: str, user: str, *, seed: int) -> Tokens | None:
+    def tokens(self, system: str, user: str, *, seed: int, turns: Sequence[tuple[str, str]] = ()) -> Tokens | None:
         """What the kept answer to a request took; None if there is none, or it does not say."""
-        body = self._answers.read(key(self._full_body(system, user, seed, ()))) if self._answers is not None else None
+        body = self._answers.read(key(self._full_body(system, user, seed, turns))) if self._answers is not None else None
         return None if body is None else read_tokens(body)
 
-    def forget(self, system: str, user: str, *, seed: int) -> None:
+    def forget(self, system: str, user: str, *, seed: int, turns: Sequence[tuple[str, str]] = ()) -> None:
         """Drops the answer to a request, which turned out to be of no use: the next time it is made again."""
         if self._answers is not None and not self._config.offline:
-            self._answers.forget([key(self._full_body(system, user, seed, ()))])
+            self._answers.forget([key(self._full_body(system, user, seed, turns))])
 
     def close(self) -> None:
         """Lets no further request start; threads whose request waits for its turn get a ClosedError."""

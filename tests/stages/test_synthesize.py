@@ -89,7 +89,11 @@ def good_question(index: int) -> str:
 
 def synthesize_config(count: int = 24, concurrency: int = 0, **options: Any) -> SynthesizeConfig:
     """With a concurrency the section is the LLM teacher's, else the grammar's, with units of three drafts."""
-    llm = {"teacher": "llm", "llm": {"model": "m", "concurrency": concurrency, "match_level": False}} if concurrency else {}
+    llm = (
+        {"teacher": "llm", "llm": {"model": "m", "concurrency": concurrency, "repair": False, "match_level": False}}
+        if concurrency
+        else {}
+    )
     split = {"heldout_domains": 1} | dict(options.pop("split", {}))
     section = {"count": count, "grammar": {"per_database": 3}, "execution": {"workers": 1}, "split": split, "suite": 0}
     return SynthesizeConfig.model_validate(section | llm | options)
@@ -232,7 +236,10 @@ def test_no_draft_kept_is_an_error_with_the_reasons(tmp_path: Path):
         run_stage(synthesize_config(count=2), Zoo(bad), tmp_path)
 
 
-LLM: dict[str, Any] = {"teacher": "llm", "llm": {"model": "m", "concurrency": 1, "match_level": False}}  # the zoo has easy SQL
+LLM: dict[str, Any] = {
+    "teacher": "llm",
+    "llm": {"model": "m", "concurrency": 1, "repair": False, "match_level": False},
+}  # the zoo has easy SQL
 
 
 SLOW = RejectedDraft("no answer in time", "no answer within 120 s", "easy", failed_requests=6)
@@ -413,7 +420,7 @@ def test_processes_change_nothing_of_what_an_llm_is_asked_and_what_is_kept(tmp_p
 def run_over_http(answer: Answerer, seed: Path, work: Path) -> tuple[dict, list[str]]:
     """Runs the stage against an endpoint; the metrics and the prompts as they arrived."""
     with Endpoint(answer) as endpoint:
-        llm = {"model": "m", "base_url": endpoint.base_url, "concurrency": 4, "retries": 0, "timeout_s": 20}
+        llm = {"model": "m", "base_url": endpoint.base_url, "concurrency": 4, "retries": 0, "timeout_s": 20, "repair": False}
         llm["answers"] = str(work / "answers")
         config = synthesize_config(count=20, teacher="llm", llm=llm)
         try:
