@@ -10,12 +10,16 @@ IMAGE ?= sense-train:dev
 BUILD_FLAGS ?=
 # pip compiles nothing (--no-compile); modules are compiled at their first import, and Python keeps the result
 unexport PYTHONDONTWRITEBYTECODE
+# For `make demo TEACHER=http`: examples to keep, each on a database of its own, and the port of the endpoint.
+HTTP_COUNT ?= 1000
+HTTP_PORT ?= 8090
 # in the form of code_revision in sense/tracking/runs.py
 REVISION = $(shell git rev-parse HEAD)$(if $(shell git status --porcelain -- sense),-dirty)
 
 .PHONY: help demo test check deps docs docs-serve image nano-base clean
 help:
-	@echo 'make demo    the whole pipeline on this machine, ends with report/index.html   (SEEDS=folder: your own seeds)'
+	@echo 'make demo    the whole pipeline on this machine, ends with report/index.html   (SEEDS=folder: your own seeds;'
+	@echo '             TEACHER=http: the teacher is an LLM, for which an endpoint on this machine stands in)'
 	@echo 'make test    the tests'
 	@echo 'make check   format, lint, types, imports between packages, parameters, code dependencies, documentation'
 	@echo 'make deps    write the code that each stage depends on into dvc.yaml'
@@ -36,7 +40,15 @@ demo: $(READY)
 ifdef SEEDS
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sense profile --set data.seeds="$(SEEDS)"
 endif
+ifeq ($(TEACHER),http)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" sense profile --set synthesize.teacher=llm --set synthesize.count=$(HTTP_COUNT) \
+	  --set 'synthesize.llm={model: grammar, base_url: "http://127.0.0.1:$(HTTP_PORT)/v1"}'
+	@echo 'params.yaml asks this endpoint now; back: sense profile --set synthesize.teacher=grammar, and the former synthesize.count'
+	@PATH="$(CURDIR)/$(BIN):$$PATH" sense teacher serve --port $(HTTP_PORT) --params params.yaml \
+	  --fault 429=0.02 --fault 500=0.02 --fault truncated=0.02 --fault refusal=0.02 --fault wrong-sql=0.1 -- dvc repro
+else
 	@PATH="$(CURDIR)/$(BIN):$$PATH" dvc repro
+endif
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sense results
 	@if [ -t 1 ] && { [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ] || [ "$$(uname)" = Darwin ]; }; then \
 	  $(BIN)/python -m webbrowser "file://$(CURDIR)/report/index.html"; fi

@@ -53,6 +53,9 @@ COMMANDS = {
         "sense.robustness.command",
     ),
     "data": Command("what changed between two versions of the data: sense data diff REV1 REV2", "sense.data_versions.command"),
+    "teacher": Command(
+        "a stand-in for an LLM teacher: sense teacher serve, the grammar behind OpenAI's protocol", "sense.stand_in.command"
+    ),
     "pipeline": Command("the pipeline on Kubeflow: compile, describe, run on this machine, submit", "sense.kubeflow.command"),
     "serve": Command("the gateway: answers questions on databases over HTTP, with a page to try it", "sense.serving.command"),
     "models": Command("the registry: versions listed, compared, measured, promoted, rolled back", "sense.registry.command"),

@@ -32,6 +32,7 @@ ARROWS: dict[str, set[str]] = {
     "decontamination": {"console", "errors", "ingest", "manifest", "records", "schema", "sql"},
     "teacher": {"config", "cost", "decontamination", "endpoint", "errors", "prompts", "records", "schema", "sql", "suite"},
     "own": {"config", "console", "database_servers", "errors", "manifest", "records", "schema", "sql", "teacher"},
+    "stand_in": {"config", "console", "errors", "records", "sql", "teacher"},
     "training": {"config", "console", "cost", "endpoint", "errors", "records", "schema", "sql"},
     "robustness": {"config", "console", "errors", "manifest", "records", "schema", "sql", "training"},
     "evaluation": {"config", "console", "errors", "ingest", "records", "sql"},

@@ -44,7 +44,7 @@ RESPONSE_FORMAT: dict[str, Any] = {
     },
 }
 """Structured output as OpenAI, vLLM and their like take it: the form of an answer as a JSON schema."""
-_NAME = re.compile(r"\w[\w ]{0,62}")
+_NAME = re.compile(r"\w[\w .%#()&/+-]{0,62}")  # as real databases have them; whoever writes one puts it in quotes
 _FENCED = re.compile(r"\s*+(`{3,}+|~{3,}+)[^\n`~]*+\n(?P<sql>.*?)(?:\1\s*+)?\Z", re.DOTALL)
 _ENTITY = re.compile(r"&(?:lt|gt|amp|quot|apos|#39);")
 

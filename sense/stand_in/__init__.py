@@ -1,0 +1,1 @@
+"""`sense teacher serve`: the grammar behind the chat protocol of LLMs, for tests and demos."""

@@ -1,0 +1,176 @@
+"""The stand-in for an LLM: its answers are good ones, the same for the same request; its faults come at their rates."""
+
+from collections import Counter
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import pytest
+
+from sense.config import GrammarConfig
+from sense.errors import UserError
+from sense.prompts import render_prompt
+from sense.records import HARDNESS
+from sense.sql.hardness import hardness
+from sense.stand_in.planted_faults import KINDS
+from sense.stand_in.stand_in import Behaviour, StandIn, StandInReply
+from sense.teacher.answers import parse_draft
+from tests.endpoint import Answerer, Reply
+from tests.llm_runs import LlmRun, run_llm
+
+GRAMMAR = GrammarConfig(tables=5, rows=15)
+
+
+def stand_in(seed: int = 0, grammar: GrammarConfig = GRAMMAR, clock: Any = lambda: 0.0, **options: Any) -> StandIn:
+    return StandIn(Behaviour(seed, **options), grammar, clock)
+
+
+def request(seed: int = 1, level: str = "easy", **more: Any) -> dict[str, Any]:
+    user = render_prompt("strong", level=level, avoid=["travel"], demonstrations=[])
+    messages = [{"role": "system", "content": render_prompt("strong_system")}, {"role": "user", "content": user}]
+    return {"model": "grammar", "messages": messages, "temperature": 1.0, "max_tokens": 4096, "seed": seed} | more
+
+
+def text(reply: StandInReply) -> str:
+    assert reply.status == 200
+    return str(reply.body["choices"][0]["message"]["content"])
+
+
+@pytest.mark.parametrize("level", HARDNESS)
+def test_an_answer_is_a_data_point_at_the_level_asked_for(level):
+    teacher = stand_in()
+    for seed in range(5):
+        reply = teacher.reply(request(seed, level))
+        assert hardness(parse_draft(text(reply), 0, level).sql) == level
+        assert reply.body["choices"][0]["finish_reason"] == "stop"
+        usage = reply.body["usage"]
+        assert usage["completion_tokens"] == len(text(reply)) // 4
+        assert usage["prompt_tokens"] == sum(len(message["content"]) for message in request(seed, level)["messages"]) // 4
+        assert usage["total_tokens"] == usage["completion_tokens"] + usage["prompt_tokens"]
+
+
+def test_the_same_request_gets_the_same_answer_whatever_came_before_and_others_get_others():
+    first, second = stand_in(), stand_in()
+    answers = [text(first.reply(request(seed))) for seed in range(6)]
+    assert [text(second.reply(request(seed))) for seed in reversed(range(6))] == answers[::-1]
+    assert len(set(answers)) == 6
+    assert text(first.reply(request(0, response_format={"type": "json_object"}))) == answers[0]
+    assert text(stand_in(seed=1).reply(request(0))) != answers[0]
+    counts = first.counts()
+    assert (counts["requests"], counts["different"], counts["answered"], counts["answered_again"]) == (7, 6, 7, 1)
+
+
+@pytest.mark.parametrize(("fault", "status"), [("429", 429), ("500", 500)])
+def test_a_fault_of_the_transport_comes_at_its_rate_and_passes(fault, status):
+    teacher = stand_in(rates={fault: 0.3}, retry_after_s=0.25)
+    replies = [teacher.reply(request(seed)) for seed in range(300)]
+    failed = [reply for reply in replies if reply.status == status]
+    assert 60 <= len(failed) <= 120  # 90 and 3.8 standard deviations of 7.9
+    assert {reply.headers.get("Retry-After") for reply in failed} == {"0.25" if fault == "429" else None}
+    tries = next(seed for seed, reply in enumerate(replies) if reply.status == status)
+    again = [teacher.reply(request(tries)).status for _ in range(20)]
+    assert Counter(again)[200] >= 7  # 14 and 3.4 standard deviations of 2
+    other = stand_in(rates={fault: 0.3})
+    assert [other.reply(request(seed)).status for seed in range(300)] == [reply.status for reply in replies]
+
+
+def test_slow_answers_are_late_and_all_have_their_latency():
+    teacher = stand_in(rates={"slow": 0.5}, latency_s=0.2, slow_s=3.0)
+    delays = Counter(teacher.reply(request(seed)).delay_s for seed in range(100))
+    assert set(delays) == {0.2, 3.2}
+    assert 30 <= delays[3.2] <= 70
+
+
+def test_refusals_and_answers_that_break_off():
+    refusal = stand_in(rates={"refusal": 1}).reply(request()).body["choices"][0]
+    assert (refusal["message"]["content"], refusal["finish_reason"]) == (None, "stop")
+    assert "can't help" in refusal["message"]["refusal"]
+    whole = text(stand_in().reply(request()))
+    broken = stand_in(rates={"truncated": 1}).reply(request()).body["choices"][0]
+    assert (broken["message"]["content"], broken["finish_reason"]) == (whole[: len(whole) // 2], "length")
+    short = stand_in().reply(request(max_tokens=20)).body["choices"][0]
+    assert (len(short["message"]["content"]), short["finish_reason"]) == (80, "length")
+
+
+def test_a_limit_admits_so_many_requests_a_second():
+    now = [0.0]
+    teacher = stand_in(limit=2.0, clock=lambda: now[0])
+    statuses = []
+    for step in range(40):
+        now[0] = step / 8
+        reply = teacher.reply(request(step))
+        statuses.append(reply.status)
+        if reply.status == 429:
+            assert 0 < float(reply.headers["Retry-After"]) <= 0.5
+    assert statuses.count(200) == 10  # of 8 a second, for 5 seconds
+    assert teacher.counts()["faults"] == {"limit": 30}
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code", "parameter"),
+    [
+        (None, 400, "invalid_request_error", None),
+        ([1], 400, "invalid_request_error", None),
+        (request() | {"model": "gpt"}, 404, "model_not_found", "model"),
+        (request() | {"messages": []}, 400, "invalid", "messages"),
+        (request() | {"messages": [{"role": "user", "content": [1]}]}, 400, "invalid", "messages"),
+        (request() | {"stream": True}, 400, "unsupported_parameter", "stream"),
+        (request() | {"n": 2}, 400, "unsupported_parameter", "n"),
+        (request() | {"max_tokens": 0}, 400, "invalid", "max_tokens"),
+    ],
+)
+def test_what_it_does_not_take_is_refused_as_openai_refuses_it(body, status, code, parameter):
+    reply = stand_in().reply(body)
+    assert (reply.status, reply.body["error"]["code"], reply.body["error"]["param"]) == (status, code, parameter)
+
+
+@pytest.mark.parametrize(
+    "rates", [{"418": 0.1}, {"429": 1.5}, {"429": -0.1}, {"429": 0.6, "500": 0.6}, {"refusal": 1, "tie-at-limit": 1}]
+)
+def test_rates_that_are_none_are_refused(rates):
+    with pytest.raises(UserError, match="--fault"):
+        Behaviour(rates=rates)
+
+
+def answerer(teacher: StandIn) -> Answerer:
+    lock = Lock()
+
+    def answer(body: dict[str, Any]) -> Reply:
+        with lock:
+            reply = teacher.reply(body)
+        return reply.status, dict(reply.headers), reply.body
+
+    return answer
+
+
+def run(work: Path, rates: dict[str, float], **llm: Any) -> LlmRun:
+    section: dict[str, Any] = {"count": 8, "levels": dict.fromkeys(HARDNESS, 1), "max_attempts": 4}
+    return run_llm(
+        answerer(stand_in(rates=rates, retry_after_s=0)), work, {"model": "grammar", "concurrency": 2} | llm, **section
+    )
+
+
+REASONS = {
+    "misspelt-column": {"misspelt column", "SQL fails"},
+    "idle-condition": {"idle condition"},
+    "tie-at-limit": {"tie at LIMIT"},
+    "broken-key": {"broken foreign key", "misspelt column", "SQL fails"},  # the latter where a schema has no key
+    "other-level": {"level not met", "idle condition"},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_row_with_a_planted_fault_is_not_kept_and_is_repaired_where_it_may_be(kind, tmp_path: Path):
+    dropped = run(tmp_path / "dropped", {kind: 0.5}, repair=False).metrics["funnel"]
+    assert set(dropped["dropped"]) - {"wrong SQL gives its result"} <= REASONS[kind]
+    assert dropped["dropped"]
+    mended = run(tmp_path / "mended", {kind: 1.0}, repair=True).metrics["funnel"]
+    assert mended["repairs"]["asked"] == mended["asked"]
+    assert mended["kept"] == mended["repairs"]["kept"] == 8
+    assert set(mended["dropped"]) <= {"wrong SQL gives its result", "duplicate SQL", "near-duplicate question"}
+
+
+def test_through_faults_of_each_kind_a_run_finds_its_rows(tmp_path: Path):
+    rates = dict.fromkeys(("429", "500", "refusal", "truncated", "wrong-sql"), 0.1)
+    funnel = run(tmp_path, rates, retries=6, repair=True, timeout_s=20).metrics["funnel"]
+    assert funnel["kept"] == 8
