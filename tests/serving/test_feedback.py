@@ -401,6 +401,7 @@ def test_prefer_makes_a_pair_of_the_correction_and_the_wrong_sql(store, folder, 
     store.keep(feedback("waits", correct=False))
     shutil.copy("params.yaml", tmp_path / "params.yaml")
     monkeypatch.chdir(tmp_path)
+    assert cli.main(["profile", "--set", "prefer.strategy=near-miss"]) == 0
     monkeypatch.setenv("SENSE_WORK", str(tmp_path / "work"))
     arguments = ["prefer", "--samples", str(folder / "samples.jsonl"), "--unseen", str(folder)]
     assert cli.main([*arguments, "--pairs", "pairs.jsonl", "--metrics", "metrics.json"]) == 0

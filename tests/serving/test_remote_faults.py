@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 
 from sense.config import DatabasesConfig
+from sense.database_servers import server
 from sense.database_servers.server import SilenceWatch
-from sense.serving import database_server
 from sense.serving.backend import BackendError
 from sense.serving.databases import Catalog
 from sense.serving.remote import open_url
@@ -196,7 +196,7 @@ def test_a_schema_that_could_not_be_read_again_is_known_no_more(postgres, remote
 
 def test_a_schema_of_many_statements_is_no_silence(postgres, impatient_shop, monkeypatch):
     """Each statement is given the whole patience: what is between two of them, and how many there are, does not count."""
-    patience = impatient_shop._server._limits.timeout_s + database_server._GRACE_S
+    patience = impatient_shop._server._limits.timeout_s + server._GRACE_S
     now, renewals, renew = [0.0], [], SilenceWatch.renew
     monkeypatch.setattr("sense.database_servers.server.time", SimpleNamespace(monotonic=lambda: now[0]))
 

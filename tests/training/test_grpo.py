@@ -60,7 +60,7 @@ def test_a_training_killed_after_its_last_step_takes_no_other(tmp_path):
 
 def test_what_is_rewarded_is_learnt(tmp_path):
     start, _ = trained_sft(tmp_path / "sft")
-    train = TRAIN.model_copy(update={"max_steps": 30, "batch_size": 16, "save_steps": 30, "schedule": "constant"})
+    train = TRAIN.model_copy(update={"max_steps": 60, "batch_size": 16, "save_steps": 60, "schedule": "constant"})
     _, curve = trained_grpo(start, tmp_path / "grpo", reward=rewards_of_long_answers, train=train)
     first, last = ([row["reward"] for row in rows] for rows in (curve[:5], curve[-5:]))
     assert sum(last) > sum(first) + 1
