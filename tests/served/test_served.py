@@ -24,8 +24,13 @@ IN_FLIGHT = 4
 
 
 def questions(name):
-    """The first questions of a set of the demo."""
-    return list(records.read_rows(ROOT / f"data/predictions/{name}.examples.jsonl", Example))[:QUESTIONS]
+    """The first questions of a set of the demo, without those that are answered with a part of a character.
+
+    transformers and vLLM write such a part differently.
+    """
+    answers = [evaluated_sql(name, model) for model in ("sft", "sense")]
+    examples = records.read_rows(ROOT / f"data/predictions/{name}.examples.jsonl", Example)
+    return [example for example in examples if not any("\ufffd" in sql[example.id] for sql in answers)][:QUESTIONS]
 
 
 def evaluated_sql(name, model):
@@ -113,11 +118,16 @@ def satisfies_constraint(choice):
 
 def test_candidates_of_one_request_differ_and_are_reproducible(cluster, champion):
     with Running(settings(cluster, {})) as gateway:
-        example = questions("heldout")[1]
-        first, second = (gateway.ask(example.question, example.db_id, k=5).json()["candidates"] for _ in range(2))
-    assert [candidate["sql"] for candidate in first] == [candidate["sql"] for candidate in second]
-    assert first[0]["sql"] == evaluated_sql("heldout", "sense")[example.id]
-    assert len({candidate["sql"] for candidate in first}) > 1
+        examples = questions("heldout")[:10]
+        first, second = ([candidates(gateway, example) for example in examples] for _ in range(2))
+    assert first == second
+    expected = evaluated_sql("heldout", "sense")
+    assert [sqls[0] for sqls in first] == [expected[example.id] for example in examples]
+    assert any(len(set(sqls)) > 1 for sqls in first)  # of some questions the model is sure
+
+
+def candidates(gateway, example):
+    return [candidate["sql"] for candidate in gateway.ask(example.question, example.db_id, k=5).json()["candidates"]]
 
 
 def test_vllm_is_killed_and_another_version_promoted_while_the_gateway_runs(cluster, champion, student, start_vllm):
