@@ -64,15 +64,15 @@ def _with_capitals(bpe: dict[str, Any], size: int) -> models.BPE:
     merged = {left + right for left, right in bpe["merges"]}
     vocabulary = [token for token in sorted(bpe["vocab"], key=bpe["vocab"].__getitem__) if token not in merged]
     merges: list[tuple[str, str]] = []
-    known = set(vocabulary)
+    tokens = set(vocabulary)
     for left, right in bpe["merges"]:
         pairs = [(left, right), (left.capitalize(), right)] if _SMALL_LETTERS.fullmatch(left + right) else [(left, right)]
-        new = list(dict.fromkeys(token for token in map("".join, pairs) if token not in known))
+        new = list(dict.fromkeys(token for token in map("".join, pairs) if token not in tokens))
         if len(vocabulary) + len(new) > size:
             break
         merges += pairs
         vocabulary += new
-        known.update(new)
+        tokens.update(new)
     return models.BPE({token: number for number, token in enumerate(vocabulary)}, merges)
 
 

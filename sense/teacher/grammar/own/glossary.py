@@ -5,7 +5,7 @@ A file in YAML, `glossary/<db_id>.yaml` in the dataset folder. What it leaves ou
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import Field
@@ -99,7 +99,7 @@ def glossary_path(dataset: Path, db_id: str) -> Path:
 def glossary_text(name: str, glossary: Glossary) -> str:
     """A glossary as YAML, without what is empty, for a person to edit."""
     value = {"tables": {table: _filled(terms) for table, terms in glossary.tables.items()}}
-    kinds = ", ".join([*ColumnKind.__args__, NOT_ASKED])  # type: ignore[attr-defined]
+    kinds = ", ".join([*get_args(ColumnKind), NOT_ASKED])
     header = _HEADER.format(name=name, kinds=kinds)
     return header + yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=120, default_flow_style=None)
 
