@@ -127,8 +127,12 @@ class RenameConfig(Section):
     keep_original: bool = True
     """Train on the example under its own names too."""
     invented: Share = 0.0
-    """Share of the new words that are invented from syllables; the others are nouns from a short list. Only with
-    `questions_per_sequence` above 1.
+    """Share of the new words that are invented; the others are nouns from a short list. Only with `questions_per_sequence`
+    above 1.
+    """
+    invented_of: Literal["syllables", "tokens"] = "syllables"
+    """What invented words are made of: syllables, or tokens of the base's tokenizer, so that each of them is copied as often as
+    any other. Tokens need a base in `model.name`.
     """
 
     @model_validator(mode="after")
@@ -174,6 +178,14 @@ class SftConfig(Section):
                 raise ValueError("rename.invented needs questions_per_sequence above 1")
         elif self.packing or self.loss_on == "sequence":
             raise ValueError("with questions_per_sequence above 1, packing must be false and loss_on completion or question")
+        return self
+
+    @model_validator(mode="after")
+    def _tokens_to_invent_of(self) -> "SftConfig":
+        if self.rename.invented_of == "tokens" and self.model.nano is not None:
+            raise ValueError(
+                "rename.invented_of: tokens needs a base in model.name: a nano model's tokenizer is trained on the copies"
+            )
         return self
 
     @model_validator(mode="after")

@@ -45,13 +45,16 @@ def run(config: SftConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any]:
     from sense import tracking
     from sense.training import checks, fit, model_folder, nano, shared_schema, tokenization
 
+    inventor = renaming.of_syllables
     if config.model.name is not None:  # loaded and checked before the data are read, which takes long
         dtype = model_folder.TRAINING_DTYPE if config.lora is None else None
         quantize = config.lora is not None and config.lora.quantize is not None
         model, tokenizer = model_folder.load_pretrained(config.model, dtype, quantize)
         checks.check_settings(model, config, config.model.name)
+        if config.rename.invented_of == "tokens":
+            inventor = renaming.of_tokens(tokenization.word_pieces(tokenizer))
     datasets = [folder for name, folder in (("strong", inputs.strong), ("seed", inputs.seed)) if name in config.data.split("+")]
-    rows = [row for folder in datasets for row in _rows(folder, config)]
+    rows = [row for folder in datasets for row in _rows(folder, config, inventor)]
     if config.model.nano is not None:
         tokenizer = nano.train_tokenizer((row["prompt"] + row["completion"] for row in rows), config.model.nano.vocabulary)
         model = nano.create_model(config.model.nano, tokenizer, config.seed)
@@ -96,7 +99,7 @@ def _database_keys(datasets: Sequence[Path]) -> frozenset[str]:
     return frozenset(key for folder in datasets for key in database_keys(folder, records.read_dataset(folder)).values())
 
 
-def _rows(folder: Path, config: SftConfig) -> Iterator[dict[str, Any]]:
+def _rows(folder: Path, config: SftConfig, inventor: renaming.Inventor) -> Iterator[dict[str, Any]]:
     """Prompt and completion of each example of a dataset folder and of its renamed copies.
 
     Rows that follow each other and have the same `sequence` have their schema in common.
@@ -104,7 +107,7 @@ def _rows(folder: Path, config: SftConfig) -> Iterator[dict[str, Any]]:
     examples = records.read_dataset(folder)
     schema_of = read_schemas(folder, examples, config.prompt)
     if config.questions_per_sequence > 1:
-        yield from _grouped_rows(folder, examples, schema_of, config)
+        yield from _grouped_rows(folder, examples, schema_of, config, inventor)
         return
     for example in examples:
         schema = schema_of[example.db_id]
@@ -116,7 +119,7 @@ def _rows(folder: Path, config: SftConfig) -> Iterator[dict[str, Any]]:
 
 
 def _grouped_rows(
-    folder: Path, examples: Sequence[Example], schema_of: Mapping[str, Schema], config: SftConfig
+    folder: Path, examples: Sequence[Example], schema_of: Mapping[str, Schema], config: SftConfig, inventor: renaming.Inventor
 ) -> Iterator[dict[str, Any]]:
     """The rows of a dataset folder database by database, `questions_per_sequence` of them on one schema.
 
@@ -139,19 +142,20 @@ def _grouped_rows(
                 shuffled = rng.sample(members, len(members))
                 for start in range(0, len(shuffled), config.questions_per_sequence):
                     group = shuffled[start : start + config.questions_per_sequence]
-                    yield from _group(group, schema_of[db_id], f"{folder} {db_id} {copy} {kind} {start}", kind, config, rng)
+                    rows = _group(group, schema_of[db_id], kind, config, inventor, rng)
+                    yield from (row | {"sequence": f"{folder} {db_id} {copy} {kind} {start}"} for row in rows)
 
 
 def _group(
-    examples: Sequence[Example], schema: Schema, sequence: str, kind: str, config: SftConfig, rng: random.Random
+    examples: Sequence[Example], schema: Schema, kind: str, config: SftConfig, inventor: renaming.Inventor, rng: random.Random
 ) -> Iterator[dict[str, Any]]:
     """The rows of one sequence: the examples, renamed together if the kind says so, on their common schema in a new order."""
     if kind == _RENAMED:
-        examples, schema = renaming.rename_together(examples, schema, rng, config.rename.invented)
+        examples, schema = renaming.rename_together(examples, schema, rng, config.rename.invented, inventor)
     else:
         schema = renaming.shuffle(schema, rng)
     for example in examples:
-        yield _row(example, schema, config, kind) | {"sequence": sequence}
+        yield _row(example, schema, config, kind)
 
 
 def _row(example: Example, schema: Schema, config: SftConfig, kind: str) -> dict[str, Any]:

@@ -190,6 +190,7 @@ def training_arguments(train: config.TrainConfig, seed: int, checkpoints: Path) 
         "report_to": "none",
         "disable_tqdm": True,
         "dataloader_pin_memory": gpu,
+        "ddp_find_unused_parameters": False,  # all weights take part in every step; to look for others costs time
     }
 
 

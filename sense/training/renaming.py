@@ -13,12 +13,12 @@ implies: nobody could tell that "the tallest" asks for a column `lamp`. They are
 import functools
 import random
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from importlib import resources
 from itertools import chain
 
 from sense.records import Example
-from sense.schema import Column, ForeignKey, Schema, Table
+from sense.schema import Column, ForeignKey, Schema, Table, quote_identifier
 from sense.training.sql_words import SqlPart, cut_words, find_parts, quoted
 
 _WORD = re.compile(r"[^\W\d_]+")
@@ -35,6 +35,24 @@ _SHORTEST_CUT = 3  # letters
 _ONSETS = "b c d f g h j k l m n p r s t v w z br cr dr fl gr pl st tr sh ch th cl".split()
 _VOWELS = "a e i o u a e i o ea oo ai".split()
 _CODAS = "n r l s t m nd rt ck x st p b d g k".split()
+_SHORTEST_INVENTED = 3  # letters
+
+Inventor = Callable[[random.Random], str]
+"""Draws a word in small letters that need not be one of any language."""
+
+
+def of_syllables(rng: random.Random) -> str:
+    """A word of random syllables, such as `drilpoan`."""
+    return "".join(rng.choice(_ONSETS) + rng.choice(_VOWELS) for _ in range(rng.choice((1, 1, 2, 2, 3)))) + rng.choice(_CODAS)
+
+
+def of_tokens(tokens: Sequence[str]) -> Inventor:
+    """Draws words of one to three of `tokens`, each as likely as any other.
+
+    What is rare in all names of the training data comes as often as the rest: a token that a model was never trained to write, it
+    does not copy either, and the name of another schema may need it.
+    """
+    return lambda rng: "".join(rng.choice(tokens) for _ in range(rng.choice((1, 2, 2, 3))))
 
 
 @functools.cache
@@ -60,12 +78,12 @@ def can_rename(example: Example, schema: Schema) -> bool:
 
 
 def rename_together(
-    examples: Sequence[Example], schema: Schema, rng: random.Random, invented: float = 0.0
+    examples: Sequence[Example], schema: Schema, rng: random.Random, invented: float = 0.0, inventor: Inventor = of_syllables
 ) -> tuple[list[Example], Schema]:
     """Copies of examples on one schema, all with the same new names, and that schema renamed.
 
-    A word that one of the examples needs as it is keeps its place in all. With the probability `invented` a new word is one that
-    no language has, such as `drilpoan`. ValueError if `can_rename` is false for an example.
+    A word that one of the examples needs as it is keeps its place in all. With the probability `invented` a new word is the
+    inventor's. ValueError if `can_rename` is false for an example.
     """
     texts = [f"{example.question} {example.evidence}" for example in examples]
     parts_of = [find_parts(example.sql, schema) for example in examples]
@@ -78,6 +96,7 @@ def rename_together(
         [(parts, text, _implied_words(parts, schema, text)) for parts, text in zip(certain, texts, strict=True)],
         rng,
         invented,
+        inventor,
     )
     copies = [
         example.model_copy(
@@ -140,7 +159,11 @@ def _implied_words(parts: Iterable[SqlPart], schema: Schema, question: str) -> s
 
 
 def _draw(
-    names: Sequence[str], uses: Sequence[tuple[Sequence[SqlPart], str, Set[str]]], rng: random.Random, invented: float
+    names: Sequence[str],
+    uses: Sequence[tuple[Sequence[SqlPart], str, Set[str]]],
+    rng: random.Random,
+    invented: float,
+    inventor: Inventor,
 ) -> _Words:
     """New words for those of the names, but those that are implied, and for those of the values that the questions have.
 
@@ -158,7 +181,7 @@ def _draw(
     written_texts = chain(names, *((question, *(part.text for part in parts)) for parts, question, _ in uses))
     written = {word for text in written_texts for word in _words(text)} | named.keys()
     kept = {stem for word in written for stem, _ in _stems(word)} - set(candidates)
-    mapping = _sample(candidates, kept, rng, invented)
+    mapping = _sample(candidates, kept, rng, invented, inventor)
     for word in candidates:  # where a value is the plural of a name, or a name that of a value, their new words are as well
         for stem, ending in _stems(word):
             if ending and stem in mapping and word in mapping and (word in named) != (stem in named):
@@ -178,7 +201,7 @@ def _fixed_words(words: Iterable[str], texts: Sequence[SqlPart], question: str) 
     return fixed | {stem for word in fixed for stem, _ in _stems(word)}
 
 
-def _sample(candidates: Sequence[str], kept: Set[str], rng: random.Random, invented: float) -> dict[str, str]:
+def _sample(candidates: Sequence[str], kept: Set[str], rng: random.Random, invented: float, inventor: Inventor) -> dict[str, str]:
     """A new word for each candidate, no word twice and none of those that are kept, as long as there are any."""
     unused = set(kept)
     while True:
@@ -192,16 +215,16 @@ def _sample(candidates: Sequence[str], kept: Set[str], rng: random.Random, inven
         taken = unused | set(mapping.values()) | _NEVER_RENAMED
         for word in candidates:
             if word in mapping and rng.random() < invented:
-                mapping[word] = _invent(taken, rng)
+                mapping[word] = _invent(inventor, taken, rng)
                 taken.add(mapping[word])
     return mapping
 
 
-def _invent(taken: Set[str], rng: random.Random) -> str:
-    """A word of random syllables that is not taken."""
+def _invent(inventor: Inventor, taken: Set[str], rng: random.Random) -> str:
+    """A word of the inventor's that is not taken, and that SQL reads as a name."""
     while True:
-        word = "".join(rng.choice(_ONSETS) + rng.choice(_VOWELS) for _ in range(rng.choice((1, 1, 2, 2, 3)))) + rng.choice(_CODAS)
-        if word not in taken:
+        word = inventor(rng)
+        if len(word) >= _SHORTEST_INVENTED and word not in taken and quote_identifier(word) == word:
             return word
 
 

@@ -4,6 +4,7 @@ A model answers after the tokens of the prompt as `tokenizer(prompt)` gives them
 tokenizer that is saved with the model. So training shows it those very tokens, then the completion's, then EOS once.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from itertools import takewhile
 from typing import Any
@@ -12,6 +13,8 @@ from tokenizers.processors import TemplateProcessing
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 
 from sense.errors import InputError
+
+_SMALL_LETTERS = re.compile(r"[a-z]+")
 
 
 def prepare(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
@@ -47,6 +50,11 @@ def _added_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[i
     before = [token for token, _ in takewhile(lambda pair: pair[1], marked)]
     behind = [token for token, _ in takewhile(lambda pair: pair[1], reversed(marked))]
     return before, behind[::-1]
+
+
+def word_pieces(tokenizer: PreTrainedTokenizerBase) -> list[str]:
+    """The tokens that are nothing but small letters of English, in alphabetical order."""
+    return sorted(token for token in tokenizer.get_vocab() if _SMALL_LETTERS.fullmatch(token))
 
 
 def prompt_tokens(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str]) -> list[list[int]]:

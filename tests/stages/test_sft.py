@@ -4,6 +4,7 @@ from sense import records
 from sense.config import SftConfig
 from sense.records import Example
 from sense.stages import sft
+from sense.training import renaming
 from tests.ingest.seed_folders import write_database
 
 
@@ -13,12 +14,12 @@ def test_a_copy_whose_sql_is_not_understood_keeps_its_names_and_is_counted_as_su
     rows = [Example(id=id, db_id="cats", question="Tom?", sql=sql, source="s", hardness="easy") for id, sql in queries.items()]
     records.write_jsonl(tmp_path / "examples.jsonl", rows)
     config = SftConfig.model_validate({"model": {"name": "x"}, "rename": {"copies": 2}})
-    kinds = [(row["id"], row["kind"]) for row in sft._rows(tmp_path, config)]
+    kinds = [(row["id"], row["kind"]) for row in sft._rows(tmp_path, config, renaming.of_syllables)]
     assert kinds == [
         *[("a", "original"), ("a", "renamed"), ("a", "renamed")],
         *[("b", "original"), ("b", "not renamed"), ("b", "not renamed")],
     ]
-    originals = [row for row in sft._rows(tmp_path, config) if row["id"] == "b"]
+    originals = [row for row in sft._rows(tmp_path, config, renaming.of_syllables) if row["id"] == "b"]
     assert {row["prompt"] for row in originals} == {originals[0]["prompt"]}
 
 
@@ -38,7 +39,7 @@ def test_questions_that_share_a_sequence_have_the_same_schema_and_others_in_each
         {"model": {"name": "x"}, "rename": {"copies": 2, "invented": 0.5}, "questions_per_sequence": 3, "loss_on": "question"}
     )
     groups: dict[str, list[dict[str, str]]] = {}
-    for row in sft._rows(tmp_path, config):
+    for row in sft._rows(tmp_path, config, renaming.of_syllables):
         groups.setdefault(row["sequence"], []).append(row)
     assert [len(group) for group in groups.values()] == [3, 3, 1] + [3, 3, 1] * 2  # what cannot be renamed has its own
     for group in groups.values():
@@ -46,4 +47,4 @@ def test_questions_that_share_a_sequence_have_the_same_schema_and_others_in_each
         assert all(row["prompt"].startswith(row["schema"]) for row in group)
     members = [{row["id"] for row in group} for group in groups.values() if len(group) == 3]
     assert len(set(map(frozenset, members))) > 2
-    assert list(sft._rows(tmp_path, config)) == [row for group in groups.values() for row in group]
+    assert list(sft._rows(tmp_path, config, renaming.of_syllables)) == [row for group in groups.values() for row in group]

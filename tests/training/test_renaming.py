@@ -129,6 +129,20 @@ def test_examples_renamed_together_share_one_schema_and_invented_words_are_in_no
     assert renaming.rename_together(before, SCHEMA, random.Random(1), invented=1.0) == (after, schema)
 
 
+def test_invented_words_have_all_tokens_and_are_names_in_sql():
+    before = [example("How many pets have the pet age 3?", "SELECT COUNT(*) FROM pet WHERE pet_age = 3")]
+    tokens = ["ord", "er", "inct", "fid"]
+    inventor = renaming.of_tokens(tokens)
+    names_of = [
+        set(names(renaming.rename_together(before, SCHEMA, random.Random(seed), invented=1.0, inventor=inventor)[1]))
+        for seed in range(30)
+    ]
+    invented = set().union(*names_of)
+    assert all(re.fullmatch("((ord|er|inct|fid)+s?_?)+", name.lower()) for name in invented)
+    assert all(any(token in name.lower() for name in invented) for token in tokens)
+    assert "order" not in {word for name in invented for word in name.lower().split("_")}
+
+
 def test_a_word_that_one_example_needs_stays_for_all_of_them():
     before = [
         example("Pets of pet age 3?", "SELECT * FROM pet WHERE pet_age = 3"),
