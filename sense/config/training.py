@@ -204,6 +204,10 @@ class RftConfig(Section):
     """Right samples of a question that are trained on at most, all of them different queries; the first sampled."""
     gold: bool = True
     """Train on the gold of a question without a right sample; false leaves the question out."""
+    loss_on: Literal["completion", "question"] = "completion"
+    """Tokens that bear loss, as in the section `sft`: those of the answer, or of question and answer."""
+    questions_per_sequence: Count = 1
+    """Answers on one schema that share a sequence, as in the section `sft`."""
 
 
 class GrpoConfig(Section):

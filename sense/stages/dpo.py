@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from sense import console, manifest, prompts, records
 from sense.config import DpoConfig, PromptConfig, SftConfig, is_main_process, processes
 from sense.errors import InputError, UserError
-from sense.prompts.dataset import database_keys, question_prompts
+from sense.prompts.dataset import database_keys, question_prompts, read_schemas
 from sense.records import Example, Pair
+from sense.schema import Schema, schema_text
 from sense.sql.execute import Executor
 from sense.stages import rejection_sampling
 from sense.stages.execution_reward import ExecutionReward
@@ -132,17 +133,19 @@ def _rejection_sampling(
     config: DpoConfig, inputs: Inputs, info: "ModelInfo", tokenizer: Any, examples: Sequence[Example]
 ) -> _Training:
     """SFT on the right samples; InputError if there is nothing to train on."""
-    from sense.training import fit, tokenization
+    from sense.training import fit, shared_schema, tokenization
 
-    answers, dropped, samples = rejection_sampling.select(
-        config.rft, examples, samples_by_question(inputs.samples, list(examples))
-    )
-    texts = question_prompts(inputs.unseen, [answer.example for answer in answers], info.prompt)
+    rft = config.rft
+    answers, dropped, samples = rejection_sampling.select(rft, examples, samples_by_question(inputs.samples, list(examples)))
+    groups = rejection_sampling.sequences(answers, rft.questions_per_sequence, config.seed)
+    answers = [answer for group in groups for answer in group]
+    schemas = read_schemas(inputs.unseen, [answer.example for answer in answers], info.prompt)
     rows = [
-        {"prompt": text, "completion": prompts.completion(answer.sql, info.prompt.target)}
-        for text, answer in zip(texts, answers, strict=True)
+        _row(answer, schemas[answer.example.db_id], info.prompt, number)
+        for number, group in enumerate(groups)
+        for answer in group
     ]
-    tokenized = tokenization.sft_rows(tokenizer, rows, "completion")
+    tokenized = tokenization.sft_rows(tokenizer, rows, rft.loss_on)
     fits = [len(row["input_ids"]) <= config.train.max_length for row in tokenized]
     fitting, fitting_answers = list(compress(tokenized, fits)), list(compress(answers, fits))
     if not fitting:
@@ -150,7 +153,16 @@ def _rejection_sampling(
             f"{inputs.samples}: no right answer to train on ({len(rows)} longer than train.max_length = "
             f"{config.train.max_length}; questions left out: {dict(dropped)}); sample more, or set dpo.rft.gold: true"
         )
-    settings = SftConfig(seed=config.seed, model=info.base, prompt=info.prompt, train=config.train)
+    if rft.questions_per_sequence > 1:
+        fitting = shared_schema.sequences(tokenizer, list(compress(rows, fits)), fitting, config.train.max_length)
+    settings = SftConfig(
+        seed=config.seed,
+        model=info.base,
+        prompt=info.prompt,
+        train=config.train,
+        loss_on=rft.loss_on,
+        questions_per_sequence=rft.questions_per_sequence,
+    )
 
     def train(model: Any, checkpoints: Path, log: _OnLog) -> tuple[Any, list[dict[str, float]]]:
         return fit.sft(model, tokenizer, fitting, settings, checkpoints=checkpoints, on_log=log, label="rft")
@@ -159,12 +171,23 @@ def _rejection_sampling(
     ids = {answer.example.id for answer in fitting_answers}
     counts = {
         "examples": len(ids),
-        "rows": len(fitting),
+        "rows": len(fitting_answers),
         "answers": {source: sources.count(source) for source in ("sample", "gold")},
         "dropped": {"longer than max_length": len(rows) - len(fitting), **dict(sorted(dropped.items()))},
         "samples_left_out": {reason: n for reason, n in sorted(samples.items()) if n},
     }
     return _Training(ids, counts, train, lambda _: {})
+
+
+def _row(answer: rejection_sampling.RightAnswer, schema: Schema, prompt: PromptConfig, sequence: int) -> dict[str, Any]:
+    """What RFT trains on for one answer; rows that follow each other and have the same `sequence` share their schema."""
+    example = answer.example
+    return {
+        "schema": schema_text(schema, prompt.schema_style),
+        "prompt": prompts.question_prompt(schema, example.question, example.evidence, prompt.schema_style),
+        "completion": prompts.completion(answer.sql, prompt.target),
+        "sequence": sequence,
+    }
 
 
 def _reinforcement(

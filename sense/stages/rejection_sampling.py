@@ -1,5 +1,6 @@
 """Rejection sampling: the right answers that RFT trains on, which are samples as far as there are any."""
 
+import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
@@ -51,3 +52,16 @@ def select(config: RftConfig, examples: Sequence[Example], by_question: Mapping[
         else:
             selection.answers.append(RightAnswer(example, example.sql, "gold"))
     return selection
+
+
+def sequences(answers: Sequence[RightAnswer], size: int, seed: int) -> list[list[RightAnswer]]:
+    """The answers in groups of `size` at most that have their database in common, drawn by the seed."""
+    rng = random.Random(f"{seed}-rft")
+    of_database: dict[str, list[RightAnswer]] = {}
+    for answer in answers:
+        of_database.setdefault(answer.example.db_id, []).append(answer)
+    groups = []
+    for own in of_database.values():
+        shuffled = rng.sample(own, len(own))
+        groups += [shuffled[start : start + size] for start in range(0, len(shuffled), size)]
+    return groups

@@ -45,7 +45,7 @@ def run(config: SftConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any]:
     from sense import tracking
     from sense.training import checks, fit, model_folder, nano, shared_schema, tokenization
 
-    inventor = renaming.of_syllables
+    inventor: renaming.Inventor = renaming.of_syllables
     if config.model.name is not None:  # loaded and checked before the data are read, which takes long
         dtype = model_folder.TRAINING_DTYPE if config.lora is None else None
         quantize = config.lora is not None and config.lora.quantize is not None

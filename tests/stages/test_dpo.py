@@ -1,5 +1,6 @@
 """The second step on hand-made pairs and samples: what each method trains on, and that all resume."""
 
+import itertools
 import json
 import sqlite3
 from contextlib import closing
@@ -153,6 +154,9 @@ def test_rft_takes_distinct_right_samples_and_else_the_gold() -> None:
         "more than rft.plans": 1,
         "gold_error": 1,
     }
+    groups = rejection_sampling.sequences(with_gold.answers, 2, seed=1)
+    assert [len(group) for group in groups] == [2, 1]
+    assert sorted(answer.sql for answer in itertools.chain(*groups)) == sorted(answer.sql for answer in with_gold.answers)
     without = rejection_sampling.select(config.RftConfig(gold=False), examples(4), by_question)
     assert [answer.example.id for answer in without.answers] == ["q0"] * 3
     assert without.questions == {"gold_error": 1, "no right sample": 1}
@@ -193,7 +197,7 @@ def test_two_empty_results_that_match_are_worth_a_tenth(inputs: dpo.Inputs) -> N
 
 METHODS = {
     "dpo": {},
-    "rft": {},
+    "rft": {"rft": {"loss_on": "question", "questions_per_sequence": 2}},
     "grpo": {"grpo": {"num_generations": 2, "max_completion_length": 8, "execution": {"workers": 1}}},
 }
 STEPS = TRAIN | {"max_steps": 4, "batch_size": 2, "learning_rate": 1e-2}
