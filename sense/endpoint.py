@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import httpx
 
@@ -88,11 +88,44 @@ class HttpEndpoint:
         )
         weakref.finalize(self, self._http.close)  # those who hold one have no close method
 
-    def call(self, body: Mapping[str, Any] | None) -> tuple[httpx.Response, bytes] | CallFailure:
-        """Posts `body` as JSON, or gets where it is None; the response, of any status, with its body, or why there is none."""
+    def call(
+        self, body: Mapping[str, Any] | None, below: str = "", parameters: Mapping[str, str] | None = None
+    ) -> tuple[httpx.Response, bytes] | CallFailure:
+        """Posts `body` as JSON, or gets where it is None; the response, of any status, with its body, or why there is none.
+
+        `below` is what stands after the path, such as `/batch_1`, and `parameters` go into the query.
+        """
+        return self._send("GET" if body is None else "POST", below, _read_body, parameters or {}, json=body)
+
+    def upload(self, file: IO[bytes], name: str, fields: Mapping[str, str]) -> tuple[httpx.Response, bytes] | CallFailure:
+        """Posts a form with these fields and a file under this name; else as `call`."""
+        return self._send("POST", "", _read_body, {}, files={"file": (name, file)}, data=fields)
+
+    def download(self, below: str, target: IO[bytes]) -> tuple[httpx.Response, bytes] | CallFailure:
+        """Gets a file of any size and writes it to `target`; the body is empty then, and that of the error where it is one."""
+
+        def write(response: httpx.Response) -> bytes:
+            if response.status_code != httpx.codes.OK:
+                return _read_body(response)
+            for chunk in response.iter_bytes():
+                target.write(chunk)
+            return b""
+
+        return self._send("GET", below, write, {})
+
+    def _send(
+        self,
+        method: str,
+        below: str,
+        read: Callable[[httpx.Response], bytes],
+        parameters: Mapping[str, str],
+        **content: Any,
+    ) -> tuple[httpx.Response, bytes] | CallFailure:
+        url = self._url.copy_with(path=self._url.path + below) if below else self._url
+        url = url.copy_merge_params(parameters) if parameters else url
         try:
-            with self._http.stream("GET" if body is None else "POST", self._url, json=body) as response:
-                return response, _read_body(response)
+            with self._http.stream(method, url, **content) as response:
+                return response, read(response)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
             return self._explain_no_connection(error)
         except httpx.TimeoutException as error:

@@ -42,30 +42,35 @@ def seed_dataset(folder: Path) -> Path:
 
 def run_llm(answer: Answerer, work: Path, llm: dict[str, Any] | None = None, query: str = "", **section: Any) -> LlmRun:
     """Runs the stage in `work`, where an earlier run may have left its log; `query` goes to the end of the base URL."""
+    with Endpoint(answer) as endpoint:
+        metrics, message = run_at(endpoint.base_url + query, work, llm, **section)
+        return LlmRun(metrics, message, endpoint.requests)
+
+
+def run_at(base_url: str, work: Path, llm: dict[str, Any] | None = None, **section: Any) -> tuple[dict[str, Any], str]:
+    """Runs the stage in `work` with the teacher at an address; its metrics, and the message of its failure."""
     seed = work / "seed"
     if not seed.exists():
         seed_dataset(seed)
-    with Endpoint(answer) as endpoint:
-        settings = {
-            "answers": str(work / "answers"),
-            "model": "m",
-            "base_url": endpoint.base_url + query,
-            "concurrency": 1,
-            "retries": 0,
-            "timeout_s": 20,
-            "repair": False,
-        }
-        config = SynthesizeConfig.model_validate(
-            {"count": 6, "max_attempts": 2, "execution": {"workers": 1}, "suite": 0, "split": {"heldout_domains": 1}}
-            | section
-            | {"teacher": "llm", "llm": settings | (llm or {})}
-        )
-        outputs = synthesize.Outputs(**{name: work / name for name in (*SPLITS, "decontamination", "metrics")})
-        try:
-            metrics, message = synthesize.run(config, synthesize.Inputs(seed=seed, dev=seed), outputs), ""
-        except UserError as error:
-            metrics, message = {}, str(error)
-        return LlmRun(metrics, message, endpoint.requests)
+    settings = {
+        "answers": str(work / "answers"),
+        "model": "m",
+        "base_url": base_url,
+        "concurrency": 1,
+        "retries": 0,
+        "timeout_s": 20,
+        "repair": False,
+    }
+    config = SynthesizeConfig.model_validate(
+        {"count": 6, "max_attempts": 2, "execution": {"workers": 1}, "suite": 0, "split": {"heldout_domains": 1}}
+        | section
+        | {"teacher": "llm", "llm": settings | (llm or {})}
+    )
+    outputs = synthesize.Outputs(**{name: work / name for name in (*SPLITS, "decontamination", "metrics")})
+    try:
+        return synthesize.run(config, synthesize.Inputs(seed=seed, dev=seed), outputs), ""
+    except UserError as error:
+        return {}, str(error)
 
 
 def chat_seed(index: int) -> int:

@@ -123,6 +123,19 @@ class LlmConfig(Section):
     """Seconds to wait for one completion."""
     retries: Annotated[int, Field(ge=0)] = 5
     """Further tries after a request that failed by itself, before its draft is dropped or, with no connection, the stage ends."""
+    mode: Literal["requests", "batch"] = "requests"
+    """requests: each request is made by itself, and answered within seconds. batch: requests go to the endpoint's batch API, as
+    OpenAI, Azure, Groq and others have one: for a part of the price, within a day and mostly much sooner. A batch holds all that
+    does not depend on answers to come. It changes no data; leave it as it is while a batch is on its way.
+    """
+    batch_requests: Annotated[int, Field(ge=1, le=50_000)] = 50_000
+    """Requests in a batch, at most; a batch is no larger than 200 MB either, and smaller where the endpoint's limit on waiting
+    tokens is. Several batches follow one another.
+    """
+    batch_least: Count = 20
+    """So many requests are worth a batch. Fewer, such as the last repairs of a run, are made by themselves at the full price."""
+    batch_price_share: Share = 0.5
+    """Price of an answer from a batch, as a share of that of an answer to a request by itself."""
     demonstrations: Annotated[int, Field(ge=0)] = 2
     """Human-written examples shown in each prompt (the paper: 2)."""
     answers: str | None = None

@@ -5,7 +5,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -39,8 +39,8 @@ Config = SynthesizeConfig
 
 HELD_OUT_BY = "SQL skeleton"
 """What strong, unseen and heldout do not have in common on one's own databases: queries that differ in values alone."""
-_LLM_WITHOUT_EFFECT = ("concurrency", "timeout_s", "retries", "answers", "offline")
-_MONEY = ("prompt_price", "completion_price", "cached_price", "budget")
+_LLM_WITHOUT_EFFECT = ("concurrency", "timeout_s", "retries", "answers", "offline", "mode", "batch_requests", "batch_least")
+_MONEY = ("prompt_price", "completion_price", "cached_price", "batch_price_share", "budget")
 WITHOUT_EFFECT = {"llm": dict.fromkeys((*_LLM_WITHOUT_EFFECT, *_MONEY), True), "execution": {"workers": True}}
 """Keys that may change between a run that broke off and the next one, which goes on with it."""
 _NOT_IN_MANIFEST = WITHOUT_EFFECT | {"llm": WITHOUT_EFFECT["llm"] | {"base_url": True}}
@@ -132,7 +132,7 @@ def dry_run(config: SynthesizeConfig, inputs: Inputs, probe: int) -> str:
     """
     if config.llm is None:
         raise UserError("a dry run is about an LLM's answers; set synthesize.teacher to llm")
-    llm = config.llm
+    in_batch, llm = config.llm.mode == "batch", config.llm.model_copy(update={"mode": "requests"})
     with tempfile.TemporaryDirectory() as folder, Ledger(llm) as ledger:
         teacher = _llm_teacher(config, llm, inputs, ledger)
         system, user = teacher.messages(0, draw_level(config, 0), [])
@@ -150,7 +150,7 @@ def dry_run(config: SynthesizeConfig, inputs: Inputs, probe: int) -> str:
         paid = ledger.summary()
     if len(tokens) < 2:
         raise UserError(f"{len(tokens)} of {collection.requested} answers count their tokens: too few for an estimate; raise N")
-    prices = [price(llm, each) for each in tokens]
+    prices = [price(llm, each, in_batch) for each in tokens]
     money = [each for each in prices if each is not None]
     kept = round(len(collection.examples) * len(tokens) / collection.requested)
     most = config.count * config.max_attempts
@@ -253,13 +253,31 @@ def _collect(
             return processes.submit(UnitWorker.check, [draft]).result()
 
         repair = config.llm is not None and config.llm.repair
-        with LoggedTeacher(teacher, log, 2 * concurrency, check, repair) as logged_teacher:
-            collection = collect_drafts(config, logged_teacher, human_sets.screen(built), concurrency, advance, drafts)
+        check_once = cache(check) if config.llm is not None and config.llm.mode == "batch" else check
+        kept = 0
+        while True:  # once, unless answers come in batches: then until no more is asked that no batch has brought
+            progress = _beyond(kept, advance)
+            with LoggedTeacher(teacher, log, 2 * concurrency, check_once, repair) as logged_teacher:
+                collection = collect_drafts(config, logged_teacher, human_sets.screen(built), concurrency, progress, drafts)
+            kept = max(kept, len(collection.examples))
+            if not teacher.fetch():
+                break
     if collection.absent:
         raise _absent_error(config, collection)
     if collection.failed or not collection.examples:
         logged_teacher.forget(range(collection.checked - len(collection.rejected), collection.checked))
     return collection
+
+
+def _beyond(count: int, advance: Callable[[], None]) -> Callable[[], None]:
+    """What calls `advance` from the call after the first `count` on."""
+    calls = iter(range(count))
+
+    def progress() -> None:
+        if next(calls, None) is None:
+            advance()
+
+    return progress
 
 
 def _clear(outputs: Outputs) -> Path:

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 from sense import config, console
 from sense.config import GrammarConfig
 from sense.errors import UserError
-from sense.stand_in.stand_in import FAULTS, MODEL, Behaviour, StandIn
+from sense.stand_in.batch_api import MAX_REQUESTS, BatchDesk
+from sense.stand_in.stand_in import FAULTS, MODEL, PATH, Behaviour, StandIn, StandInReply, error_reply
 
 if TYPE_CHECKING:
     from aiohttp import web
 
 DEFAULT_GRAMMAR = GrammarConfig(tables=6, rows=15)
-_MAX_BODY_BYTES = 16_000_000
+_MAX_BODY_BYTES = 201_000_000  # a batch's file has 200 MB at most
 
 
 def add_arguments(parser: argparse.ArgumentParser, _name: str) -> None:
@@ -50,6 +51,10 @@ def add_arguments(parser: argparse.ArgumentParser, _name: str) -> None:
     serve.add_argument("--latency", type=float, default=0.0, metavar="S", help="seconds before each answer, default: 0")
     serve.add_argument("--slow", type=float, default=5.0, metavar="S", help="seconds that a slow answer takes more, default: 5")
     serve.add_argument("--retry-after", type=float, default=1.0, metavar="S", help="what a planted 429 asks for, default: 1")
+    serve.add_argument("--batch-seconds", type=float, default=1.0, metavar="S", help="seconds until a batch starts, default: 1")
+    serve.add_argument(
+        "--batch-limit", type=int, default=MAX_REQUESTS, metavar="N", help="requests in a batch, beyond which it fails"
+    )
     serve.add_argument("--limit", type=float, metavar="RATE", help="requests a second, beyond which there is a 429")
     serve.add_argument("--params", type=Path, metavar="FILE", help="take the grammar's settings from synthesize.grammar in FILE")
     serve.add_argument(
@@ -64,6 +69,7 @@ def main(options: argparse.Namespace) -> int:
     except ModuleNotFoundError:
         raise UserError("the package aiohttp is not installed; install the gateway's: pip install 'sense[serve]'") from None
     seconds = {"--latency": options.latency, "--slow": options.slow, "--retry-after": options.retry_after}
+    seconds["--batch-seconds"] = options.batch_seconds
     for name, value in seconds.items():
         if not 0 <= value < 86_400:
             raise UserError(f"{name} {value:g}: seconds must be at least 0 and less than a day")
@@ -72,7 +78,8 @@ def main(options: argparse.Namespace) -> int:
     behaviour = Behaviour(options.seed, _rates(options.fault), options.latency, options.slow, options.retry_after, options.limit)
     grammar = config.load(options.params).synthesize.grammar if options.params else DEFAULT_GRAMMAR
     program = options.program[1:] if options.program[:1] == ["--"] else options.program
-    return asyncio.run(_serve(StandIn(behaviour, grammar), options.host, options.port, program))
+    app = create_app(stand_in := StandIn(behaviour, grammar), options.batch_seconds, options.batch_limit)
+    return asyncio.run(_serve(app, stand_in, options.host, options.port, program))
 
 
 def _rates(faults: list[str]) -> dict[str, float]:
@@ -86,19 +93,18 @@ def _rates(faults: list[str]) -> dict[str, float]:
     return rates
 
 
-def create_app(stand_in: StandIn) -> "web.Application":
-    """The application: POST /v1/chat/completions, GET /v1/models, and GET /counts, which says what was asked so far."""
+def create_app(stand_in: StandIn, batch_seconds: float = 0.0, most_in_batch: int = MAX_REQUESTS) -> "web.Application":
+    """The application: OpenAI's paths for chat completions, models and batches, and GET /counts: what was asked so far."""
     from aiohttp import web
 
+    desk = BatchDesk(stand_in, most_in_batch)
+    tasks: set[asyncio.Task[None]] = set()  # batches under way
+
     async def complete(request: web.Request) -> web.Response:
-        try:
-            body: Any = await request.json()
-        except (ValueError, RecursionError):
-            body = None
-        reply = stand_in.reply(body)
+        reply = stand_in.reply(await _json(request))
         if reply.delay_s:
             await asyncio.sleep(reply.delay_s)
-        return web.json_response(reply.body, status=reply.status, headers=dict(reply.headers))
+        return _response(reply)
 
     async def models(_: web.Request) -> web.Response:
         model = {"id": MODEL, "object": "model", "created": 0, "owned_by": "sense"}
@@ -107,16 +113,66 @@ def create_app(stand_in: StandIn) -> "web.Application":
     async def counts(_: web.Request) -> web.Response:
         return web.json_response(stand_in.counts())
 
+    async def upload(request: web.Request) -> web.Response:
+        form = await request.post()
+        file = form.get("file")
+        if not isinstance(file, web.FileField):
+            return _response(error_reply(400, "the form has no file", "invalid", "file"))
+        return _response(desk.upload(file.filename, str(form.get("purpose")), file.file.read()))
+
+    async def content(request: web.Request) -> web.Response:
+        reply = desk.content(request.match_info["id"])
+        return web.Response(body=reply) if isinstance(reply, bytes) else _response(reply)
+
+    async def work(name: str) -> None:
+        await asyncio.sleep(batch_seconds)
+        while desk.step(name):
+            await asyncio.sleep(0)
+
+    async def order(request: web.Request) -> web.Response:
+        reply = desk.order(await _json(request))
+        if reply.status == 200:
+            tasks.add(task := asyncio.create_task(work(reply.body["id"])))
+            task.add_done_callback(tasks.discard)
+        return _response(reply)
+
+    async def batch(request: web.Request) -> web.Response:
+        return _response(desk.read(request.match_info["id"]))
+
+    async def batches(request: web.Request) -> web.Response:
+        limit = request.query.get("limit", "20")
+        return _response(desk.page(request.query.get("after"), int(limit) if limit.isdecimal() else 20))
+
+    async def cancel(request: web.Request) -> web.Response:
+        return _response(desk.cancel(request.match_info["id"]))
+
     app = web.Application(client_max_size=_MAX_BODY_BYTES)
-    app.add_routes([web.post("/v1/chat/completions", complete), web.get("/v1/models", models), web.get("/counts", counts)])
+    app.add_routes([web.post(PATH, complete), web.get("/v1/models", models), web.get("/counts", counts)])
+    app.add_routes([web.post("/v1/files", upload), web.get("/v1/files/{id}/content", content)])
+    app.add_routes([web.post("/v1/batches", order), web.get("/v1/batches", batches)])
+    app.add_routes([web.get("/v1/batches/{id}", batch), web.post("/v1/batches/{id}/cancel", cancel)])
     return app
 
 
-async def _serve(stand_in: StandIn, host: str, port: int, program: list[str]) -> int:
+async def _json(request: "web.Request") -> Any:
+    """The body; None if it is no JSON."""
+    try:
+        return await request.json()
+    except (ValueError, RecursionError):
+        return None
+
+
+def _response(reply: StandInReply) -> "web.Response":
+    from aiohttp import web
+
+    return web.json_response(reply.body, status=reply.status, headers=dict(reply.headers))
+
+
+async def _serve(app: "web.Application", stand_in: StandIn, host: str, port: int, program: list[str]) -> int:
     """Serves until a signal, or until `program` ends; its exit code."""
     from aiohttp import web
 
-    runner = web.AppRunner(create_app(stand_in), access_log=None, handler_cancellation=True, shutdown_timeout=1.0)
+    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=1.0)
     await runner.setup()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -24,10 +24,12 @@ from sense.teacher import CellValue, Draft
 from sense.teacher.grammar.teacher import GrammarTeacher
 
 MODEL = "grammar"
+PATH = "/v1/chat/completions"
 TRANSPORT = ("429", "500", "slow")
 CONTENT = ("truncated", "refusal", "wrong-sql", *KINDS)
-FAULTS = (*TRANSPORT, *CONTENT)
-"""`wrong-sql` is one of KINDS, drawn."""
+EXPIRED = "batch-expired"
+FAULTS = (*TRANSPORT, *CONTENT, EXPIRED)
+"""`wrong-sql` is one of KINDS, drawn; `batch-expired` meets a batch, which ends when half of its requests are answered."""
 CHARACTERS_PER_TOKEN = 4
 _IDENTITY = ("model", "messages", "temperature", "top_p", "max_tokens", "max_completion_tokens", "seed")
 _LEVEL = re.compile(rf"\bat the ({'|'.join(HARDNESS)}) level\b")
@@ -50,7 +52,7 @@ class Behaviour:
         for name, rate in self.rates.items():
             if name not in FAULTS or not 0 <= rate <= 1:
                 raise UserError(f"--fault {name}={rate:g}: write FAULT=RATE, a rate from 0 to 1 and one of {', '.join(FAULTS)}")
-        for names in (TRANSPORT, CONTENT):
+        for names in (TRANSPORT, CONTENT, (EXPIRED,)):
             if sum(self.rates.get(name, 0.0) for name in names) > 1 + 1e-9:
                 raise UserError(f"the rates of {', '.join(names)} add up to more than 1; lower some --fault")
 
@@ -76,25 +78,30 @@ class StandIn:
         self._faults: Counter[str] = Counter()
         self._allowance, self._refilled = 1.0, clock()
 
-    def reply(self, request: Any) -> StandInReply:
-        """What a request to `/chat/completions` gets."""
+    @property
+    def seed(self) -> int:
+        """What all is drawn with."""
+        return self._behaviour.seed
+
+    def reply(self, request: Any, limited: bool = True) -> StandInReply:
+        """What a request to `/chat/completions` gets; the limit on the rate may be left out."""
         problem = _problem(request)
         if problem is not None:
             return problem
         digest = hashlib.sha256(json.dumps([request.get(name) for name in _IDENTITY], sort_keys=True).encode()).hexdigest()
         self._tries[digest] += 1
         behaviour = self._behaviour
-        if not self._has_allowance():
+        if limited and not self._has_allowance():
             self._faults["limit"] += 1
             wait = (1 - self._allowance) / (behaviour.limit or 1)
-            return _error(429, "rate limit reached", "rate_limit_exceeded", headers={"Retry-After": f"{wait:.3f}"})
+            return error_reply(429, "rate limit reached", "rate_limit_exceeded", headers={"Retry-After": f"{wait:.3f}"})
         delay = behaviour.latency_s
-        fault = self._draw(TRANSPORT, Random(f"{behaviour.seed}-{digest}-{self._tries[digest]}"))
+        fault = self.draw(TRANSPORT, Random(f"{behaviour.seed}-{digest}-{self._tries[digest]}"))
         if fault == "429":
             headers = {"Retry-After": f"{behaviour.retry_after_s:g}"}
-            return _error(429, "rate limit reached (planted)", "rate_limit_exceeded", headers=headers, delay_s=delay)
+            return error_reply(429, "rate limit reached (planted)", "rate_limit_exceeded", headers=headers, delay_s=delay)
         if fault == "500":
-            return _error(500, "the server had an error (planted)", "server_error", delay_s=delay)
+            return error_reply(500, "the server had an error (planted)", "server_error", delay_s=delay)
         if fault == "slow":
             delay += behaviour.slow_s
         self._answers[digest] += 1
@@ -122,8 +129,8 @@ class StandIn:
         self._allowance -= 1
         return True
 
-    def _draw(self, names: Sequence[str], rng: Random) -> str:
-        """One of the faults by their rates, '' for none."""
+    def draw(self, names: Sequence[str], rng: Random) -> str:
+        """One of the faults by their rates, which is counted; '' for none."""
         share = rng.random()
         for name in names:
             share -= self._behaviour.rates.get(name, 0.0)
@@ -141,7 +148,7 @@ class StandIn:
         point = hashlib.sha256(json.dumps([first, request.get("seed")], sort_keys=True).encode()).hexdigest()
         rng = Random(f"{self._behaviour.seed}-{point}")
         draft = self._draft(_level(messages), rng)
-        fault = "" if turns else self._draw(CONTENT, Random(f"{self._behaviour.seed}-{digest}-content"))
+        fault = "" if turns else self.draw(CONTENT, Random(f"{self._behaviour.seed}-{digest}-content"))
         if fault == "refusal":
             message = {"role": "assistant", "content": None, "refusal": "I can't help with that (planted)."}
             return _chat(request, message, "stop", digest)
@@ -200,20 +207,22 @@ def _level(messages: Sequence[Mapping[str, Any]]) -> Hardness:
 def _problem(request: Any) -> StandInReply | None:
     """Why a request cannot be answered; None if it can."""
     if not isinstance(request, dict):
-        return _error(400, "the body is no JSON object", "invalid_request_error")
+        return error_reply(400, "the body is no JSON object", "invalid_request_error")
     if request.get("model") != MODEL:
-        return _error(
+        return error_reply(
             404, f"the model {request.get('model')!r} does not exist; this endpoint has {MODEL}", "model_not_found", "model"
         )
     messages = request.get("messages")
     if not isinstance(messages, list) or not messages or not all(map(_is_message, messages)) or messages[-1]["role"] != "user":
-        return _error(400, "messages must be a list of roles and texts, the last of which is a user's", "invalid", "messages")
+        return error_reply(
+            400, "messages must be a list of roles and texts, the last of which is a user's", "invalid", "messages"
+        )
     for name, only in (("stream", False), ("n", 1)):
         if request.get(name, only) not in (only, None):
-            return _error(400, f"{name} is not supported but as {json.dumps(only)}", "unsupported_parameter", name)
+            return error_reply(400, f"{name} is not supported but as {json.dumps(only)}", "unsupported_parameter", name)
     for name in ("max_tokens", "max_completion_tokens"):
         if name in request and (type(request[name]) is not int or request[name] < 1):
-            return _error(400, f"{name} must be a whole number of at least 1", "invalid", name)
+            return error_reply(400, f"{name} must be a whole number of at least 1", "invalid", name)
     return None
 
 
@@ -221,7 +230,8 @@ def _is_message(message: Any) -> bool:
     return isinstance(message, dict) and isinstance(message.get("role"), str) and isinstance(message.get("content"), str)
 
 
-def _error(status: int, message: str, code: str, parameter: str | None = None, **reply: Any) -> StandInReply:
+def error_reply(status: int, message: str, code: str, parameter: str | None = None, **reply: Any) -> StandInReply:
+    """An error in OpenAI's form."""
     kind = "invalid_request_error" if status in (400, 404) else code
     return StandInReply(status, {"error": {"message": message, "type": kind, "param": parameter, "code": code}}, **reply)
 

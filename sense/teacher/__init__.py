@@ -97,6 +97,10 @@ class Teacher(Protocol):
         """Keeps nothing of the draft with these arguments: the next time it is written anew."""
         ...
 
+    def fetch(self) -> bool:
+        """Has answered what drafts and repairs were asked for in vain, because it is asked together; False if there is none."""
+        ...
+
     def close(self) -> None:
         """Ends what threads wait for: no further draft is wanted."""
         ...

@@ -33,6 +33,10 @@ class AnswerCache:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
+    def __contains__(self, name: str) -> bool:
+        """Whether the request called `name` has an answer."""
+        return self._path(name).is_file()
+
     def read(self, name: str) -> bytes | None:
         """The body of the response to the request called `name`; None without one, InputError if its file is damaged."""
         path = self._path(name)

@@ -114,7 +114,7 @@ class Collection:
             added = self.add(outcome)
             self.repairs += answer.repaired
             self.repaired += answer.repaired and added
-        if self.checked == _lesson(4 * self.checked):
+        if self.checked == _lesson(4 * self.checked) and not self.absent:  # else nobody knows yet what is to be learnt
             self._lessons[self.checked] = over_represented_domains(self._answered)
         return added
 

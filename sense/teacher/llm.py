@@ -14,8 +14,9 @@ from sense.teacher import Draft, RejectedDraft
 from sense.teacher.answer_cache import AnswerCache
 from sense.teacher.answer_fields import UnusableError
 from sense.teacher.answers import parse_draft
+from sense.teacher.batch_client import make_client
 from sense.teacher.ledger import Ledger, Tokens
-from sense.teacher.openai import ChatClient, FailedExchange
+from sense.teacher.openai import FailedExchange
 from sense.teacher.pacing import Clock
 from sense.teacher.responses import ChatCompletion
 
@@ -39,7 +40,7 @@ class LlmTeacher:
     ) -> None:
         """`demonstrations` are human-written examples, each with its schema as text; the rest is the client's."""
         self._config, self._seed, self._demonstrations = config, seed, demonstrations
-        self._client = ChatClient(config, api_key, clock, say, answers, ledger)
+        self._client = make_client(config, api_key, clock, say, answers, ledger)
         self._repairs: dict[int, tuple[tuple[str, str]]] = {}  # the turns after the first answer, by the draft's number
 
     def draft(self, index: int, level: Hardness, avoid: Sequence[str]) -> Draft | RejectedDraft:
@@ -86,6 +87,10 @@ class LlmTeacher:
         system, user = self.messages(index, level, avoid)
         for turns in ((), self._repairs.get(index, ())):
             self._client.forget(system, user, seed=self._chat_seed(index), turns=turns)
+
+    def fetch(self) -> bool:
+        """Has what was asked in vain so far answered, where requests go in batches; False if there is nothing to fetch."""
+        return self._client.fetch()
 
     def close(self) -> None:
         """Lets no further request start."""

@@ -115,6 +115,10 @@ class ChatClient:
         if self._answers is not None and not self._config.offline:
             self._answers.forget([key(self._full_body(system, user, seed, turns))])
 
+    def fetch(self) -> bool:
+        """Has what was asked in vain so far answered; False if there is nothing to fetch: each request was made at once."""
+        return False
+
     def close(self) -> None:
         """Lets no further request start; threads whose request waits for its turn get a ClosedError."""
         self._pace.close()

@@ -47,6 +47,9 @@ class Zoo:
     def forget(self, index: int, level: Hardness, avoid: Sequence[str]) -> None:
         del self.requests[index]
 
+    def fetch(self) -> bool:
+        return False
+
     def close(self) -> None:
         """It never waits."""
 
