@@ -59,7 +59,7 @@ def kinds(manifests: Sequence[Manifest]) -> list[str]:
 
 
 def pod(manifest: Manifest) -> dict[str, Any]:
-    """The pod's spec of a Deployment, or of a Pod."""
+    """The pod's spec of a Deployment, of a Job, or of a Pod."""
     return manifest["spec"] if manifest["kind"] == "Pod" else manifest["spec"]["template"]["spec"]
 
 

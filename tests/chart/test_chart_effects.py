@@ -64,22 +64,31 @@ OTHER = {
     "networkPolicy.artifacts": [],
     "networkPolicy.databases": [{"to": [{"podSelector": {}}]}],
     "test.question": "Why?",
+    "test.resources.limits.memory": "5Gi",
+    "extraObjects": [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "other"}}],
+    "vllm.extraVolumes": [{"name": "extra", "configMap": {"name": "other"}}],
+    "gateway.extraVolumes": [{"name": "extra", "configMap": {"name": "other"}}],
 }
+VOLUME, MOUNTED = [{"name": "extra", "emptyDir": {}}], [{"name": "extra", "mountPath": "/extra"}]
 BY_NAME = {
     "digest": "sha256:" + "a" * 64,
+    "repository": "registry.example.com/other",
+    "extraEnv": [{"name": "X", "value": "y"}],
+    "extraVolumeMounts": [{"name": "extra", "mountPath": "/other"}],
     "whenUnsatisfiable": "DoNotSchedule",
     "interval": "9s",
     "scrapeTimeout": "9s",
     "env": [{"name": "X", "value": "y"}],
     "extraArgs": ["--x"],
     "tolerations": [{"operator": "Exists"}],
-    **dict.fromkeys(("size", "shmSize", "cacheSize", "sizeLimit", "memory", "cpu"), "3"),
+    **dict.fromkeys(("size", "shmSize", "cacheSize", "sizeLimit", "memory", "cpu", "ephemeral-storage"), "3"),
 }
 INGRESS = {"httpRoute.enabled": False, "ingress.enabled": True, "ingress.host": "h"}
 # where an option shows
 WHERE = {
     "vllm.replicas": {"vllm.keda.enabled": False},
     "vllm.cpuKvCacheGiB": {"vllm.gpu.count": 0},
+    "vllm.cacheSize": {"vllm.cachePersistence.enabled": False},
     "vllm.storage.sizeLimit": {"vllm.storage.persistence.enabled": False},
     "gateway.limits.execution.workers": {"gateway.resources.limits.memory": "8Gi"},
     "gateway.replicas": {"gateway.hpa.enabled": False},
@@ -90,9 +99,20 @@ ALONG = {
     "vllm.gpu.count": {"vllm.tensorParallelSize": 2},
     "vllm.tensorParallelSize": {"vllm.gpu.count": 2},
     "ingress.enabled": INGRESS,
+    "caBundle.secret": {"caBundle.configMap": ""},
+    "vllm.extraVolumes": {"vllm.extraVolumeMounts": MOUNTED},
+    "vllm.extraVolumeMounts": {"vllm.extraVolumes": VOLUME},
+    "vllm.download.extraVolumeMounts": {"vllm.extraVolumes": VOLUME},
+    "gateway.extraVolumes": {"gateway.extraVolumeMounts": MOUNTED},
+    "gateway.extraVolumeMounts": {"gateway.extraVolumes": VOLUME},
 }
 # tests of their own show them: with everything on, only their default is allowed
-ELSEWHERE = {"vllm.storage.persistence.accessMode", "gateway.feedback.accessMode", "vllm.strategy.type"}
+ELSEWHERE = {
+    "vllm.cachePersistence.accessMode",
+    "vllm.storage.persistence.accessMode",
+    "gateway.feedback.accessMode",
+    "vllm.strategy.type",
+}
 
 
 def another(path, now):

@@ -17,10 +17,12 @@ from mlflow import MlflowClient
 from sense import records
 from sense.registry.values import chart_values
 from tests import mlflow_server
-from tests.chart.rendering import fetch_command, render, vllm_command
+from tests.chart.rendering import fetch_command, find, render, vllm_command
+from tests.chart.rendering import pod as pod_spec
 from tests.mlflow_store import fresh
 
 FILES = {"config.json": b"{}", "model.safetensors": bytes(range(256)) * 64, "sub/vocab.txt": b"a\nb\n"}
+REFUSED = 3  # the exit code on which the Job before an upgrade gives up at once
 MODEL_INFO = {"prompt": {"schema_style": "ddl", "sample_values": 2, "target": "linked"}}
 
 
@@ -115,25 +117,60 @@ def test_a_changed_model_is_refused(tmp_path, digest):
     (tmp_path / "stored/model-1/model/model.safetensors").write_bytes(b"other weights")
     pod = Pod(tmp_path / "models", **{"model.digest": digest})
     code, output = pod.run()
-    assert code == 1
+    assert code == REFUSED
     assert f"not {digest}: it was changed since it was published" in output
     assert not pod.served.exists()
     assert leftovers(pod.models) == []
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("options", "expected", "message"),
     [
-        ({"model.version": "7"}, "models:/sense/7: the download failed (see above)"),
-        ({"model.name": "extra"}, "models:/extra/1: there must be one model/config.json in it"),
+        ({"model.version": "7"}, 1, "models:/sense/7: the download failed (see above)"),
+        ({"model.name": "extra"}, REFUSED, "models:/extra/1: there must be one model/config.json in it"),
     ],
 )
-def test_what_cannot_be_served_is_refused(tmp_path, digest, options, message):
+def test_what_cannot_be_served_is_refused(tmp_path, digest, options, expected, message):
     pod = Pod(tmp_path / "models", **options)
     code, output = pod.run()
-    assert (code, message in output) == (1, True), output
+    assert (code, message in output) == (expected, True), output
     assert leftovers(pod.models) == []
     assert file_contents(pod.models) == {}
+
+
+def test_a_server_that_cannot_be_reached_may_be_there_at_the_next_try(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    pod = Pod(tmp_path / "models", **{"mlflow.env": [{"name": "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "value": "0"}]})
+    code, output = pod.run()
+    assert (code, "models:/sense/1: the download failed (see above)" in output) == (1, True), output
+    assert leftovers(pod.models) == []
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 16 KiB, less than the model takes."""
+    disk = tmp_path / "models"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "none", disk], check=False, capture_output=True).returncode:
+        pytest.skip("needs the right to mount a tmpfs")
+    yield disk
+    subprocess.run(["umount", disk], check=True)
+
+
+def test_a_full_disk_is_told_and_not_tried_again(small_disk, digest):
+    pod = Pod(small_disk)
+    code, output = pod.run()
+    assert (code, f"the disk of {small_disk}/sense is full (0Mi left): enlarge the volume" in output) == (REFUSED, True), output
+    assert leftovers(small_disk) == []
+
+
+def test_the_job_before_an_upgrade_downloads_as_a_pod_does():
+    manifests = render("values-full.yaml")
+    job, deployment = find(manifests, "Job"), find(manifests, "Deployment", "-vllm")
+    (container,) = pod_spec(job)["containers"]
+    assert container == pod_spec(deployment)["initContainers"][0]
+    (rule,) = [one["onExitCodes"] for one in job["spec"]["podFailurePolicy"]["rules"] if "onExitCodes" in one]
+    assert rule == {"containerName": container["name"], "operator": "In", "values": [REFUSED]}
 
 
 def write_partial(folder, days):

@@ -38,6 +38,9 @@ AFFINITY = {
         PREFERRED: [{"weight": 9, "podAffinityTerm": {"topologyKey": "zone", "labelSelector": {"matchLabels": {"a": "b"}}}}]
     },
 }
+PREFETCH = ("Job", "-prefetch")
+EXTRA = {"name": "extra", "configMap": {"name": "c"}}
+MOUNT = {"name": "extra", "mountPath": "/etc/extra", "readOnly": True}
 ENDPOINT = (("ServiceMonitor", "-vllm"), ("spec", "endpoints", 0))
 DASHBOARD = (("ConfigMap", "-dashboard"), ("metadata", "labels", "grafana_dashboard"))
 
@@ -53,17 +56,17 @@ DASHBOARD = (("ConfigMap", "-dashboard"), ("metadata", "labels", "grafana_dashbo
         (ONE, {"imagePullSecrets": ["a", "b"]}, VLLM, (*POD, "imagePullSecrets"), [{"name": "a"}, {"name": "b"}]),
         (ONE, {"imagePullSecrets": ["a"]}, ("Pod", "-test"), ("spec", "imagePullSecrets"), [{"name": "a"}]),
         (ONE, {"images.pullPolicy": "Always"}, GATEWAY, (*MAIN, "imagePullPolicy"), "Always"),
-        (ONE, {}, VLLM, (*MAIN, "image"), "vllm/vllm-openai:v0.32.0"),
-        (ONE, {}, VLLM, (*FETCH, "image"), "sense-train:0.1.0"),
-        (ONE, {}, GATEWAY, (*MAIN, "image"), "sense-gateway:0.1.0"),
+        (ONE, {}, VLLM, (*MAIN, "image"), "docker.io/vllm/vllm-openai:v0.32.0"),
+        (ONE, {}, VLLM, (*FETCH, "image"), "registry.example.com/sense-train:0.1.0"),
+        (ONE, {}, GATEWAY, (*MAIN, "image"), "registry.example.com/sense-gateway:0.1.0"),
         (ONE, {"images.vllm.repository": "r.example.com:5000/vllm"}, VLLM, (*MAIN, "image"), "r.example.com:5000/vllm:v0.32.0"),
-        (ONE, {"images.gateway.tag": "0.2.0"}, GATEWAY, (*MAIN, "image"), "sense-gateway:0.2.0"),
+        (ONE, {"images.gateway.tag": "0.2.0"}, GATEWAY, (*MAIN, "image"), "registry.example.com/sense-gateway:0.2.0"),
         (
             ONE,
             {"images.vllm.digest": "sha256:" + "a" * 64},
             VLLM,
             (*MAIN, "image"),
-            "vllm/vllm-openai:v0.32.0@sha256:" + "a" * 64,
+            "docker.io/vllm/vllm-openai:v0.32.0@sha256:" + "a" * 64,
         ),
         # the version
         (ONE, {}, VLLM, (*META, "labels", "sense/model-version"), "3"),
@@ -92,7 +95,7 @@ DASHBOARD = (("ConfigMap", "-dashboard"), ("metadata", "labels", "grafana_dashbo
             VLLM,
             (*MAIN, "resources"),
             {
-                "requests": {"cpu": "4", "memory": "32Gi", "nvidia.com/gpu": 1},
+                "requests": {"cpu": "4", "memory": "32Gi", "ephemeral-storage": "10Gi", "nvidia.com/gpu": 1},
                 "limits": {"memory": "32Gi", "nvidia.com/gpu": 1},
             },
         ),
@@ -103,7 +106,13 @@ DASHBOARD = (("ConfigMap", "-dashboard"), ("metadata", "labels", "grafana_dashbo
             (*MAIN, "resources", "limits"),
             {"memory": "32Gi", "amd.com/gpu": 2},
         ),
-        (CPU, {}, VLLM, (*MAIN, "resources"), {"requests": {"cpu": "1", "memory": "3Gi"}, "limits": {"memory": "6Gi"}}),
+        (
+            CPU,
+            {},
+            VLLM,
+            (*MAIN, "resources"),
+            {"requests": {"cpu": "1", "memory": "3Gi", "ephemeral-storage": "1Gi"}, "limits": {"memory": "6Gi"}},
+        ),
         (CPU, {"vllm.cpuKvCacheGiB": 3}, VLLM, (*MAIN, "env", "=VLLM_CPU_KVCACHE_SPACE", "value"), "3"),
         (ONE, {"vllm.env": [{"name": "HF_HUB_OFFLINE", "value": "0"}]}, VLLM, (*MAIN, "env", "=HF_HUB_OFFLINE", "value"), "0"),
         (
@@ -317,7 +326,102 @@ DASHBOARD = (("ConfigMap", "-dashboard"), ("metadata", "labels", "grafana_dashbo
         (FULL, {"commonLabels": {"grafana_dashboard": "x"}}, *DASHBOARD, "1"),
         (FULL, {}, *DASHBOARD, "1"),
         (FULL, {}, ("ConfigMap", "-dashboard"), ("metadata", "annotations"), {"grafana_folder": "SENSE"}),
+        # the Job before an upgrade
+        (ONE, {"vllm.prefetch.timeoutSeconds": 9}, PREFETCH, ("spec", "activeDeadlineSeconds"), 9),
+        (ONE, {"vllm.prefetch.retries": 0}, PREFETCH, ("spec", "backoffLimit"), 0),
+        (ONE, {"vllm.prefetch.annotations": {"a": "b"}}, PREFETCH, (*META, "annotations"), {"a": "b"}),
+        (ONE, {}, PREFETCH, (*POD, "volumes", "=models", "emptyDir"), {"sizeLimit": "100Gi"}),
+        (
+            ONE,
+            {"vllm.storage.persistence": {"existingClaim": "mine", "accessMode": "ReadWriteMany"}},
+            PREFETCH,
+            (*POD, "volumes", "=models", "persistentVolumeClaim"),
+            {"claimName": "mine"},
+        ),
+        (ONE, {"mlflow.existingSecret": "s"}, PREFETCH, (*MAIN, "envFrom"), [{"secretRef": {"name": "s"}}]),
+        (ONE, {}, PREFETCH, (*POD, "tolerations", 0, "key"), "nvidia.com/gpu"),
+        (
+            ONE,
+            {"vllm.serviceAccount.annotations": {"example.com/role": "r"}},
+            ("ServiceAccount", "-prefetch"),
+            ("metadata", "annotations", "example.com/role"),
+            "r",
+        ),
+        # certificates, volumes, environment
+        (
+            ONE,
+            {"caBundle.secret": "s", "caBundle.key": "k"},
+            VLLM,
+            (*POD, "volumes", "=ca", "secret"),
+            {"secretName": "s", "items": [{"key": "k", "path": "ca.crt"}]},
+        ),
+        (ONE, {"vllm.extraVolumes": [EXTRA], "vllm.extraVolumeMounts": [MOUNT]}, VLLM, (*POD, "volumes", "=extra"), EXTRA),
+        (ONE, {"vllm.extraVolumes": [EXTRA], "vllm.extraVolumeMounts": [MOUNT]}, VLLM, (*MAIN, "volumeMounts", "=extra"), MOUNT),
+        (
+            ONE,
+            {"gateway.extraVolumes": [EXTRA], "gateway.extraVolumeMounts": [MOUNT]},
+            GATEWAY,
+            (*POD, "volumes", "=extra"),
+            EXTRA,
+        ),
+        (
+            ONE,
+            {"gateway.extraVolumes": [EXTRA], "gateway.extraVolumeMounts": [MOUNT]},
+            GATEWAY,
+            (*MAIN, "volumeMounts", "=extra"),
+            MOUNT,
+        ),
+        (
+            ONE,
+            {"vllm.extraVolumes": [EXTRA], "vllm.download.extraVolumeMounts": [MOUNT]},
+            PREFETCH,
+            (*POD, "volumes", "=extra"),
+            EXTRA,
+        ),
+        (ONE, {"extraEnv": [{"name": "HTTPS_PROXY", "value": "p"}]}, GATEWAY, (*MAIN, "env", "=HTTPS_PROXY", "value"), "p"),
+        (ONE, {"extraEnv": [{"name": "HOME", "value": "/h"}]}, VLLM, (*MAIN, "env", "=HOME", "value"), "/h"),
+        (
+            ONE,
+            {"extraEnv": [{"name": "A", "value": "all"}], "vllm.env": [{"name": "A", "value": "own"}]},
+            VLLM,
+            (*MAIN, "env", "=A", "value"),
+            "own",
+        ),
+        # compile caches
+        (
+            ONE,
+            {"vllm.cachePersistence.accessMode": "ReadWriteOnce"},
+            VLLM,
+            (*POD, "volumes", "=cache", "emptyDir", "sizeLimit"),
+            "20Gi",
+        ),
+        (
+            ONE,
+            {"vllm.cachePersistence": {"enabled": True, "existingClaim": "mine"}},
+            VLLM,
+            (*POD, "volumes", "=cache", "persistentVolumeClaim"),
+            {"claimName": "mine"},
+        ),
+        (
+            ONE,
+            {"vllm.cachePersistence": {"enabled": True, "size": "9Gi"}},
+            ("PersistentVolumeClaim", "-cache"),
+            ("spec",),
+            {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "9Gi"}}},
+        ),
+        # replicas beside an autoscaler, where the cluster cannot be asked
+        (FULL, {}, GATEWAY, ("metadata", "annotations"), {"sense/replicas": "autoscaler"}),
+        (FULL, {"gateway.hpa.keepReplicas": True, "gateway.replicas": 4}, GATEWAY, ("spec", "replicas"), 4),
+        (FULL, {"vllm.keda.keepReplicas": True, "vllm.replicas": 4}, VLLM, ("spec", "replicas"), 4),
         # helm test
+        (ONE, {"test.annotations": {"a": "b"}}, ("Pod", "-test"), ("metadata", "annotations", "a"), "b"),
+        (
+            ONE,
+            {"test.resources": {"limits": {"cpu": "1"}}},
+            ("Pod", "-test"),
+            ("spec", "containers", 0, "resources", "limits"),
+            {"cpu": "1", "memory": "128Mi"},
+        ),
         (FULL, {}, ("Pod", "-test"), ("spec", "containers", 0, "env", "=DATABASE", "value"), "sales"),
         (ONE, {}, ("Pod", "-test"), ("metadata", "annotations", "helm.sh/hook"), "test"),
     ],
@@ -333,7 +437,6 @@ def test_option(file, options, where, path, expected):
     [
         ({"vllm.pdb.enabled": False}, "PodDisruptionBudget/release-sense-vllm"),
         ({"gateway.pdb.enabled": False}, "PodDisruptionBudget/release-sense-gateway"),
-        ({"vllm.serviceAccount.create": False}, "ServiceAccount/release-sense-vllm"),
         ({"gateway.serviceAccount.create": False}, "ServiceAccount/release-sense-gateway"),
         ({"gateway.feedback.enabled": False}, "PersistentVolumeClaim/release-sense-feedback"),
         ({"gateway.feedback.existingClaim": "mine"}, "PersistentVolumeClaim/release-sense-feedback"),
@@ -343,6 +446,13 @@ def test_option(file, options, where, path, expected):
 )
 def test_what_is_off_is_not_made(options, gone):
     assert set(kinds(render(ONE))) - set(kinds(render(ONE, set=options))) == {gone}
+
+
+def test_without_an_account_of_its_own_the_job_before_an_upgrade_has_vllms():
+    manifests = render(ONE, set={"vllm.serviceAccount": {"create": False, "name": "mine"}})
+    assert kinds(manifests).count("ServiceAccount/release-sense-gateway") == 1
+    assert [name for name in kinds(manifests) if name.startswith("ServiceAccount/")] == ["ServiceAccount/release-sense-gateway"]
+    assert pod(find(manifests, "Job"))["serviceAccountName"] == "mine"
 
 
 @pytest.mark.parametrize("part", ["vllm", "gateway"])
@@ -520,7 +630,7 @@ def test_what_looks_like_a_number_or_a_boolean_stays_a_string():
         "imagePullSecrets": ["123"],
         "model.name": "2024-01",  # with version 15 it would be a date
         "model.version": "15",
-        "images.gateway": {"repository": "7", "tag": "30"},  # 7:30 would be 450 minutes
+        "images.gateway": {"repository": "localhost:5000/7", "tag": "30"},
         "mlflow.existingSecret": "1e3",
         "vllm.runtimeClassName": "true",
         "vllm.priorityClassName": "1",

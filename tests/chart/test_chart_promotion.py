@@ -55,14 +55,17 @@ def test_a_promotion_changes_the_version_and_nothing_else():
         "vllm-deployment.yaml",
         "gateway-configmap.yaml",
         "gateway-deployment.yaml",
+        "prefetch.yaml",
         "tests/ask.yaml",
         "NOTES.txt",
     }
     assert sorted(line[2:] for line in changed["vllm-deployment.yaml"] if line[0] == "-") == sorted(pods("3", "33" * 32))
     assert sorted(line[2:] for line in changed["vllm-deployment.yaml"] if line[0] == "+") == sorted(pods("4", "44" * 32))
+    downloads = [pods("3", "33" * 32)[4], pods("4", "44" * 32)[4]]
     assert [line.split(":")[0] for line in changed["gateway-deployment.yaml"]] == ["- checksum/config", "+ checksum/config"]
     assert not [line for line in changed["gateway-configmap.yaml"] if line.startswith("-")]
-    assert changed["tests/ask.yaml"] == ['- - {name: VERSION, value: "3"}', '+ - {name: VERSION, value: "4"}']
+    assert changed["tests/ask.yaml"] == ['- value: "3"', '+ value: "4"']
+    assert sorted(changed["prefetch.yaml"]) == sorted(f"{sign} {line}" for sign, line in zip("-+", downloads, strict=True))
 
 
 def claims(*modes):

@@ -9,6 +9,8 @@ ONE = "values-one-gpu.yaml"
 FULL = "values-full.yaml"
 RWO = "ReadWriteOnce"
 REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+EXTRA = {"name": "extra", "configMap": {"name": "c"}}
+MOUNT = {"name": "extra", "mountPath": "/etc/extra"}
 SALES = [{"name": "sales", "claimName": "sales-databases"}]
 
 
@@ -93,6 +95,10 @@ def render_error(merged, name="release"):
         ("vllm.nodeSelector", {"gpu": "NVIDIA A100"}, ["/vllm/nodeSelector/gpu"]),
         ("vllm.topologySpread.topologyKey", "a zone", ["/vllm/topologySpread/topologyKey"]),
         ("networkPolicy.mlflow", [{"ipBlock": {"cidr": "10.20.0.0"}}], ["/networkPolicy/mlflow/0/ipBlock/cidr"]),
+        ("vllm.extraVolumes", [{"name": "a", "hostPath": {"path": "/"}}], ["/vllm/extraVolumes/0", "hostPath"]),  # not restricted
+        ("vllm.extraVolumes", [{"name": "a", "configMap": {"names": "c"}}], ["/vllm/extraVolumes/0/configMap", "names"]),
+        ("extraObjects", [{"kind": "ConfigMap", "metadata": {"name": "a"}}], ["/extraObjects/0", "apiVersion"]),
+        ("test.annotations", {"helm.sh/hook": "x"}, ["/test/annotations"]),
         ("networkPolicy.mlflow", [{"ipBlock": {"cidr": "::/0"}, "podSelector": {}}], ["/mlflow/0", "got 2, want 1"]),
     ],
 )
@@ -177,10 +183,94 @@ def test_the_schema_refuses(path, value, parts):
         (FULL, {"networkPolicy.prometheus": [], "monitoring.serviceMonitor.enabled": False}, "networkPolicy.prometheus is empty"),
         (FULL, {"networkPolicy.databases": []}, "networkPolicy.databases is empty"),
         (FULL, {"networkPolicy.vllmClients": []}, "networkPolicy.vllmClients is empty"),
+        # what the API server would refuse
+        (ONE, {"vllm.storage.persistence.size": 0}, "vllm.storage.persistence.size is 0: a claim needs more than nothing"),
+        (ONE, {"gateway.feedback.size": "0.0Gi"}, "gateway.feedback.size is 0.0Gi: a claim needs more than nothing"),
+        (ONE, {"vllm.cachePersistence": {"enabled": True, "size": "0"}}, "vllm.cachePersistence.size is 0: a claim needs"),
+        (
+            ONE,
+            {"gateway.databases.claims": [SALES[0] | {"subPath": "../x"}]},
+            "(sales) subPath is ../x: it must stay in the claim",
+        ),
+        (ONE, {"gateway.databases.claims": [SALES[0] | {"subPath": "a/.."}]}, "subPath is a/..: it must stay in the claim"),
+        *(
+            (
+                FULL,
+                {"networkPolicy.mlflow": [{"ipBlock": {"cidr": cidr}}]},
+                f"networkPolicy.mlflow: {cidr} is no range of addresses",
+            )
+            for cidr in ("10.0.0.300/8", "10.0.0.0/33", "10.0.0/8", "10.01.0.0/16", "1::2::3/64", "2001:db8::/129", "12345::/16")
+        ),
+        (
+            FULL,
+            {"networkPolicy.databases": [{"to": [{"ipBlock": {"cidr": "10.0.0.0/8", "except": ["10.0.0.256/32"]}}]}]},
+            "networkPolicy.databases: 10.0.0.256/32 is no range of addresses",
+        ),
+        (
+            ONE,
+            {"vllm.tolerations": [{"key": "a", "operator": "Exists", "value": "b"}]},
+            "(a): operator Exists takes no value, but",
+        ),
+        (ONE, {"vllm.tolerations": [{"value": "b"}]}, "vllm.tolerations (every key): without a key operator must be Exists"),
+        (
+            ONE,
+            {"gateway.tolerations": [{"key": "a", "operator": "Exists", "effect": "NoSchedule", "tolerationSeconds": 60}]},
+            "gateway.tolerations (a): tolerationSeconds is for effect NoExecute, but effect is NoSchedule",
+        ),
+        (ONE, {"images.gateway.repository": "sense-gateway"}, "images.gateway.repository is sense-gateway, without a registry"),
+        (ONE, {"images.vllm.repository": "vllm/vllm-openai"}, "write REGISTRY/vllm/vllm-openai"),
+        (ONE, {"images.fetch.repository": ""}, "images.fetch.repository is missing"),
+        # certificates and further volumes
+        (ONE, {"caBundle": {"configMap": "a", "secret": "b"}}, "caBundle.configMap is a and caBundle.secret b: name one of them"),
+        (ONE, {"vllm.extraVolumeMounts": [MOUNT]}, "vllm.extraVolumeMounts: extra is none of vllm.extraVolumes"),
+        (ONE, {"gateway.extraVolumes": [EXTRA]}, "gateway.extraVolumes: extra is mounted nowhere"),
+        (
+            ONE,
+            {"vllm.extraVolumes": [EXTRA | {"name": "cache"}], "vllm.extraVolumeMounts": [MOUNT | {"name": "cache"}]},
+            "vllm.extraVolumes: cache is the name of another volume",
+        ),
+        (
+            ONE,
+            {"gateway.extraVolumes": [EXTRA], "gateway.extraVolumeMounts": [MOUNT | {"mountPath": "/databases/x"}]},
+            "gateway.extraVolumeMounts: something else is mounted at /databases/x",
+        ),
+        (
+            ONE,
+            {"vllm.extraVolumes": [EXTRA], "vllm.download.extraVolumeMounts": [MOUNT | {"subPath": "../x"}]},
+            "vllm.download.extraVolumeMounts: mountPath and subPath of extra must not have ..",
+        ),
+        (
+            ONE,
+            {"vllm.cachePersistence": {"enabled": True, "accessMode": RWO}, "vllm.replicas": 2},
+            "vllm.cachePersistence.accessMode is",
+        ),
+        (ONE, {"test.resources.limits.memory": "1Mi"}, "test.resources.requests.memory is 64Mi, more than its limit"),
+        (ONE, {"vllm.serviceAccount.name": "release-sense-prefetch"}, "is that of the Job before an upgrade"),
+        # an autoscaler, where the cluster cannot be asked what runs
+        (
+            FULL,
+            {"gateway.hpa.keepReplicas": None},
+            "a manifest without replicas would set it to 1. Set gateway.hpa.keepReplicas: true",
+        ),
+        (FULL, {"vllm.keda.keepReplicas": None}, "Set vllm.keda.keepReplicas: true and vllm.replicas to the number that runs"),
     ],
 )
 def test_values_that_do_not_fit_together_are_refused(file, options, message):
     assert message in render_error(values(file, CHAMPION, set=options))
+
+
+@pytest.mark.parametrize(
+    "cidr", ["0.0.0.0/0", "10.0.0.255/32", "::/0", "2001:db8::/32", "::ffff:1/128", "1:2:3:4:5:6:7:8/64", "fe80::1:2/64"]
+)
+def test_ranges_of_addresses_are_accepted(cidr):
+    assert documents(values(FULL, CHAMPION, set={"networkPolicy.mlflow": [{"ipBlock": {"cidr": cidr}}]}))
+
+
+@pytest.mark.parametrize(
+    "repository", ["localhost/sense", "localhost:5000/sense", "ghcr.io/acme/sense", "docker.io/library/sense"]
+)
+def test_images_with_a_registry_are_accepted(repository):
+    assert documents(values(ONE, CHAMPION, set={"images.gateway.repository": repository}))
 
 
 @pytest.mark.parametrize("memory", ["2912Mi", "3.1G", "1Ti", 3_100_000_000, None])
@@ -210,6 +300,7 @@ def test_without_the_champions_values_the_message_says_how_to_get_them():
 
 def test_all_errors_are_in_one_message():
     message = render_error({})
-    assert message.count("\n- ") == 4
-    for key in ("model.version", "mlflow.trackingUri", "gateway.keys.existingSecret", "gateway.databases"):
+    assert message.count("\n- ") == 6
+    keys = ("model.version", "mlflow.trackingUri", "gateway.keys.existingSecret", "gateway.databases")
+    for key in (*keys, "images.fetch.repository", "images.gateway.repository"):
         assert f"- {key} is " in message

@@ -9,7 +9,7 @@ import jsonschema
 import kubernetes_validate
 from referencing import Registry, Resource
 
-KUBERNETES = "1.33"
+KUBERNETES = "1.36"
 CRDS = Path(__file__).parent / "crds"
 
 

@@ -2,7 +2,8 @@
 
 Each argument is a JSON object: `uri` (MLflow's, of one version), `into` (the folder to make), `needs` (a file that it must
 hold) and `digest` (SHA-256 of the folder of that file as it was published, "": not compared). Other pods may download the same
-to the same volume: each into a folder of its own, and the first to be done wins.
+to the same volume: each into a folder of its own, and the first to be done wins. Exit code 1: trying again may help; 3: it
+would end in the same way.
 """
 
 import hashlib
@@ -18,6 +19,8 @@ from pathlib import Path
 from typing import NoReturn
 
 WHOLE = ".whole"  # made last; a folder without it counts for nothing
+REFUSED = 3  # the exit code on which the Job before an upgrade gives up at once
+NO_SPACE = 64 << 20  # bytes; a disk with fewer left is why a download broke off
 STALE_S = 86_400  # an unfinished download that has not grown for so long is nobody's
 
 
@@ -43,19 +46,28 @@ def download(uri: str, arriving: Path, target: Path, needs: str, digest: str) ->
     print(f"{uri}: downloading to {target}", flush=True)
     command = [sys.executable, "-m", "mlflow", "artifacts", "download", "-u", uri, "-d", str(arriving)]
     if subprocess.run(command, check=False).returncode:
+        left = shutil.disk_usage(arriving).free
+        if left < NO_SPACE:
+            refuse(f"{uri}: the disk of {target.parent} is full ({left >> 20}Mi left): enlarge the volume of vllm.storage")
         sys.exit(f"{uri}: the download failed (see above): is mlflow.trackingUri right, and does the version exist?")
     folder = root(arriving, needs)
     if folder is None:
-        sys.exit(f"{uri}: there must be one {needs} in it")
+        refuse(f"{uri}: there must be one {needs} in it")
     found = content((folder / needs).parent) if digest else ""
     if found != digest:
-        sys.exit(
+        refuse(
             f"{uri}: its SHA-256 is {found}, not {digest}: it was changed since it was published; publish it again, or set "
             "vllm.download.verify to false"
         )
     os.sync()
     place(folder, target)
     print(f"{uri}: {target} is whole", flush=True)
+
+
+def refuse(message: str) -> NoReturn:
+    """Ends the container: what is wrong stays wrong."""
+    print(message, file=sys.stderr, flush=True)
+    sys.exit(REFUSED)
 
 
 def root(arrived: Path, needs: str) -> Path | None:

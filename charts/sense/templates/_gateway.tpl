@@ -51,7 +51,7 @@ backend:
 -}}
 {{- with .Values.vllm.apiKey }}{{ if .existingSecret }}{{ $env = append $env (include "sense.fromSecret" (list "VLLM_API_KEY" .existingSecret .key) | fromJson) }}{{ end }}{{ end -}}
 {{- range $gateway.databases.urls }}{{ $env = append $env (include "sense.fromSecret" (list (include "sense.urlVariable" .name) .secret .key) | fromJson) }}{{ end -}}
-{{- include "sense.env" (list $env $gateway.env) -}}
+{{- include "sense.env" (list . $env $gateway.env) -}}
 {{- end -}}
 
 {{/* Seconds that a request may take in all: what the gateway's configuration says, or its default */}}

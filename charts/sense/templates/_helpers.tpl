@@ -59,11 +59,11 @@ app.kubernetes.io/part-of: sense
 {{- end -}}
 {{- end -}}
 
-{{/* What every pod has: (list $ "vllm") */}}
+{{/* What every pod has: (list $ "vllm"), or with another service account: (list $ "vllm" ACCOUNT) */}}
 {{- define "sense.pod" -}}
 {{- $root := index . 0 -}}
 {{- $part := index $root.Values (index . 1) -}}
-serviceAccountName: {{ include "sense.serviceAccountName" . | quote }}
+serviceAccountName: {{ ternary (last .) (include "sense.serviceAccountName" (list $root (index . 1))) (eq (len .) 3) | quote }}
 automountServiceAccountToken: false
 # a Service's environment variables (VLLM_PORT=tcp://...) would be taken for settings
 enableServiceLinks: false
@@ -96,6 +96,12 @@ nodeSelector:
 tolerations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
+{{- end -}}
+
+{{/* Where a part's replicas stand, beyond what every pod has: (list $ "vllm") */}}
+{{- define "sense.spread" -}}
+{{- $root := index . 0 -}}
+{{- $part := index $root.Values (index . 1) -}}
 {{- with $part.affinity }}
 affinity:
   {{- toYaml . | nindent 2 }}
@@ -126,13 +132,18 @@ seccompProfile:
   type: RuntimeDefault
 {{- end -}}
 
-{{/* An env list, in which the user's entries replace the chart's of the same name: (list CHART USER) */}}
+{{/* The env of a container: the chart's, over it extraEnv, over that the part's own: (list $ CHART PART) */}}
 {{- define "sense.env" -}}
+{{- $root := index . 0 -}}
+{{- $env := concat (index . 1) (include "sense.caEnv" $root | fromJsonArray) -}}
+{{- range $over := list $root.Values.extraEnv (index . 2) -}}
 {{- $taken := dict -}}
-{{- range index . 1 }}{{ $_ := set $taken .name true }}{{ end -}}
-{{- $env := list -}}
-{{- range index . 0 }}{{ if not (hasKey $taken .name) }}{{ $env = append $env . }}{{ end }}{{ end -}}
-{{- toYaml (concat $env (index . 1)) -}}
+{{- range $over }}{{ $_ := set $taken .name true }}{{ end -}}
+{{- $under := list -}}
+{{- range $env }}{{ if not (hasKey $taken .name) }}{{ $under = append $under . }}{{ end }}{{ end -}}
+{{- $env = concat $under $over -}}
+{{- end -}}
+{{- toYaml $env -}}
 {{- end -}}
 
 {{/* An env entry from a Secret, as JSON: (list VARIABLE SECRET KEY) */}}

@@ -71,5 +71,5 @@
 -}}
 {{- if not $vllm.gpu.count }}{{ $env = append $env (dict "name" "VLLM_CPU_KVCACHE_SPACE" "value" (int64 $vllm.cpuKvCacheGiB | toString)) }}{{ end -}}
 {{- with $vllm.apiKey.existingSecret }}{{ $env = append $env (include "sense.fromSecret" (list "VLLM_API_KEY" . $vllm.apiKey.key) | fromJson) }}{{ end -}}
-{{- include "sense.env" (list $env $vllm.env) -}}
+{{- include "sense.env" (list . $env $vllm.env) -}}
 {{- end -}}

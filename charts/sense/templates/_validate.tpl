@@ -7,6 +7,9 @@
   (include "sense.wrongVllm" . | fromJsonArray)
   (include "sense.wrongGateway" . | fromJsonArray)
   (include "sense.wrongNetwork" . | fromJsonArray)
+  (include "sense.wrongImages" . | fromJsonArray)
+  (include "sense.wrongVolumes" . | fromJsonArray)
+  (include "sense.wrongTolerations" . | fromJsonArray)
 -}}
 {{- if $wrong }}{{ fail (printf "\n\nthese values cannot work:\n- %s\n" (join "\n- " $wrong)) }}{{ end -}}
 {{- end -}}
@@ -23,6 +26,9 @@
 {{- $service := printf "%s-vllm" (include "sense.fullname" .) -}}
 {{- if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" $service) }}{{ $wrong = append $wrong (printf "release %q would make a Service %q, but a Service's name begins with a letter and has only a-z, 0-9 and -: set fullnameOverride, for example to sense" .Release.Name $service) }}{{ end -}}
 {{- $account := include "sense.serviceAccountName" (list . "vllm") -}}
+{{- range $part := list "vllm" "gateway" -}}
+{{- if and $.Values.vllm.serviceAccount.create (eq (include "sense.serviceAccountName" (list $ $part)) (include "sense.prefetchAccount" $)) }}{{ $wrong = append $wrong (printf "%s.serviceAccount.name is that of the Job before an upgrade, %s: give it another" $part (include "sense.prefetchAccount" $)) }}{{ end -}}
+{{- end -}}
 {{- if and .Values.vllm.serviceAccount.create .Values.gateway.serviceAccount.create (eq $account (include "sense.serviceAccountName" (list . "gateway"))) }}{{ $wrong = append $wrong (printf "vllm.serviceAccount and gateway.serviceAccount would both create %s: give each a name of its own, or set create to false in one" $account) }}{{ end -}}
 {{- toJson $wrong -}}
 {{- end -}}
@@ -52,6 +58,7 @@
 {{- range $kind, $named := $vllm.resources }}{{ if hasKey $named $vllm.gpu.resource }}{{ $wrong = append $wrong (printf "vllm.resources.%s names %s: set vllm.gpu.count instead" $kind $vllm.gpu.resource) }}{{ end }}{{ end -}}
 {{- $wrong = concat $wrong (include "sense.wrongResources" (list "vllm.resources" $vllm.resources) | fromJsonArray) -}}
 {{- $wrong = concat $wrong (include "sense.wrongResources" (list "vllm.download.resources" $vllm.download.resources) | fromJsonArray) -}}
+{{- $wrong = concat $wrong (include "sense.wrongResources" (list "test.resources" .Values.test.resources) | fromJsonArray) -}}
 {{- $own := dict "model" "model" "served-model-name" "model" "port" "vllm.port" "api-key" "vllm.apiKey.existingSecret" -}}
 {{- range list "tensor-parallel-size" "tp" "pipeline-parallel-size" "pp" "data-parallel-size" "dp" }}{{ $_ := set $own . "vllm.tensorParallelSize" }}{{ end -}}
 {{- range $vllm.extraArgs -}}
@@ -61,9 +68,11 @@
 {{- $model := dig "model_s" 30 .Values.gateway.limits | ceil | int64 -}}
 {{- if lt (int64 $vllm.shutdownTimeoutSeconds) $model }}{{ $wrong = append $wrong (printf "vllm.shutdownTimeoutSeconds is %d, less than gateway.limits.model_s (%d): a rollout would cut answers off" (int64 $vllm.shutdownTimeoutSeconds) $model) }}{{ end -}}
 {{- $most := int64 (ternary $vllm.keda.maxReplicas $vllm.replicas $vllm.keda.enabled) -}}
-{{- with $vllm.storage.persistence -}}
-{{- if and .enabled (gt $most 1) (ne .accessMode "ReadWriteMany") }}{{ $wrong = append $wrong (printf "vllm.storage.persistence.accessMode is %s with up to %d replicas: they need ReadWriteMany (a claim keeps its mode: name a new one in existingClaim), or persistence.enabled: false" .accessMode $most) }}{{ end -}}
-{{- if and .enabled (ne .accessMode "ReadWriteMany") (include "sense.surges" $vllm.strategy) }}{{ $wrong = append $wrong (printf "vllm.strategy starts a pod before the old one is gone, but vllm.storage.persistence.accessMode is %s: set maxSurge to 0" .accessMode) }}{{ end -}}
+{{- range $value, $claim := dict "storage.persistence" $vllm.storage.persistence "cachePersistence" $vllm.cachePersistence -}}
+{{- with $claim -}}
+{{- if and .enabled (gt $most 1) (ne .accessMode "ReadWriteMany") }}{{ $wrong = append $wrong (printf "vllm.%s.accessMode is %s with up to %d replicas: they need ReadWriteMany (a claim keeps its mode: name a new one in existingClaim), or %s.enabled: false" $value .accessMode $most (splitList "." $value | last)) }}{{ end -}}
+{{- if and .enabled (ne .accessMode "ReadWriteMany") (include "sense.surges" $vllm.strategy) }}{{ $wrong = append $wrong (printf "vllm.strategy starts a pod before the old one is gone, but vllm.%s.accessMode is %s: set maxSurge to 0" $value .accessMode) }}{{ end -}}
+{{- end -}}
 {{- end -}}
 {{- with $vllm.keda -}}
 {{- if and .enabled (not .prometheusAddress) }}{{ $wrong = append $wrong "vllm.keda.enabled without vllm.keda.prometheusAddress: set it to Prometheus' address, http(s)://..." }}{{ end -}}
@@ -108,6 +117,9 @@
 {{- if and .enabled (gt (int64 .minReplicas) (int64 .maxReplicas)) }}{{ $wrong = append $wrong (printf "gateway.hpa.minReplicas (%d) is more than maxReplicas (%d)" (int64 .minReplicas) (int64 .maxReplicas)) }}{{ end -}}
 {{- if and .enabled (not (dig "requests" "cpu" "" $gateway.resources)) }}{{ $wrong = append $wrong "gateway.hpa.enabled without gateway.resources.requests.cpu: processor use is relative to it" }}{{ end -}}
 {{- end -}}
+{{- range $part := list "vllm" "gateway" -}}
+{{- with dig "wrong" "" (include "sense.scale" (list $ $part) | fromJson) }}{{ $wrong = append $wrong . }}{{ end -}}
+{{- end -}}
 {{- with $gateway.strategy }}{{ $wrong = concat $wrong (include "sense.wrongStrategy" (list "gateway.strategy" .) | fromJsonArray) }}{{ end -}}
 {{- toJson $wrong -}}
 {{- end -}}
@@ -130,6 +142,88 @@
 {{- if and (or $.Values.monitoring.serviceMonitor.enabled $.Values.vllm.keda.enabled) (not .prometheus) }}{{ $wrong = append $wrong "networkPolicy.prometheus is empty: Prometheus could not scrape vLLM; name its pods, or set monitoring.serviceMonitor.enabled and vllm.keda.enabled to false" }}{{ end -}}
 {{- if and $.Values.vllm.lora.adapters (not .vllmClients) }}{{ $wrong = append $wrong "networkPolicy.vllmClients is empty: nobody could call the adapters of vllm.lora.adapters, which the gateway does not use; name the pods that call vLLM" }}{{ end -}}
 {{- if and $.Values.gateway.databases.urls (not .databases) }}{{ $wrong = append $wrong "networkPolicy.databases is empty: the gateway could not reach gateway.databases.urls; say where they are" }}{{ end -}}
+{{- end -}}
+{{- end -}}
+{{- range $value, $peers := .Values.networkPolicy -}}
+{{- range regexFindAll "\"[0-9A-Fa-f.:]+/[0-9]+\"[],}]" (toJson $peers) -1 -}}
+{{- $cidr := regexFind "[^\"]+/[0-9]+" . -}}
+{{- if not (or (regexMatch (include "sense.ipv4Cidr" $) $cidr) (regexMatch (include "sense.ipv6Cidr" $) $cidr)) }}{{ $wrong = append $wrong (printf "networkPolicy.%s: %s is no range of addresses: write ADDRESS/LENGTH, the numbers of an IPv4 address from 0 to 255 and LENGTH up to 32 (IPv6: 128), for example 10.0.0.0/8" $value $cidr) }}{{ end -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $wrong -}}
+{{- end -}}
+
+{{- define "sense.ipv4Cidr" -}}
+^((25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])(\.|/)){4}(3[0-2]|[12]?[0-9])$
+{{- end -}}
+
+{{/* Eight groups, or fewer with one :: */}}
+{{- define "sense.ipv6Cidr" -}}
+^(([0-9A-Fa-f]{1,4}:){7}[0-9A-Fa-f]{1,4}|([0-9A-Fa-f]{1,4}:){1,7}:|([0-9A-Fa-f]{1,4}:){1,6}(:[0-9A-Fa-f]{1,4})|([0-9A-Fa-f]{1,4}:){1,5}(:[0-9A-Fa-f]{1,4}){1,2}|([0-9A-Fa-f]{1,4}:){1,4}(:[0-9A-Fa-f]{1,4}){1,3}|([0-9A-Fa-f]{1,4}:){1,3}(:[0-9A-Fa-f]{1,4}){1,4}|([0-9A-Fa-f]{1,4}:){1,2}(:[0-9A-Fa-f]{1,4}){1,5}|[0-9A-Fa-f]{1,4}:(:[0-9A-Fa-f]{1,4}){1,6}|:(:[0-9A-Fa-f]{1,4}){1,7}|::)/(12[0-8]|1[01][0-9]|[1-9]?[0-9])$
+{{- end -}}
+
+{{/* An image without a registry is looked for on Docker Hub, where SENSE's are not */}}
+{{- define "sense.wrongImages" -}}
+{{- $wrong := list -}}
+{{- range $name, $image := .Values.images -}}
+{{- if kindIs "map" $image -}}
+{{- if not $image.repository }}{{ $wrong = append $wrong (printf "images.%s.repository is missing: set it to the image with its registry, for example registry.example.com/sense-%s" $name (ternary "train" $name (eq $name "fetch"))) }}
+{{- else if not (regexMatch "^(localhost|[^/]*[.:][^/]*)/" $image.repository) }}{{ $wrong = append $wrong (printf "images.%s.repository is %s, without a registry: write REGISTRY/%s (docker.io/library/%s for an image that was loaded onto the nodes)" $name $image.repository $image.repository $image.repository) }}{{ end -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $wrong -}}
+{{- end -}}
+
+{{/* Claims of size 0, paths that leave their volume, and volumes that would not be there or hide the chart's own */}}
+{{- define "sense.wrongVolumes" -}}
+{{- $wrong := list -}}
+{{- $vllm := .Values.vllm -}}
+{{- $claims := dict "vllm.storage.persistence" $vllm.storage.persistence "vllm.cachePersistence" $vllm.cachePersistence "gateway.feedback" .Values.gateway.feedback -}}
+{{- range $value, $claim := $claims -}}
+{{- if and $claim.enabled (not $claim.existingClaim) (eq (include "sense.number" $claim.size | float64) 0.0) }}{{ $wrong = append $wrong (printf "%s.size is %v: a claim needs more than nothing, for example 200Gi; or name one in existingClaim" $value $claim.size) }}{{ end -}}
+{{- end -}}
+{{- range .Values.gateway.databases.claims -}}
+{{- if has ".." (splitList "/" (default "" .subPath)) }}{{ $wrong = append $wrong (printf "gateway.databases.claims (%s) subPath is %s: it must stay in the claim, without .." .name .subPath) }}{{ end -}}
+{{- end -}}
+{{- with .Values.caBundle }}{{ if and .configMap .secret }}{{ $wrong = append $wrong (printf "caBundle.configMap is %s and caBundle.secret %s: name one of them" .configMap .secret) }}{{ end }}{{ end -}}
+{{- $names := dict "vllm" (list "models" "cache" "tmp" "shm" "ca") "gateway" (list "config" "tmp" "feedback" "ca") -}}
+{{- $paths := dict "vllm" (list "/models" "/cache" "/tmp" "/dev/shm" "/etc/sense-ca") "gateway" (list "/etc/sense" "/tmp" "/var/lib/sense/feedback" "/etc/sense-ca") -}}
+{{- range $part, $own := $names -}}
+{{- $values := index $.Values $part -}}
+{{- $volumes := list -}}
+{{- range $values.extraVolumes -}}
+{{- if or (has .name $own) (has .name $volumes) (and (eq $part "gateway") (hasPrefix "database-" .name)) }}{{ $wrong = append $wrong (printf "%s.extraVolumes: %s is the name of another volume of the pod; give it one of its own" $part .name) }}{{ end -}}
+{{- $volumes = append $volumes .name -}}
+{{- end -}}
+{{- $lists := dict (printf "%s.extraVolumeMounts" $part) $values.extraVolumeMounts -}}
+{{- if eq $part "vllm" }}{{ $_ := set $lists "vllm.download.extraVolumeMounts" $vllm.download.extraVolumeMounts }}{{ end -}}
+{{- $mounted := list -}}
+{{- range $list, $mounts := $lists -}}
+{{- $taken := index $paths $part -}}
+{{- range $mounts -}}
+{{- $path := trimSuffix "/" .mountPath -}}
+{{- if not (has .name $volumes) }}{{ $wrong = append $wrong (printf "%s: %s is none of %s.extraVolumes; add it there" $list .name $part) }}{{ end -}}
+{{- if or (has $path $taken) (hasPrefix "/databases/" $path) }}{{ $wrong = append $wrong (printf "%s: something else is mounted at %s; take another mountPath" $list .mountPath) }}{{ end -}}
+{{- if has ".." (concat (splitList "/" $path) (splitList "/" (default "" .subPath))) }}{{ $wrong = append $wrong (printf "%s: mountPath and subPath of %s must not have .." $list .name) }}{{ end -}}
+{{- if hasPrefix "/" (default "" .subPath) }}{{ $wrong = append $wrong (printf "%s: subPath of %s is %s: it must be relative to the volume" $list .name .subPath) }}{{ end -}}
+{{- $taken = append $taken $path -}}
+{{- $mounted = append $mounted .name -}}
+{{- end -}}
+{{- end -}}
+{{- range $volumes }}{{ if not (has . $mounted) }}{{ $wrong = append $wrong (printf "%s.extraVolumes: %s is mounted nowhere; mount it in %s, or remove it" $part . (keys $lists | sortAlpha | join " or ")) }}{{ end }}{{ end -}}
+{{- end -}}
+{{- toJson $wrong -}}
+{{- end -}}
+
+{{- define "sense.wrongTolerations" -}}
+{{- $wrong := list -}}
+{{- range $part := list "vllm" "gateway" -}}
+{{- range (index $.Values $part).tolerations -}}
+{{- $operator := default "Equal" .operator -}}
+{{- $name := printf "%s.tolerations (%s)" $part (default "every key" .key) -}}
+{{- if and (eq $operator "Exists") .value }}{{ $wrong = append $wrong (printf "%s: operator Exists takes no value, but value is %s: remove it, or set operator to Equal" $name .value) }}{{ end -}}
+{{- if and (eq $operator "Equal") (not .key) }}{{ $wrong = append $wrong (printf "%s: without a key operator must be Exists" $name) }}{{ end -}}
+{{- if and (hasKey . "tolerationSeconds") (ne (default "" .effect) "NoExecute") }}{{ $wrong = append $wrong (printf "%s: tolerationSeconds is for effect NoExecute, but effect is %s: remove tolerationSeconds, or set effect to NoExecute" $name (default "empty" .effect)) }}{{ end -}}
 {{- end -}}
 {{- end -}}
 {{- toJson $wrong -}}
