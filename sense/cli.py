@@ -28,7 +28,9 @@ class Command(NamedTuple):
 
 
 COMMANDS = {
-    "ingest": Command("read human-written seeds (built-in, Spider or BIRD), check every gold, split by database", STAGES_MODULE),
+    "ingest": Command(
+        "read human-written seeds (built-in, Spider, BIRD, your own), check every gold, split into seed and dev", STAGES_MODULE
+    ),
     "synthesize": Command("strong data: a teacher writes schema, question and SQL; all of it is executed", STAGES_MODULE),
     "sft": Command("fine-tune a model on strong data (the student; with --section weak, the weak model)", STAGES_MODULE),
     "sample": Command("weak data: k SQL per unseen question from the weak model, executed against the gold", STAGES_MODULE),

@@ -16,6 +16,8 @@ from sense.records import HARDNESS, Example, Hardness
 from sense.sql.hardness import BANDS, complexity
 
 FILE = "manifest.json"
+SQL_SKELETON = "SQL skeleton"
+"""What sets on the same databases do not have in common: queries that differ in values alone (`Manifest.held_out_by`)."""
 
 
 class _Part(BaseModel):
@@ -74,7 +76,7 @@ class Manifest(_Part):
     shared_sql: dict[str, int] | None = None
     """Of an evaluation set: the trivial canonical SQL that it shares with the training data, and on how many examples."""
     held_out_by: str | None = None
-    """Of strong data on one's own databases: what no two of its parts have in common, where that is not the database."""
+    """Of data on one's own databases: what training and evaluation do not have in common, where that is not the database."""
 
 
 def write_manifest(

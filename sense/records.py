@@ -215,22 +215,32 @@ def jsonl_lines(stream: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
 
 def read_jsonl(path: Path, kind: type[R]) -> Iterator[R]:
     """Yields the rows of `path`; raises InputError naming file and line of the first bad one."""
+    return (row for _, row in read_numbered_jsonl(path, kind))
+
+
+def read_numbered_jsonl(path: Path, kind: type[R]) -> Iterator[tuple[int, R]]:
+    """Yields the rows of `path` with the numbers of their lines, from 1; raises InputError as `read_jsonl` does."""
     if not path.is_file():
         raise InputError(f"{path}: no such file; the stage before this one writes it")
     with path.open("rb") as stream:
         _check_is_text(path, stream.read(512))
         stream.seek(0)
-        for number, line in jsonl_lines(stream):
-            try:
-                yield kind.model_validate_json(line)
-            except ValidationError as error:
-                _check_is_utf8(path, line, number)
-                _check_surrogates(line.decode(), f"{path}, line {number}")
-                excerpt = line[:80].decode("utf-8", "replace")
-                raise InputError(
-                    f"{path}, line {number}: not a {kind.__name__} ({first_problem(error)}): {excerpt!r}; "
-                    + _fix_of_line(line, first_problem(error))
-                ) from None
+        yield from parse_jsonl(path, stream, kind)
+
+
+def parse_jsonl(path: Path, lines: Iterable[bytes], kind: type[R]) -> Iterator[tuple[int, R]]:
+    """Yields the rows in `lines`, which are of `path`, with their numbers; raises InputError as `read_jsonl` does."""
+    for number, line in jsonl_lines(lines):
+        try:
+            yield number, kind.model_validate_json(line)
+        except ValidationError as error:
+            _check_is_utf8(path, line, number)
+            _check_surrogates(line.decode(), f"{path}, line {number}")
+            excerpt = line[:80].decode("utf-8", "replace")
+            raise InputError(
+                f"{path}, line {number}: not a {kind.__name__} ({first_problem(error)}): {excerpt!r}; "
+                + _fix_of_line(line, first_problem(error))
+            ) from None
 
 
 def _fix_of_line(line: bytes, problem: str) -> str:

@@ -17,6 +17,10 @@ class OwnConfig(Section):
     """SQLite files, folders of them, folders of CSV or Parquet files, URLs without a password, or env:VARIABLE for one that has a
     password; each may have a name of its own before it: NAME=SOURCE.
     """
+    questions: list[str] = []
+    """Your own questions on them: JSONL or CSV files with question and sql (db_id and evidence if you like), or the gateway's
+    folder of feedback. They are used where `data.seeds` names the folder that `sense own` writes.
+    """
     seed: Seed = 0
     """Seed of the random draws: the rows, and what masked values become."""
     rows: Count = 300
@@ -37,7 +41,9 @@ class DataConfig(Section):
     """Where human-written seeds come from, and databases of your own."""
 
     seeds: str = "sense/seeds"
-    """Folder of human-written questions: the built-in set, or one in Spider's or BIRD's layout."""
+    """Folder of human-written questions: the built-in set, one in Spider's or BIRD's layout, or a dataset folder with questions
+    of your own: what `sense own --questions` writes. Of these, about half of the SQL skeletons are for dev, and no others.
+    """
     own: OwnConfig = OwnConfig()
     """Databases of your own; `sense own` reads the section, and no stage does."""
 
@@ -68,7 +74,7 @@ class IngestConfig(Section):
     seed: Seed = 0
     """Seed of the random draws: the held-out databases and the examples of dev."""
     holdout: Count = 15
-    """Databases that become the dev set where the source brings no dev split."""
+    """Databases that become the dev set where the source brings no dev split; not of your own questions."""
     dev_limit: Count | None = None
     """Examples that the dev set keeps, drawn at random; null keeps all."""
     suite: Annotated[int, Field(ge=0, le=99)] = 0

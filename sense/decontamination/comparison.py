@@ -5,6 +5,7 @@ A row overlaps with another for the first of these reasons:
 same question             no word differs
 near-duplicate question   the trigrams have a Jaccard index of 0.8 or more
 same SQL                  the canonical forms agree, names and values too, and are not trivial
+same SQL skeleton         they agree but for the values; of rows on the databases of the set alone
 renamed SQL               they agree without names and values, and so do schemas and questions; see `renamed_rows`
 same schema               the names of tables and columns have a Jaccard index of 0.8 or more
 """
@@ -13,7 +14,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Literal, get_args
 
 from sense.decontamination import near_duplicates
 from sense.decontamination.compared_sets import ComparedRow, ComparedSet
@@ -22,14 +23,15 @@ from sense.decontamination.forms import (
     canonical_sql,
     may_be_trivial,
     schema_names,
+    skeleton,
     tables_of,
 )
 from sense.decontamination.renamed_rows import RenamedRows
 from sense.records import Record
 from sense.schema import Schema
 
-Reason = Literal["same question", "near-duplicate question", "same SQL", "renamed SQL", "same schema"]
-REASONS: tuple[Reason, ...] = ("same question", "near-duplicate question", "same SQL", "renamed SQL", "same schema")
+Reason = Literal["same question", "near-duplicate question", "same SQL", "same SQL skeleton", "renamed SQL", "same schema"]
+REASONS: tuple[Reason, ...] = get_args(Reason)
 SAME_SCHEMA = 0.8
 """Two schemas are the same from this Jaccard index of their names on."""
 
@@ -64,9 +66,9 @@ class _Origin:
 class Comparison:
     """The evaluation sets, ready to be compared with row after row."""
 
-    def __init__(self, sets: Sequence[ComparedSet], same_databases: bool = False) -> None:
+    def __init__(self, sets: Sequence[ComparedSet], same_databases: bool = False, held_out: Sequence[ComparedSet] = ()) -> None:
         """With `same_databases` the rows are meant to be on databases of the sets: the same schema, and SQL that is the same
-        but for names and values, are no overlaps then.
+        but for names and values, are no overlaps then. `held_out` are those of the sets whose SQL skeletons are overlaps instead.
         """
         self._same_databases = same_databases
         self._questions = near_duplicates.NearDuplicates()
@@ -76,6 +78,7 @@ class Comparison:
         self._schemas: list[tuple[frozenset[str], _Origin]] = []
         for compared_set in sets:
             self._add(compared_set)
+        self._skeletons = {skeleton(row.sql): _Origin(each.name, row) for each in held_out for row in each.rows}
         self._same_schemas: dict[tuple[str, str], tuple[float, _Origin] | None] = {}
 
     def _add(self, compared_set: ComparedSet) -> None:
@@ -116,6 +119,8 @@ class Comparison:
         if on_same_tables and not (forms := canonical_sql(row.sql)).trivial:
             yield from (overlap("same SQL", origin) for origin in on_same_tables if forms.named == origin.forms.named)
         if self._same_databases:
+            if self._skeletons and (origin_of_skeleton := self._skeletons.get(skeleton(row.sql))) is not None:
+                yield overlap("same SQL skeleton", origin_of_skeleton)
             return
         yield from (overlap("renamed SQL", self._origins[number]) for number in self._renamed.find(row, schema))
         same_schema = self._same_schema(data, row.db_id, schema)

@@ -63,6 +63,25 @@ def canonical_sql(sql: str) -> CanonicalSql:
     return CanonicalSql(canonical_text(tree, sql), _number_names(canonical_text(masked, sql)), trivial)
 
 
+@lru_cache(maxsize=4096)
+def skeleton(sql: str) -> str:
+    """The canonical form with ? for each value, and for all values of an IN: equal for queries that differ in values alone.
+
+    >>> skeleton("SELECT Name FROM pet WHERE kind IN ('cat', 'dog') AND age > 3")
+    'SELECT name FROM pet WHERE age > ? AND kind IN (?)'
+    """
+    canonical = canonical_sql(sql).named
+    tree = parse_query(canonical)
+    if tree is None:
+        return canonical
+    for among in tree.find_all(exp.In):
+        if among.expressions:
+            among.set("expressions", [exp.Placeholder()])
+    for literal in list(tree.find_all(exp.Literal)):
+        literal.replace(exp.Placeholder())
+    return tree.sql(dialect="sqlite", comments=False)
+
+
 @lru_cache(maxsize=32_768)  # every row of new data is compared as it is written, and again with the other splits
 def tables_of(sql: str) -> frozenset[str]:
     """Tables that a query reads, in lower case, without parsing it: those behind FROM and JOIN, and no CTEs.

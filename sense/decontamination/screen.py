@@ -16,13 +16,18 @@ class Screen:
     """
 
     def __init__(
-        self, name: str, against: Sequence[ComparedSet], database: Callable[[str], Path], same_databases: bool = False
+        self,
+        name: str,
+        against: Sequence[ComparedSet],
+        database: Callable[[str], Path],
+        same_databases: bool = False,
+        held_out: Sequence[ComparedSet] = (),
     ) -> None:
-        """`name` is what the rows are called in the list of overlaps, `database` gives the file of a db_id; `same_databases` is
-        that of `Comparison`.
+        """`name` is what the rows are called in the list of overlaps, `database` gives the file of a db_id; the others are those
+        of `Comparison`.
         """
         self._name, self._database = name, database
-        self._comparison = Comparison(against, same_databases)
+        self._comparison = Comparison(against, same_databases, held_out)
         self._questions = NearDuplicates()
         self._schemas: dict[str, Schema] = {}
         self.overlaps: list[Overlap] = []

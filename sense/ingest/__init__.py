@@ -1,9 +1,9 @@
-"""Readers of human-written questions: the built-in seeds, Spider and BIRD. The files in the folder tell which one it is."""
+"""Readers of human-written questions: the built-in seeds, Spider, BIRD and your own. The files in the folder tell which it is."""
 
 from pathlib import Path
 
 from sense.errors import InputError
-from sense.ingest import benchmark, builtin
+from sense.ingest import benchmark, builtin, dataset
 from sense.ingest.source import SeedQuestion, SeedSource, UnusableDatabase
 
 __all__ = ["SeedQuestion", "SeedSource", "UnusableDatabase", "read_seeds"]
@@ -16,6 +16,8 @@ def read_seeds(seeds: Path) -> SeedSource:
     layout = benchmark.detect_layout(seeds)
     if layout is not None:
         return benchmark.read(seeds, layout)
+    if (seeds / dataset.ROWS).is_file() and (seeds / dataset.DATABASES).is_dir():
+        return dataset.read(seeds)
     if seeds.is_dir():
         for folder in sorted(seeds.iterdir()):
             if folder.is_dir() and ((folder / builtin.MANIFEST).is_file() or benchmark.detect_layout(folder) is not None):
@@ -24,6 +26,7 @@ def read_seeds(seeds: Path) -> SeedSource:
     for layout in (benchmark.SPIDER, benchmark.BIRD):
         splits = {f"{'/'.join(split.question_files)} with {split.database_folder}/" for split in (layout.train, layout.dev)}
         expected.append(f"  {layout.name}: {', or '.join(sorted(splits, reverse=True))}")
+    expected.append(f"  your own (sense own): {dataset.ROWS} with {dataset.DATABASES}/")
     content = ", ".join(sorted(file.name for file in seeds.iterdir())[:10]) if seeds.is_dir() else "not a folder"
     raise InputError(
         "\n".join([f"{seeds}: no layout that SENSE knows; it looked for", *expected, f"and found: {content or 'nothing'}"])

@@ -33,13 +33,15 @@ class SeedSource:
     """The questions of a seeds folder; `dev` is None if the source has no dev split.
 
     `write_database(db_id, folder)` writes `<db_id>.sqlite` into `folder`, with the databases of its test suite beside it if
-    there are any, or returns why that cannot be done.
+    there are any, or returns why that cannot be done. With `held_out_by_skeleton` the questions are on few databases, perhaps on
+    one: dev gets SQL of its own then, not databases.
     """
 
     name: str
     seed: tuple[SeedQuestion, ...]
     dev: tuple[SeedQuestion, ...] | None
     write_database: Callable[[str, Path], UnusableDatabase | None]
+    held_out_by_skeleton: bool = False
 
 
 def check_db_id(db_id: str, origin: str) -> str:

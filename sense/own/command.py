@@ -1,12 +1,13 @@
-"""`sense own`: a sample of your own databases as a dataset folder, for the teacher to write questions on."""
+"""`sense own`: a sample of your own databases as a dataset folder, for the teacher to write questions on, with your questions."""
 
 import argparse
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 from sense import config, console
 from sense.config import OwnConfig
-from sense.own.copying import copy_databases, guessed_references
+from sense.own.copying import OwnCopies, copy_databases, guessed_references
 from sense.own.sources import parse_sources
 
 
@@ -19,6 +20,13 @@ def add_arguments(parser: argparse.ArgumentParser, _name: str) -> None:
         metavar="DIR_OR_URL",
         help="a SQLite file, a folder of them, a folder of CSV or Parquet files (one a table), a URL of PostgreSQL, MySQL or "
         "MariaDB, or env:VARIABLE that holds one; NAME=... names the copy (default: data.own.sources of params.yaml)",
+    )
+    parser.add_argument(
+        "--questions",
+        nargs="+",
+        metavar="FILE",
+        help="your own questions with their SQL: JSONL or CSV files (question, sql, db_id, evidence), or the gateway's folder of "
+        "feedback (default: data.own.questions)",
     )
     parser.add_argument(
         "--out", type=Path, default=Path("data/own"), metavar="DIR", help="the dataset folder (default: data/own)"
@@ -35,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser, _name: str) -> None:
     parser.add_argument("--json", action="store_true", help="print the rows of each table as JSON on stdout, nothing else")
     parser.epilog = (
         "examples:\n  sense own shop.sqlite --mask email\n"
+        "  sense own shop.sqlite --questions questions.csv feedback\n"
         "  sense own crm=exports/2024 shop=env:SHOP_URL --rows 500 --out data/own"
     )
 
@@ -44,27 +53,40 @@ def main(options: argparse.Namespace) -> int:
     console.quiet(options.json)
     settings = _settings(options)
     copies = copy_databases(settings, parse_sources(settings.sources), options.out)
-    rows = {name: {one.table.name: len(one.rows) for one in drawn} for name, drawn in copies.items()}
+    rows = {name: {one.table.name: len(one.rows) for one in drawn} for name, drawn in copies.tables.items()}
     if options.json:
         print(json.dumps(rows))
         return 0
-    for name, drawn in copies.items():
+    for name, drawn in copies.tables.items():
         print(f"{name}: {', '.join(f'{count} rows of {table}' for table, count in rows[name].items())}")
         if guesses := guessed_references(drawn):
             print(f"{name}: foreign keys guessed from names and values, as none is declared: {'; '.join(guesses)}")
     out = options.out.as_posix()
+    seeds = f"--set 'data.seeds={out}' " if copies.golds.examples else ""
+    for line in _question_lines(copies):
+        print(line)
     print(
         f"written to {out}; correct {out}/glossary/*.yaml, then have questions written:\n"
-        f"  sense profile --set 'synthesize.own=[{out}]'"
+        f"  sense profile {seeds}--set 'synthesize.own=[{out}]'"
     )
     return 0
+
+
+def _question_lines(copies: OwnCopies) -> Iterator[str]:
+    """What became of the questions."""
+    number, dropped = len(copies.golds.examples), copies.dropped
+    if number or dropped.counts:
+        yield f"questions: {number} of {number + dropped.counts.total()} can be used"
+        yield from (f"  {line}" for line in dropped.lines())
+        if copies.golds.translated:
+            yield f"  {copies.golds.translated} golds were translated to the dialect of SQLite, which the copies have; read some"
 
 
 def _settings(options: argparse.Namespace) -> OwnConfig:
     """The section `data.own` of params.yaml, with the flags before it."""
     path = options.params or Path("params.yaml")
     section = config.load(path).data.own if options.params or path.is_file() else OwnConfig()
-    flags = {name: getattr(options, name) for name in ("rows", "tables", "mask", "seed")}
+    flags = {name: getattr(options, name) for name in ("questions", "rows", "tables", "mask", "seed")}
     changes = {name: value for name, value in flags.items() if value is not None}
     changes |= {"sources": options.sources} if options.sources else {}
     merged: OwnConfig = config.validate(OwnConfig, section.model_dump() | changes, "sense own")

@@ -1,14 +1,19 @@
-"""The dataset folder with the copies of one's own databases: no questions yet, and for each database its SQLite file."""
+"""The dataset folder with the copies of one's own databases, as SQLite files, and one's own questions, if there are any."""
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from sense import __version__, records
 from sense.config import OwnConfig, environment
-from sense.errors import UserError
+from sense.errors import InputError, UserError
+from sense.ingest.golds import DroppedQuestions
 from sense.manifest import FILE, read_manifest, write_manifest
+from sense.own.golds import CheckedGolds, assign, check
 from sense.own.masking import mask_tables, masked_columns
+from sense.own.named_rows import named_rows
+from sense.own.questions import read_questions
 from sense.own.sampling import DrawnTable, draw_tables
 from sense.own.sources import NamedSource
 from sense.teacher import database_bytes
@@ -21,27 +26,44 @@ STAGE = "own"
 _CODE = Path(__file__).parent
 
 
-def copy_databases(config: OwnConfig, sources: Sequence[NamedSource], out: Path) -> dict[str, list[DrawnTable]]:
-    """Writes the dataset folder `out`, whole or not at all; returns the tables of each copy by the name of the database.
+@dataclass(frozen=True)
+class OwnCopies:
+    """The tables of each copy by the name of the database, and what became of one's own questions: `golds`, and `dropped`."""
+
+    tables: dict[str, list[DrawnTable]]
+    golds: CheckedGolds
+    dropped: DroppedQuestions
+
+
+def copy_databases(config: OwnConfig, sources: Sequence[NamedSource], out: Path) -> OwnCopies:
+    """Writes the dataset folder `out`, whole or not at all: the copies, and those of one's own questions that can be used.
 
     A glossary that is there for a database stays as it is, else it is drafted. The same rows and the same configuration give the
-    same bytes. UserError if `out` is there and was not written so.
+    same bytes. UserError if `out` is there and was not written so; InputError if there are questions and none can be used.
     """
     _check_place(out)
     staged = out.with_name(f".{out.name}.new.partial")
     records.remove(staged)
+    dropped = DroppedQuestions()
+    assigned = assign(read_questions(config.questions, dropped), {source.name: source.dialect for source in sources}, dropped)
     copies: dict[str, list[DrawnTable]] = {}
     for source in sources:
-        drawn = copies[source.name] = draw_source(config, source)
+        texts = [gold.texts[0] for gold in assigned if gold.db_id == source.name]
+        drawn = copies[source.name] = draw_source(config, source, texts)
         path = records.database_path(staged, source.name)
         with records.atomic(path) as stream:
             stream.write(database_bytes(source.name, [create_table(one) for one in drawn], _rows(drawn)))
         _write_glossary(staged, source.name, out)
-    records.write_jsonl(staged / "examples.jsonl", [])
-    section = config.model_dump(mode="json", exclude={"sources", "timeout_s"})
+    checked = check(assigned, {source.name: records.database_path(staged, source.name) for source in sources}, dropped)
+    if config.questions and not checked.examples:
+        raise InputError(
+            "\n".join(["none of your questions can be used; mend them, or copy more rows (--rows)", *dropped.lines()])
+        )
+    records.write_jsonl(staged / "examples.jsonl", checked.examples)
+    section = config.model_dump(mode="json", exclude={"sources", "questions", "timeout_s"})
     write_manifest(staged, stage=STAGE, section=section, revision=_revision())
     records.deliver(staged, out)
-    return copies
+    return OwnCopies(copies, checked, dropped)
 
 
 def _write_glossary(staged: Path, name: str, out: Path) -> None:
@@ -52,10 +74,10 @@ def _write_glossary(staged: Path, name: str, out: Path) -> None:
     read_own_database(staged, name)  # refuses what does not fit the copy
 
 
-def draw_source(config: OwnConfig, source: NamedSource) -> list[DrawnTable]:
-    """The tables of a source with the rows of its copy, masked."""
+def draw_source(config: OwnConfig, source: NamedSource, golds: Sequence[str]) -> list[DrawnTable]:
+    """The tables of a source with the rows of its copy, masked; the rows that `golds` name are among them."""
     with source.open(config) as opened:
-        drawn = draw_tables(opened, config.rows, f"{config.seed}-{source.name}")
+        drawn = draw_tables(opened, config.rows, f"{config.seed}-{source.name}", named_rows(opened, golds))
     columns = masked_columns([one.table for one in drawn], config.mask, source.name)
     key = f"{environment('SENSE_MASK_KEY') or config.seed}"
     return mask_tables(drawn, columns, key)

@@ -4,16 +4,16 @@ A CSV file says nothing of types: a column is INTEGER, REAL, BOOLEAN, DATE or DA
 "00123" stays a text, and so does what has an empty beginning or end. An empty value is NULL.
 """
 
-import csv
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from random import Random
 from typing import Any
 
-from sense import records
 from sense.database_servers.values import sqlite_value
 from sense.errors import InputError, UserError
+from sense.own.csv_file import read_cells
 from sense.own.tables import (
     MAX_TEXT,
     OwnColumn,
@@ -33,7 +33,6 @@ _REAL = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][-+]?\d{1,2})?")
 _DATE = re.compile(r"\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])")
 _DATETIME = re.compile(rf"{_DATE.pattern}[ T](?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d+)?)?")
 _FLAGS = {"true": 1, "false": 0}
-_SEPARATORS = ",;\t|"  # the one that the first line has most often is the file's
 
 
 class FileSource:
@@ -65,10 +64,13 @@ class FileSource:
         """At most `count` of the rows."""
         return reservoir(self._rows[table.name], count, random)
 
-    def look_up(self, table: OwnTable, columns: Sequence[str], keys: Collection[OwnRow]) -> list[OwnRow]:
-        """The rows whose values in `columns` are one of `keys`."""
+    def look_up(
+        self, table: OwnTable, columns: Sequence[str], keys: Collection[OwnRow], limit: int | None = None
+    ) -> list[OwnRow]:
+        """The rows whose values in `columns` are one of `keys`; with `limit`, the first of them."""
         positions, among = table.positions(columns), set(keys)
-        return [row for row in self._rows[table.name] if tuple(row[index] for index in positions) in among]
+        rows = (row for row in self._rows[table.name] if tuple(row[index] for index in positions) in among)
+        return list(islice(rows, limit))
 
 
 def table_files(folder: Path) -> dict[str, Path]:
@@ -91,41 +93,14 @@ def _is_unique(values: Sequence[OwnValue]) -> bool:
 
 def _read_csv(file: Path, scan: int) -> tuple[list[OwnColumn], list[OwnRow]]:
     """The columns of a file with a line of names first, and its first `scan` rows, each value by its column's type."""
-    text = records.read_text(file)
-    separator = max(_SEPARATORS, key=text.partition("\n")[0].count)  # the first of them where there is none
-    lines = csv.reader(text.splitlines(keepends=True), delimiter=separator, strict=True)
-    try:
-        names = _names(file, next(lines, []))
-        cells: list[list[str]] = []
-        for line in lines:
-            if len(cells) == scan:
-                break
-            if line and len(line) != len(names):
-                raise InputError(
-                    f"{file}, line {lines.line_num}: {len(line)} values, but the first line names {len(names)} columns; mend the "
-                    "line, or put quotes round a value with a separator in it"
-                )
-            if line:
-                cells.append(line)
-    except csv.Error as error:
-        raise InputError(f"{file}, line {lines.line_num}: no CSV ({error}); mend the line") from None
+    names, rows = read_cells(file)
+    cells = [line for _, line in islice(rows, scan)]
     columns, values = [], []
     for name, column in zip(names, zip(*cells, strict=True) if cells else [()] * len(names), strict=True):
         kind, typed = _typed(column)
         columns.append(OwnColumn(name, kind))
         values.append(typed)
     return columns, list(zip(*values, strict=True))
-
-
-def _names(file: Path, header: Sequence[str]) -> list[str]:
-    names = [name.strip() for name in header]
-    if not names:
-        raise InputError(f"{file}: it is empty; its first line must hold the names of the columns")
-    faults = sorted({name for name in names if not name or names.count(name) > 1})
-    if faults:
-        fault = f"the column {faults[0]!r} occurs twice" if faults[0] else "a column without a name"
-        raise InputError(f"{file}, line 1: {fault}; the first line must hold the names of the columns")
-    return names
 
 
 def _typed(cells: Sequence[str]) -> tuple[str, list[OwnValue]]:
@@ -153,7 +128,9 @@ def _read_parquet(file: Path, scan: int) -> tuple[list[OwnColumn], list[OwnRow]]
         import pyarrow as pa  # type: ignore[import-untyped]
         import pyarrow.parquet as pq  # type: ignore[import-untyped]
     except ImportError:
-        raise UserError(f"{file}: reading Parquet needs the Python package pyarrow; install it: pip install pyarrow") from None
+        raise UserError(
+            f"{file}: reading Parquet needs pyarrow, which comes with the extra `databases`; pip install 'sense[databases]'"
+        ) from None
     try:
         with pq.ParquetFile(file) as parquet:
             schema = parquet.schema_arrow

@@ -56,14 +56,19 @@ class _Drawing:
             self.rows.append(row)
 
 
-def draw_tables(source: OwnSource, limit: int, seed: str) -> list[DrawnTable]:
-    """At most `limit` rows of every table, in the order of the source's tables; the same arguments give the same rows."""
+def draw_tables(
+    source: OwnSource, limit: int, seed: str, named: Mapping[str, Sequence[OwnRow]] | None = None
+) -> list[DrawnTable]:
+    """At most `limit` rows of every table, in the order of the source's tables; the same arguments give the same rows.
+
+    `named` are rows by their tables that come before all others.
+    """
     drawings = {table.name: _Drawing(table) for table in source.tables}
     wanted: dict[tuple[str, tuple[str, ...]], Counter[OwnRow]] = {}
     broken: Broken = {}
     for table in _children_first(source.tables):
         drawing = drawings[table.name]
-        candidates: list[OwnRow] = []
+        candidates = list((named or {}).get(table.name, ()))
         for (parent, columns), counts in wanted.items():
             if parent == table.name:
                 ranked = [key for key, _ in sorted(counts.items(), key=lambda item: (-item[1], repr(item[0])))][:limit]

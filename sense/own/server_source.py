@@ -67,8 +67,13 @@ class ServerSource:
         chosen = sorted(random.sample(range(len(keys)), min(count, len(keys))))
         return self.look_up(table, table.key, [keys[index] for index in chosen])
 
-    def look_up(self, table: OwnTable, columns: Sequence[str], keys: Collection[OwnRow]) -> list[OwnRow]:
-        """The rows whose values in `columns` are one of `keys`, in the order of the keys' chunks."""
+    def look_up(
+        self, table: OwnTable, columns: Sequence[str], keys: Collection[OwnRow], limit: int | None = None
+    ) -> list[OwnRow]:
+        """The rows whose values in `columns` are one of `keys`, in the order of the keys' chunks.
+
+        With `limit`, at most so many for each 200 keys.
+        """
         from sqlalchemy import and_, column, or_
 
         listed = list(keys)
@@ -81,7 +86,7 @@ class ServerSource:
                 condition = or_(
                     *(and_(*(column(name) == value for name, value in zip(columns, key, strict=True))) for key in chunk)
                 )
-            rows += self._select(table, table.key, [one.name for one in table.columns], None, condition)
+            rows += self._select(table, table.key, [one.name for one in table.columns], limit, condition)
         return rows
 
     def _select(

@@ -19,6 +19,7 @@ from sense.sql.database_file import sqlite_files
 _NAMED = re.compile(r"([A-Za-z0-9][\w-]{0,99})=(.+)", re.DOTALL)
 _SQLITE_ENDINGS = (".sqlite", ".sqlite3", ".db", ".db3", ".s3db")
 _VARIABLE = "env:"
+_DIALECTS = {"postgresql": "postgres", "mysql": "mysql", "mariadb": "mysql"}
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,11 @@ class NamedSource:
     where: str
     path: Path | None = None
     url: str = ""
+
+    @property
+    def dialect(self) -> str:
+        """The dialect of its SQL, as sqlglot calls it; files of tables have SQLite's."""
+        return _DIALECTS.get(parse_url(self.url, self.where).get_backend_name(), "sqlite") if self.url else "sqlite"
 
     def open(self, config: OwnConfig) -> AbstractContextManager[OwnSource]:
         """The source, opened to be read; InputError or EndpointError if that can't be."""

@@ -53,8 +53,10 @@ class SqliteSource:
         """At most `count` rows of the first ones that are looked at."""
         return reservoir(self._rows(table, f"LIMIT {self._scan}", ()), count, random)
 
-    def look_up(self, table: OwnTable, columns: Sequence[str], keys: Collection[OwnRow]) -> list[OwnRow]:
-        """The rows whose values in `columns` are one of `keys`."""
+    def look_up(
+        self, table: OwnTable, columns: Sequence[str], keys: Collection[OwnRow], limit: int | None = None
+    ) -> list[OwnRow]:
+        """The rows whose values in `columns` are one of `keys`; with `limit`, at most so many for each 200 keys."""
         listed = list(keys)
         left = f"({', '.join(map(_quoted, columns))})"
         rows: list[OwnRow] = []
@@ -62,6 +64,7 @@ class SqliteSource:
             chunk = listed[start : start + _CHUNK]
             values = ", ".join([f"({', '.join('?' * len(columns))})"] * len(chunk))
             where = f"WHERE {left} IN ({values if len(columns) == 1 else f'VALUES {values}'})"
+            where += "" if limit is None else f" LIMIT {limit}"
             rows += self._rows(table, where, [value for key in chunk for value in key])
         return rows
 

@@ -64,8 +64,10 @@ class OwnSource(Protocol):
         """At most `count` rows, drawn from those that are looked at, in their order."""
         ...
 
-    def look_up(self, table: OwnTable, columns: Sequence[str], keys: Collection[OwnRow]) -> list[OwnRow]:
-        """The rows whose values in `columns` are one of `keys`."""
+    def look_up(
+        self, table: OwnTable, columns: Sequence[str], keys: Collection[OwnRow], limit: int | None = None
+    ) -> list[OwnRow]:
+        """The rows whose values in `columns` are one of `keys`; with `limit`, at most so many of them."""
         ...
 
 

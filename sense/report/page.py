@@ -21,7 +21,7 @@ def render(run: RunData, seed: int, examples: int) -> str:
     The same data, seed and number of examples give the same bytes.
     """
     metrics = run.metrics
-    sets = results.set_results(metrics.get("evaluate", {}), metrics.get("synthesize", {}).get("held_out_by", ""))
+    sets = results.set_results(metrics.get("evaluate", {}))
     css = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
     template = _environment().get_template("page.html.j2")
     html = template.render(

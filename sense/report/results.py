@@ -12,7 +12,8 @@ from sense.sql.hardness import BANDS
 MODEL_NAMES = {"base": "base", "sft": "SFT", "sense": "SENSE"}
 SET_NAMES = {"dev": "dev", "heldout": "held out"}
 SET_DESCRIPTIONS = {"dev": "human-written questions", "heldout": "synthetic questions on databases that no training saw"}
-_OWN_DESCRIPTION = "synthetic questions on the databases of training, held out by"
+_OWN_DESCRIPTION = "{who} questions on the databases of training, held out by {what}"  # databases of one's own
+_WRITERS = {"dev": "human-written", "heldout": "synthetic"}
 _FURTHER_DESCRIPTION = "questions of a further set"
 _MEASURES = {"ex": "EX", "ts": "TS", "soft_f1": "soft F1"}  # of a scoring mode, in the order of the tables
 _SOLE_MEASURE = {"strict-ts@1": "ts", "bird-f1@1": "soft_f1"}  # EX is that of strict@2, or nothing that anybody reports
@@ -111,7 +112,8 @@ class SetResults:
     """The results of all models on one set; `conclusion` is a sentence on the last model and the one before it.
 
     `too_long` is how many of its questions were longer than a model reads, `further` how many databases lie beside the main ones.
-    `original` is the name of the set that it is a perturbed copy of, None if it is none.
+    `original` is the name of the set that it is a perturbed copy of, None if it is none. `held_out_by` is what its questions are
+    held out by, '' if that is the database.
     """
 
     name: str
@@ -128,6 +130,7 @@ class SetResults:
     further: int = 0
     domains: Sequence[DomainResult] = ()
     original: str | None = None
+    held_out_by: str = ""
 
     @property
     def vote(self) -> VoteResult | None:
@@ -135,22 +138,23 @@ class SetResults:
         return next((result.vote for result in self.models if result.vote), None)
 
 
-def set_results(evaluate: Mapping[str, Any], held_out_by: str = "") -> list[SetResults]:
-    """The results on each set in evaluate's metrics: in the order of `SETS`, then the further ones in theirs.
-
-    `held_out_by` is what the synthetic questions are held out by, where that is not the database.
-    """
+def set_results(evaluate: Mapping[str, Any]) -> list[SetResults]:
+    """The results on each set in evaluate's metrics: in the order of `SETS`, then the further ones in theirs."""
     sets = evaluate.get("sets", {})
     highest = max(
         [metrics.get("ex_high", metrics["ex"]) for on_set in sets.values() for metrics in on_set["models"].values()], default=1.0
     )
-    descriptions = SET_DESCRIPTIONS | ({"heldout": f"{_OWN_DESCRIPTION} {held_out_by}"} if held_out_by else {})
-    return [
-        _set_results(name, sets[name], highest, descriptions.get(name, _FURTHER_DESCRIPTION)) for name in run_data.in_order(sets)
-    ]
+    return [_set_results(name, sets[name], highest) for name in run_data.in_order(sets)]
 
 
-def _set_results(name: str, on_set: Mapping[str, Any], highest: float, description: str) -> SetResults:
+def _description(name: str, held_out_by: str) -> str:
+    """What the questions of a set are; `held_out_by` is what they are held out by, where that is not the database."""
+    if held_out_by and name in _WRITERS:
+        return _OWN_DESCRIPTION.format(who=_WRITERS[name], what=held_out_by)
+    return SET_DESCRIPTIONS.get(name, _FURTHER_DESCRIPTION)
+
+
+def _set_results(name: str, on_set: Mapping[str, Any], highest: float) -> SetResults:
     """The results on one set; `highest` is the highest share in all sets, so that their charts have one scale."""
     models: list[ModelResult] = []
     for model in (model for model in MODELS if model in on_set["models"]):
@@ -180,7 +184,8 @@ def _set_results(name: str, on_set: Mapping[str, Any], highest: float, descripti
     set_name = set_title(name)
     return SetResults(
         name=set_name,
-        description=description,
+        description=_description(name, on_set.get("held_out_by", "")),
+        held_out_by=on_set.get("held_out_by", ""),
         n=on_set["n"],
         digest=str(on_set.get("digest", "")),
         models=models,

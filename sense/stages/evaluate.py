@@ -17,6 +17,7 @@ from sense.errors import InputError
 from sense.evaluation import evaluation_set, voting
 from sense.evaluation.evaluation_set import EvaluationSet
 from sense.evaluation.score import ScoringItem, score
+from sense.manifest import FILE, read_manifest
 from sense.records import HARDNESS, Prediction, Sample, Verdict
 from sense.sql import modes
 from sense.sql.execute import Executor
@@ -36,7 +37,8 @@ MODELS = ("base", "sft", "sense")
 
 @dataclass(frozen=True)
 class Inputs:
-    """The two model folders, and the dev sets: human-written `dev`, synthetic `heldout` on databases no model has seen.
+    """The two model folders, and the dev sets: human-written `dev`, synthetic `heldout` on databases no model has seen (or
+    with SQL that none has seen, on one's own databases).
 
     `decontamination` is the report that the training data `strong`, `unseen` and `seed` have nothing in common with them.
     """
@@ -260,7 +262,13 @@ def _metrics(each: EvaluationSet, judged: Mapping[str, Judged], config: Evaluate
         }
         before = right
     suite = {"suite": {"mode": modes.STRICT_TS, "databases": len(further), "digest": each.suite_digest}} if further else {}
-    return {"n": len(each.examples), "digest": each.digest, "mode": modes.STRICT, **suite, "models": models}
+    return {"n": len(each.examples), "digest": each.digest, "mode": modes.STRICT, **_held_out_by(each), **suite, "models": models}
+
+
+def _held_out_by(each: EvaluationSet) -> dict[str, str]:
+    """What the questions are held out by, where their manifest says that it is not the database."""
+    held_out_by = read_manifest(each.folder).held_out_by if (each.folder / FILE).is_file() else None
+    return {"held_out_by": held_out_by} if held_out_by else {}
 
 
 def _compare_with_original(

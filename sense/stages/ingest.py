@@ -1,6 +1,9 @@
-"""Ingest: reads human-written questions, executes each gold query, drops what fails, and splits the rest by database."""
+"""Ingest: reads human-written questions, executes each gold query, drops what fails, and splits the rest by database.
 
-import random
+Questions on one's own databases, which are few, are split by the skeletons of their SQL.
+"""
+
+import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,57 +13,37 @@ from typing import Any
 from sense import console, ingest, records
 from sense.config import IngestConfig
 from sense.errors import InputError
-from sense.ingest import SeedQuestion, SeedSource, UnusableDatabase
-from sense.manifest import write_manifest
+from sense.ingest import SeedQuestion, SeedSource, UnusableDatabase, golds
+from sense.ingest.golds import DroppedQuestions
+from sense.manifest import SQL_SKELETON, write_manifest
 from sense.records import HARDNESS, Example
 from sense.sql.database_file import sqlite_files
 from sense.sql.execute import Executor
 from sense.sql.hardness import BANDS, complexity, hardness
 from sense.sql.parse import reads_clock
-from sense.sql.result import Result
 from sense.stages import code_dependencies
+from sense.stages.holdout import hold_out_databases, hold_out_skeletons
 from sense.suite import SuiteCounts, write_suite
 
 Config = IngestConfig
 
 _MAX_NAMES = 10  # of databases that a message lists
 
-REASONS = {"rejected": "gold rejected", "error": "gold fails", "timeout": "gold times out", "too_large": "gold too large"}
-"""The verdict on a gold query -> the reason for which its question is dropped."""
-
 
 @dataclass(frozen=True)
 class Inputs:
-    """The seeds folder, in the built-in layout, Spider's or BIRD's."""
+    """The seeds folder, in the built-in layout, Spider's or BIRD's, or a dataset folder of your own questions."""
 
     seeds: Path
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """Two dataset folders that share no database."""
+    """Two dataset folders that share no database; those of your own questions share no SQL skeleton and no question."""
 
     seed: Path
     dev: Path
     metrics: Path
-
-
-class DroppedQuestions:
-    """The questions dropped so far: `counts` by reason, and a description of the first one of each reason."""
-
-    def __init__(self) -> None:
-        self.counts: Counter[str] = Counter()
-        self._first: dict[str, str] = {}
-
-    def add(self, reason: str, question: SeedQuestion, detail: str = "") -> None:
-        """Counts `question`; `detail` is for people."""
-        self.counts[reason] += 1
-        self._first.setdefault(reason, f"{question.db_id}, {question.question!r}" + (f" ({detail})" if detail else ""))
-
-    def print_summary(self) -> None:
-        """Prints one line for each reason."""
-        for reason, count in sorted(self.counts.items()):
-            console.say(f"dropped {count}: {reason}, first: {self._first[reason]}")
 
 
 def run(config: IngestConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any]:
@@ -75,42 +58,38 @@ def run(config: IngestConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any
     with Executor(config.execution) as executor:
         seed, dev = (list(_drop_failing(questions, staging, executor, dropped)) for questions in splits)
     remaining = len({question.db_id for question in seed})
-    if source.dev is None:
+    if source.held_out_by_skeleton:
+        seed, dev = hold_out_skeletons(seed, config.dev_limit, config.seed)
+    elif source.dev is None:
         seed, dev = hold_out_databases(seed, config.holdout, config.seed)
     dev = records.draw(dev, config.dev_limit, f"{config.seed}-dev-limit")
     brought = _test_suite_line(staging)
     suite = _build_suites(config, [*seed, *dev], staging) if config.suite and seed and dev else {}
-    dropped.print_summary()
     lines = _unusable_lines(unusable)
-    for line in [*lines, brought]:
+    for line in [*dropped.lines(), *lines, brought]:
         if line:
             console.say(line)
     if not seed or not dev:
-        if source.dev is None and remaining:
+        if source.held_out_by_skeleton and remaining:
+            lines.append("give questions with at least two different queries: one part is for training, one for evaluation")
+        elif source.dev is None and remaining:
             lines.append(f"lower ingest.holdout (now {config.holdout}) or bring questions on more databases ({remaining} remain)")
         raise InputError(_nothing_left_message(inputs.seeds, "seed" if not seed else "dev", dropped, lines or ["mend the seeds"]))
     metrics = {
-        "seed": _write_dataset(seed, source.name, "seed", staging, outputs.seed),
-        "dev": _write_dataset(dev, source.name, "dev", staging, outputs.dev),
+        "seed": _write_dataset(seed, source, "seed", staging, outputs.seed),
+        "dev": _write_dataset(dev, source, "dev", staging, outputs.dev),
     }
+    held_out_by = SQL_SKELETON if source.held_out_by_skeleton else None
     section = config.model_dump(mode="json", exclude={"execution": {"workers"}})
     revision = code_dependencies.revision("ingest")
     for dataset in (outputs.seed, outputs.dev):
-        write_manifest(dataset, stage="ingest", section=section, revision=revision)
-    return {"source": source.name, **metrics, **suite, "dropped": dict(sorted(dropped.counts.items()))}
+        write_manifest(dataset, stage="ingest", section=section, revision=revision, held_out_by=held_out_by)
+    split = {"held_out_by": held_out_by} if held_out_by else {}
+    return {"source": source.name, **split, **metrics, **suite, "dropped": dict(sorted(dropped.counts.items()))}
 
 
-def hold_out_databases(
-    questions: Sequence[SeedQuestion], databases: int, seed: int
-) -> tuple[list[SeedQuestion], list[SeedQuestion]]:
-    """Splits `questions` in two: the others, and those on `databases` databases drawn with `seed`. Both keep their order."""
-    db_ids = sorted({question.db_id for question in questions})
-    random.Random(f"{seed}-holdout").shuffle(db_ids)
-    held_out = set(db_ids[:databases])
-    return (
-        [question for question in questions if question.db_id not in held_out],
-        [question for question in questions if question.db_id in held_out],
-    )
+def _description(question: SeedQuestion) -> str:
+    return f"{question.db_id}, {question.question!r}"
 
 
 def _write_databases(source: SeedSource, staging: Path) -> dict[str, UnusableDatabase]:
@@ -174,7 +153,7 @@ def _drop_in_dev(source: SeedSource, dropped: DroppedQuestions) -> Iterator[Seed
     in_dev = {question.db_id for question in source.dev or ()}
     for question in source.seed:
         if question.db_id in in_dev:
-            dropped.add("database is in dev", question)
+            dropped.add("database is in dev", _description(question))
         else:
             yield question
 
@@ -188,11 +167,11 @@ def _drop_unusable(
     for question in questions:
         key = (question.db_id, question.question, question.sql)
         if question.db_id in unusable:
-            dropped.add(unusable[question.db_id].reason, question)
+            dropped.add(unusable[question.db_id].reason, _description(question))
         elif key in seen:
-            dropped.add("duplicate", question)
+            dropped.add("duplicate", _description(question))
         elif reads_clock(question.sql):
-            dropped.add("gold tells the time", question)
+            dropped.add(golds.TELLS_TIME, _description(question))
         else:
             remaining.append(question)
         seen.add(key)
@@ -205,12 +184,11 @@ def _drop_failing(
     """The questions whose gold query is a SELECT that returns at least one row."""
     outcomes = executor.map((staging / question.db_id / f"{question.db_id}.sqlite", question.sql) for question in questions)
     for question, outcome in console.track(zip(questions, outcomes, strict=True), "golds", len(questions)):
-        if not isinstance(outcome, Result):
-            dropped.add(REASONS[outcome.verdict], question, outcome.detail)
-        elif not outcome.rows:
-            dropped.add("gold returns nothing", question)
-        else:
+        fault = golds.fault(outcome)
+        if fault is None:
             yield question
+        else:
+            dropped.add(fault[0], _description(question), fault[1])
 
 
 def _nothing_left_message(seeds: Path, split: str, dropped: DroppedQuestions, fixes: Sequence[str]) -> str:
@@ -218,15 +196,20 @@ def _nothing_left_message(seeds: Path, split: str, dropped: DroppedQuestions, fi
     return ("; " if len(fixes) == 1 else "\n  ").join([f"{seeds}: no question remains for {split} (dropped: {reasons})", *fixes])
 
 
-def _write_dataset(questions: Sequence[SeedQuestion], source: str, split: str, staging: Path, dataset: Path) -> dict[str, Any]:
-    """Writes one dataset folder, moving its databases there from `staging`; returns the metrics of the dataset."""
+def _write_dataset(
+    questions: Sequence[SeedQuestion], source: SeedSource, split: str, staging: Path, dataset: Path
+) -> dict[str, Any]:
+    """Writes one dataset folder with its databases, which lie in `staging`; returns the metrics of the dataset.
+
+    The databases are moved, or copied where the other dataset may have them too.
+    """
     examples = [
         Example(
-            id=f"{source}-{split}-{question.index:05d}",
+            id=f"{source.name}-{split}-{question.index:05d}",
             db_id=question.db_id,
             question=question.question,
             sql=question.sql,
-            source=source,
+            source=source.name,
             hardness=hardness(question.sql),
             evidence=question.evidence,
             domain=question.domain,
@@ -238,7 +221,10 @@ def _write_dataset(questions: Sequence[SeedQuestion], source: str, split: str, s
         target = records.database_path(dataset, db_id).parent
         target.mkdir(parents=True)
         for file in sorted((staging / db_id).glob("*.sqlite")):
-            file.replace(target / file.name)
+            if source.held_out_by_skeleton:
+                shutil.copyfile(file, target / file.name)
+            else:
+                file.replace(target / file.name)
     records.write_jsonl(dataset / "examples.jsonl", examples)
     hardness_counts = Counter(example.hardness for example in examples)
     band_counts = Counter(complexity(example.sql).band for example in examples)

@@ -13,11 +13,11 @@ from typing import Any
 from sense import console, records
 from sense.config import LlmConfig, SynthesizeConfig, answers_folder, api_key
 from sense.decontamination.compared_sets import ComparedSet, of_examples, read_dataset, read_set
-from sense.decontamination.comparison import Comparison, find_overlaps, trivial_sql
+from sense.decontamination.comparison import Comparison, Overlap, find_overlaps, trivial_sql
 from sense.decontamination.report import Report, make_report, write_report
 from sense.decontamination.screen import Screen
 from sense.errors import EndpointError, InputError, UserError
-from sense.manifest import FalseRight, false_right, write_manifest
+from sense.manifest import SQL_SKELETON, FalseRight, false_right, write_manifest
 from sense.records import HARDNESS, Example, Hardness
 from sense.schema import introspect, schema_text
 from sense.sql.hardness import BANDS
@@ -37,7 +37,7 @@ from sense.teacher.splits import SPLITS, planned_splits, split_databases
 
 Config = SynthesizeConfig
 
-HELD_OUT_BY = "SQL skeleton"
+HELD_OUT_BY = SQL_SKELETON
 """What strong, unseen and heldout do not have in common on one's own databases: queries that differ in values alone."""
 _LLM_WITHOUT_EFFECT = ("concurrency", "timeout_s", "retries", "answers", "offline", "mode", "batch_requests", "batch_least")
 _MONEY = ("prompt_price", "completion_price", "cached_price", "batch_price_share", "budget")
@@ -182,7 +182,8 @@ def _write_on_own(config: SynthesizeConfig, human_sets: "HumanSets", outputs: Ou
 class HumanSets:
     """The sets that drafts are compared with: `seed` is trained on, the others are for evaluation.
 
-    With `same_databases` drafts may be on their databases, and on those of one another whatever they are for.
+    With `same_databases` drafts may be on their databases, and on those of one another whatever they are for: what is for
+    evaluation has SQL skeletons of its own then.
     """
 
     seed: ComparedSet
@@ -192,7 +193,8 @@ class HumanSets:
     def screen(self, built: Path) -> Screen:
         """What refuses drafts, whose databases lie in `built`, that are in one of the sets, or nearly the same as others."""
         sets = [self.seed, *self.evaluation]
-        return Screen("drafts", sets, lambda db_id: built / db_id / f"{db_id}.sqlite", self.same_databases)
+        held_out = self.evaluation if self.same_databases else ()
+        return Screen("drafts", sets, lambda db_id: built / db_id / f"{db_id}.sqlite", self.same_databases, held_out)
 
 
 def read_human_sets(config: SynthesizeConfig, inputs: Inputs) -> HumanSets:
@@ -337,13 +339,19 @@ def _write_datasets(
 def _drop_overlaps(collection: Collection, human_sets: HumanSets, splits: Mapping[str, str], built: Path) -> Report:
     """Drops the examples of strong and unseen that overlap with heldout; returns the report on all that was compared.
 
-    The screen has kept near-duplicates out of all splits, but not the same SQL under another question.
+    The screen has kept near-duplicates out of all splits, but not the same SQL under another question. Of heldout on one's own
+    databases what has a SQL skeleton of `seed` is dropped, which is trained on.
     """
 
     def compared(split: str) -> ComparedSet:
         examples = (example for example in collection.examples if splits[example.db_id] == split)
         return of_examples(split, examples, lambda db_id: built / db_id / f"{db_id}.sqlite")
 
+    trained_on: list[Overlap] = []
+    if human_sets.same_databases:
+        seed = [human_sets.seed]
+        trained_on = find_overlaps(compared("heldout"), Comparison(seed, same_databases=True, held_out=seed))
+        collection.drop({overlap.row.id: f"in seed: {overlap.reason}" for overlap in trained_on})
     evaluation = [compared("heldout"), *human_sets.evaluation]
     comparison = Comparison(evaluation[:1], human_sets.same_databases)
     overlaps = [overlap for split in ("strong", "unseen") for overlap in find_overlaps(compared(split), comparison)]
@@ -352,7 +360,7 @@ def _drop_overlaps(collection: Collection, human_sets: HumanSets, splits: Mappin
     others = [compared_set for compared_set in evaluation if compared_set.name != "dev"]
     remaining = find_overlaps(human_sets.seed, Comparison(others, human_sets.same_databases))
     data = [compared("strong"), compared("unseen"), human_sets.seed]
-    return make_report(data, evaluation, [*collection.screen.overlaps, *overlaps], remaining)
+    return make_report(data, evaluation, [*collection.screen.overlaps, *trained_on, *overlaps], remaining)
 
 
 def _demonstrations(seed: Path) -> list[tuple[Example, str]]:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from sense import cli
+from sense import cli, records
 from tests.own.shop import rows
 from tests.serving.postgres import Postgres
 
@@ -58,3 +58,23 @@ def test_a_server_that_is_away_is_called_so(tmp_path, monkeypatch, capsys):
     error = capsys.readouterr().err
     assert "cannot be reached" in error
     assert "hidden" not in error
+
+
+def test_golds_in_the_dialect_of_a_server_are_translated(postgres_server: Postgres, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SHOP_URL", postgres_server.url())
+    (tmp_path / "q.csv").write_text(
+        "question,sql\n"
+        "Where does bob live?,SELECT city FROM public.customer WHERE name ILIKE 'bob'\n"
+        "What does Bob pay?,SELECT s.price FROM sale s JOIN customer c ON c.id = s.customer_id WHERE c.name = 'Bob'\n"
+        "Whose table?,SELECT name FROM customer WHERE city ~ '^G'\n"
+    )
+    assert cli.main(["own", "env:SHOP_URL", "--tables", "customer", "sale", "--rows", "1", "--questions", "q.csv"]) == 0
+    printed = capsys.readouterr().out
+    assert "questions: 2 of 3 can be used" in printed
+    assert "1 golds were translated to the dialect of SQLite" in printed
+    assert "q.csv, line 4" in printed
+    lives, pays = records.read_dataset(tmp_path / "data/own")
+    copy = tmp_path / "data/own/databases/shop/shop.sqlite"
+    assert rows(copy, pays.sql) == [(5.25,)]
+    assert rows(copy, lives.sql) == [("Turku",)]

@@ -215,3 +215,43 @@ def test_real_spider_keeps_its_databases_apart(tmp_path: Path):
     assert not {example.db_id for example in seed} & {example.db_id for example in dev}
     assert metrics["seed"]["examples"] > 600
     assert set(metrics["dropped"]) <= {"duplicate", "gold returns nothing", "gold too large"}
+
+
+def own_folder(folder: Path, databases: int = 1) -> Path:
+    """A dataset folder with six questions of one's own on one database or several."""
+    for number in range(databases):
+        write_database(folder / "databases" / f"db{number}" / f"db{number}.sqlite")
+    golds = [COUNT, "SELECT name FROM pet", "SELECT age FROM pet WHERE id = 1", "SELECT age FROM pet WHERE id = 2"]
+    golds += ["SELECT max(age) FROM pet", "SELECT nope FROM pet"]
+    rows = [
+        Example(id=f"own-{n}", db_id=f"db{n % databases}", question=f"{n}?", sql=sql, source="own", hardness="easy")
+        for n, sql in enumerate(golds)
+    ]
+    records.write_jsonl(folder / "examples.jsonl", rows)
+    return folder
+
+
+@pytest.mark.parametrize("databases", [1, 3])
+def test_ones_own_questions_are_split_by_skeleton_and_both_parts_have_the_database(tmp_path: Path, databases: int):
+    seed, dev, metrics = run_stage(own_folder(tmp_path / "own", databases), tmp_path / "out", holdout=15)
+    assert (metrics["source"], metrics["held_out_by"], metrics["dropped"]) == ("own", "SQL skeleton", {"gold fails": 1})
+    assert len(seed) + len(dev) == 5
+    assert len({"2?", "3?"} & {example.question for example in seed}) in (0, 2)  # they differ in a value alone
+    for split in ("seed", "dev"):
+        assert json.loads((tmp_path / "out" / split / "manifest.json").read_text())["held_out_by"] == "SQL skeleton"
+    run_stage(own_folder(tmp_path / "own", databases), tmp_path / "again")
+    assert records.digest(tmp_path / "out/dev") == records.digest(tmp_path / "again/dev")
+
+
+def test_one_query_is_too_little_for_two_parts(tmp_path: Path):
+    folder = own_folder(tmp_path / "own")
+    (folder / "examples.jsonl").write_text((folder / "examples.jsonl").read_text().splitlines()[0])
+    with pytest.raises(InputError, match=r"no question remains for \w+ .*; give questions with at least two"):
+        run_stage(folder, tmp_path / "out")
+
+
+def test_a_copy_without_questions_is_no_seeds_folder(tmp_path: Path):
+    folder = own_folder(tmp_path / "own")
+    (folder / "examples.jsonl").write_text("")
+    with pytest.raises(InputError, match=r"holds no question; give yours \(sense own SOURCE --questions FILE\)"):
+        run_stage(folder, tmp_path / "out")

@@ -71,7 +71,7 @@ def test_manifest_metrics_and_report_say_by_what_it_is_held_out(run):
         assert json.loads((folder / "out" / part / "manifest.json").read_text())["held_out_by"] == "SQL skeleton"
     assert metrics["held_out_by"] == "SQL skeleton"
     on_set = {"n": 1, "models": {"base": {"n": 1, "ex": 0.0, "ex_low": 0.0, "ex_high": 0.1, "executable": 1.0, "verdicts": {}}}}
-    [described] = results.set_results({"sets": {"heldout": on_set}}, metrics["held_out_by"])
+    [described] = results.set_results({"sets": {"heldout": on_set | {"held_out_by": metrics["held_out_by"]}}})
     assert described.description == "synthetic questions on the databases of training, held out by SQL skeleton"
     [described] = results.set_results({"sets": {"heldout": on_set}})
     assert described.description == "synthetic questions on databases that no training saw"
