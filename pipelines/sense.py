@@ -34,8 +34,8 @@ def build(params: Params, text: str, code_rev: str, data_rev: str, project: str 
     """The pipeline for `params`; `text` is the content of the file they come from.
 
     `code_rev` and `data_rev` are inputs of every task that is cached, because Kubeflow's cache keys hold no file contents: a
-    change in the code or the seeds changes the keys. `project` is the folder with dvc.yaml: in the image, or the working copy
-    for a run on this machine.
+    change in the code, the seeds or one's own databases changes the keys. `project` is the folder with dvc.yaml: in the image, or
+    the working copy for a run on this machine.
     """
     sections = {
         name: section
@@ -61,7 +61,15 @@ def build(params: Params, text: str, code_rev: str, data_rev: str, project: str 
             check.check(params=text, gpus=params.resources.of("check").gpus, disk_gb=cluster.disk_gb, remote=cluster.remote),
         )
         seeds_task = configure(
-            "seeds", seeds.seeds(remote=cluster.remote, revision=cluster.seeds, folder=params.data.seeds, data_rev=data_rev)
+            "seeds",
+            seeds.seeds(
+                remote=cluster.remote,
+                revision=cluster.seeds,
+                folder=params.data.seeds,
+                own_revisions=list(cluster.own),
+                own_folders=list(params.synthesize.own),
+                data_rev=data_rev,
+            ),
         )
         seeds_task.after(check_task)
         ingested = configure(
@@ -69,7 +77,13 @@ def build(params: Params, text: str, code_rev: str, data_rev: str, project: str 
         ).outputs
         synthesized = configure(
             "synthesize",
-            synthesize.synthesize(section=sections["synthesize"], seed=ingested["seed"], dev=ingested["dev"], **revisions),
+            synthesize.synthesize(
+                section=sections["synthesize"],
+                seed=ingested["seed"],
+                dev=ingested["dev"],
+                own=seeds_task.outputs["own"],
+                **revisions,
+            ),
         ).outputs
         training_data = {"strong": synthesized["strong"], "seed": ingested["seed"]}
         student = configure(

@@ -132,6 +132,10 @@ class ClusterConfig(Section):
     """DVC remote of the data: s3://bucket/prefix or a path; empty for none."""
     seeds: Annotated[str, Field(pattern=r"^([0-9a-f]{32}(\.dir)?)?$")] = ""
     """Revision of the seeds in the remote: the md5 in dvc.lock or a .dvc file; empty takes the built-in ones."""
+    own: tuple[Annotated[str, Field(pattern=r"^[0-9a-f]{32}(\.dir)?$")], ...] = ()
+    """Revisions in the remote of the folders that `synthesize.own` names, in their order: the md5s in their .dvc files; empty
+    takes the folders themselves, where they are in the image.
+    """
     shards: Count = 1
     """Tasks that sample at the same time."""
     disk_gb: Positive = 1.0
@@ -139,6 +143,7 @@ class ClusterConfig(Section):
 
     @model_validator(mode="after")
     def _remote(self) -> "ClusterConfig":
-        if self.seeds and not self.remote:
-            raise ValueError("seeds names a revision in the DVC remote: give remote as well")
+        for name, revision in (("seeds", self.seeds), ("own", self.own)):
+            if revision and not self.remote:
+                raise ValueError(f"{name} names a revision in the DVC remote: give remote as well")
         return self

@@ -49,6 +49,14 @@ class Params(Section):
     """What each task of the Kubeflow pipeline asks for."""
 
     @model_validator(mode="after")
+    def _own_revisions_fit(self) -> "Params":
+        own, revisions = len(self.synthesize.own), len(self.cluster.own)
+        if revisions not in (0, own):
+            text = f"cluster.own has {revisions} revisions, but synthesize.own names {own} folders; give one for each, or none"
+            raise PydanticCustomError("hidden", "{text}", {"text": text})
+        return self
+
+    @model_validator(mode="after")
     def _gate_is_evaluated(self) -> "Params":
         sets = [*SETS, *self.evaluate.sets]
         if self.publish.gate not in sets:

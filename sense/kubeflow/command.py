@@ -92,11 +92,16 @@ def _build(params_file: ParamsFile, project: str = "/opt/sense") -> Callable[...
 
 
 def _data_rev(params: Params) -> str:
-    """The revision of the seeds: that of the data remote, or the digest of the folder; the built-in ones are code."""
-    if params.cluster.seeds or params.data == DataConfig():
-        return params.cluster.seeds or "built-in"
-    folder = Path(params.data.seeds)
-    return records.digest(folder) if folder.is_dir() else params.data.seeds
+    """The revision of the seeds and of one's own databases: those of the data remote, or digests; the built-in seeds are code."""
+    built_in = params.data.seeds == DataConfig().seeds
+    seeds = params.cluster.seeds or ("built-in" if built_in else _digest(params.data.seeds))
+    return " ".join([seeds, *(params.cluster.own or map(_digest, params.synthesize.own))])
+
+
+def _digest(name: str) -> str:
+    """The digest of a folder; its name, if it is not here."""
+    folder = Path(name)
+    return records.digest(folder) if folder.is_dir() else name
 
 
 def _check(params_file: ParamsFile, _options: argparse.Namespace) -> None:

@@ -1,13 +1,15 @@
-"""Files of a pipeline task, which sees no working copy: the human-written seeds, and the metrics folder for the report."""
+"""Files of a pipeline task, which sees no working copy: seeds, one's own databases, and the metrics folder for the report."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from sense import records
 from sense.config import DataConfig
 from sense.errors import InputError
 
+_OWN_LIST = "folders.json"
 _BUILT_IN_SEEDS = Path(__file__).parents[1] / "seeds"
 
 
@@ -20,12 +22,42 @@ def fetch_seeds(remote: str, revision: str, folder: str, target: Path) -> None:
         from sense import data_versions
 
         data_versions.pull(remote, revision, target)
-        return
-    source = _BUILT_IN_SEEDS if folder == DataConfig().seeds else Path(folder)
+    else:
+        _copy(_BUILT_IN_SEEDS if folder == DataConfig().seeds else Path(folder), target, "data.seeds", "cluster.seeds")
+
+
+def fetch_own(remote: str, revisions: Sequence[str], folders: Sequence[str], target: Path) -> None:
+    """Puts the dataset folders of `synthesize.own` into `target`, each under its number and name; without any, a list of none.
+
+    They are `revisions` of the DVC remote, in the order of `folders`, if there are any, else the folders. InputError if one is
+    not here.
+    """
+    staged = target.with_name(f".{target.name}.fetched")
+    records.remove(staged)  # left by a killed try
+    names = [f"{number}/{Path(folder).name}" for number, folder in enumerate(folders)]
+    for number, (name, folder) in enumerate(zip(names, folders, strict=True)):
+        (staged / name).parent.mkdir(parents=True)
+        if remote and revisions:
+            from sense import data_versions
+
+            data_versions.pull(remote, revisions[number], staged / name)
+        else:
+            _copy(Path(folder), staged / name, "synthesize.own", "cluster.own")
+    records.write_json(staged / _OWN_LIST, names)  # an artifact without a file is none
+    records.deliver(staged, target)
+
+
+def place_own(section: Mapping[str, Any], own: Path) -> dict[str, Any]:
+    """The section of `synthesize` with the folders that `fetch_own` has put into `own`."""
+    return {**section, "own": [str(own / name) for name in records.read_json(own / _OWN_LIST)]}
+
+
+def _copy(source: Path, target: Path, key: str, revision_key: str) -> None:
+    """Copies a folder; InputError if it is not here."""
     if not source.is_dir():
         raise InputError(
-            f"data.seeds {folder}: no such folder where the task runs; push it with DVC and give cluster.remote and "
-            "cluster.seeds (the md5 in its .dvc file) in params.yaml"
+            f"{key} {source}: no such folder where the task runs; push it with DVC and give cluster.remote and "
+            f"{revision_key} (the md5 in its .dvc file) in params.yaml"
         )
     copy = target.with_name(f".{target.name}.copied")
     records.remove(copy)  # left by a killed try

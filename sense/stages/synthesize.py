@@ -72,6 +72,11 @@ class Outputs:
     metrics: Path
 
 
+def further_paths(config: SynthesizeConfig) -> dict[str, Path]:
+    """What the section names that is read beside the inputs."""
+    return {f"own.{number}": Path(folder) for number, folder in enumerate(config.own)}
+
+
 def run(config: SynthesizeConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any]:
     """Writes the three datasets; EndpointError if the teacher's endpoint fails, UserError if no draft can be kept."""
     if config.teacher == "grammar" or config.llm is None:
@@ -316,6 +321,7 @@ def _write_datasets(
     report = _drop_overlaps(collection, human_sets, splits, built)
     write_report(outputs.decontamination, report)
     section = config.model_dump(mode="json", exclude=_NOT_IN_MANIFEST)
+    section |= {"own": [Path(folder).name for folder in config.own]}  # no path: elsewhere the same data lie in another place
     revision = code_dependencies.revision("synthesize")
     rate = _false_right(collection)
     sql = {split: [example.sql for example in collection.examples if splits[example.db_id] == split] for split in SPLITS}

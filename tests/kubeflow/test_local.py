@@ -10,6 +10,7 @@ import pytest
 import yaml
 from kfp import dsl
 
+from components import ingest, seeds, synthesize
 from pipelines.sense import publish_if_better
 from sense import cli, config, records
 from sense.errors import SenseError, UserError
@@ -18,6 +19,7 @@ from sense.kubeflow.pipeline_spec import compile_pipeline
 from sense.stages import shards
 from tests.docker import container
 from tests.mlflow_store import fresh, opened
+from tests.own.shop import write_shop
 from tests.registered_models import publish_inputs
 
 pytestmark = pytest.mark.slow
@@ -126,6 +128,49 @@ def _judging(model, params):
         publish_if_better(params, {"code_rev": "code", "data_rev": "data"}, **artifacts)
 
     return judging
+
+
+def _writing(params):
+    """A pipeline of the tasks that write data, on databases of one's own."""
+    revisions = {"code_rev": "code", "data_rev": "data"}
+    sections = params.model_dump(mode="json", exclude_none=True)
+
+    @dsl.pipeline(name="writing")
+    def writing():
+        fetched = seeds.seeds(
+            remote="",
+            revision="",
+            folder=params.data.seeds,
+            own_revisions=[],
+            own_folders=params.synthesize.own,
+            data_rev="data",
+        ).outputs
+        ingested = ingest.ingest(section=sections["ingest"], seeds=fetched["seeds"], **revisions).outputs
+        synthesize.synthesize(
+            section=sections["synthesize"], seed=ingested["seed"], dev=ingested["dev"], own=fetched["own"], **revisions
+        )
+
+    return writing
+
+
+def test_databases_of_ones_own_travel_to_the_tasks_and_give_the_data_of_dvc(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_shop(tmp_path / "shop.sqlite")
+    (tmp_path / "q.csv").write_text("question,sql\nCities?,SELECT city FROM customers\nWho?,SELECT name FROM employees\n")
+    assert cli.main(["own", "shop.sqlite", "--rows", "60", "--questions", "q.csv"]) == 0
+    own = str(tmp_path / "data/own")
+    value = yaml.safe_load((ROOT / "configs" / "tiny.yaml").read_text())
+    value["data"]["seeds"] = own
+    value["synthesize"] |= {"own": [own], "count": 45, "grammar": {"per_database": 5}, "execution": {"workers": 1}}
+    params = config.validate(config.Params, value, "params.yaml")
+    folder = local.run(_writing(params), "subprocess", tmp_path / "out", {}, "")
+    records.write_text(tmp_path / "params.yaml", yaml.safe_dump(value))
+    ports = [f"--{name}={folder / 'ingest' / name}" for name in ("seed", "dev")]
+    ports += [f"--{name}={tmp_path / name}" for name in ("strong", "unseen", "heldout", "decontamination", "metrics")]
+    assert cli.main(["synthesize", *ports]) == 0
+    for split in ("strong", "unseen", "heldout"):
+        assert records.digest(folder / "synthesize" / split) == records.digest(tmp_path / split)
+    assert records.read_json(tmp_path / "heldout" / "manifest.json")["section"]["own"] == ["own"]
 
 
 def test_a_worse_model_is_registered_and_the_champion_stays(tmp_path, monkeypatch):

@@ -1,12 +1,13 @@
-"""Metrics from anywhere make the folder that the report reads, before anything is published."""
+"""What a task gets that sees no working copy: the folder of metrics that the report reads, and one's own databases."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from sense.config import ReportConfig
 from sense.errors import InputError
-from sense.kubeflow.task_files import collect_metrics
+from sense.kubeflow.task_files import collect_metrics, fetch_own, place_own
 from sense.report import run_data
 from sense.stages import report
 from tests.report_runs import write_run
@@ -56,3 +57,30 @@ def test_the_report_of_what_is_not_published_yet_says_so(tmp_path):
     assert "SENSE answers 57.1% of the dev questions" in text
     assert "The model of this run is not published yet" in text
     assert "Metrics that were not there: publish." in text
+
+
+def test_own_databases_keep_their_names_where_two_folders_have_one(tmp_path):
+    for name in ("a/own", "b/own"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "file").write_text(name)
+    target = tmp_path / "artifact"
+    for _ in range(2):  # a second try
+        fetch_own("", [], [str(tmp_path / "a/own"), str(tmp_path / "b/own")], target)
+    section = place_own({"count": 3, "own": ["a/own", "b/own"]}, target)
+    assert section["count"] == 3
+    assert [Path(folder).name for folder in section["own"]] == ["own", "own"]
+    assert [(Path(folder) / "file").read_text() for folder in section["own"]] == ["a/own", "b/own"]
+
+
+def test_a_run_without_own_databases_has_an_artifact_that_says_so(tmp_path):
+    fetch_own("", [], [], tmp_path / "artifact")
+    assert any((tmp_path / "artifact").iterdir())  # an empty folder does not travel
+    assert place_own({"own": []}, tmp_path / "artifact") == {"own": []}
+
+
+def test_an_own_database_that_is_not_here_is_named_with_the_fix(tmp_path):
+    with pytest.raises(
+        InputError, match=r"synthesize\.own data/own: no such folder .* cluster\.own \(the md5 in its \.dvc file\)"
+    ):
+        fetch_own("", [], ["data/own"], tmp_path / "artifact")
+    assert not (tmp_path / "artifact").exists()
