@@ -11,7 +11,7 @@ import sys
 import warnings
 from collections import Counter
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
 
@@ -61,9 +61,8 @@ class Copy:
         return json.loads((self.root / "metrics" / f"{section}.json").read_text())
 
 
-@pytest.fixture(scope="module")
-def copy(tmp_path_factory):
-    root = tmp_path_factory.mktemp("copy") / "sense"
+def make_checkout(root: Path) -> Copy:
+    """A copy of the repository with the tiny profile, in which nothing has run."""
     shutil.copytree(ROOT / "sense", root / "sense", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "configs", root / "configs")
     for name in (".dvc/config", ".dvc/.gitignore", ".dvcignore", ".gitignore", "dvc.yaml"):
@@ -74,9 +73,15 @@ def copy(tmp_path_factory):
     author = ("-c", "user.name=test", "-c", "user.email=test@example.invalid")
     for arguments in (("init", "-q"), ("add", "."), (*author, "commit", "-q", "-m", "copy")):
         checkout.stdout("git", *arguments)
+    return checkout
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory):
+    checkout = make_checkout(tmp_path_factory.mktemp("copy") / "sense")
     repro = checkout.command("dvc", "repro")
     assert repro.returncode == 0, repro.stdout[-2000:] + repro.stderr[-4000:]
-    return Copy(root, checkout.environment, repro.stdout + repro.stderr)
+    return replace(checkout, printed=repro.stdout + repro.stderr)
 
 
 def _environment(root):

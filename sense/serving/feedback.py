@@ -6,7 +6,8 @@
     FOLDER/unlabelled.jsonl     what has no gold yet: wrong without a correction; and what the pipeline can't execute
     FOLDER/journal.jsonl        all feedback by id (feedback_storage.py)
 
-`sense prefer --samples FOLDER/samples.jsonl --unseen FOLDER` makes pairs of it. A database keeps its name as long as its content
+`sense prefer --samples FOLDER/samples.jsonl --unseen FOLDER` makes pairs of it, and `sense own --questions FOLDER` questions of
+the next version of the data (sense/own/questions.py reads the journal). A database keeps its name as long as its content
 is that of the first copy; other contents are called NAME-DIGEST, with 8 digits of the digest. A database that changes all the
 time is copied for every feedback. Files of more than a GiB are not copied, and feedback on them goes to unlabelled.jsonl.
 """
