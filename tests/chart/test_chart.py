@@ -157,7 +157,7 @@ def test_pods_are_restricted(manifests):
                 "runAsNonRoot": True,
                 "seccompProfile": {"type": "RuntimeDefault"},
             }
-            assert {"cpu", "memory"} <= container["resources"]["requests"].keys()
+            assert {"cpu", "memory", "ephemeral-storage"} <= container["resources"]["requests"].keys()
             assert "memory" in container["resources"]["limits"]
             assert "cpu" not in container["resources"]["limits"]
             assert len({entry["name"] for entry in container["env"]}) == len(container["env"])

@@ -88,6 +88,7 @@ INGRESS = {"httpRoute.enabled": False, "ingress.enabled": True, "ingress.host": 
 WHERE = {
     "vllm.replicas": {"vllm.keda.enabled": False},
     "vllm.cpuKvCacheGiB": {"vllm.gpu.count": 0},
+    "vllm.prefetch.toClaim": {"vllm.storage.persistence.existingClaim": "models"},
     "vllm.cacheSize": {"vllm.cachePersistence.enabled": False},
     "vllm.storage.sizeLimit": {"vllm.storage.persistence.enabled": False},
     "gateway.limits.execution.workers": {"gateway.resources.limits.memory": "8Gi"},

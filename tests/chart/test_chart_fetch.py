@@ -79,7 +79,7 @@ class Pod:
     def run(self):
         """Exit code and output."""
         process = self.start()
-        output = process.communicate(timeout=120)[0]
+        output = process.communicate(timeout=900)[0]
         return process.returncode, output
 
     @property

@@ -338,6 +338,13 @@ DASHBOARD = (("ConfigMap", "-dashboard"), ("metadata", "labels", "grafana_dashbo
             (*POD, "volumes", "=models", "persistentVolumeClaim"),
             {"claimName": "mine"},
         ),
+        (
+            ONE,
+            {"vllm.storage.persistence": {"existingClaim": "m", "accessMode": "ReadWriteMany"}, "vllm.prefetch.toClaim": False},
+            PREFETCH,
+            (*POD, "volumes", "=models", "emptyDir"),
+            {"sizeLimit": "100Gi"},
+        ),
         (ONE, {"mlflow.existingSecret": "s"}, PREFETCH, (*MAIN, "envFrom"), [{"secretRef": {"name": "s"}}]),
         (ONE, {}, PREFETCH, (*POD, "tolerations", 0, "key"), "nvidia.com/gpu"),
         (
@@ -453,6 +460,11 @@ def test_without_an_account_of_its_own_the_job_before_an_upgrade_has_vllms():
     assert kinds(manifests).count("ServiceAccount/release-sense-gateway") == 1
     assert [name for name in kinds(manifests) if name.startswith("ServiceAccount/")] == ["ServiceAccount/release-sense-gateway"]
     assert pod(find(manifests, "Job"))["serviceAccountName"] == "mine"
+
+
+def test_further_objects_stay_as_they_are():
+    objects = [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"a": "{{ b }}"}} for name in "xy"]
+    assert [one for one in render(ONE, set={"extraObjects": objects}) if one["metadata"]["name"] in "xy"] == objects
 
 
 @pytest.mark.parametrize("part", ["vllm", "gateway"])

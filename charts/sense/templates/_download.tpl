@@ -14,12 +14,14 @@ command:
 args:
   {{- include "sense.downloads" . | nindent 2 }}
 env:
+  {{- /* with MLflow's own 7 tries a server that is away would be noticed after 4 minutes, not after half a minute */}}
   {{- $env := list
     (dict "name" "HOME" "value" "/tmp")
     (dict "name" "POD_NAME" "valueFrom" (dict "fieldRef" (dict "fieldPath" "metadata.name")))
     (dict "name" "MLFLOW_TRACKING_URI" "value" .Values.mlflow.trackingUri)
     (dict "name" "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR" "value" "false")
     (dict "name" "MLFLOW_DISABLE_TELEMETRY" "value" "true")
+    (dict "name" "MLFLOW_HTTP_REQUEST_MAX_RETRIES" "value" "4")
   }}
   {{- include "sense.env" (list . $env .Values.mlflow.env) | nindent 2 }}
 {{- with .Values.mlflow.existingSecret }}

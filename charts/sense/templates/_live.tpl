@@ -59,7 +59,7 @@ vLLM says which */}}
 {{- define "sense.prefetchClaim" -}}
 {{- $claim := include "sense.modelsClaim" . -}}
 {{- with .Values.vllm.storage.persistence -}}
-{{- if and .enabled (or .existingClaim (lookup "v1" "PersistentVolumeClaim" $.Release.Namespace $claim)) -}}
+{{- if and .enabled $.Values.vllm.prefetch.toClaim (or .existingClaim (lookup "v1" "PersistentVolumeClaim" $.Release.Namespace $claim)) -}}
 {{- if or (eq .accessMode "ReadWriteMany") (and (eq .accessMode "ReadWriteOnce") (include "sense.vllmIsReady" $)) -}}
 {{- $claim -}}
 {{- end -}}
