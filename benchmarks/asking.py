@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -16,14 +16,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import httpx
+
 from benchmarks.stand_in import serve
 from sense.config import LlmConfig, SynthesizeConfig
 from sense.decontamination.screen import Screen
+from sense.endpoint import CallFailure
 from sense.records import Hardness
 from sense.sql.analysis import analyze
 from sense.stages import synthesize
 from sense.suite import SuiteCounts
 from sense.teacher import Draft, RejectedDraft
+from sense.teacher.answer_cache import AnswerCache
 from sense.teacher.checks import CheckedDraft, CheckedUnit
 from sense.teacher.collection import collect_drafts
 from sense.teacher.drafts import LoggedTeacher
@@ -35,22 +39,64 @@ from tests.llm_runs import seed_dataset
 
 @dataclass(frozen=True)
 class Asked:
-    """What a client did: requests answered and refused (HTTP 429), seconds from the first to the last, and at best."""
+    """What a client did: requests answered and refused (HTTP 429), seconds from the first to the last, and at best.
+
+    `in_flight` is the mean of the requests in flight, as the client counts them, from when there were as many as there may be to
+    the start of the last one; `full_s` is when that began. `cpu_s` is the client's processor time. These two hardly depend on
+    what else the machine does.
+    """
 
     answered: int
     refused: int
     seconds: float
     ideal: float
+    in_flight: float
+    full_s: float
+    cpu_s: float
+
+
+class _Client(ChatClient):
+    """A client that notes when requests start and end."""
+
+    def __init__(self, config: LlmConfig, answers: Path) -> None:
+        super().__init__(config, "", answers=AnswerCache(answers))
+        self.spans: list[tuple[float, float]] = []
+
+    def _call(self, body: Mapping[str, Any]) -> tuple[httpx.Response, bytes] | CallFailure:
+        started = time.monotonic()
+        try:
+            return super()._call(body)
+        finally:
+            self.spans.append((started, time.monotonic()))
+
+
+def mean_in_flight(spans: Sequence[tuple[float, float]], most: int) -> tuple[float, float]:
+    """The mean of requests in flight from when there were `most` to the start of the last one, and when the former was.
+
+    >>> mean_in_flight([(0, 2), (1, 3), (2.5, 4), (3, 5)], 2)
+    (1.75, 1)
+    """
+    count, full = 0, None
+    for moment, change in sorted([(start, 1) for start, _ in spans] + [(end, -1) for _, end in spans]):
+        count += change
+        if count == most:
+            full = moment
+            break
+    if full is None:
+        return 0.0, float("inf")
+    last = max(start for start, _ in spans)
+    held = sum(max(0.0, min(end, last) - max(start, full)) for start, end in spans)
+    return held / (last - full), full - min(start for start, _ in spans)
 
 
 class _Asker:
     """A teacher whose answers need no reading: what is measured is how they are asked for."""
 
-    def __init__(self, config: LlmConfig) -> None:
-        self._client = ChatClient(config, "")
+    def __init__(self, config: LlmConfig, answers: Path) -> None:
+        self.client = _Client(config, answers)
 
     def draft(self, index: int, level: Hardness, avoid: Sequence[str]) -> Draft | RejectedDraft:
-        answer = self._client.chat("system", f"user, {', '.join(avoid)}", seed=index)
+        answer = self.client.chat("system", f"user, {', '.join(avoid)}", seed=index)
         if isinstance(answer, FailedExchange):
             return RejectedDraft(answer.reason, answer.detail, level, failed_requests=answer.requests)
         return Draft(f"db_{index}", f"domain {index % 40}", (), (), f"question {index}", f"SELECT {index}", level)
@@ -59,7 +105,11 @@ class _Asker:
         """It keeps nothing."""
 
     def close(self) -> None:
-        self._client.close()
+        self.client.close()
+
+    def fetch(self) -> bool:
+        """It asks at once."""
+        return False
 
 
 def ask(count: int, concurrency: int, latency: str, rate: float | None = None) -> Asked:
@@ -73,11 +123,13 @@ def ask(count: int, concurrency: int, latency: str, rate: float | None = None) -
         def check(draft: Draft) -> CheckedUnit:
             return CheckedUnit([CheckedDraft(draft, analysis, Label(0, (0,), ()))], SuiteCounts(), 1)
 
-        with LoggedTeacher(_Asker(config.llm), Path(folder) / "failures.jsonl", 2 * concurrency, check) as teacher:
-            started = time.monotonic()
+        asker = _Asker(config.llm, Path(folder) / "answers")
+        with LoggedTeacher(asker, Path(folder) / "failures.jsonl", 2 * concurrency, check) as teacher:
+            started, cpu = time.monotonic(), time.process_time()
             collect_drafts(config, teacher, _NoScreen(), concurrency, lambda: None)
-            seconds = time.monotonic() - started
-    return Asked(counts.answered, counts.refused, seconds, counts.seconds / concurrency)
+            seconds, cpu = time.monotonic() - started, time.process_time() - cpu
+    in_flight, full = mean_in_flight(asker.client.spans, concurrency)
+    return Asked(counts.answered, counts.refused, seconds, counts.seconds / concurrency, in_flight, full, cpu)
 
 
 class _NoScreen(Screen):

@@ -3,8 +3,10 @@
     python -m benchmarks.stand_in LATENCY [RATE]
 
 prints its URL, and when its input ends what it did: requests answered and refused (HTTP 429), and the sum of the latencies.
+Connections stay open, as those of LLMs do.
 """
 
+import asyncio
 import json
 import math
 import subprocess
@@ -15,10 +17,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from threading import Lock
-from typing import Any
 
-from tests.endpoint import Endpoint, Reply, chat_reply
+from aiohttp import web
+
+from tests.endpoint import chat_reply
 
 MEAN_S = 0.2
 LATENCIES: dict[str, Callable[[int], float]] = {
@@ -43,18 +45,19 @@ class StandIn:
     def __init__(self, latency: Callable[[int], float], rate: float | None, clock: Callable[[], float] = time.monotonic) -> None:
         self.counts = Counts()
         self._latency, self._rate, self._clock = latency, rate, clock
-        self._tokens, self._last, self._lock = max(1.0, rate or 0.0), clock(), Lock()
+        self._tokens, self._last = max(1.0, rate or 0.0), clock()
 
-    def __call__(self, request: dict[str, Any]) -> Reply:
-        with self._lock:
-            if self._rate is not None and not self._take(self._rate):
-                self.counts.refused += 1
-                return 429, {}, "slow down"
-            seconds = self._latency(request["seed"])
-            self.counts.answered += 1
-            self.counts.seconds += seconds
-        time.sleep(seconds)
-        return chat_reply(str(request["seed"]))
+    async def answer(self, request: web.Request) -> web.Response:
+        """Answers a request to `/chat/completions`."""
+        if self._rate is not None and not self._take(self._rate):
+            self.counts.refused += 1
+            return web.Response(status=429, text="slow down")
+        seed = (await request.json())["seed"]
+        seconds = self._latency(seed)
+        self.counts.answered += 1
+        self.counts.seconds += seconds
+        await asyncio.sleep(seconds)
+        return web.json_response(chat_reply(str(seed))[2])
 
     def _take(self, rate: float) -> bool:
         now = self._clock()
@@ -78,13 +81,22 @@ def serve(latency: str, rate: float | None) -> Iterator[tuple[str, Counts]]:
         vars(counts).update(json.loads(process.stdout.readline()))
 
 
+async def _serve(stand_in: StandIn) -> None:
+    app = web.Application()
+    app.router.add_post("/v1/chat/completions", stand_in.answer)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    print(f"http://127.0.0.1:{runner.addresses[0][1]}/v1", flush=True)
+    await asyncio.to_thread(sys.stdin.read)
+    await runner.cleanup()
+
+
 def main() -> None:
     """Serves until the input ends."""
     stand_in = StandIn(LATENCIES[sys.argv[1]], float(sys.argv[2]) if len(sys.argv) > 2 else None)
-    with Endpoint(stand_in) as endpoint:
-        print(endpoint.base_url, flush=True)
-        sys.stdin.read()
-        print(json.dumps(vars(stand_in.counts)), flush=True)
+    asyncio.run(_serve(stand_in))
+    print(json.dumps(vars(stand_in.counts)), flush=True)
 
 
 if __name__ == "__main__":

@@ -328,7 +328,11 @@ def measure_asking() -> list[Figure]:
     for concurrency, count in ((16, 800), (64, 4000)):
         for latency in stand_in.LATENCIES:
             run = asking.ask(count, concurrency, latency)
-            values[f"throughput against ideal, {concurrency} in flight, {latency}"] = (run.ideal / run.seconds, "%")
+            case = f"{concurrency} in flight, {latency}"
+            values[f"{case}: throughput against ideal"] = (run.ideal / run.seconds, "%")
+            values[f"{case}: in flight, of those that may be"] = (run.in_flight / concurrency, "%")
+            values[f"{case}: from start to as many"] = (round(run.full_s, 2), "s")
+            values[f"{case}: client's CPU time a request"] = (round(1000 * run.cpu_s / run.answered, 2), "ms")
     rates = (4.0, 1.5)
     for rate, run in zip(rates, asking.ask_limited(120, rates), strict=True):
         values[f"limit of {rate:g} requests/s: share answered 429"] = (run.refused / (run.answered + run.refused), "%")

@@ -20,7 +20,7 @@ import shutil
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, ClassVar, Literal, TypeVar
 
@@ -305,10 +305,11 @@ def atomic(path: Path, durable: bool = True) -> Iterator[IO[bytes]]:
         raise
 
 
-def write_first(path: Path, content: bytes) -> None:
+def write_first(path: Path, content: bytes) -> bool:
     """Writes `path`, whole or not at all, unless it is there: of several processes that write it at once, the first wins.
 
-    Raises StorageError if it cannot be written. Where a file system has no hard links, the last one wins.
+    Returns whether this was the first one. Raises StorageError if it cannot be written. Where a file system has no hard links,
+    the last one wins.
     """
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
     try:
@@ -318,14 +319,16 @@ def write_first(path: Path, content: bytes) -> None:
                 stream.write(content)
                 stream.flush()
                 os.fsync(stream.fileno())
-            with suppress(FileExistsError):
-                _link(temporary, path)
+            _link(temporary, path)
+        except FileExistsError:
+            return False
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         raise StorageError(
             f"{path}: cannot be written ({error.strerror or error}); free space or mend permissions, then rerun"
         ) from error
+    return True
 
 
 def _link(source: Path, target: Path) -> None:

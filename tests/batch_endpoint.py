@@ -71,9 +71,14 @@ class BatchEndpoint:
         self._before = before
 
     @property
+    def bodies(self) -> list[dict[str, Any]]:
+        """The requests answered, in their order."""
+        return self._answers.bodies
+
+    @property
     def seeds(self) -> list[int]:
-        """The random seeds of the requests answered, in their order."""
-        return [body["seed"] for body in self._answers.bodies]
+        """Their random seeds."""
+        return [body["seed"] for body in self.bodies]
 
     @property
     def answered_in_batches(self) -> list[str]:

@@ -56,8 +56,8 @@ class AnswerCache:
         """
         name = key(request)
         value = {"request": {field: request[field] for field in IDENTITY}, "response": json.loads(body)}
-        records.write_first(self._path(name), json.dumps(value).encode() + b"\n")
-        return self.read(name) or body
+        first = records.write_first(self._path(name), json.dumps(value).encode() + b"\n")
+        return body if first else self.read(name) or body
 
     def forget(self, names: Iterable[str]) -> None:
         """Deletes answers that turned out to be of no use."""

@@ -75,6 +75,8 @@ def price(config: LlmConfig, tokens: Tokens, in_batch: bool = False) -> float | 
 
 def _highest_price(config: LlmConfig, body: Mapping[str, Any], in_batch: bool = False) -> float:
     """The most that a request with this body can cost."""
+    if config.prompt_price is None:
+        return 0.0
     return price(config, Tokens(len(json.dumps(body)), 0, config.max_tokens), in_batch) or 0.0  # a token has a byte or more
 
 

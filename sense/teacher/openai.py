@@ -133,13 +133,16 @@ class ChatClient:
         while True:
             started = self._pace.start()
             try:
-                outcome, status = self._exchange(request)
+                outcome, response = self._exchange(request)
             except BaseException:
                 self._pace.fail()
                 raise
             tries += 1
+            status = None if response is None else response[0].status_code
             if not (isinstance(outcome, CallFailure) and outcome.retry):
-                self._pace.answer(started)
+                self._pace.answer(started)  # before the answer is kept: the next request need not wait for the disk
+                if isinstance(outcome, ChatCompletion) and response is not None:
+                    return self._keep(request, response[1], outcome), tries
                 return outcome, tries
             if self._pace.answers > answers:
                 refusals, waited, answers = 0, 0.0, self._pace.answers
@@ -158,8 +161,13 @@ class ChatClient:
             if not limited and status not in OVERLOADED:
                 self._pace.sleep(wait)
 
-    def _exchange(self, request: Mapping[str, Any]) -> tuple[ChatCompletion | CallFailure, int | None]:
-        """One try, and the status of its response, None without one.
+    def _keep(self, request: Mapping[str, Any], body: bytes, completion: ChatCompletion) -> ChatCompletion | CallFailure:
+        """Keeps the answer to a request; the completion, or that of an answer which another process has kept before."""
+        kept = body if self._answers is None else self._answers.write(request, body)
+        return completion if kept is body else _read_again(kept, request)
+
+    def _exchange(self, request: Mapping[str, Any]) -> tuple[ChatCompletion | CallFailure, tuple[httpx.Response, bytes] | None]:
+        """One try, and its response with the body, None without one.
 
         What the endpoint does not support is left out, and asking again without it counts as no further try.
         """
@@ -169,10 +177,8 @@ class ChatClient:
             if isinstance(answer, CallFailure):
                 return answer, None
             outcome = read_response(*answer, body)
-            if isinstance(outcome, ChatCompletion) and self._answers is not None:
-                outcome = _read_again(self._answers.write(request, answer[1]), request)  # another process may have been first
             if not isinstance(outcome, UnsupportedParameter):
-                return outcome, answer[0].status_code
+                return outcome, answer
             self._leave_out(outcome.name)
 
     def _call(self, body: Mapping[str, Any]) -> tuple[httpx.Response, bytes] | CallFailure:

@@ -1,10 +1,12 @@
 """The chat client against a real server on the loopback interface; pauses are recorded, not slept."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from sense.config import LlmConfig
 from sense.cost import meter
 from sense.endpoint import MAX_BODY_BYTES
 from sense.errors import EndpointError
+from sense.teacher.answer_cache import AnswerCache
 from sense.teacher.answers import RESPONSE_FORMAT
 from sense.teacher.openai import ADAPTATIONS, PATIENCE_S, ChatClient, FailedExchange
 from sense.teacher.responses import ChatCompletion
@@ -83,6 +86,25 @@ def test_the_turns_after_the_first_question_follow_it():
         ("assistant", "hello"),
         ("user", "again"),
     ]
+
+
+def test_the_next_request_starts_while_an_answer_is_still_written_to_the_disk(tmp_path: Path):
+    class SlowDisk(AnswerCache):
+        def write(self, request: Mapping[str, Any], body: bytes) -> bytes:
+            assert request["seed"] == 2 or second.wait(30)
+            return super().write(request, body)
+
+    def answer(request: dict[str, Any]) -> Reply:
+        if request["seed"] == 2:
+            second.set()
+        return OK
+
+    second = Event()
+    with Endpoint(answer) as endpoint, ThreadPoolExecutor(2) as pool:
+        config = LlmConfig(model="m", base_url=endpoint.base_url, concurrency=1)
+        chat = ChatClient(config, "", answers=SlowDisk(tmp_path))
+        first = pool.submit(chat.chat, "s", "u", seed=1)
+        assert chat.chat("s", "u", seed=2) == first.result() == ChatCompletion("{}", truncated=False)
 
 
 def test_sends_no_key_where_there_is_none_and_strips_a_line_break():
