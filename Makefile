@@ -25,7 +25,7 @@ help:
 	@echo 'make deps    write the code that each stage depends on into dvc.yaml'
 	@echo 'make docs    the documentation as a site, build/docs/index.html; make docs-serve shows it at http://127.0.0.1:8000'
 	@echo 'make image   the container image that runs the pipeline on a cluster   (IMAGE=name)'
-	@echo 'make nano-base   pretrain the base sense-nano and put it into sense/training/sense_nano   (about two hours)'
+	@echo 'make nano-base   pretrain the base sense-nano and put it into sense/training/sense_nano   (about three hours)'
 	@echo 'make clean   delete what runs made (data, models, metrics, report, mlflow.db); .venv stays'
 
 $(READY): pyproject.toml constraints.txt
@@ -75,18 +75,20 @@ docs: $(READY)
 docs-serve: docs
 	@$(BIN)/python -m http.server --bind 127.0.0.1 --directory build/docs 8000
 
-# The base is pretrained twice: from random weights, and from there on other data. Killed and run again, it goes on from its last checkpoint.
+# The base is pretrained three times: from random weights, and from there twice on other data. Killed and run again, it goes on from its last checkpoint.
 NANO := build/nano-base
 PRETRAIN = PATH="$(CURDIR)/$(BIN):$$PATH" SENSE_WORK=work MLFLOW_TRACKING_URI=sqlite:///mlflow.db
 PROFILE = --params $(CURDIR)/configs/nano-base-$(*F).yaml
-nano-base: $(NANO)/2/sft.json
-	@$(BIN)/python -m sense.training.nano_base $(NANO)/2
+nano-base: $(NANO)/3/sft.json
+	@$(BIN)/python -m sense.training.nano_base $(NANO)/3
 
+# each goes on from the base of the one before
 $(NANO)/2/sft.json: $(NANO)/1/base
-$(NANO)/1/base: $(NANO)/1/sft.json
-	@$(BIN)/python -m sense.training.nano_base $(NANO)/1 $@
+$(NANO)/3/sft.json: $(NANO)/2/base
+$(NANO)/%/base: $(NANO)/%/sft.json
+	@$(BIN)/python -m sense.training.nano_base $(@D) $@
 
-.PRECIOUS: $(NANO)/%/synthesize.json $(NANO)/%/sft.json
+.PRECIOUS: $(NANO)/%/synthesize.json $(NANO)/%/sft.json $(NANO)/%/base
 $(NANO)/%/synthesize.json: $(READY) configs/nano-base-%.yaml
 	@mkdir -p $(@D)
 	@cd $(@D) && $(PRETRAIN) sense ingest $(PROFILE) --seeds $(CURDIR)/sense/seeds --seed seed --dev dev --metrics ingest.json

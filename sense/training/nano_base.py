@@ -1,8 +1,8 @@
-"""`sense-nano`, a small Llama that the profiles configs/nano-base-1.yaml and -2 pretrain: a base for a laptop.
+"""`sense-nano`, a small Llama that the profiles configs/nano-base-1.yaml, -2 and -3 pretrain: a base for a laptop.
 
 `make nano-base` runs the profiles, and this module puts what the stage `sft` has written into the package:
 
-    python -m sense.training.nano_base build/nano-base/2
+    python -m sense.training.nano_base build/nano-base/3
 
 A second argument is another folder to put it into.
 """
