@@ -21,7 +21,7 @@ COPY pyproject.toml .
 RUN sed -i '/^\[tool\./,$d' pyproject.toml && touch README.md LICENSE
 
 
-# The gateway and its requirements, without torch, vLLM and MLflow. It comes first, because the classic builder builds every stage
+# The gateway and its requirements, without torch, vLLM and all of MLflow but its client. It comes first, because the classic builder builds every stage
 # before the target.
 FROM ${PYTHON_IMAGE} AS gateway-code
 ARG DRIVERS="psycopg[binary] pymysql"
@@ -30,7 +30,7 @@ WORKDIR /build
 COPY --from=project /build .
 COPY constraints.txt .
 RUN python3 -m venv --without-pip /opt/venv \
- && python3 -m pip install --no-compile '.[serve]' $DRIVERS \
+ && python3 -m pip install --no-compile '.[serve,canary,telemetry]' $DRIVERS \
  && cd /opt/venv/lib/python3*/site-packages \
  && echo /opt/sense > sense.pth \
  && find . -path './*.dist-info' -prune -o -type d \( -name tests -o -name test \) -prune -exec rm -r {} + \
@@ -134,7 +134,7 @@ COPY --from=project /build .
 COPY constraints.txt .
 # vLLM keeps its own versions of all packages: SENSE and vLLM do not see each other's packages
 RUN python3 -m venv --without-pip /opt/venv \
- && python3 -m pip --python /opt/venv/bin/python install --no-cache-dir --disable-pip-version-check -c constraints.txt '.[serve]' \
+ && python3 -m pip --python /opt/venv/bin/python install --no-cache-dir --disable-pip-version-check -c constraints.txt '.[serve,canary,telemetry]' \
  && echo /opt/sense > "$(echo /opt/venv/lib/python3*/site-packages)/sense.pth" \
  && rm -r /build
 # behind vLLM's own folders, so that `python3` stays vLLM's: only `sense` is found here

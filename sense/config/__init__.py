@@ -35,7 +35,9 @@ from sense.config.generator import GENERATOR_WITHOUT_EFFECT, GeneratorConfig
 from sense.config.params import Params, load, parse, validate
 from sense.config.section import Section
 from sense.config.serving import (
+    AbortConfig,
     BackendConfig,
+    CanaryConfig,
     DatabasesConfig,
     GenerationConfig,
     LimitsConfig,
@@ -60,7 +62,9 @@ from sense.config.training import (
 
 __all__ = [
     "GENERATOR_WITHOUT_EFFECT",
+    "AbortConfig",
     "BackendConfig",
+    "CanaryConfig",
     "ClaimConfig",
     "ClusterConfig",
     "DataConfig",

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from sense.config.data import ExecutionConfig
-from sense.config.section import Count, Positive, Seconds, Section, Seed, VariableName
+from sense.config.section import Count, Positive, Seconds, Section, Seed, Share, VariableName
 from sense.config.training import PromptConfig
 
 
@@ -57,6 +57,38 @@ class BackendConfig(Section):
         if (self.local is None) == (self.vllm is None):
             raise ValueError("give exactly one of local and vllm")
         return self
+
+
+class AbortConfig(Section):
+    """When a candidate is aborted: where it is worse than the champion by more than this, which a test must show; null: never."""
+
+    answers: Count = 50
+    """Answers of the candidate before it is judged, and between one judgement and the next; a failed one counts too."""
+    alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.01
+    """Probability, over all judgements, of aborting a candidate that stays within the limits below."""
+    error_share: Share | None = 0.02
+    """Most by which its share of failed requests may exceed the champion's."""
+    abstention_share: Share | None = 0.05
+    """Most by which its share of answers without SQL may exceed the champion's."""
+    latency_ratio: Annotated[float, Field(ge=1)] | None = 1.5
+    """Most by which the 95th percentile of the time that it writes for may exceed the champion's, as a factor."""
+    vote_share: Share | None = 0.1
+    """Most by which the mean share of candidates that agree with its answer (k above 1) may fall below the champion's."""
+
+
+class CanaryConfig(Section):
+    """A candidate beside the champion. Which version, and its share, is in MLflow: `sense models canary VERSION --weight 10`."""
+
+    vllm: VllmConfig
+    """The vLLM server with the candidate, a server of its own."""
+    model: str = "sense"
+    """Registered model whose aliases `champion` and `canary` say which version has which part."""
+    assign: Literal["request", "session", "key"] = "request"
+    """What is drawn by the weight: each request, or all with one X-Session-Id, or with one API key; without one, the request."""
+    follow_s: Seconds = 5.0
+    """Seconds between two looks into MLflow."""
+    abort: AbortConfig = AbortConfig()
+    """When the candidate is aborted."""
 
 
 class DatabasesConfig(Section):
@@ -117,6 +149,8 @@ class ServeConfig(Section):
     """Environment variable with the API keys, comma-separated; unset, no key is asked for."""
     backend: BackendConfig = BackendConfig(local=LocalConfig())
     """Where SQL is written."""
+    canary: CanaryConfig | None = None
+    """A candidate version beside the champion, which needs backend.vllm; null: none."""
     databases: DatabasesConfig = DatabasesConfig()
     """Databases that may be asked."""
     generation: GenerationConfig = GenerationConfig()
@@ -129,3 +163,9 @@ class ServeConfig(Section):
     """Folder of the pipeline's data that the page shows; null shows none."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severe messages that are logged."""
+
+    @model_validator(mode="after")
+    def _canary_beside_vllm(self) -> "ServeConfig":
+        if self.canary is not None and self.backend.vllm is None:
+            raise ValueError("canary needs backend.vllm: the champion and the candidate each have a vLLM server")
+        return self

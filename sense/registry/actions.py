@@ -10,7 +10,7 @@ from typing import Any
 
 from sense import config, console, records
 from sense.errors import InputError
-from sense.registry import aliases, comparison, files, gate, hub, hub_card, latency, tables, values, versions
+from sense.registry import aliases, canary_actions, comparison, files, gate, hub, hub_card, latency, tables, values, versions
 from sense.registry.aliases import PromotionRecord, PromotionRequest
 from sense.registry.versions import RegisteredVersion
 
@@ -132,6 +132,17 @@ def promote_version(options: argparse.Namespace) -> None:
     _print_promotion(options, aliases.promote(name, new, champion, review, request))
 
 
+def run_canary(options: argparse.Namespace) -> None:
+    """A candidate is started, gets another weight, is aborted or becomes the champion; or what there is is shown."""
+    if options.promote:
+        running = canary_actions.running_to_promote(options)
+        promote_version(options)
+        canary_actions.record_promotion(options, running)
+    else:
+        outcome, line = canary_actions.run(options)
+        _print_outcome(options, outcome, line)
+
+
 def roll_back(options: argparse.Namespace) -> None:
     """The previous champion is champion again."""
     request = PromotionRequest(by=options.by or aliases.current_user(), reason=options.reason)
@@ -229,6 +240,7 @@ ACTIONS = {
     "compare": compare_versions,
     "promote": promote_version,
     "rollback": roll_back,
+    "canary": run_canary,
     "values": write_values,
     "card": write_card,
     "push": push_version,

@@ -38,7 +38,8 @@ _TIME = "%Y-%m-%d %H:%M:%S.%f"
 class PromotionRecord:
     """A decision about `version`: who made it, when (UTC) and why, the champion before it, and what was known of both.
 
-    `action` is publish, promote or rollback. `promoted` is false where `publish` registered the version and kept the champion.
+    `action` is publish, promote, rollback, canary or abort. `promoted` is false where the champion stayed: where `publish` only
+    registered the version, and for a canary that was started or aborted.
     """
 
     action: str

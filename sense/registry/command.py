@@ -13,6 +13,7 @@ DESCRIPTIONS = {
     "compare": "two versions on every set and hardness, with McNemar's test on the same questions",
     "promote": "make a version the champion, if the gate lets it: same edition of the set, EX not worse, fast enough",
     "rollback": "make the previous champion champion again, and the champion the previous one",
+    "canary": "give a candidate a share of the questions beside the champion, promote it, abort it, or show how it stands",
     "values": "the chart's values for a version: what is resolved at deploy time, as YAML on stdout",
     "card": "the card of a version as a model hub reads it, with licence, base and EX as YAML; on stdout or in a file",
     "push": "send a version with its card to a repository of a model hub; needs HF_TOKEN",
@@ -24,6 +25,7 @@ _EXAMPLES = {
     "compare": "sense models compare champion challenger",
     "promote": "sense models promote 3 --latency-budget 2 --reason 'better on joins'",
     "rollback": "sense models rollback --reason 'timeouts since noon'",
+    "canary": "sense models canary 3 --weight 10",
     "values": "sense models values sense@champion > values.champion.yaml",
     "card": "sense models card champion --license apache-2.0 -o README.md",
     "push": "sense models push champion acme/sense-7b --private --license apache-2.0",
@@ -43,13 +45,13 @@ def add_arguments(parser: argparse.ArgumentParser, _name: str) -> None:
             epilog=f"example:\n  {_EXAMPLES[name]}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        for reference in {"compare": ("first", "second"), "list": (), "rollback": ()}.get(name, ("version",)):
+        for reference in {"compare": ("first", "second"), "list": (), "rollback": (), "canary": ()}.get(name, ("version",)):
             sub.add_argument(reference, metavar="VERSION", help=_VERSION)
         sub.add_argument("--model", default="sense", metavar="NAME", help="the registered model, default: sense")
-        if name in ("list", "promote", "measure"):
+        if name in ("list", "promote", "measure", "canary"):
             help_set = "of questions: dev, heldout or one of evaluate.sets; default: that which publish decided by"
             sub.add_argument("--set", metavar="NAME", help=help_set)
-        if name in ("promote", "rollback"):
+        if name in ("promote", "rollback", "canary"):
             sub.add_argument("--reason", type=str.strip, default="", metavar="TEXT", help="why; kept with the version")
             sub.add_argument("--by", type=str.strip, metavar="WHO", help="who decides; default: the operating system's user")
         _MORE.get(name, lambda _: None)(sub)
@@ -61,6 +63,15 @@ def _promote_flags(parser: argparse.ArgumentParser) -> None:
     budget = "refuse a version whose recorded p95 is above this, or that has none"
     parser.add_argument("--latency-budget", type=_positive, metavar="SECONDS", help=budget)
     parser.add_argument("--force", action="store_true", help="whatever the gate says; needs --reason")
+
+
+def _canary_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("version", nargs="?", metavar="VERSION", help=f"{_VERSION}; without it, what there is is shown")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--weight", type=_percent, metavar="PERCENT", help="of the questions; 100: all, and the champion waits")
+    what.add_argument("--promote", action="store_true", help="the candidate becomes the champion, if the gate lets it")
+    what.add_argument("--abort", action="store_true", help="the champion gets all questions again")
+    _promote_flags(parser)
 
 
 def _values_flags(parser: argparse.ArgumentParser) -> None:
@@ -88,6 +99,7 @@ def _measure_flags(parser: argparse.ArgumentParser) -> None:
 
 _MORE = {
     "promote": _promote_flags,
+    "canary": _canary_flags,
     "values": _values_flags,
     "card": _card_flags,
     "push": _push_flags,
@@ -100,6 +112,13 @@ def _positive(value: str) -> float:
         if 0 < float(value) < math.inf:
             return float(value)
     raise argparse.ArgumentTypeError(f"{value!r}: give a number above 0")
+
+
+def _percent(value: str) -> float:
+    with suppress(ValueError):
+        if 0 < float(value) <= 100:
+            return float(value)
+    raise argparse.ArgumentTypeError(f"{value!r}: give a percentage above 0, 100 at most")
 
 
 def _count(value: str) -> int:

@@ -67,8 +67,9 @@ def print_version(version: Mapping[str, Any]) -> None:
 
 
 def describe_decision(decision: Mapping[str, Any]) -> str:
-    """What was decided: "promote of 3", "rollback to 2", "publish of 4, held back"."""
-    outcome = "forced" if decision["forced"] else "" if decision["promoted"] else "held back"
+    """What was decided: "promote of 3", "rollback to 2", "publish of 4, held back", "canary of 4"."""
+    held_back = decision["action"] == "publish" and not decision["promoted"]
+    outcome = "forced" if decision["forced"] else "held back" if held_back else ""
     preposition = "to" if decision["action"] == "rollback" else "of"
     return f"{decision['action']} {preposition} {decision['version']}" + (f", {outcome}" if outcome else "")
 

@@ -13,7 +13,7 @@ def chart_values(name: str, version_or_alias: str) -> str:
     """The YAML for a version of the model `name`.
 
     Its `previous` is the champion, or, if the version is the champion itself, the champion before: what is served until the
-    rollout is complete.
+    rollout is complete. Beside the champion, `canary` is the candidate with that alias, if there is one.
     """
     version = versions.find_version(name, version_or_alias).version
     aliases = versions.list_aliases(name)
@@ -31,6 +31,9 @@ def chart_values(name: str, version_or_alias: str) -> str:
     except InputError as error:
         console.say(f"{error}; previous is left empty")
         lines.append("  previous: null")
+    candidate = aliases.get("canary")
+    if version == champion and candidate is not None and candidate != champion:
+        lines += ["  canary:", *_version_lines(versions.resolve_deployable(name, candidate), "    ")]
     return "\n".join(lines) + "\n"
 
 

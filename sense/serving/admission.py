@@ -1,11 +1,13 @@
 """Admission limits: how many requests are at work, how many wait, when 429 is answered; and work that ends with its client."""
 
 import asyncio
+import contextvars
 import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 from sense.serving.problems import ApiError
@@ -25,7 +27,8 @@ class Slot:
 
     async def run_in_thread(self, work: Callable[..., T], *arguments: Any) -> T:
         """The result of `work` in a thread. If the caller is cancelled, it goes on and keeps the slot."""
-        self.job = job = asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
+        context = contextvars.copy_context()  # with the open span
+        self.job = job = asyncio.get_running_loop().run_in_executor(self._threads, partial(context.run, work, *arguments))
         await asyncio.wait((job,))
         return job.result()
 

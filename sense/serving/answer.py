@@ -5,13 +5,15 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 from sense.config import LimitsConfig, ServeConfig
 from sense.errors import SenseError
 from sense.prompts import answer_sql, question_prompt
-from sense.serving.backend import Backend, BackendError, ServedModel, ServedVersion, VersionGoneError
+from sense.serving import tracing
+from sense.serving.backend import BackendError, ModelSource, ServedModel, ServedVersion, VersionAwayError, VersionGoneError
 from sense.serving.databases import Catalog, Database
+from sense.serving.degradation import Observation
 from sense.serving.explanation import explanation, reason
 from sense.serving.messages import AnswerResponse, AskRequest, CandidateMessage, LatencyMessage, ModelMessage
 from sense.serving.values import json_value, replace_surrogates
@@ -44,30 +46,38 @@ class _Completions:
     seconds: float
 
 
+Observe = Callable[[Observation], None]
+
+
 async def answer(
     ask: AskRequest,
     request_id: str,
     catalog: Catalog,
-    backend: Backend,
+    sources: Sequence[ModelSource],
     config: ServeConfig,
     queued_ms: float,
     run_in_thread: RunInThread = asyncio.to_thread,
+    observe: Observe = lambda _: None,
 ) -> AnswerResponse:
     """The answer to `ask`, which has waited `queued_ms` milliseconds for its slot; blocking work is done by `run_in_thread`.
 
-    Raises UnknownDatabaseError, BackendError (model or database cannot be used now), DeadlineError, and UserError for a question
-    that is too long for the model. Work in threads that outlives a deadline ends at its own limits.
+    The model is that of the first source; each other one is asked if those before it fail. `observe` is called for each version
+    that was asked. Raises UnknownDatabaseError, BackendError (model or database cannot be used now), DeadlineError, and UserError
+    for a question that is too long for the model. Work in threads that outlives a deadline ends at its own limits.
     """
     limits = config.limits
     started = time.monotonic() - queued_ms / 1000
     async with _within(limits.request_s - queued_ms / 1000, f"the request took more than {limits.request_s:g} s"):
         database = catalog.get(ask.database)
-        completions = await _generate(ask, database, backend, config, run_in_thread)
+        completions = await _generate(ask, database, sources, config, run_in_thread, observe)
         executing = time.monotonic()
-        response = await run_in_thread(
-            answer_from_candidates, ask, request_id, database, config.limits, completions.version, completions.texts
-        )
+        with tracing.span("execute and vote") as span:
+            response = await run_in_thread(
+                answer_from_candidates, ask, request_id, database, config.limits, completions.version, completions.texts
+            )
+            span.set_attribute("sense.abstained", response.abstained)
         done = time.monotonic()
+    observe(_observation(response, completions))
     latency = LatencyMessage(
         queue=_milliseconds(queued_ms / 1000),
         model=_milliseconds(completions.seconds),
@@ -89,23 +99,77 @@ async def _within(seconds: float, message: str) -> AsyncIterator[None]:
         raise
 
 
+def _observation(response: AnswerResponse, completions: _Completions) -> Observation:
+    """What the answer shows of the version that wrote it. Candidates that did not run agree with none."""
+    winner = next((candidate.votes for candidate in response.candidates if candidate.chosen), None)
+    share = winner / len(response.candidates) if winner is not None and len(response.candidates) > 1 else None
+    outcome: Literal["abstained", "answered"] = "abstained" if response.abstained else "answered"
+    return Observation(completions.version, outcome, completions.seconds, share)
+
+
 async def _generate(
-    ask: AskRequest, database: Database, backend: Backend, config: ServeConfig, run_in_thread: RunInThread
+    ask: AskRequest,
+    database: Database,
+    sources: Sequence[ModelSource],
+    config: ServeConfig,
+    run_in_thread: RunInThread,
+    observe: Observe,
 ) -> _Completions:
-    """All candidates, from one version; starts over if that version is replaced meanwhile."""
-    seconds = 0.0
-    for _ in range(_MAX_STARTS):
-        served = await backend.current()
-        prompt = await run_in_thread(_prompt, ask, database, served)
-        call_started = time.monotonic()
+    """All candidates, from one version: that of the first source that has one; the error of the last if none has."""
+    *preferred, last = sources
+    for source in preferred:
         try:
-            texts = await _complete(served, prompt, ask.k, config)
+            return await _generate_from(source, ask, database, config, run_in_thread, observe)
+        except _ModelError:
+            continue  # `observe` was called, and the next one is asked
+    try:
+        return await _generate_from(last, ask, database, config, run_in_thread, observe)
+    except _ModelError as error:
+        raise error.cause from None
+
+
+class _ModelError(SenseError):
+    """A model failed for the reason `cause`, so that another source may be asked; unlike a database."""
+
+    def __init__(self, cause: BackendError | DeadlineError) -> None:
+        super().__init__()
+        self.cause = cause
+
+
+async def _generate_from(
+    source: ModelSource,
+    ask: AskRequest,
+    database: Database,
+    config: ServeConfig,
+    run_in_thread: RunInThread,
+    observe: Observe,
+) -> _Completions:
+    """All candidates, from one version of `source`; starts over if that version is replaced meanwhile."""
+    for _ in range(_MAX_STARTS):
+        try:
+            served = await source.current()
+        except BackendError as error:
+            if isinstance(error, VersionAwayError):
+                observe(Observation(error.version, "error", 0.0, error=error.reason))
+            raise _ModelError(error) from error
+        with tracing.span("write the prompt"):
+            prompt = await run_in_thread(_prompt, ask, database, served)
+        started = time.monotonic()
+        try:
+            with tracing.span("generate", _attributes(served.version, ask.k)):
+                texts = await _complete(served, prompt, ask.k, config)
         except VersionGoneError:
             continue
-        finally:
-            seconds += time.monotonic() - call_started
-        return _Completions(texts, served.version, seconds)
-    raise BackendError(f"the model's version changed {_MAX_STARTS} times while it was asked")
+        except (BackendError, DeadlineError) as error:
+            observe(Observation(served.version, "error", time.monotonic() - started, error=str(error)))
+            raise _ModelError(error) from error
+        return _Completions(texts, served.version, time.monotonic() - started)
+    gone = BackendError(f"the model's version changed {_MAX_STARTS} times while it was asked")
+    raise _ModelError(gone) from gone
+
+
+def _attributes(version: ServedVersion, k: int) -> dict[str, str | int]:
+    return {"sense.model": version.name, "sense.version": version.version, "sense.k": k}
 
 
 def _prompt(ask: AskRequest, database: Database, served: ServedModel) -> str:
@@ -172,7 +236,9 @@ def _execute(database: Database, texts: Sequence[str]) -> _ExecutedCandidates:
             outcome_of[sql] = Failure("rejected", reason)
     selects = [sql for sql in dict.fromkeys(sqls) if sql not in outcome_of]
     if selects:
-        outcome_of |= zip(selects, database.run(selects), strict=True)
+        with tracing.span("SQL worker", {"db.system.name": database.dialect, "db.namespace": database.name}) as span:
+            outcome_of |= zip(selects, database.run(selects), strict=True)
+            span.set_attribute("sense.outcomes", [_outcome_name(outcome_of[sql]) for sql in selects])
     outcomes = [outcome_of[sql] for sql in sqls]
     votes = vote(outcomes)
     return _ExecutedCandidates(sqls, outcomes, votes, database.native(sqls[votes.winner]) if votes.winner is not None else None)
@@ -210,12 +276,16 @@ def _answer_without_rows(
     )
 
 
+def _outcome_name(outcome: Outcome) -> Literal["ran", "error", "timeout", "too_large", "rejected"]:
+    return outcome.verdict if isinstance(outcome, Failure) else "ran"
+
+
 def _candidates(executed: _ExecutedCandidates) -> list[CandidateMessage]:
     rows = zip(executed.sqls, executed.outcomes, executed.votes.votes, strict=True)
     return [
         CandidateMessage(
             sql=sql,
-            outcome=outcome.verdict if isinstance(outcome, Failure) else "ran",
+            outcome=_outcome_name(outcome),
             detail=outcome.detail if isinstance(outcome, Failure) else "",
             row_count=len(outcome.rows) if isinstance(outcome, Result) else None,
             votes=votes,

@@ -24,6 +24,7 @@ from sense.serving import messages, middleware, page
 from sense.serving.admission import cancel_if_client_leaves
 from sense.serving.backend import Backend, BackendError
 from sense.serving.browsing.routes import router
+from sense.serving.canary import assignment_unit
 from sense.serving.databases import Catalog, Database
 from sense.serving.feedback import FeedbackStore
 from sense.serving.gateway import CHECK_TIMEOUT_S, Gateway
@@ -139,8 +140,7 @@ def api_routes(gateway: Gateway) -> APIRouter:
         gateway.catalog.get(ask.database)
         info = request_info(request.scope)
         info.fields.update(database=ask.database, k=ask.k)
-        answer = await cancel_if_client_leaves(request.receive, gateway.answer(ask, info.id))
-        gateway.metrics.answer(answer)
+        answer = await cancel_if_client_leaves(request.receive, gateway.answer(ask, info.id, _unit(gateway, request)))
         outcome = next((candidate.outcome for candidate in answer.candidates if candidate.chosen), "none")
         model = f"{answer.model.name}/{answer.model.version}"
         info.fields.update(outcome=outcome, model=model, abstained=answer.abstained)
@@ -170,12 +170,20 @@ def api_routes(gateway: Gateway) -> APIRouter:
     return routes
 
 
+def _unit(gateway: Gateway, request: Request) -> str:
+    """What is assigned to one version as a whole; hashed, and kept nowhere."""
+    if gateway.config.canary is None:
+        return ""
+    session, key = (request.headers.get(name, "") for name in ("x-session-id", "authorization"))
+    return assignment_unit(gateway.config.canary.assign, request_info(request.scope).id, session, key)
+
+
 def _add_feedback_route(routes: APIRouter, gateway: Gateway, feedbacks: FeedbackStore) -> None:
     @routes.post("/feedback", responses=openapi_responses(400, 404, 408, 409, 415, 422, 429, 503, 504), tags=["questions"])
     async def feedback(body: messages.FeedbackRequest, request: Request) -> messages.FeedbackResponse:
         """A person's judgement of an answer, stored as training data; it is on disk before this returns."""
         stored = await gateway.store_feedback(feedbacks, body)
-        gateway.metrics.feedback(body.correct)
+        gateway.metrics.feedback(body.correct, body.model.version if body.model is not None else None)
         request_info(request.scope).fields.update(database=body.database, labelled=stored.labelled)
         return stored
 

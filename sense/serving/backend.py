@@ -29,6 +29,14 @@ class ServedVersion:
     digest: str
 
 
+class VersionAwayError(BackendError):
+    """The server of `version`, which has answered before, cannot be asked now."""
+
+    def __init__(self, version: ServedVersion, reason: str) -> None:
+        super().__init__(reason)
+        self.version = version
+
+
 class ServedModel(Protocol):
     """One version of the model, as a request uses it."""
 
@@ -47,15 +55,19 @@ class ServedModel(Protocol):
         ...
 
 
-class Backend(Protocol):
-    """A source of served models: this process, or a vLLM server."""
-
-    async def start(self) -> None:
-        """Begins to get ready, in the background where that takes time."""
-        ...
+class ModelSource(Protocol):
+    """Where a request gets its model from."""
 
     async def current(self) -> ServedModel:
         """The model to use now; BackendError if none is ready."""
+        ...
+
+
+class Backend(ModelSource, Protocol):
+    """A source of served models: this process, a vLLM server, or two of them."""
+
+    async def start(self) -> None:
+        """Begins to get ready, in the background where that takes time."""
         ...
 
     async def close(self) -> None:

@@ -41,7 +41,7 @@ def main(options: argparse.Namespace) -> int:
     """Serves until it is told to stop; returns the exit code."""
     settings = read_settings(options)
     try:
-        from sense.serving import app, databases, feedback_storage, http_server, middleware, observability
+        from sense.serving import app, databases, feedback_storage, http_server, middleware, observability, tracing
     except ModuleNotFoundError as error:
         raise UserError(f"the package {error.name} is not installed; install the gateway's: pip install 'sense[serve]'") from None
     if not middleware.parse_keys(config.environment(settings.keys)) and not middleware.is_loopback(settings.host):
@@ -49,6 +49,7 @@ def main(options: argparse.Namespace) -> int:
             f"host {settings.host} is open to other machines, and there are no API keys: put them, comma-separated, into the "
             "environment variable that `keys` in the configuration names (SENSE_GATEWAY_KEYS by default), or listen on 127.0.0.1"
         )
+    provider = tracing.create_provider()
     with closing(bind_socket(settings.host, settings.port)) as listening:
         if settings.feedback is not None:
             with feedback_storage.Journal(Path(settings.feedback)).locked():
@@ -63,7 +64,8 @@ def main(options: argparse.Namespace) -> int:
         for reason in catalog.unreachable:
             observability.log_event(logging.WARNING, "database_away", reason=reason)
         announce = partial(_announce, settings, listening, catalog)
-        return _run(http_server.create_server(gateway, settings.limits.request_s, announce), listening, gateway)
+        with tracing.export_to(provider):
+            return _run(http_server.create_server(gateway, settings.limits.request_s, announce), listening, gateway)
 
 
 def read_settings(options: argparse.Namespace) -> ServeConfig:
@@ -118,7 +120,18 @@ def create_backend(settings: ServeConfig) -> "Backend":
     if settings.backend.vllm is not None:
         from sense.serving.vllm import VllmBackend
 
-        return VllmBackend(settings.backend.vllm, settings.generation, settings.limits.model_s)
+        champion = VllmBackend(settings.backend.vllm, settings.generation, settings.limits.model_s)
+        if settings.canary is None:
+            return champion
+        from sense.serving import canary, rollout
+
+        candidate = VllmBackend(settings.canary.vllm, settings.generation, settings.limits.model_s)
+        return canary.CanaryBackend(
+            settings.canary.abort,
+            canary.version_server(champion, settings.backend.vllm, settings.canary.model),
+            canary.version_server(candidate, settings.canary.vllm, settings.canary.model),
+            rollout.RolloutFollower(settings.canary.model, settings.canary.follow_s),
+        )
     from sense.serving.local import LocalBackend
 
     return LocalBackend(settings.backend.local or LocalConfig(), settings.generation)

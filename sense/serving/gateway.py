@@ -2,18 +2,23 @@
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
 from sense.config import ServeConfig
 from sense.errors import StorageError, UserError
-from sense.serving import messages, observability
+from sense.registry.rollout import Canary
+from sense.serving import messages, observability, tracing
 from sense.serving.admission import Admission
 from sense.serving.answer import answer
-from sense.serving.backend import Backend, BackendError
+from sense.serving.backend import Backend, BackendError, ModelSource
+from sense.serving.canary import CanaryBackend
 from sense.serving.databases import Catalog
+from sense.serving.degradation import Degradation, Observation
 from sense.serving.feedback import FeedbackStore
 from sense.serving.observability import Metrics
 from sense.serving.problems import ApiError
@@ -27,9 +32,13 @@ class Gateway:
     def __init__(self, config: ServeConfig, backend: Backend, catalog: Catalog) -> None:
         limits = config.limits
         self.config, self.backend, self.catalog = config, backend, catalog
+        self._canary = backend if isinstance(backend, CanaryBackend) else None
         self.sql_admission = Admission(limits.concurrency, limits.queue, limits.queue_s)
         self.feedback_admission = Admission(_FEEDBACK_SLOTS, _FEEDBACK_QUEUE, limits.request_s)
         self.metrics = Metrics(self.sql_admission)
+        if self._canary is not None:
+            self._canary.on_abort = self._count_abort
+            self.metrics.follow_canary(self._canary_weight)
         self.readiness = Readiness(backend, catalog, self.metrics)
         self.feedbacks = FeedbackStore(Path(config.feedback), catalog) if config.feedback is not None else None
 
@@ -54,13 +63,44 @@ class Gateway:
                 422, "invalid", "the request is beyond the gateway's limits", "mend the fields in details", details=wrong
             )
 
-    async def answer(self, ask: messages.AskRequest, request_id: str) -> messages.AnswerResponse:
-        """The answer to a question, once a slot is free. ApiError if the gateway is overloaded or the question too long."""
+    async def answer(self, ask: messages.AskRequest, request_id: str, unit: str = "") -> messages.AnswerResponse:
+        """The answer to a question, once a slot is free; `unit` is what is assigned to one version as a whole.
+
+        ApiError if the gateway is overloaded or the question too long.
+        """
+        sources: Sequence[ModelSource] = [self.backend] if self._canary is None else self._canary.routes(unit)
         try:
-            async with self.sql_admission.slot() as slot, asyncio.timeout(self.config.limits.request_s):
-                return await answer(ask, request_id, self.catalog, self.backend, self.config, slot.queued_ms, slot.run_in_thread)
+            async with AsyncExitStack() as stack:
+                with tracing.span("wait for a slot"):
+                    slot = await stack.enter_async_context(self.sql_admission.slot())
+                await stack.enter_async_context(asyncio.timeout(self.config.limits.request_s))
+                response = await answer(
+                    ask, request_id, self.catalog, sources, self.config, slot.queued_ms, slot.run_in_thread, self._observe
+                )
         except UserError as error:
             _refuse(error, "the question cannot be answered")
+        self.metrics.answer(response)
+        if self._canary is None:  # else the answer may be the candidate's, and not that of the version in use
+            self.metrics.version(response.model)
+        return response
+
+    def _observe(self, observation: Observation) -> None:
+        """Counts what a request observed of a version; a canary is compared by it."""
+        self.metrics.observe(observation)
+        if self._canary is None:
+            return
+        if observation.outcome == "error":
+            version, reason = observation.version.version, observation.error
+            observability.log_event(logging.WARNING, "version_failed", version=version, reason=reason)
+        self._canary.observe(observation)
+
+    def _count_abort(self, canary: Canary, degradation: Degradation) -> None:
+        self.metrics.abort(canary.version, degradation.limit)
+
+    def _canary_weight(self) -> tuple[str, float] | None:
+        """Version and weight of the canary that gets questions now."""
+        canary = self._canary.running if self._canary is not None else None
+        return (canary.version, canary.weight) if canary is not None else None
 
     async def store_feedback(self, feedbacks: FeedbackStore, feedback: messages.FeedbackRequest) -> messages.FeedbackResponse:
         """Stores feedback; ApiError if it cannot be stored as it is."""

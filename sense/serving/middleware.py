@@ -23,7 +23,7 @@ from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sense.errors import StorageError, UserError
-from sense.serving import observability, problems
+from sense.serving import observability, problems, tracing
 from sense.serving.admission import ClientGoneError
 from sense.serving.observability import Metrics
 from sense.serving.problems import ApiError
@@ -98,9 +98,23 @@ class RequestMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started, status = time.perf_counter(), 0
-        request = RequestInfo(choose_request_id(Headers(scope=scope)), *self._routes.find(scope["method"], scope["path"]))
+        headers = Headers(scope=scope)
+        request = RequestInfo(choose_request_id(headers), *self._routes.find(scope["method"], scope["path"]))
         scope[_SCOPE_KEY] = request
+        if request.route in OPEN_PATHS:  # probes would be most of the traces
+            await self._handle(scope, receive, send, request)
+            return
+        with tracing.request_span(headers, {"sense.request_id": request.id}) as span:
+            status = await self._handle(scope, receive, send, request)
+            method = _method(scope)
+            span.update_name(f"{method} {request.route}")
+            span.set_attributes({"http.request.method": method, "http.route": request.route, "http.response.status_code": status})
+            if status >= 500:
+                tracing.fail(span, str(request.fields.get("error", status)))
+
+    async def _handle(self, scope: Scope, receive: Receive, send: Send, request: RequestInfo) -> int:
+        """Responds; returns the status."""
+        started, status = time.perf_counter(), 0
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
@@ -131,24 +145,29 @@ class RequestMiddleware:
                 raise
             await problems.response(problem, request.id)(scope, receive, send_with_headers)
         finally:
-            self._log(scope, request, status or _CLIENT_CLOSED_REQUEST, time.perf_counter() - started)
+            status = status or _CLIENT_CLOSED_REQUEST
+            self._log(scope, request, status, time.perf_counter() - started)
+        return status
 
     def _log(self, scope: Scope, request: RequestInfo, status: int, seconds: float) -> None:
         if request.route == "other":  # a path parameter holds a slash
             request.route = getattr(scope.get("route"), "path_format", "other")
         self._metrics.request(request.route, status, seconds)
         routine = request.route in OPEN_PATHS and status < 400
-        method = scope["method"] if scope["method"] in _METHODS else "other"
         observability.log_event(
             logging.DEBUG if routine else logging.INFO,
             "request",
             request_id=request.id,
-            method=method,
+            method=_method(scope),
             route=request.route,
             status=status,
             ms=round(seconds * 1000, 1),
             **request.fields,
         )
+
+
+def _method(scope: Scope) -> str:
+    return scope["method"] if scope["method"] in _METHODS else "other"
 
 
 _STOPPING = problems.ApiError(503, "stopping", "the gateway is being stopped", "send it again", retry_after_s=1)

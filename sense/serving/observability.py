@@ -9,6 +9,7 @@ import json
 import logging
 import sys
 import traceback
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
@@ -16,6 +17,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 from sense.serving.admission import Admission
 from sense.serving.backend import ServedVersion
+from sense.serving.degradation import Observation
 from sense.serving.messages import AnswerResponse, ModelMessage
 
 LOG = logging.getLogger("sense.serving")
@@ -73,6 +75,7 @@ def configure_logging(level: str, stream: TextIO | None = None) -> None:
 
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_SHARES = (0.2, 0.4, 0.6, 0.8, 1.0)
 
 
 class Metrics:
@@ -90,6 +93,24 @@ class Metrics:
         self._feedback = Counter("sense_feedback", "Feedback kept", ["correct"], registry=self._registry)
         self._model = Gauge("sense_model_info", "The version in use", ["name", "version"], registry=self._registry)
         self._version: tuple[str, str] | None = None
+        self._answers = Counter("sense_version_answers", "Requests by version", ["version", "outcome"], registry=self._registry)
+        self._writing = Histogram(
+            "sense_version_seconds", "Time to write the candidates", ["version"], buckets=_SECONDS, registry=self._registry
+        )
+        self._votes = Histogram(
+            "sense_version_vote_share",
+            "Share of candidates that agree with the answer, where k is above 1",
+            ["version"],
+            buckets=_SHARES,
+            registry=self._registry,
+        )
+        self._judgements = Counter(
+            "sense_version_feedback", "Feedback kept, by version", ["version", "correct"], registry=self._registry
+        )
+        self._observed_versions: set[str] = set()
+        self._weight = Gauge("sense_canary_weight", "Percent of the candidate", ["version"], registry=self._registry)
+        self._aborts = Counter("sense_canary_aborts", "Aborted candidates", ["version", "limit"], registry=self._registry)
+        self._canary_weight: Callable[[], tuple[str, float] | None] = lambda: None
         in_flight = Gauge("sense_in_flight", "Requests for SQL at work", registry=self._registry)
         in_flight.set_function(lambda: admission.working)
         waiting = Gauge("sense_waiting", "Requests for SQL that wait for a slot", registry=self._registry)
@@ -102,7 +123,6 @@ class Metrics:
 
     def answer(self, answer: AnswerResponse) -> None:
         """Counts an answer's candidates and stages."""
-        self.version(answer.model)
         for candidate in answer.candidates:
             self._candidates.labels(candidate.outcome).inc()
         if answer.abstained:
@@ -110,9 +130,29 @@ class Metrics:
         for stage in ("queue", "model", "execution"):
             self._stages.labels(stage).observe(getattr(answer.latency_ms, stage) / 1000)
 
-    def feedback(self, correct: bool) -> None:
-        """Counts a piece of feedback."""
+    def observe(self, observation: Observation) -> None:
+        """Counts what a request observed of a version."""
+        version = observation.version.version
+        self._observed_versions.add(version)
+        self._answers.labels(version, observation.outcome).inc()
+        if observation.outcome != "error":
+            self._writing.labels(version).observe(observation.seconds)
+        if observation.vote_share is not None:
+            self._votes.labels(version).observe(observation.vote_share)
+
+    def feedback(self, correct: bool, version: str | None) -> None:
+        """Counts a piece of feedback; by its version only if that has answered here, as the caller may write anything."""
         self._feedback.labels(str(correct).lower()).inc()
+        if version in self._observed_versions:
+            self._judgements.labels(version, str(correct).lower()).inc()
+
+    def follow_canary(self, weight: Callable[[], tuple[str, float] | None]) -> None:
+        """Has the metrics show version and weight that `weight` returns."""
+        self._canary_weight = weight
+
+    def abort(self, version: str, limit: str) -> None:
+        """Counts a canary that was aborted because it was beyond `limit`."""
+        self._aborts.labels(version, limit).inc()
 
     def version(self, version: ServedVersion | ModelMessage) -> None:
         """Sets the version in use, and removes the one before."""
@@ -124,4 +164,8 @@ class Metrics:
 
     def text(self) -> bytes:
         """All metrics in Prometheus' text format."""
+        self._weight.clear()
+        canary = self._canary_weight()
+        if canary is not None:
+            self._weight.labels(canary[0]).set(canary[1])
         return generate_latest(self._registry)

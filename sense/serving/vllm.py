@@ -14,10 +14,12 @@ from http import HTTPStatus
 from typing import Any, NoReturn
 
 import aiohttp
+from opentelemetry.trace import SpanKind
 from yarl import URL
 
 from sense.config import GenerationConfig, PromptConfig, ServedConfig, VllmConfig, environment
 from sense.errors import UserError
+from sense.serving import tracing
 from sense.serving.backend import BackendError, ServedVersion, VersionGoneError
 
 MAX_AGE_S = 1.0  # seconds for which the list of served models is used again
@@ -25,6 +27,8 @@ CONNECT_S = 5.0
 RENEW_AFTER = 50  # every so many requests, one closes its connection, so that a replica that has joined gets some
 OTHER_REPLICAS = 4  # tries on new connections after a replica has answered that it has another version
 MAX_BODY_BYTES = 16_000_000
+
+_NONE: Mapping[str, str] = {}
 
 # What a request does not say, vLLM takes from the generation_config.json of the model that it serves, whoever wrote that.
 _NO_DEFAULTS = {
@@ -181,30 +185,35 @@ class VllmBackend:
             body |= {"top_p": self._generation.top_p, "seed": self._generation.seed}
         if self._config.structured:
             body["structured_outputs"] = {"regex": select}
-        reply = await self._call("POST", "v1/completions", body, self._timeout_s)
+        attributes = _span_attributes(model, n)
+        with tracing.span("POST /v1/completions", attributes, SpanKind.CLIENT) as span:
+            reply = await self._call("POST", "v1/completions", body, self._timeout_s, tracing.headers())
+            span.set_attribute("http.response.status_code", reply.status)
+            if reply.status >= HTTPStatus.BAD_REQUEST:
+                tracing.fail(span, str(reply.status))
         if reply.status != HTTPStatus.OK:
             if reply.status == HTTPStatus.NOT_FOUND:
                 self._current = None
             raise_for_status(reply)
         return completion_texts(reply, model, n)
 
-    async def _call(self, method: str, path: str, body: Any, timeout_s: float) -> Reply:
+    async def _call(self, method: str, path: str, body: Any, timeout_s: float, headers: Mapping[str, str] = _NONE) -> Reply:
         """The server's response, whatever its status; BackendError if there is none in time."""
         keep_alive, one_shot = self._sessions()
         self._calls += 1
-        headers = {"Connection": "close"} if self._calls % RENEW_AFTER == 0 else {}
+        renewing = {"Connection": "close"} if self._calls % RENEW_AFTER == 0 else {}
         url, content = self._root / path, json.dumps(body).encode() if body is not None else None
         try:
             async with asyncio.timeout(timeout_s):
                 try:
-                    reply = await _send(keep_alive, method, url, content, headers)
+                    reply = await _send(keep_alive, method, url, content, {**headers, **renewing})
                 except aiohttp.ClientError as error:  # the server may have closed the idle connection: try a new one
                     if isinstance(error, TimeoutError):
                         raise
-                    reply = await _send(one_shot, method, url, content)
+                    reply = await _send(one_shot, method, url, content, headers)
                 tries = 0
                 while has_other_version(reply) and tries < OTHER_REPLICAS:  # a new connection may lead to another replica
-                    reply = await _send(one_shot, method, url, content)
+                    reply = await _send(one_shot, method, url, content, headers)
                     tries += 1
                 return reply
         except TimeoutError:
@@ -216,7 +225,7 @@ class VllmBackend:
 
 
 async def _send(
-    session: aiohttp.ClientSession, method: str, url: URL, content: bytes | None, headers: Mapping[str, str] | None = None
+    session: aiohttp.ClientSession, method: str, url: URL, content: bytes | None, headers: Mapping[str, str]
 ) -> Reply:
     body = bytearray()
     async with session.request(method, url, data=content, headers=headers, allow_redirects=False) as response:
@@ -268,6 +277,10 @@ def raise_for_status(reply: Reply) -> NoReturn:
         raise BackendError("what answers at the model server's address is no vLLM server (HTTP 404)", 30.0)
     wait = reply.headers.get("retry-after", "")
     raise BackendError(f"the model server answers HTTP {reply.status}", min(60.0, float(wait)) if wait.isdecimal() else 1.0)
+
+
+def _span_attributes(model: str, n: int) -> dict[str, str | int]:
+    return {"http.request.method": "POST", "gen_ai.request.model": model, "gen_ai.request.choice.count": n}
 
 
 def completion_texts(reply: Reply, model: str, n: int) -> list[str]:

@@ -18,6 +18,7 @@ def leaves(value, path=()):
 
 
 DEFAULTS = dict(leaves(yaml.safe_load((CHART / "values.yaml").read_text())))
+CANARY = {"version": "9", "digest": "99" * 32, "prompt": {"schemaStyle": "compact", "sampleValues": 0}}
 # what to set where a flipped switch, the next number or another word would be refused or change nothing
 OTHER = {
     "commonLabels": {"a": "b"},
@@ -26,6 +27,8 @@ OTHER = {
     "model.prompt.schemaStyle": "ddl",
     "model.prompt.target": "linked",
     "model.previous": None,
+    "model.canary": CANARY,
+    "gateway.canary": {"assign": "key"},
     "model.digest": "ab" * 32,
     "model.version": "7",
     "mlflow.trackingUri": "http://other",
@@ -87,6 +90,8 @@ INGRESS = {"httpRoute.enabled": False, "ingress.enabled": True, "ingress.host": 
 # where an option shows
 WHERE = {
     "vllm.replicas": {"vllm.keda.enabled": False},
+    "vllm.canaryReplicas": {"model.canary": CANARY},
+    "gateway.canary": {"model.canary": CANARY},
     "vllm.cpuKvCacheGiB": {"vllm.gpu.count": 0},
     "vllm.prefetch.toClaim": {"vllm.storage.persistence.existingClaim": "models"},
     "vllm.cacheSize": {"vllm.cachePersistence.enabled": False},

@@ -15,8 +15,8 @@ pytestmark = pytest.mark.docker
 
 MAX_BYTES = 0.2e9  # in addition to the base image
 KEY = "a-key-for-the-test"
-ABSENT = ("torch", "transformers", "mlflow", "vllm", "pip")
-PRESENT = ("fastapi", "uvicorn", "sqlalchemy", "psycopg", "pymysql", "prometheus_client")
+ABSENT = ("torch", "transformers", "pandas", "sklearn", "vllm", "pip")
+PRESENT = ("fastapi", "uvicorn", "sqlalchemy", "psycopg", "pymysql", "prometheus_client", "mlflow", "opentelemetry.exporter")
 
 
 def test_it_has_the_libraries_of_serving_and_no_others(gateway_image):

@@ -34,7 +34,7 @@ def catalog(folder):
 
 def ask(catalog, folder, backend, limits=LIMITS, queued_ms=0.0, **fields) -> AnswerResponse:
     request = AskRequest(**{"question": "Who lives in Ghent?", "database": "shop", **fields})
-    return asyncio.run(answer(request, "request-1", catalog, backend, serve_config(folder, limits), queued_ms))
+    return asyncio.run(answer(request, "request-1", catalog, [backend], serve_config(folder, limits), queued_ms))
 
 
 def test_one_candidate_is_generated_greedily_and_returned_with_its_rows(catalog, folder):
@@ -236,7 +236,7 @@ def test_a_cancelled_request_cancels_its_calls_to_the_model(catalog, folder):
 
     async def cancel_request():
         request = AskRequest(question="?", database="shop", k=3)
-        running = asyncio.create_task(answer(request, "r", catalog, Slow(), serve_config(folder), 0.0))
+        running = asyncio.create_task(answer(request, "r", catalog, [Slow()], serve_config(folder), 0.0))
         while len(began) < 2:
             await asyncio.sleep(0)
         running.cancel()

@@ -414,10 +414,14 @@ def test_the_theme_follows_the_system_until_one_is_chosen(visit):
 @needs_browser
 def test_the_history_lasts_and_can_be_cleared(visit):
     page, watch = visit()
-    browsers.ask(page, EXPENSIVE)
-    browsers.ask(page, COUNT)
+    with page.expect_request("**/v1/sql") as first:
+        browsers.ask(page, EXPENSIVE)
+    with page.expect_request("**/v1/sql") as second:
+        browsers.ask(page, COUNT)
+    assert first.value.headers["x-session-id"] == second.value.headers["x-session-id"]
     page.reload()
     expect(page.locator(".entry .question")).to_have_text([COUNT, EXPENSIVE])
+    expect(page.locator(".entry .about").first).to_contain_text("sense 1")  # the version that answered
     page.locator(".entry").last.click()
     expect(page.get_by_label("Question", exact=True)).to_have_value(EXPENSIVE)
     expect(page.locator("#answer")).to_contain_text("From the history, without rows")

@@ -227,7 +227,7 @@ def test_an_answer_has_the_sql_that_the_server_executed(monkeypatch, postgres):
     with closing(Catalog(config.databases, LIMITS)) as catalog:
         model = ScriptedModel(["SELECT NAME FROM customer WHERE name LIKE 'a%'", "SELECT pg_sleep(9)", "SELECT 'Ann'"])
         ask = AskRequest(question="Whose name begins with A?", database="shop", k=3)
-        response = asyncio.run(answer(ask, "request-1", catalog, model, config, 0.0))
+        response = asyncio.run(answer(ask, "request-1", catalog, [model], config, 0.0))
     assert (response.dialect, response.rows) == ("postgresql", [["Ann"]])
     assert response.sql == 'SELECT "Name" FROM "customer" WHERE "Name" ILIKE \'a%\''
     assert [(candidate.outcome, candidate.votes) for candidate in response.candidates] == [

@@ -41,6 +41,7 @@ backend:
       {{- with $model.previous }}
       {{ include "sense.served" (dict "name" $model.name "version" .version) | quote }}: {{ include "sense.servedConfig" (list $model.name .) }}
       {{- end }}
+{{- include "sense.canaryConfig" . }}
 {{- end -}}
 
 {{- define "sense.gatewayEnv" -}}
@@ -51,6 +52,7 @@ backend:
 -}}
 {{- with .Values.vllm.apiKey }}{{ if .existingSecret }}{{ $env = append $env (include "sense.fromSecret" (list "VLLM_API_KEY" .existingSecret .key) | fromJson) }}{{ end }}{{ end -}}
 {{- range $gateway.databases.urls }}{{ $env = append $env (include "sense.fromSecret" (list (include "sense.urlVariable" .name) .secret .key) | fromJson) }}{{ end -}}
+{{- $env = concat $env (include "sense.canaryEnv" . | fromJsonArray) -}}
 {{- include "sense.env" (list . $env $gateway.env) -}}
 {{- end -}}
 

@@ -4,6 +4,7 @@
   (include "sense.wrongCharacters" . | fromJsonArray)
   (include "sense.wrongNames" . | fromJsonArray)
   (include "sense.wrongModel" . | fromJsonArray)
+  (include "sense.wrongCanary" . | fromJsonArray)
   (include "sense.wrongVllm" . | fromJsonArray)
   (include "sense.wrongGateway" . | fromJsonArray)
   (include "sense.wrongNetwork" . | fromJsonArray)

@@ -23,10 +23,20 @@ async function call(method, path, body = null, signal = undefined) {
   }
 }
 
+/** A random name of this tab, by which a canary can give it one version of the model (`canary.assign: session`). */
+function sessionId() {
+  const before = session.get("sense.session");
+  if (before) return before;
+  const id = Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  session.set("sense.session", id);
+  return id;
+}
+
 async function attempt(method, path, body, signal) {
   const headers = { Accept: "application/json" };
   const key = session.get("sense.key");
   if (key) headers.Authorization = `Bearer ${key}`;
+  headers["X-Session-Id"] = sessionId();
   if (body !== null) headers["Content-Type"] = "application/json";
   let response;
   try {

@@ -88,13 +88,14 @@ function ask(past, offers) {
       );
       if (running !== controller) return; // an entry of the history has been opened meanwhile
       place.replaceChildren(answerView(found, asked, offers));
-      past.add({ ...asked, sql: found.sql, reason: found.reason, at: Date.now() });
+      const model = `${found.model.name} ${found.model.version}`;
+      past.add({ ...asked, sql: found.sql, reason: found.reason, model, at: Date.now() });
       say(
         found.abstained
           ? `No answer. ${sentence(found.reason)}`
           : `Answered in ${duration(found.latency_ms.total)}: ${found.row_count === null ? "" : many(found.row_count, "row")}`,
       );
-      byId("model").textContent = `${found.model.name} ${found.model.version}`;
+      byId("model").textContent = model;
     } catch (problem) {
       if (running !== controller) return;
       if (problem.name === "AbortError") place.replaceChildren(el("p.note", {}, "Stopped."));

@@ -43,7 +43,7 @@ function history(back) {
             el(
               "span.about",
               {},
-              [shown(entry.database), when(entry.at), entry.sql ? "" : "no answer"].filter(Boolean).join(" · "),
+              [shown(entry.database), shown(entry.model ?? ""), when(entry.at), entry.sql ? "" : "no answer"].filter(Boolean).join(" · "),
             ),
           ),
         ),
