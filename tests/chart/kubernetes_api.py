@@ -28,6 +28,7 @@ RESOURCES = {
     "apps/v1": {"deployments": "Deployment", "replicasets": "ReplicaSet"},
     "autoscaling/v2": {"horizontalpodautoscalers": "HorizontalPodAutoscaler"},
     "batch/v1": {"jobs": "Job"},
+    "keda.sh/v1alpha1": {"scaledobjects": "ScaledObject"},
     "networking.k8s.io/v1": {"networkpolicies": "NetworkPolicy"},
     "policy/v1": {"poddisruptionbudgets": "PodDisruptionBudget"},
 }

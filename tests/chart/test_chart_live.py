@@ -12,6 +12,7 @@ GATEWAY, VLLM = "release-sense-gateway", "release-sense-vllm"
 SHARED = [{"name": "sales", "claimName": "sales", "accessMode": "ReadOnlyMany"}]
 FOUR = {"gateway.feedback.enabled": False, "gateway.databases.claims": SHARED, "gateway.replicas": 4}
 HPA = {"gateway.hpa": {"enabled": True, "minReplicas": 1}}
+KEDA = {"vllm.keda": {"enabled": True, "prometheusAddress": "http://prometheus"}}
 ON_CLAIM = {"persistence": {"enabled": True, "existingClaim": "", "accessMode": "ReadWriteMany"}}
 
 
@@ -24,7 +25,7 @@ class Cluster:
     def upgrade(self, options, install=False):
         self.api.writes.clear()
         merged = values("values-one-gpu.yaml", CHAMPION, set=options)
-        (self.config.install if install else self.config.upgrade)(str(CHART), "release", merged, timeout=60)
+        (self.config.install if install else self.config.upgrade)(str(CHART), "release", merged, timeout=600)
 
     def install(self, options):
         self.upgrade(options, install=True)
@@ -59,6 +60,14 @@ def test_an_hpa_that_is_switched_on_takes_over_what_runs(cluster):
     cluster.set("deployments", GATEWAY, spec={"replicas": 7})  # the HPA
     cluster.upgrade(FOUR | HPA)
     assert cluster.sent("deployments", GATEWAY)["spec"]["replicas"] == 7
+
+
+def test_keda_takes_over_what_runs(cluster):
+    four = FOUR | {"vllm.storage.persistence.enabled": False, "vllm.replicas": 4}
+    cluster.install(four)
+    cluster.upgrade(four | KEDA)
+    assert cluster.sent("deployments", VLLM)["spec"]["replicas"] == 4
+    assert cluster.sent("scaledobjects", VLLM)["spec"]["scaleTargetRef"]["name"] == VLLM
 
 
 def test_with_an_hpa_from_the_first_install_no_manifest_has_replicas(cluster):

@@ -121,7 +121,7 @@ class Cluster:
         lines = []
         for manifest in yaml.safe_load_all(self.helm("get", "manifest", RELEASE)):
             if manifest:
-                text = json.dumps(manifest)
+                text = json.dumps(owned(manifest, self.settings.namespace))
                 live = json.loads(self.kubectl("get", "-o", "json", "-f", "-", stdin=text))
                 applied = json.loads(self.kubectl(*APPLY, stdin=text))
                 name = f"{manifest['kind']}/{manifest['metadata']['name']}"
@@ -146,6 +146,13 @@ def upgrade_arguments(settings: Settings, version: Path, options: Mapping[str, A
     for path, value in options.items():
         arguments += ["--set-json", f"{path}={json.dumps(value)}"]
     return [*arguments, "--timeout", f"{settings.timeout_s}s"]
+
+
+def owned(manifest: Manifest, namespace: str) -> Manifest:
+    """The manifest with the annotations that Helm adds to it only as it sends it."""
+    annotations = {"meta.helm.sh/release-name": RELEASE, "meta.helm.sh/release-namespace": namespace}
+    metadata = manifest["metadata"]
+    return manifest | {"metadata": metadata | {"annotations": metadata.get("annotations", {}) | annotations}}
 
 
 def apply_modes(version: str) -> list[str]:

@@ -164,6 +164,12 @@ def test_drift_asks_for_every_object_of_the_manifest(sense, program):
     kubectl = program("kubectl", '{"metadata": {"name": "s"}}')
     assert sense.drift() == []
     assert (words(kubectl).count("get"), words(kubectl).count("--dry-run=server")) == (2, 2)
+    sent = json.loads((kubectl.parent / "kubectl.stdin").read_text())
+    assert (sent["kind"], sent["metadata"]["name"]) == ("ConfigMap", "c")
+    assert sent["metadata"]["annotations"] == {  # which Helm adds to what it sends, and not to the manifest
+        "meta.helm.sh/release-name": "sense-test",
+        "meta.helm.sh/release-namespace": "sense",
+    }
 
 
 class Clock:
