@@ -52,6 +52,21 @@ def funnel(counts: Mapping[str, Any]) -> list[CountBar]:
     return [CountBar(name, n, min(1.0, n / asked), text.percent(n / asked), color) for name, n, color in rows]
 
 
+def teacher(metrics: Mapping[str, Any]) -> str:
+    """Who wrote the strong data: the grammar, or an LLM and its name."""
+    name, model = str(metrics.get("teacher", "")), metrics.get("model")
+    return f"the LLM {model}" if model else {"grammar": "the grammar", "llm": "an LLM"}.get(name, name)
+
+
+def repairs(counts: Mapping[str, Any]) -> str:
+    """How many drafts of a funnel were repaired, as a sentence; '' if none was."""
+    repaired = counts.get("repairs", {})
+    if not repaired:
+        return ""
+    asked, kept = text.number(repaired["asked"]), text.number(repaired["kept"])
+    return f"Drafts whose fault the teacher was told, and which it wrote once more: {asked}; kept of these: {kept}."
+
+
 def domains(counts: Mapping[str, int]) -> list[CountBar]:
     """The commonest domains, and the rest as one bar."""
     rows = bars(counts, sum(counts.values()))

@@ -94,8 +94,9 @@ def _synthesize(metrics: Mapping[str, Any]) -> str:
         for kind, mutants, survived, rate in contents.false_right_rows(metrics.get("false_right", {}))
     ]
     return _page(
-        f"Teacher: {escape(metrics['teacher'])}. Every SQL was executed on its database.",
+        f"Teacher: {escape(contents.teacher(metrics))}. Every SQL was executed on its database.",
         _table(("funnel", "examples", "of asked"), [(bar.name, text.number(bar.n), bar.percentage) for bar in bars]),
+        contents.repairs(metrics["funnel"]),
         _table(("hardness", "asked", "share", "kept", "share"), levels),
         _table(("labels", "plausible wrong SQL", "as the gold", "share"), labels) if labels else "",
         _count_table("domain", "examples", metrics["domains"], sum(metrics["domains"].values())),

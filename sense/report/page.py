@@ -52,6 +52,8 @@ def _data_section(run: RunData, seed: int) -> dict[str, Any]:
     return {
         "metrics": metrics,
         "ingest": run.metrics.get("ingest", {}),
+        "teacher": contents.teacher(metrics),
+        "repairs": contents.repairs(metrics.get("funnel", {})),
         "funnel": contents.funnel(metrics["funnel"]) if "funnel" in metrics else [],
         "domains": contents.domains(metrics.get("domains", {})),
         "false_right": contents.false_right_rows(metrics.get("false_right", {})),

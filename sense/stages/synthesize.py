@@ -436,6 +436,7 @@ def _metrics(config: SynthesizeConfig, collection: Collection, splits: Mapping[s
     split_counts = Counter(splits[example.db_id] for example in examples)
     return {
         "teacher": config.teacher,
+        **({"model": config.llm.model} if config.teacher == "llm" and config.llm is not None else {}),
         "wanted": config.count,
         "funnel": {
             "asked": collection.requested,

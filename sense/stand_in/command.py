@@ -5,8 +5,8 @@ It is for tests and demos, and has no key; so it listens on this machine alone u
 
 import argparse
 import asyncio
-import json
 import signal
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -192,7 +192,15 @@ async def _serve(app: "web.Application", stand_in: StandIn, host: str, port: int
         return await _run(program, stop)
     finally:
         await runner.cleanup()
-        console.say(f"asked of the teacher: {json.dumps(stand_in.counts())}")
+        console.say(f"asked of the teacher: {_summary(stand_in.counts())}")
+
+
+def _summary(counts: Mapping[str, Any]) -> str:
+    faults = ", ".join(f"{count:,} {fault}" for fault, count in counts["faults"].items()) or "none"
+    return (
+        f"{counts['requests']:,} requests, {counts['different']:,} of them different; {counts['answered']:,} answers, "
+        f"{counts['answered_again']:,} of them to requests answered before; faults: {faults}"
+    )
 
 
 def _url(runner: "web.AppRunner") -> str:

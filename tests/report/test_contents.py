@@ -61,3 +61,12 @@ def test_the_rates_of_wrong_sql_with_the_golds_result():
     ]
     assert rows[0][1:] == (200, 3, 0.015)
     assert contents.false_right_rows({}) == []
+
+
+def test_who_the_teacher_is_and_what_it_mended():
+    assert contents.teacher({"teacher": "grammar"}) == "the grammar"
+    assert contents.teacher({"teacher": "llm", "model": "gpt-4.1"}) == "the LLM gpt-4.1"
+    assert contents.teacher({"teacher": "llm"}) == "an LLM"
+    assert contents.repairs({"asked": 40}) == ""
+    sentence = contents.repairs({"asked": 1400, "repairs": {"asked": 1200, "kept": 900}})
+    assert sentence.endswith("wrote once more: 1,200; kept of these: 900.")

@@ -116,6 +116,13 @@ def test_ingest():
     assert "Nothing was dropped." in markdown.summary("ingest", INGEST | {"dropped": {}})
 
 
+def test_synthesize_names_the_llm_and_its_repairs():
+    funnel = SYNTHESIZE["funnel"] | {"repairs": {"asked": 5, "kept": 3}}
+    page = markdown.summary("synthesize", SYNTHESIZE | {"model": "gpt_4", "funnel": funnel})
+    assert "Teacher: the LLM gpt\\_4." in page
+    assert "wrote once more: 5; kept of these: 3." in page
+
+
 def test_synthesize():
     assert table_cells(markdown.summary("synthesize", SYNTHESIZE)) == [
         ["funnel", "examples", "of asked"],
