@@ -45,6 +45,25 @@ def test_cached_tokens_have_a_price_of_their_own():
     assert price(LlmConfig(model="m"), Tokens(1, 0, 1)) is None
 
 
+def test_an_answer_of_a_batch_costs_its_share_and_is_entered_once(tmp_path: Path):
+    assert price(config(batch_price_share=0.4), Tokens(1000, 0, 100), in_batch=True) == pytest.approx(0.4 * 0.003)
+    for _ in range(2):  # the second try of a run that was killed before it forgot the batch
+        with Ledger(config(), tmp_path / "run.jsonl") as ledger:
+            (reserved,) = ledger.reserve_batch([BODY])
+            ledger.settle(reserved, answer(1000, 100), batch="batch_1/a")
+        assert (ledger.answers, ledger.paid) == (1, pytest.approx(0.0015))
+
+
+def test_a_batch_has_as_many_requests_as_the_budget_has_room_for():
+    ledger = Ledger(config(budget=0.1))
+    reserved = ledger.reserve_batch([BODY] * 30, least=5)
+    assert 5 < len(reserved) < 30
+    assert sum(reserved) <= 0.1 < sum(reserved) + reserved[0]
+    with pytest.raises(BudgetError):
+        ledger.reserve_batch([BODY] * 30, least=5)
+    assert len(ledger.reserve_batch([BODY] * 30)) == 30  # they are at the endpoint already
+
+
 @pytest.mark.parametrize("key", ["budget", "cached_price"])
 def test_a_budget_needs_prices(key):
     with pytest.raises(ValueError, match="budget and cached_price need prompt_price and completion_price"):
