@@ -24,6 +24,7 @@ def test_a_canary_is_a_second_vllm_and_the_first_stays_as_it_is():
         "Deployment/release-sense-canary-vllm",
         "Service/release-sense-canary-vllm",
         "PodDisruptionBudget/release-sense-canary-vllm",
+        "PersistentVolumeClaim/release-sense-canary-cache",
         "ServiceMonitor/release-sense-canary-vllm",
         "NetworkPolicy/release-sense-canary-vllm",
         "NetworkPolicy/release-sense-canary-gateway",
