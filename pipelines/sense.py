@@ -1,6 +1,6 @@
 """The pipeline on Kubeflow: how the components are connected, what each task requests of the cluster, and what is cached."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from kfp import dsl, kubernetes
@@ -22,11 +22,13 @@ from components import (
     synthesize,
     version,
 )
-from sense.config import Params
+from sense.config import ClusterConfig, NodeRequirementConfig, Params, TaskConfig
 
 _LOADS_MODELS = {"sft", "weak", "sample", "dpo", "evaluate", "publish"}
 # Tasks that keep unfinished work on the volume of checkpoints; the check is here because it looks for space on that volume.
 _RESUMES = {"check", "ingest", "synthesize", "prefer", "report", *_LOADS_MODELS}
+# Where Python's ssl and httpx, requests (MLflow), boto (S3) and curl look for the certificates to trust.
+_AUTHORITIES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _NEVER_CACHED = {"check", "gate", "publish", "version"}  # they look at, or change, what lies outside the pipeline
 
 
@@ -216,40 +218,80 @@ def publish_if_better(params: Params, revisions: dict[str, str], **inputs: Any) 
 
 
 def _configure(params: Params, name: str, task: dsl.PipelineTask) -> dsl.PipelineTask:
-    """Sets the task's image, CPU, memory, GPUs, nodes, volumes, secrets, timeout, retries and caching; returns the task."""
+    """Sets all that the task asks of the cluster, and its caching; returns the task."""
     resources, cluster = params.resources.of(name), params.cluster
     task.set_container_image(cluster.image)
+    task.set_caching_options(cluster.cache and name not in _NEVER_CACHED)
+    _set_resources(task, resources)
+    _set_pod(task, resources, cluster)
+    _mount_volumes(task, name, resources, cluster)
+    _set_environment(task, cluster)
+    return task
+
+
+def _set_resources(task: dsl.PipelineTask, resources: TaskConfig) -> None:
+    """CPU, memory, GPUs, time limit and retries."""
     task.set_cpu_request(resources.cpu).set_cpu_limit(resources.cpu)
     task.set_memory_request(resources.memory).set_memory_limit(resources.memory)
-    task.set_caching_options(name not in _NEVER_CACHED)
     if resources.gpus:
         task.set_accelerator_type(resources.accelerator).set_accelerator_limit(resources.gpus)
-    for label, value in sorted(resources.node_selector.items()):
-        kubernetes.add_node_selector(task, label, value)
-    for toleration in resources.tolerations:
-        kubernetes.add_toleration(task, toleration.key, toleration.operator, toleration.value, toleration.effect)
-    if resources.shm:
-        kubernetes.empty_dir_mount(task, "shm", "/dev/shm", medium="Memory", size_limit=resources.shm)  # noqa: S108
     if resources.timeout_s:
         kubernetes.set_timeout(task, resources.timeout_s)
     if resources.retries:
         backoff = {"backoff_duration": f"{resources.backoff_s}s", "backoff_max_duration": f"{resources.backoff_max_s}s"}
         task.set_retry(resources.retries, backoff_factor=resources.backoff_factor, **backoff)
+
+
+def _set_pod(task: dsl.PipelineTask, resources: TaskConfig, cluster: ClusterConfig) -> None:
+    """On which nodes, under which labels and as whom the pod runs, and how its image is pulled."""
+    for label, value in sorted(resources.node_selector.items()):
+        kubernetes.add_node_selector(task, label, value)
+    for toleration in resources.tolerations:
+        kubernetes.add_toleration(task, toleration.key, toleration.operator, toleration.value, toleration.effect)
+    _add_node_affinity(task, resources.node_affinity)
+    for label, value in sorted((cluster.labels | resources.pod_labels()).items()):
+        kubernetes.add_pod_label(task, label, value)
+    for annotation, value in sorted(resources.annotations.items()):
+        kubernetes.add_pod_annotation(task, annotation, value)
+    if cluster.image_pull_secrets:
+        kubernetes.set_image_pull_secrets(task, list(cluster.image_pull_secrets))
+    kubernetes.set_security_context(
+        task, run_as_user=cluster.run_as_user, run_as_group=cluster.run_as_group, run_as_non_root=True
+    )
+
+
+def _mount_volumes(task: dsl.PipelineTask, name: str, resources: TaskConfig, cluster: ClusterConfig) -> None:
+    """Shared memory, the claims, and the certificates, with the variables that name their places."""
+    if resources.shm:
+        kubernetes.empty_dir_mount(task, "shm", "/dev/shm", medium="Memory", size_limit=resources.shm)  # noqa: S108
     if cluster.weights and name in _LOADS_MODELS:
         kubernetes.mount_pvc(task, cluster.weights.claim, cluster.weights.path)
         task.set_env_variable("HF_HUB_CACHE", cluster.weights.path)
     if cluster.checkpoints and name in _RESUMES:
         kubernetes.mount_pvc(task, cluster.checkpoints.claim, cluster.checkpoints.path)
         task.set_env_variable("SENSE_WORK", f"{cluster.checkpoints.path}/work")  # keyed by code, section and inputs
+    if cluster.authorities:
+        kubernetes.use_config_map_as_volume(task, cluster.authorities.config_map, cluster.authorities.path)
+        for variable in _AUTHORITIES:
+            task.set_env_variable(variable, f"{cluster.authorities.path}/{cluster.authorities.key}")
+
+
+def _set_environment(task: dsl.PipelineTask, cluster: ClusterConfig) -> None:
+    """Environment variables: the profile's, and those from secrets and config maps."""
     for variable, value in sorted(cluster.env.items()):
         task.set_env_variable(variable, value)
     for secret, keys in sorted(cluster.secrets.items()):
         kubernetes.use_secret_as_env(task, secret, dict(keys), optional=True)
     for config_map, keys in sorted(cluster.config_maps.items()):
         kubernetes.use_config_map_as_env(task, config_map, dict(keys), optional=True)
-    if cluster.image_pull_secrets:
-        kubernetes.set_image_pull_secrets(task, list(cluster.image_pull_secrets))
-    kubernetes.set_security_context(
-        task, run_as_user=cluster.run_as_user, run_as_group=cluster.run_as_group, run_as_non_root=True
-    )
-    return task
+
+
+def _add_node_affinity(task: dsl.PipelineTask, rules: Sequence[NodeRequirementConfig]) -> None:
+    """All rules without a weight in one term, as terms are alternatives; each with a weight in one of its own."""
+    expressions = [({"key": rule.key, "operator": rule.operator, "values": list(rule.values)}, rule.weight) for rule in rules]
+    required = [expression for expression, weight in expressions if weight is None]
+    if required:
+        kubernetes.add_node_affinity(task, match_expressions=required)
+    for expression, weight in expressions:
+        if weight is not None:
+            kubernetes.add_node_affinity(task, match_expressions=[expression], weight=weight)

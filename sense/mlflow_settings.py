@@ -14,3 +14,5 @@ def apply() -> None:
     """Sets the variables that are not set yet: a user's own setting wins."""
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
+    if os.environ.get("SSL_CERT_FILE"):  # as everything else obeys it; requests, by which MLflow calls, has a name of its own
+        os.environ.setdefault("REQUESTS_CA_BUNDLE", os.environ["SSL_CERT_FILE"])

@@ -3,7 +3,7 @@
 `load` reports all errors of a file at once. No other part of SENSE reads environment variables.
 """
 
-from sense.config.cluster import ClaimConfig, ClusterConfig, ResourcesConfig, TaskConfig
+from sense.config.cluster import ClaimConfig, ClusterConfig, NodeRequirementConfig, ResourcesConfig, TaskConfig
 from sense.config.data import (
     DataConfig,
     ExecutionConfig,
@@ -28,6 +28,7 @@ from sense.config.environment import (
     processes,
     set_defaults,
     tracking_uri,
+    trusted_authorities,
     work_root,
 )
 from sense.config.evaluation import EvaluateConfig, PublishConfig, ReportConfig
@@ -83,6 +84,7 @@ __all__ = [
     "LoraConfig",
     "ModelConfig",
     "NanoConfig",
+    "NodeRequirementConfig",
     "OwnConfig",
     "Params",
     "PreferConfig",
@@ -116,6 +118,7 @@ __all__ = [
     "processes",
     "set_defaults",
     "tracking_uri",
+    "trusted_authorities",
     "validate",
     "work_root",
 ]

@@ -9,6 +9,9 @@ from sense.config.section import Count, Positive, Section
 ObjectName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", max_length=253)]  # of a Kubernetes object
 EnvironmentName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 Quantity = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?([EPTGMK]i?|m|k)?$")]
+_LABEL_NAME = r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
+LabelKey = Annotated[str, Field(pattern=rf"^([a-z0-9]([a-z0-9.-]*[a-z0-9])?/)?{_LABEL_NAME}$", max_length=317)]
+LabelValue = Annotated[str, Field(pattern=rf"^({_LABEL_NAME})?$")]
 PodPath = Annotated[str, Field(pattern=r"^/[^\s]+$")]
 
 
@@ -23,6 +26,25 @@ class TolerationConfig(Section):
     """Value of the taint."""
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
     """Effect of the taint; null tolerates all effects."""
+
+
+class NodeRequirementConfig(Section):
+    """A rule of node affinity: what a label of the node must be, or, with a weight, had better be."""
+
+    key: LabelKey
+    """Label of the node."""
+    operator: Literal["In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"] = "In"
+    """How the label is compared with the values."""
+    values: tuple[str, ...] = ()
+    """Values to compare with; none with Exists and DoesNotExist."""
+    weight: Annotated[int, Field(ge=1, le=100)] | None = None
+    """How much nodes that fit are preferred; null admits no other nodes."""
+
+    @model_validator(mode="after")
+    def _values(self) -> "NodeRequirementConfig":
+        if bool(self.values) == (self.operator in ("Exists", "DoesNotExist")):
+            raise ValueError(f"operator {self.operator} {'takes no values' if self.values else 'needs values'}")
+        return self
 
 
 class TaskConfig(Section):
@@ -42,16 +64,33 @@ class TaskConfig(Section):
     """Labels a node must have."""
     tolerations: tuple[TolerationConfig, ...] = ()
     """Taints of nodes that the pod tolerates."""
+    node_affinity: tuple[NodeRequirementConfig, ...] = ()
+    """Rules for the labels of nodes. All that have no weight must hold."""
+    labels: dict[LabelKey, LabelValue] = {}
+    """Labels of the pod."""
+    annotations: dict[LabelKey, str] = {}
+    """Annotations of the pod."""
+    queue: LabelValue | None = None
+    """Kueue's local queue that admits the pod (label kueue.x-k8s.io/queue-name); null leaves it to Kubernetes alone."""
+    priority_class: LabelValue | None = None
+    """Kueue's WorkloadPriorityClass (label kueue.x-k8s.io/priority-class), with `queue`. Kubeflow Pipelines has no field for
+    a pod's own priority class."""
     timeout_s: Count | None = None
     """Seconds after which the task is ended; null for no limit."""
     retries: Annotated[int, Field(ge=0)] = 0
-    """Further tries after a failed one."""
+    """Further tries after one that failed. A pod that was deleted, as by a drained node, is no failure for Argo: see
+    `sense pipeline submit --retries`."""
     backoff_s: Count = 60
     """Seconds before the first retry."""
     backoff_factor: Positive = 2.0
     """Factor by which the wait grows from retry to retry."""
     backoff_max_s: Count = 3600
     """Seconds a wait may grow to."""
+
+    def pod_labels(self) -> dict[str, str]:
+        """All labels of the pod: its own and Kueue's."""
+        kueue = {"queue-name": self.queue, "priority-class": self.priority_class}
+        return self.labels | {f"kueue.x-k8s.io/{name}": value for name, value in kueue.items() if value}
 
 
 class ResourcesConfig(Section):
@@ -97,6 +136,13 @@ class ResourcesConfig(Section):
         own: TaskConfig = getattr(self, task)
         return self.defaults.model_copy(update={name: getattr(own, name) for name in own.model_fields_set})
 
+    @model_validator(mode="after")
+    def _priority_in_a_queue(self) -> "ResourcesConfig":
+        for task in type(self).model_fields:
+            if self.of(task).priority_class and not self.of(task).queue:
+                raise ValueError(f"{task}.priority_class is Kueue's: give {task}.queue too, or defaults.queue")
+        return self
+
 
 class ClaimConfig(Section):
     """A PersistentVolumeClaim and where a task finds it."""
@@ -104,6 +150,17 @@ class ClaimConfig(Section):
     claim: ObjectName
     """Name of the PersistentVolumeClaim."""
     path: PodPath
+    """Where it is mounted in the pod."""
+
+
+class AuthoritiesConfig(Section):
+    """A config map with the certificates that tasks trust, in place of the public ones: for servers with a private CA."""
+
+    config_map: ObjectName
+    """Name of the config map."""
+    key: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")] = "ca-bundle.crt"
+    """Key in it: certificates in the PEM format, the public ones among them if tasks reach the hub or a public teacher."""
+    path: PodPath = "/etc/sense/ca"
     """Where it is mounted in the pod."""
 
 
@@ -128,6 +185,12 @@ class ClusterConfig(Section):
     """Config maps as environment variables: {config map: {key in it: variable}}; a config map may be absent."""
     env: dict[EnvironmentName, str] = {}
     """Environment variables of all tasks; never put a secret here."""
+    authorities: AuthoritiesConfig | None = None
+    """Certificates that all tasks trust; null for the public ones that are in the image."""
+    labels: dict[LabelKey, LabelValue] = {}
+    """Labels of the pods of all tasks."""
+    cache: bool = True
+    """Whether a task whose code, section and inputs are those of an earlier run is taken from Kubeflow's cache."""
     remote: str = ""
     """DVC remote of the data: s3://bucket/prefix or a path; empty for none."""
     seeds: Annotated[str, Field(pattern=r"^([0-9a-f]{32}(\.dir)?)?$")] = ""

@@ -19,6 +19,12 @@ def tracking_uri() -> str:
     return environment("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
 
 
+def trusted_authorities() -> str:
+    """A file or folder of certificates to trust in place of the public ones: SSL_CERT_FILE, else what requests reads."""
+    names = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_DIR")
+    return next(filter(None, map(environment, names)), "")
+
+
 def api_key() -> str:
     """The teacher endpoint's key: SENSE_API_KEY, else OPENAI_API_KEY, else empty (local servers need none)."""
     return environment("SENSE_API_KEY") or environment("OPENAI_API_KEY")

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from sense import config, console, records
 from sense.config import DataConfig, Params
+from sense.errors import UserError
 
 ACTIONS = {
     "check": "look at parameters, MLflow, data remote, GPUs and disk from here",
@@ -61,7 +62,16 @@ def _submit_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", required=True, metavar="URL", help="the Kubeflow Pipelines API")
     parser.add_argument("--experiment", default="sense", metavar="NAME", help="default: sense")
     parser.add_argument("--namespace", metavar="NAME", help="a Kubeflow profile's, where there are several users")
+    parser.add_argument("--service-account", default="", metavar="NAME", help="of the pods, default: the server's")
+    parser.add_argument("--pipeline-root", default="", metavar="URI", help="where artifacts are kept, default: the server's")
+    parser.add_argument("--label", action="append", default=[], metavar="KEY=VALUE", help="label of all pods; may be repeated")
+    parser.add_argument("--no-cache", action="store_true", help="take no task from Kubeflow's cache")
+    parser.add_argument("--cron", default="", metavar="SCHEDULE", help="runs that recur: six fields, e.g. '0 0 3 * * 1'")
+    parser.add_argument(
+        "--ca-file", type=Path, metavar="FILE", help="certificates to trust, default: SSL_CERT_FILE or the public ones"
+    )
     parser.add_argument("--wait", action="store_true", help="until the run has ended; exit code 2 unless it succeeded")
+    parser.add_argument("--retries", type=int, default=0, metavar="N", help="with --wait: tries of a run that failed, default: 0")
 
 
 _FLAGS = {"compile": _compile_flags, "describe": _describe_flags, "run": _run_flags, "submit": _submit_flags}
@@ -155,16 +165,37 @@ def _submit(params_file: ParamsFile, options: argparse.Namespace) -> None:
     from sense.kubeflow import submit
     from sense.kubeflow.pipeline_spec import compile_pipeline
 
-    text = compile_pipeline(_build(params_file))
+    if options.cron and options.wait:
+        raise UserError("--wait is for one run: leave it out with --cron")
+    text = compile_pipeline(_build(params_file._replace(params=_for_submit(params_file.params, options))))
     version = hashlib.sha256(text.encode()).hexdigest()[:12]
+    settings = submit.RunSettings(
+        f"sense {version} {datetime.now():%Y-%m-%d %H:%M:%S}",
+        options.experiment,
+        options.namespace,
+        options.service_account,
+        options.pipeline_root,
+        options.cron,
+    )
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "pipeline.yaml"
         records.write_text(file, text)
-        name = f"sense {version} {datetime.now():%Y-%m-%d %H:%M:%S}"
-        run = submit.submit(options.host, file, version, options.experiment, name, options.namespace)
+        run = submit.submit(options.host, file, version, settings, options.ca_file)
     print(run.link, flush=True)  # at once, also into a pipe: the run may take days
     if options.wait:
-        submit.wait(options.host, run)
+        submit.wait(options.host, run, ca_file=options.ca_file, retries=options.retries)
+
+
+def _for_submit(params: Params, options: argparse.Namespace) -> Params:
+    """The parameters with what the flags of `submit` say of the cluster."""
+    pairs = [label.partition("=") for label in options.label]
+    if not all(separator for _, separator, _ in pairs):
+        raise UserError(f"--label {' '.join(options.label)}: write KEY=VALUE")
+    cluster = params.cluster.model_dump() | {
+        "labels": params.cluster.labels | {key: value for key, _, value in pairs},
+        "cache": params.cluster.cache and not options.no_cache,
+    }
+    return params.model_copy(update={"cluster": config.validate(config.ClusterConfig, cluster, "--label")})
 
 
 _ACTIONS = {"check": _check, "compile": _compile, "describe": _describe, "run": _run, "submit": _submit}

@@ -20,7 +20,7 @@ Runner = Literal["subprocess", "docker"]
 
 def without_cluster(params: Params) -> Params:
     """The same parameters for a run on this machine: without claims and without the environment of cluster tasks."""
-    cluster = params.cluster.model_copy(update={"weights": None, "checkpoints": None, "env": {}})
+    cluster = params.cluster.model_copy(update={"weights": None, "checkpoints": None, "authorities": None, "env": {}})
     return params.model_copy(update={"cluster": cluster})
 
 

@@ -14,7 +14,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-COLUMNS = ("stage", "image", "GPU", "cpu", "memory", "nodes", "tolerations", "volumes", "retries", "timeout", "cache")
+COLUMNS = ("stage", "image", "GPU", "cpu", "memory", "nodes", "tolerations", "pod", "volumes", "retries", "timeout", "cache")
 _MIN_WIDTH = 170  # characters
 _WIDTH = 130  # characters of a line of YAML, where a text can be broken
 
@@ -101,14 +101,28 @@ def _row(task: Mapping[str, Any], container: Mapping[str, Any], pod: Mapping[str
         f"{accelerator['resourceCount']} x {accelerator['resourceType']}" if accelerator else "",
         resources.get("resourceCpuLimit", ""),
         resources.get("resourceMemoryLimit", ""),
-        ", ".join(f"{key}={value}" for key, value in pod.get("nodeSelector", {}).get("labels", {}).items()),
+        ", ".join([*_pairs(pod.get("nodeSelector", {}).get("labels", {})), *_affinity(pod)]),
         ", ".join(map(_toleration, pod.get("tolerations", ()))),
-        ", ".join([*_claims(pod), *_folders(pod)]),
+        ", ".join(
+            [*_pairs(pod.get("podMetadata", {}).get("labels", {})), *_pairs(pod.get("podMetadata", {}).get("annotations", {}))]
+        ),
+        ", ".join([*_claims(pod), *_config_maps(pod), *_folders(pod)]),
         f"{retry['maxRetryCount']}, after {retry['backoffDuration']} x {retry['backoffFactor']:g}" if retry else "",
         f"{pod['activeDeadlineSeconds']} s" if "activeDeadlineSeconds" in pod else "",
         "yes" if task.get("cachingOptions", {}).get("enableCache") else "no",
     )
     return dict(zip(COLUMNS, values, strict=True))
+
+
+def _pairs(texts: Mapping[str, str]) -> list[str]:
+    return [f"{key}={value}" for key, value in texts.items()]
+
+
+def _affinity(pod: Mapping[str, Any]) -> Iterator[str]:
+    for term in pod.get("nodeAffinity", ()):
+        for rule in term.get("matchExpressions", ()):
+            preferred = f" (preferred, {term['weight']:g})" if "weight" in term else ""
+            yield " ".join([rule["key"], rule["operator"], *rule.get("values", ())]) + preferred
 
 
 def _toleration(toleration: Mapping[str, Any]) -> str:
@@ -121,6 +135,11 @@ def _claims(pod: Mapping[str, Any]) -> Iterator[str]:
     for mount in pod.get("pvcMount", ()):
         name = mount.get("constant") or mount.get("pvcNameParameter", {}).get("runtimeValue", {}).get("constant", "?")
         yield f"{name} at {mount['mountPath']}"
+
+
+def _config_maps(pod: Mapping[str, Any]) -> Iterator[str]:
+    for mount in pod.get("configMapAsVolume", ()):
+        yield f"config map {mount['configMapName']} at {mount['mountPath']}"
 
 
 def _folders(pod: Mapping[str, Any]) -> Iterator[str]:

@@ -50,11 +50,12 @@ def endpoint_errors() -> Iterator[None]:
     try:
         yield
     except (MlflowException, SQLAlchemyError) as error:
-        problem = f"MLflow ({config.tracking_uri()}): {_first_line(error)}"
-        raise EndpointError(
-            f"{hide_credentials(problem, config.tracking_uri())}; "
-            "check MLFLOW_TRACKING_URI and that the server runs, then run the same command again"
-        ) from None
+        problem, fix = _first_line(error), "check MLFLOW_TRACKING_URI and that the server runs"
+        if "CERTIFICATE_VERIFY_FAILED" in problem:
+            problem = "its certificate is not that of an authority trusted here"
+            fix = "set SSL_CERT_FILE or REQUESTS_CA_BUNDLE to the certificate of the authority that signed it"
+        message = hide_credentials(f"MLflow ({config.tracking_uri()}): {problem}", config.tracking_uri())
+        raise EndpointError(f"{message}; {fix}, then run the same command again") from None
 
 
 def _first_line(error: Exception) -> str:

@@ -5,11 +5,13 @@
 
 It keeps what is created, refuses what the real one refuses, and answers and fails in the same JSON. A run is in the next
 of `states` each time it is asked for, and stays in the last. `trouble`: statuses to answer with before
-anything else; 200 is a page that is no API's.
+anything else; 200 is a page that is no API's. With `certificates` (tests.certificates) it speaks TLS.
 """
 
 import email
 import json
+import ssl
+import sys
 import threading
 import uuid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -28,16 +30,30 @@ class Refusal(Exception):
     """An answer that is an error: status, message."""
 
 
+class QuietServer(ThreadingHTTPServer):
+    """Of clients that refuse its certificate it says nothing."""
+
+    def handle_error(self, request, client_address):
+        if not isinstance(sys.exception(), ssl.SSLError):
+            super().handle_error(request, client_address)
+
+
 class Server:
     """A running server; what it holds is in lists of the API's JSON, `asked` is every request's method and path."""
 
-    def __init__(self, states=("SUCCEEDED",), token="", several_users=False, trouble=()):
+    def __init__(self, states=("SUCCEEDED",), token="", several_users=False, trouble=(), certificates=None):
         self.pipelines, self.versions, self.experiments, self.runs, self.requests = [], [], [], [], []
+        self.recurring_runs, self.uploads = [], []
         self.states, self.token, self.several_users, self.trouble = list(states), token, several_users, list(trouble)
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server = QuietServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = False
+        if certificates:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificates.server, certificates.key)
+            # in the thread of the request: a client that refuses the certificate is no trouble of the others
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self.url = f"{'https' if certificates else 'http'}://127.0.0.1:{self._server.server_address[1]}"
 
     def __enter__(self):
         self._thread.start()
@@ -67,7 +83,14 @@ class Server:
             case ["POST", "pipelines", "upload_version"]:
                 return self._upload(query["pipelineid"], query["name"], headers["content-type"], body)
             case ["POST", "runs"]:
-                return self._start(json.loads(body))
+                return self._start(json.loads(body), self.runs, "run_id")
+            case ["POST", "recurringruns"]:
+                return self._start(json.loads(body), self.recurring_runs, "recurring_run_id")
+            case ["POST", "runs", retry] if retry.endswith(":retry"):
+                run = self._get(self.runs, "run_id", retry.removesuffix(":retry"))
+                if run["state"] != "FAILED":
+                    raise Refusal(400, "Invalid input error: Only failed runs can be retried")
+                return {}
             case ["GET", "runs", id]:
                 run = self._get(self.runs, "run_id", id)
                 run["state"] = self.states.pop(0) if len(self.states) > 1 else self.states[0]
@@ -97,7 +120,8 @@ class Server:
         (part,) = email.message_from_bytes(f"Content-Type: {kind}\r\n\r\n".encode() + body).get_payload()
         assert part.get_param("name", header="content-disposition") == "uploadfile"
         try:
-            spec, *platform = yaml.safe_load_all(part.get_payload(decode=True))
+            self.uploads.append(part.get_payload(decode=True).decode())
+            spec, *platform = yaml.safe_load_all(self.uploads[-1])
             json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec())
             for matches in platform:
                 json_format.ParseDict(matches, pipeline_spec_pb2.PlatformSpec())
@@ -106,10 +130,10 @@ class Server:
         row = {"pipeline_id": pipeline, "name": name, "display_name": name, "pipeline_spec": spec}
         return self._keep(self.versions, "pipeline_version_id", row)
 
-    def _start(self, predicate):
+    def _start(self, predicate, rows, key):
         self._get(self.experiments, "experiment_id", predicate["experiment_id"])
         self._get(self.versions, "pipeline_version_id", predicate["pipeline_version_reference"]["pipeline_version_id"])
-        return self._keep(self.runs, "run_id", predicate)
+        return self._keep(rows, key, predicate)
 
     def _keep(self, rows, key, row):
         rows.append({key: str(uuid.uuid4()), "created_at": "2026-01-01T00:00:00Z", **row})

@@ -13,6 +13,7 @@ from kfp.kubernetes.kubernetes_executor_config_pb2 import KubernetesExecutorConf
 
 from pipelines.sense import build
 from sense import cli, config
+from sense.errors import ConfigError
 from sense.kubeflow.pipeline_spec import compile_pipeline, describe_tasks, quoted_yaml
 from tests.yaml_texts import SHORT, TEXTS, read_as_go, read_as_python
 
@@ -73,8 +74,8 @@ def test_what_tasks_ask_of_kubernetes_is_valid_for_its_protobuf(large):
 def test_the_table_of_the_large_profile(large):
     rows = {row["stage"]: row for row in describe_tasks(large)}
     assert list(rows) == [
-        "check", "seeds", "ingest", "synthesize", "sft", "weak", "sample", "merge", "prefer", "dpo", "evaluate", "collect",
-        "gate", "publish", "register", "report", "version",
+        "check", "seeds", "ingest", "synthesize", "sft", "weak", "sample", "merge", "prefer", "dpo", "evaluate",
+        "collect", "gate", "publish", "register", "report", "version",
     ]  # fmt: skip
     assert rows["sft"] == {
         "stage": "sft",
@@ -84,6 +85,7 @@ def test_the_table_of_the_large_profile(large):
         "memory": "512Gi",
         "nodes": "nvidia.com/gpu.product=NVIDIA-H100-80GB-HBM3",
         "tolerations": "nvidia.com/gpu:NoSchedule",
+        "pod": "",
         "volumes": "sense-weights at /weights, sense-checkpoints at /checkpoints, 64Gi memory at /dev/shm",
         "retries": "3, after 60s x 2",
         "timeout": "172800 s",
@@ -93,6 +95,67 @@ def test_the_table_of_the_large_profile(large):
     assert {name for name, row in rows.items() if row["cache"] == "no"} == {"check", "gate", "publish", "register", "version"}
     without = {name for name, row in rows.items() if "sense-checkpoints" not in row["volumes"]}
     assert without == {"seeds", "merge", "collect", "gate", "version"}
+
+
+POD = """
+resources:
+  defaults:
+    queue: research
+    labels: {cost-centre: a7}
+  sft:
+    priority_class: high
+    annotations: {example.com/note: "no, not this one"}
+    node_affinity:
+      - {key: zone, values: [a, b]}
+      - {key: spot, operator: DoesNotExist}
+      - {key: disk, values: [nvme], weight: 10}
+"""
+
+
+def with_cluster(folder, text):
+    """The tiny profile, with `text` in place of its cluster and resources."""
+    file = folder / "params.yaml"
+    file.write_text(config_text("tiny").partition("\ncluster:")[0] + text)
+    return config.load(file), file.read_text()
+
+
+def config_text(profile):
+    return (CONFIGS / f"{profile}.yaml").read_text()
+
+
+def test_labels_annotations_affinity_and_kueue_reach_the_pod_and_the_table(tmp_path):
+    params, text = with_cluster(tmp_path, POD)
+    pipeline = compile_pipeline(build(params, text, "code", "data"))
+    _, platform = yaml.safe_load_all(pipeline)
+    executor = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]["exec-sft"]
+    labels = {"cost-centre": "a7", "kueue.x-k8s.io/queue-name": "research", "kueue.x-k8s.io/priority-class": "high"}
+    assert executor["podMetadata"] == {"labels": labels, "annotations": {"example.com/note": "no, not this one"}}
+    required, preferred = executor["nodeAffinity"]  # terms without a weight would be alternatives
+    assert [rule["key"] for rule in required["matchExpressions"]] == ["zone", "spot"]
+    assert (preferred["weight"], preferred["matchExpressions"][0]["values"]) == (10, ["nvme"])
+    rows = {row["stage"]: row for row in describe_tasks(pipeline)}
+    assert rows["sft"]["nodes"] == "zone In a b, spot DoesNotExist, disk In nvme (preferred, 10)"
+    assert "kueue.x-k8s.io/priority-class=high" in rows["sft"]["pod"]
+    assert rows["weak"]["pod"] == "cost-centre=a7, kueue.x-k8s.io/queue-name=research"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("resources: {sft: {priority_class: high}}", "sft.priority_class is Kueue's: give sft.queue too"),
+        ("resources: {sft: {node_affinity: [{key: a}]}}", "operator In needs values"),
+        ("resources: {sft: {labels: {a: b c}}}", "resources.sft.labels.a"),
+    ],
+)
+def test_what_kubernetes_would_refuse_is_refused_at_once(tmp_path, text, message):
+    with pytest.raises(ConfigError, match=message):
+        with_cluster(tmp_path, f"\n{text}\n")
+
+
+def test_without_the_cache_no_task_is_taken_from_it(tmp_path):
+    params, text = with_cluster(tmp_path, "\ncluster: {cache: false}\n")
+    rows = describe_tasks(compile_pipeline(build(params, text, "code", "data")))
+    assert {row["cache"] for row in rows} == {"no"}
 
 
 def test_secrets_are_named_and_never_written(large, monkeypatch):
