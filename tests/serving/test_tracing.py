@@ -12,6 +12,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from sense.errors import UserError
 from sense.serving import tracing
+from tests.serving.running import Running, settings
 
 CALLER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 SECRET_QUESTION = "Which spade costs 12.5 in Ghent?"
@@ -27,14 +28,14 @@ def spans():
         yield lambda: list(exporter.get_finished_spans())
 
 
-def test_one_trace_leads_from_the_request_to_sql_worker_and_model_server(start, model, spans):
+def test_one_trace_leads_from_the_request_to_sql_worker_and_model_server(model, shop, spans):
     model.write = lambda body, index: f" {SQL}"
-    gateway = start()
-    response = gateway.client.post(
-        "/v1/sql",
-        json={"question": SECRET_QUESTION, "database": "shop", "k": 3},
-        headers={"traceparent": CALLER, "X-Request-Id": "request-7"},
-    )
+    with Running(settings(model.url, shop)) as gateway:  # its last span ends after the response: all have once it has stopped
+        response = gateway.client.post(
+            "/v1/sql",
+            json={"question": SECRET_QUESTION, "database": "shop", "k": 3},
+            headers={"traceparent": CALLER, "X-Request-Id": "request-7"},
+        )
     assert response.json()["rows"] == [["spade", 12.5]]
     by_name = {span.name: span for span in spans()}
     assert {hex(span.context.trace_id) for span in spans()} == {"0x" + CALLER.split("-")[1].lstrip("0")}
@@ -64,13 +65,13 @@ def test_one_trace_leads_from_the_request_to_sql_worker_and_model_server(start, 
     assert len(sent) == 2  # the greedy candidate and the sampled ones
 
 
-def test_no_span_holds_anything_of_the_data(start, model, spans):
+def test_no_span_holds_anything_of_the_data(model, shop, spans):
     model.write = lambda body, index: [f" {SQL}", " SELECT secret FROM spade"][body["temperature"] > 0]
-    gateway = start({"Authorization": "Bearer secret-key"})
-    gateway.ask(SECRET_QUESTION, k=2)
-    gateway.client.get("/v1/databases/spade?spade=12.5")
-    model.fail(500, b'{"error": {"message": "spade", "code": 500}}')
-    assert gateway.ask(SECRET_QUESTION).status_code == 503
+    with Running(settings(model.url, shop), headers={"Authorization": "Bearer secret-key"}) as gateway:
+        gateway.ask(SECRET_QUESTION, k=2)
+        gateway.client.get("/v1/databases/spade?spade=12.5")
+        model.fail(500, b'{"error": {"message": "spade", "code": 500}}')
+        assert gateway.ask(SECRET_QUESTION).status_code == 503
     text = "".join(span.to_json() for span in spans())
     assert "SQL worker" in text
     for word in ("spade", "Ghent", "SELECT", "secret", "127.0.0.1"):
@@ -80,13 +81,13 @@ def test_no_span_holds_anything_of_the_data(start, model, spans):
     assert failed.attributes["sense.request_id"]
 
 
-def test_probes_are_in_no_trace_and_each_request_without_a_caller_has_its_own(start, spans):
-    gateway = start()
-    for path in ("/healthz", "/readyz", "/metrics", "/"):
-        gateway.client.get(path)
-    assert spans() == []
-    for _ in range(2):
-        gateway.client.get("/v1/databases", headers={"traceparent": "nonsense"})
+def test_probes_are_in_no_trace_and_each_request_without_a_caller_has_its_own(model, shop, spans):
+    with Running(settings(model.url, shop)) as gateway:
+        for path in ("/healthz", "/readyz", "/metrics", "/"):
+            gateway.client.get(path)
+        for _ in range(2):
+            gateway.client.get("/v1/databases", headers={"traceparent": "nonsense"})
+    assert [span.name for span in spans()] == ["GET /v1/databases"] * 2
     assert len({span.context.trace_id for span in spans()}) == 2
 
 
@@ -127,19 +128,18 @@ def receiver():
         yield server
 
 
-def test_spans_are_exported_by_otlp_where_the_environment_says(start, receiver, monkeypatch):
+def test_spans_are_exported_by_otlp_where_the_environment_says(model, shop, receiver, monkeypatch):
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{receiver.server_port}")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "x-tenant=one")
     monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test")
-    with tracing.export_to(tracing.create_provider()):
-        start().ask()
-    path, headers, body = receiver.received[0]
-    assert (path, headers["x-tenant"]) == ("/v1/traces", "one")
-    [resource_spans] = ExportTraceServiceRequest.FromString(body).resource_spans
-    resource = {attribute.key: attribute.value.string_value for attribute in resource_spans.resource.attributes}
+    with tracing.export_to(tracing.create_provider()), Running(settings(model.url, shop)) as gateway:
+        gateway.ask()
+    assert {(path, headers["x-tenant"]) for path, headers, _ in receiver.received} == {("/v1/traces", "one")}
+    batches = [ExportTraceServiceRequest.FromString(body).resource_spans[0] for *_, body in receiver.received]
+    resource = {attribute.key: attribute.value.string_value for attribute in batches[0].resource.attributes}
     assert resource["service.name"] == "sense-gateway"
     assert resource["deployment.environment.name"] == "test"
-    names = {span.name for scope in resource_spans.scope_spans for span in scope.spans}
+    names = {span.name for batch in batches for scope in batch.scope_spans for span in scope.spans}
     assert {"POST /v1/sql", "SQL worker", "POST /v1/completions"} <= names
 
 
