@@ -49,22 +49,36 @@ def run_llm(answer: Answerer, work: Path, llm: dict[str, Any] | None = None, que
 
 def run_at(base_url: str, work: Path, llm: dict[str, Any] | None = None, **section: Any) -> tuple[dict[str, Any], str]:
     """Runs the stage in `work` with the teacher at an address; its metrics, and the message of its failure."""
-    seed = work / "seed"
-    if not seed.exists():
-        seed_dataset(seed)
-    settings = {
+    return _run(work, section | {"teacher": "llm", "llm": _settings(work, base_url) | (llm or {})})
+
+
+def run_teachers(answer: Answerer, work: Path, teachers: dict[str, dict[str, Any]], **section: Any) -> LlmRun:
+    """Runs the stage with several teachers, of which those with a section `llm` ask one endpoint."""
+    with Endpoint(answer) as endpoint:
+        settings = _settings(work, endpoint.base_url)
+        complete = {name: each | ({"llm": settings | each["llm"]} if "llm" in each else {}) for name, each in teachers.items()}
+        metrics, message = _run(work, section | {"teachers": complete})
+        return LlmRun(metrics, message, endpoint.requests)
+
+
+def _settings(work: Path, url: str) -> dict[str, Any]:
+    return {
         "answers": str(work / "answers"),
         "model": "m",
-        "base_url": base_url,
+        "base_url": url,
         "concurrency": 1,
         "retries": 0,
         "timeout_s": 20,
         "repair": False,
     }
+
+
+def _run(work: Path, section: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    seed = work / "seed"
+    if not seed.exists():
+        seed_dataset(seed)
     config = SynthesizeConfig.model_validate(
-        {"count": 6, "max_attempts": 2, "execution": {"workers": 1}, "suite": 0, "split": {"heldout_domains": 1}}
-        | section
-        | {"teacher": "llm", "llm": settings | (llm or {})}
+        {"count": 6, "max_attempts": 2, "execution": {"workers": 1}, "suite": 0, "split": {"heldout_domains": 1}} | section
     )
     outputs = synthesize.Outputs(**{name: work / name for name in (*SPLITS, "decontamination", "metrics")})
     try:

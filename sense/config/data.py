@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from sense.config.environment import cores
 from sense.config.generator import GeneratorConfig
@@ -104,6 +104,10 @@ class GrammarConfig(Section):
     """
 
 
+QuestionStyle = Literal["question", "command", "keywords", "polite", "two sentences", "formal", "colloquial", "with evidence"]
+"""How a question is put; `with evidence` uses an expression that the example's evidence defines."""
+
+
 class LlmConfig(Section):
     """A teacher behind an OpenAI-compatible endpoint. Its key is read from the environment variable SENSE_API_KEY.
 
@@ -113,6 +117,28 @@ class LlmConfig(Section):
 
     model: str
     """The endpoint's name of the model."""
+    strategy: Literal["question-first", "sql-first"] = "question-first"
+    """What the LLM writes. question-first: database, question and SQL (the paper's prompt). sql-first: the question alone;
+    database, rows and SQL are the grammar's, on databases of your own too.
+    """
+    queries_per_request: Count = 10
+    """With sql-first: the SQL queries, on one database, whose questions one request asks for."""
+    styles: dict[QuestionStyle, Annotated[float, Field(ge=0)]] = {
+        "question": 0.3,
+        "command": 0.2,
+        "keywords": 0.08,
+        "polite": 0.07,
+        "two sentences": 0.07,
+        "formal": 0.08,
+        "colloquial": 0.12,
+        "with evidence": 0.08,
+    }
+    """With sql-first: weights with which the style of a question is drawn; a style that is left out has weight 0."""
+    agreement: Annotated[int, Field(ge=0, le=25)] = 0
+    """Answers that the LLM is asked for to each question that passed the other checks, as SQL on the same schema. The example is
+    kept if one of them or more gives the gold's result on the database and its suite, and no other result has more of them. 0:
+    none.
+    """
     base_url: str = "https://api.openai.com/v1"
     """URL of the endpoint, up to and including its version; `/chat/completions` is appended, before a query such as Azure's
     `?api-version=...`, with which the key goes into the header `api-key`.
@@ -179,6 +205,18 @@ class LlmConfig(Section):
             raise ValueError("budget and cached_price need prompt_price and completion_price")
         return self
 
+    @model_validator(mode="after")
+    def _batches_of_drafts(self) -> "LlmConfig":
+        if self.mode == "batch" and (self.strategy == "sql-first" or self.agreement):
+            raise ValueError("mode: batch is for strategy: question-first without agreement; set mode: requests")
+        return self
+
+    @model_validator(mode="after")
+    def _some_style(self) -> "LlmConfig":
+        if sum(self.styles.values()) <= 0:
+            raise ValueError("styles must give at least one style a weight above 0")
+        return self
+
 
 class SplitConfig(Section):
     """Shares of the strong data that no SFT sees. `unseen` has databases of its own, `heldout` has domains of its own."""
@@ -197,6 +235,18 @@ class SplitConfig(Section):
         if self.unseen + self.heldout >= 1:
             raise ValueError("unseen + heldout must stay below 1, or no strong data is left for SFT")
         return self
+
+
+class TeacherConfig(Section):
+    """One of several teachers, under the name that its examples have as their `source`."""
+
+    share: Annotated[float, Field(gt=0)]
+    """Its part of `count`, in proportion to the shares of the others; they need not add up to 1."""
+    llm: LlmConfig | None = None
+    """Settings of an LLM; null: the built-in grammar."""
+
+
+TeacherName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,30}$")]
 
 
 class SynthesizeConfig(Section):
@@ -218,6 +268,10 @@ class SynthesizeConfig(Section):
     """
     llm: LlmConfig | None = None
     """Settings of the LLM teacher; unused by the grammar."""
+    teachers: dict[TeacherName, TeacherConfig] = {}
+    """Several teachers by name, each with its share of `count`, in place of `teacher` and `llm`. Their random draws come from
+    `seed` and the name; with the names `grammar` and `llm` they are those of a run with that teacher alone.
+    """
     split: SplitConfig = SplitConfig()
     """Shares kept from SFT for weak sampling and for evaluation."""
     suite: Annotated[int, Field(ge=0, le=50)] = 3
@@ -235,13 +289,27 @@ class SynthesizeConfig(Section):
 
     @model_validator(mode="after")
     def _complete(self) -> "SynthesizeConfig":
+        if self.teachers and (self.teacher == "llm" or self.llm is not None):
+            raise ValueError(
+                "teachers stands in place of teacher and llm; leave these out, and give each LLM its own llm section"
+            )
+        if sum(teacher.llm is None for teacher in self.teachers.values()) > 1:
+            raise ValueError("the grammar is one teacher; all but one of teachers need an llm section (model, base_url)")
         if self.teacher == "llm" and self.llm is None:
             raise ValueError("teacher: llm needs an llm section (model, base_url)")
-        if self.own and self.teacher != "grammar":
-            raise ValueError("own needs teacher: grammar; on databases of your own, the LLM does not write")
+        if self.own and any(llm.strategy != "sql-first" for llm in self.llms().values()):
+            raise ValueError(
+                "own needs teacher: grammar, or llm.strategy: sql-first; question-first writes on databases of its own"
+            )
         if sum(self.levels.values()) <= 0:
             raise ValueError("levels must give at least one hardness a weight above 0")
         return self
+
+    def llms(self) -> dict[str, LlmConfig]:
+        """The sections of all LLMs that write, by the names of the teachers."""
+        if self.teachers:
+            return {name: teacher.llm for name, teacher in self.teachers.items() if teacher.llm is not None}
+        return {"llm": self.llm} if self.teacher == "llm" and self.llm is not None else {}
 
 
 class ShardConfig(Section):

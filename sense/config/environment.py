@@ -25,9 +25,19 @@ def trusted_authorities() -> str:
     return next(filter(None, map(environment, names)), "")
 
 
-def api_key() -> str:
-    """The teacher endpoint's key: SENSE_API_KEY, else OPENAI_API_KEY, else empty (local servers need none)."""
-    return environment("SENSE_API_KEY") or environment("OPENAI_API_KEY")
+def api_key(teacher: str = "") -> str:
+    """The key of a teacher's endpoint, empty without (local servers need none).
+
+    That of the one LLM of a run is SENSE_API_KEY, else OPENAI_API_KEY. Of several, each has its own, SENSE_API_KEY_NAME with the
+    name of the `teacher` in capitals and _ for -, so that no endpoint is sent another's.
+    """
+    key = environment(api_key_variable(teacher))
+    return key if teacher else key or environment("OPENAI_API_KEY")
+
+
+def api_key_variable(teacher: str = "") -> str:
+    """The environment variable of a teacher's key."""
+    return f"SENSE_API_KEY_{teacher.upper().replace('-', '_')}" if teacher else "SENSE_API_KEY"
 
 
 def generator_key() -> str:

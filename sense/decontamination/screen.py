@@ -1,5 +1,6 @@
 """Rows one after another, of which those are kept that are new: unlike all kept before them, and unlike the evaluation sets."""
 
+import copy
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -31,6 +32,12 @@ class Screen:
         self._questions = NearDuplicates()
         self._schemas: dict[str, Schema] = {}
         self.overlaps: list[Overlap] = []
+
+    def copy(self) -> "Screen":
+        """A screen that has kept the same rows; what either keeps from now on is nothing to the other."""
+        other = copy.copy(self)
+        other._questions, other._schemas, other.overlaps = copy.deepcopy(self._questions), dict(self._schemas), [*self.overlaps]
+        return other
 
     def refuse(self, row: ComparedRow) -> str | None:
         """Why the row is not kept; None if it is kept from now on."""

@@ -124,19 +124,29 @@ def _disk(required_gb: float) -> str:
 
 def _key(params: Mapping[str, Any]) -> str:
     synthesize = params.get("synthesize")
-    llm = synthesize.get("llm") if isinstance(synthesize, Mapping) else None
-    if not isinstance(synthesize, Mapping) or synthesize.get("teacher") != "llm" or not isinstance(llm, Mapping):
-        return "no LLM is asked: none needed"
+    synthesize = synthesize if isinstance(synthesize, Mapping) else {}
+    teachers = synthesize.get("teachers")
+    if isinstance(teachers, Mapping) and teachers:
+        llms = {str(name): each.get("llm") for name, each in teachers.items() if isinstance(each, Mapping)}
+    else:
+        llms = {"": synthesize.get("llm") if synthesize.get("teacher") == "llm" else None}
+    details = [_key_of(name, llm) for name, llm in llms.items() if isinstance(llm, Mapping)]
+    return "; ".join(details) or "no LLM is asked: none needed"
+
+
+def _key_of(teacher: str, llm: Mapping[str, Any]) -> str:
+    """Whether the key of an LLM is set, where it needs one; `teacher` is its name among several, empty for the only one."""
+    section = f"synthesize.teachers.{teacher}.llm" if teacher else "synthesize.llm"
     url = str(llm.get("base_url", config.LlmConfig.model_fields["base_url"].default))
     try:
         host = urlsplit(url).hostname or ""
     except ValueError:
-        raise UserError("synthesize.llm.base_url is no address; write it like https://host/v1") from None
-    if config.api_key():
+        raise UserError(f"{section}.base_url is no address; write it like https://host/v1") from None
+    if config.api_key(teacher):
         return f"set, for {host}"
     if _is_local(host):
         return f"not set, and {host} is near: it may need none"
-    raise UserError(f"none set for {host} (synthesize.llm.base_url); set SENSE_API_KEY")
+    raise UserError(f"none set for {host} ({section}.base_url); set {config.api_key_variable(teacher)}")
 
 
 def _is_local(host: str) -> bool:

@@ -67,6 +67,25 @@ def repairs(counts: Mapping[str, Any]) -> str:
     return f"Drafts whose fault the teacher was told, and which it wrote once more: {asked}; kept of these: {kept}."
 
 
+def teacher_rows(teachers: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, int, int, int]]:
+    """(name, examples wanted, drafts asked, examples kept) of each of several teachers."""
+    return [(name, part["wanted"], part["asked"], part["kept"]) for name, part in teachers.items()]
+
+
+def agreement_sentence(counts: Mapping[str, Any]) -> str:
+    """How many examples the LLM's own answers did not confirm, and where they are; empty if none was to be confirmed."""
+    if not counts:
+        return ""
+    apart = counts["hard"] + counts["ambiguous"]
+    if not apart:
+        return "The LLM's own answers confirm every example that it was asked about."
+    hard, ambiguous = text.number(counts["hard"]), text.number(counts["ambiguous"])
+    return (
+        f"{text.number(apart)} examples are set apart, as the LLM's own answers do not confirm them: {hard} hard and {ambiguous} "
+        f"ambiguous, in data/{counts['folder']}, for a person to look at."
+    )
+
+
 def domains(counts: Mapping[str, int]) -> list[CountBar]:
     """The commonest domains, and the rest as one bar."""
     rows = bars(counts, sum(counts.values()))

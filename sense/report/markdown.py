@@ -93,8 +93,13 @@ def _synthesize(metrics: Mapping[str, Any]) -> str:
         (kind, text.number(mutants), text.number(survived), text.percent(rate))
         for kind, mutants, survived, rate in contents.false_right_rows(metrics.get("false_right", {}))
     ]
+    teachers = contents.teacher_rows(metrics.get("teachers", {}))
     return _page(
         f"Teacher: {escape(contents.teacher(metrics))}. Every SQL was executed on its database.",
+        escape(contents.agreement_sentence(metrics.get("agreement", {}))),
+        _table(("teacher", "wanted", "asked", "kept"), [(name, *map(text.number, counts)) for name, *counts in teachers])
+        if teachers
+        else "",
         _table(("funnel", "examples", "of asked"), [(bar.name, text.number(bar.n), bar.percentage) for bar in bars]),
         contents.repairs(metrics["funnel"]),
         _table(("hardness", "asked", "share", "kept", "share"), levels),

@@ -55,6 +55,8 @@ def _data_section(run: RunData, seed: int) -> dict[str, Any]:
         "teacher": contents.teacher(metrics),
         "repairs": contents.repairs(metrics.get("funnel", {})),
         "funnel": contents.funnel(metrics["funnel"]) if "funnel" in metrics else [],
+        "teachers": contents.teacher_rows(metrics.get("teachers", {})),
+        "agreement": contents.agreement_sentence(metrics.get("agreement", {})),
         "domains": contents.domains(metrics.get("domains", {})),
         "false_right": contents.false_right_rows(metrics.get("false_right", {})),
         "hardness": contents.hardness_rows(metrics.get("asked_hardness", {}), metrics["hardness"]) if has_hardness else [],

@@ -1,49 +1,50 @@
 """Strong data: a teacher writes databases, questions and SQL; what cannot be built and executed is dropped and counted."""
 
 import argparse
-import tempfile
+import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cache, partial
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 from sense import console, records
-from sense.config import LlmConfig, SynthesizeConfig, answers_folder, api_key
+from sense.config import SynthesizeConfig
 from sense.decontamination.compared_sets import ComparedSet, of_examples, read_dataset, read_set
 from sense.decontamination.comparison import Comparison, Overlap, find_overlaps, trivial_sql
 from sense.decontamination.report import Report, make_report, write_report
 from sense.decontamination.screen import Screen
-from sense.errors import EndpointError, InputError, UserError
+from sense.errors import UserError
 from sense.manifest import SQL_SKELETON, FalseRight, false_right, write_manifest
 from sense.records import HARDNESS, Example, Hardness
-from sense.schema import introspect, schema_text
 from sense.sql.hardness import BANDS
+from sense.sql.hardness import hardness as sql_hardness
 from sense.stages import code_dependencies
-from sense.teacher import Draft, Teacher, UnitTeacher
-from sense.teacher.answer_cache import AnswerCache
-from sense.teacher.checks import CheckedUnit, UnitWorker
-from sense.teacher.collection import Collection, collect_drafts, collect_units, draw_level
-from sense.teacher.drafts import LoggedTeacher, normalize_domain
-from sense.teacher.estimate import LEVEL, estimate
-from sense.teacher.grammar.own.teacher import OwnPlan, OwnTeacher
-from sense.teacher.grammar.teacher import GrammarTeacher, planned_heldout_domains
-from sense.teacher.ledger import Ledger, price
-from sense.teacher.llm import LlmTeacher
-from sense.teacher.processes import Processes
+from sense.teacher import dry_runs, mixture, runs
+from sense.teacher.agreement import Disagreement
+from sense.teacher.collection import Collection
+from sense.teacher.drafts import normalize_domain
+from sense.teacher.grammar.own.teacher import OwnPlan
+from sense.teacher.grammar.teacher import planned_heldout_domains
+from sense.teacher.mixture import Part
+from sense.teacher.runs import Work
 from sense.teacher.splits import SPLITS, planned_splits, split_databases
+from sense.teacher.votes import AMBIGUOUS, HARD
 
 Config = SynthesizeConfig
 
 HELD_OUT_BY = SQL_SKELETON
 """What strong, unseen and heldout do not have in common on one's own databases: queries that differ in values alone."""
+DISAGREEMENTS = "disagreements"
+"""The folder, within that of strong, of the drafts that the LLM's own answers did not confirm."""
 _LLM_WITHOUT_EFFECT = ("concurrency", "timeout_s", "retries", "answers", "offline", "mode", "batch_requests", "batch_least")
 _MONEY = ("prompt_price", "completion_price", "cached_price", "batch_price_share", "budget")
-WITHOUT_EFFECT = {"llm": dict.fromkeys((*_LLM_WITHOUT_EFFECT, *_MONEY), True), "execution": {"workers": True}}
+_OF_LLM = dict.fromkeys((*_LLM_WITHOUT_EFFECT, *_MONEY), True)
+WITHOUT_EFFECT: dict[str, Any] = {"llm": _OF_LLM, "teachers": {"__all__": {"llm": _OF_LLM}}, "execution": {"workers": True}}
 """Keys that may change between a run that broke off and the next one, which goes on with it."""
-_NOT_IN_MANIFEST = WITHOUT_EFFECT | {"llm": WITHOUT_EFFECT["llm"] | {"base_url": True}}
+_OF_LLM_AND_ADDRESS = _OF_LLM | {"base_url": True}
+_NOT_IN_MANIFEST = WITHOUT_EFFECT | {"llm": _OF_LLM_AND_ADDRESS, "teachers": {"__all__": {"llm": _OF_LLM_AND_ADDRESS}}}
 """Keys that change nothing, and the endpoint's address."""
 
 
@@ -78,30 +79,36 @@ def further_paths(config: SynthesizeConfig) -> dict[str, Path]:
 
 
 def run(config: SynthesizeConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any]:
-    """Writes the three datasets; EndpointError if the teacher's endpoint fails, UserError if no draft can be kept."""
-    if config.teacher == "grammar" or config.llm is None:
-        if config.own:
-            return _write_on_own(config, read_human_sets(config, inputs), outputs)
-        make_teacher = partial(GrammarTeacher, config.grammar, config.seed, config.split)
+    """Writes the three datasets; EndpointError if a teacher's endpoint fails, UserError if no draft can be kept."""
+    planned = frozenset[str]()
+    if not config.own and not all(part.writes_domains for part in mixture.parts(config)):
         planned = planned_heldout_domains(config.split, config.seed)
-        return write_from_units(config, make_teacher, read_human_sets(config, inputs), outputs, planned)
-    folder = _folder(config.llm)
-    with Ledger(config.llm, folder / "ledger" / f"{outputs.metrics.parent.name}.jsonl") as ledger:
-        teacher = _llm_teacher(config, config.llm, inputs, ledger)
-        metrics = write_from_drafts(config, teacher, read_human_sets(config, inputs), outputs)
-        console.say(ledger.summary())
-    return metrics
+    return write(config, read_human_sets(config, inputs), outputs, partial(runs.write_part, seeds=inputs.seed), planned)
 
 
-def _folder(llm: LlmConfig) -> Path:
-    """Where the LLM's answers are kept."""
-    return Path(llm.answers) if llm.answers else answers_folder()
+def write(
+    config: SynthesizeConfig,
+    human_sets: "HumanSets",
+    outputs: Outputs,
+    write_part: Callable[[Part, Work, Screen, Callable[[], None]], Collection],
+    heldout_domains: frozenset[str] = frozenset(),
+) -> dict[str, Any]:
+    """Writes what each teacher has written as three datasets; returns the metrics.
 
-
-def _llm_teacher(config: SynthesizeConfig, llm: LlmConfig, inputs: Inputs, ledger: Ledger) -> LlmTeacher:
-    answers = AnswerCache(_folder(llm))
-    demonstrations = _demonstrations(inputs.seed)
-    return LlmTeacher(llm, config.seed, demonstrations, api_key(), say=console.say, answers=answers, ledger=ledger)
+    `write_part` has one teacher write. `heldout_domains` are those that teachers lay out for heldout; without them, domains of
+    heldout are drawn. UserError names the teacher of whose drafts none can be kept.
+    """
+    parts = mixture.parts(config)
+    work = Work(_clear(outputs), outputs.metrics.parent, console.say, [])
+    screen = human_sets.screen(work.built)
+    collections: dict[str, Collection] = {}
+    with console.bar("strong data", config.count) as bar:
+        for part in parts:
+            collections[part.name] = collection = write_part(part, work, screen, bar.advance)
+            if collection.failed or not collection.examples:
+                raise runs.nothing_kept_error(part, collection)
+            screen = collection.screen
+    return _write_datasets(config, collections, parts, human_sets, work.built, outputs, heldout_domains)
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -125,62 +132,27 @@ def apply_flags(section: Mapping[str, Any], options: argparse.Namespace) -> dict
         changes["budget"] = options.budget
     if not changes and options.dry_run is None:
         return dict(section)
-    if section["teacher"] != "llm":
+    teachers = section.get("teachers") or {}
+    if section["teacher"] != "llm" and not any(teacher.get("llm") for teacher in teachers.values()):
         raise UserError("--offline, --budget and --dry-run are about an LLM's answers; set synthesize.teacher to llm")
-    return {**section, "llm": {**section["llm"], **changes}}
+    if not teachers:
+        return {**section, "llm": {**section["llm"], **changes}}
+    if options.budget is not None:
+        raise UserError("--budget is for one LLM; of several, set synthesize.teachers.NAME.llm.budget for each")
+    with_changes = {
+        name: {**teacher, "llm": {**teacher["llm"], **changes}} if teacher.get("llm") else teacher
+        for name, teacher in teachers.items()
+    }
+    return {**section, "teachers": with_changes}
 
 
 def dry_run(config: SynthesizeConfig, inputs: Inputs, probe: int) -> str:
-    """The first prompt, and what the whole run is going to cost by the answers to the first `probe` requests, which are kept.
+    """The first prompt of each LLM, and what the whole run is going to cost by the answers to its first `probe` requests.
 
-    Without a probe of two there is no estimate. Raises what a run raises.
+    These answers are kept. Without a probe of two there is no estimate. Raises what a run raises.
     """
-    if config.llm is None:
-        raise UserError("a dry run is about an LLM's answers; set synthesize.teacher to llm")
-    in_batch, llm = config.llm.mode == "batch", config.llm.model_copy(update={"mode": "requests"})
-    with tempfile.TemporaryDirectory() as folder, Ledger(llm) as ledger:
-        teacher = _llm_teacher(config, llm, inputs, ledger)
-        system, user = teacher.messages(0, draw_level(config, 0), [])
-        lines = ["-- system", system, "", "-- user", user, ""]
-        if probe < 2:
-            characters = len(system) + len(user)
-            lines.append(
-                f"{characters:,} characters, about {characters // 4:,} tokens; --dry-run 10 estimates what the run costs"
-            )
-            return "\n".join(lines)
-        human_sets = read_human_sets(config, inputs)
-        collection = _collect(config, teacher, human_sets, Path(folder) / "built", Path(folder) / "failures.jsonl", drafts=probe)
-        answers = [teacher.tokens(index, draw_level(config, index), []) for index in range(collection.requested)]
-        tokens = [answer for answer in answers if answer is not None]
-        paid = ledger.summary()
-    if len(tokens) < 2:
-        raise UserError(f"{len(tokens)} of {collection.requested} answers count their tokens: too few for an estimate; raise N")
-    prices = [price(llm, each, in_batch) for each in tokens]
-    money = [each for each in prices if each is not None]
-    kept = round(len(collection.examples) * len(tokens) / collection.requested)
-    most = config.count * config.max_attempts
-    whole = estimate(config.count, most, kept, tokens, money or None, config.seed)
-    lines += [
-        f"{len(collection.examples)} of {collection.requested} drafts kept; tokens of a request: "
-        f"{fmean(each.prompt for each in tokens):,.0f} ({fmean(each.cached for each in tokens):,.0f} from the server's cache), "
-        f"of an answer: {fmean(each.completion for each in tokens):,.0f}",
-        f"{config.count:,} examples, with {LEVEL:.0%} intervals:",
-        f"  drafts             {whole.drafts.text(',.0f')}",
-        f"  prompt tokens      {whole.prompt.text(',.0f')}",
-        f"  completion tokens  {whole.completion.text(',.0f')}",
-        "  money              "
-        + (whole.money.text(",.2f") if whole.money else "set synthesize.llm.prompt_price and completion_price"),
-        f"{paid}; the run takes these answers from {_folder(llm)}",
-    ]
-    return "\n".join(lines)
-
-
-def _write_on_own(config: SynthesizeConfig, human_sets: "HumanSets", outputs: Outputs) -> dict[str, Any]:
-    """Writes the three datasets on the user's own databases, all of which each has."""
-    folders = [Path(folder) for folder in config.own]
-    plan = OwnPlan(folders, config.split)
-    make_teacher = partial(OwnTeacher, config.grammar, config.seed, folders, config.split)
-    return write_from_units(config, make_teacher, replace(human_sets, same_databases=True), outputs, plan=plan)
+    human_sets = read_human_sets(config, inputs)
+    return dry_runs.dry_run(config, inputs.seed, human_sets.screen, console.say, probe)
 
 
 @dataclass(frozen=True)
@@ -205,86 +177,7 @@ class HumanSets:
 def read_human_sets(config: SynthesizeConfig, inputs: Inputs) -> HumanSets:
     """Reads seed, dev, and the sets of `config.decontaminate`; InputError if one of them is not there."""
     named = [read_set(Path(path)) for path in config.decontaminate]
-    return HumanSets(read_dataset("seed", inputs.seed), [read_dataset("dev", inputs.dev), *named])
-
-
-def write_from_units(
-    config: SynthesizeConfig,
-    make_teacher: Callable[[], UnitTeacher],
-    human_sets: HumanSets,
-    outputs: Outputs,
-    heldout_domains: frozenset[str] = frozenset(),
-    plan: OwnPlan | None = None,
-) -> dict[str, Any]:
-    """Writes the drafts that pass the checks as three datasets; returns the metrics.
-
-    `make_teacher` is called in every process; a killed run begins anew. `heldout_domains` are those that the teacher has laid
-    out for heldout, `plan` what each of its units is for; without either, domains of heldout are drawn.
-    """
-    built = _clear(outputs)
-    make_worker = partial(UnitWorker, make_teacher, built, config)
-    with Processes(make_worker, config.execution.processes) as processes, console.bar("strong data", config.count) as bar:
-        collection = collect_units(config, processes, human_sets.screen(built), bar.advance)
-    return _write_datasets(config, collection, human_sets, built, outputs, heldout_domains, plan)
-
-
-def write_from_drafts(config: SynthesizeConfig, teacher: Teacher, human_sets: HumanSets, outputs: Outputs) -> dict[str, Any]:
-    """Writes the drafts of an LLM that pass the checks as three datasets; returns the metrics.
-
-    Failures that an earlier, killed run of the stage has logged count again. InputError if an offline teacher lacks answers.
-    """
-    built = _clear(outputs)
-    with console.bar("strong data", config.count) as bar:
-        collection = _collect(config, teacher, human_sets, built, outputs.metrics.parent / "failures.jsonl", bar.advance)
-    return _write_datasets(config, collection, human_sets, built, outputs)
-
-
-def _collect(
-    config: SynthesizeConfig,
-    teacher: Teacher,
-    human_sets: HumanSets,
-    built: Path,
-    log: Path,
-    advance: Callable[[], None] = lambda: None,
-    drafts: int | None = None,
-) -> Collection:
-    """Asks an LLM for drafts until there are enough, or `drafts` are asked for.
-
-    Databases are written to `built`, failures to `log`.
-    Raises InputError if an offline teacher lacks answers.
-    """
-    concurrency = config.llm.concurrency if config.llm else 1
-    with Processes(partial(UnitWorker, None, built, config), config.execution.processes) as processes:
-
-        def check(draft: Draft) -> CheckedUnit:
-            return processes.submit(UnitWorker.check, [draft]).result()
-
-        repair = config.llm is not None and config.llm.repair
-        check_once = cache(check) if config.llm is not None and config.llm.mode == "batch" else check
-        kept = 0
-        while True:  # once, unless answers come in batches: then until no more is asked that no batch has brought
-            progress = _beyond(kept, advance)
-            with LoggedTeacher(teacher, log, 2 * concurrency, check_once, repair) as logged_teacher:
-                collection = collect_drafts(config, logged_teacher, human_sets.screen(built), concurrency, progress, drafts)
-            kept = max(kept, len(collection.examples))
-            if not teacher.fetch():
-                break
-    if collection.absent:
-        raise _absent_error(config, collection)
-    if collection.failed or not collection.examples:
-        logged_teacher.forget(range(collection.checked - len(collection.rejected), collection.checked))
-    return collection
-
-
-def _beyond(count: int, advance: Callable[[], None]) -> Callable[[], None]:
-    """What calls `advance` from the call after the first `count` on."""
-    calls = iter(range(count))
-
-    def progress() -> None:
-        if next(calls, None) is None:
-            advance()
-
-    return progress
+    return HumanSets(read_dataset("seed", inputs.seed), [read_dataset("dev", inputs.dev), *named], bool(config.own))
 
 
 def _clear(outputs: Outputs) -> Path:
@@ -297,33 +190,42 @@ def _clear(outputs: Outputs) -> Path:
 
 def _write_datasets(
     config: SynthesizeConfig,
-    collection: Collection,
+    collections: Mapping[str, Collection],
+    parts: Sequence[Part],
     human_sets: HumanSets,
     built: Path,
     outputs: Outputs,
-    heldout_domains: frozenset[str] = frozenset(),
-    plan: OwnPlan | None = None,
+    heldout_domains: frozenset[str],
 ) -> dict[str, Any]:
-    """Writes the three datasets and the report on what they have in common; UserError if nothing could be kept."""
+    """Writes the three datasets and the report on what they have in common; returns the metrics.
+
+    `collections` are what each of `parts` wrote, by its name.
+    """
+    for part in parts:
+        kept = len(collections[part.name].examples)
+        if kept < part.config.count:
+            by = f" of {part.label()}" if part.suffix else ""
+            console.say(
+                f"kept {kept} of the {part.config.count} wanted{by}: {collections[part.name].requested} asked, "
+                "synthesize.max_attempts used up"
+            )
+    collection = mixture.merge(config, [collections[part.name] for part in parts])
     examples = collection.examples
-    if collection.failed or not examples:
-        raise _nothing_kept_error(config, collection)
-    if len(examples) < config.count:
-        console.say(
-            f"kept {len(examples)} of the {config.count} wanted: {collection.requested} asked, synthesize.max_attempts used up"
-        )
     domains = {example.db_id: normalize_domain(example.domain) for example in examples}
+    plan = OwnPlan([Path(folder) for folder in config.own], config.split) if config.own else None
     example_counts = Counter(example.db_id for example in examples)
     if plan is not None:
         splits = planned_splits(example_counts, plan.part, config.split)
     else:
-        splits = split_databases(example_counts, domains, config.split, config.seed, heldout_domains)
+        unplanned = mixture.unplanned_domains(collections, parts) if heldout_domains else []
+        splits = split_databases(example_counts, domains, config.split, config.seed, heldout_domains, unplanned)
     report = _drop_overlaps(collection, human_sets, splits, built)
     write_report(outputs.decontamination, report)
     section = config.model_dump(mode="json", exclude=_NOT_IN_MANIFEST)
     section |= {"own": [Path(folder).name for folder in config.own]}  # no path: elsewhere the same data lie in another place
     revision = code_dependencies.revision("synthesize")
     rate = _false_right(collection)
+    _write_disagreements(collection.disagreements, built, outputs.strong)
     sql = {split: [example.sql for example in collection.examples if splits[example.db_id] == split] for split in SPLITS}
     for split in SPLITS:
         dataset = getattr(outputs, split)
@@ -339,6 +241,11 @@ def _write_datasets(
             held_out_by=HELD_OUT_BY if plan is not None else None,
         )
     metrics = _metrics(config, collection, splits, rate)
+    if len(parts) > 1:
+        kept_by = Counter(example.source for example in collection.examples)
+        metrics["teachers"] = mixture.counts_by_teacher(parts, collections, kept_by)
+    if any(llm.agreement for llm in config.llms().values()):
+        metrics["agreement"] = _agreement_counts(collection)
     return metrics if plan is None else metrics | {"held_out_by": HELD_OUT_BY}
 
 
@@ -369,49 +276,48 @@ def _drop_overlaps(collection: Collection, human_sets: HumanSets, splits: Mappin
     return make_report(data, evaluation, [*collection.screen.overlaps, *trained_on, *overlaps], remaining)
 
 
-def _demonstrations(seed: Path) -> list[tuple[Example, str]]:
-    """The examples of the seed dataset, each with its schema as text."""
-    examples = records.read_dataset(seed)
-    schemas = {}
-    for db_id in sorted({example.db_id for example in examples}):
-        schemas[db_id] = schema_text(introspect(records.database_path(seed, db_id), samples=3), "ddl")
-    return [(example, schemas[example.db_id]) for example in examples]
+def _write_disagreements(disagreements: Sequence[Disagreement], built: Path, strong: Path) -> None:
+    """Writes the drafts that the LLM's own answers did not confirm as a dataset folder within that of strong, with the answers.
+
+    There is none without such drafts. They are for a person: no stage reads them.
+    """
+    if not disagreements:
+        return
+    folder = strong / DISAGREEMENTS
+    for db_id in sorted({each.draft.db_id for each in disagreements}):
+        shutil.copytree(built / db_id, folder / "databases" / db_id)
+    rows = [
+        Example.model_validate(
+            {
+                "id": f"disagreement-{number:06d}",
+                "db_id": each.draft.db_id,
+                "question": each.draft.question,
+                "sql": each.draft.sql,
+                "source": each.source,
+                "hardness": sql_hardness(each.draft.sql),
+                "evidence": each.draft.evidence,
+                "domain": each.draft.domain,
+                "level": each.level,
+                **each.row(),
+            }
+        )
+        for number, each in enumerate(disagreements)
+    ]
+    records.write_jsonl(folder / "examples.jsonl", rows)
+
+
+def _agreement_counts(collection: Collection) -> dict[str, Any]:
+    """How many drafts the LLM's own answers did not confirm, by reason, and where they are."""
+    counts = Counter(each.vote.reason for each in collection.disagreements)
+    return {"hard": counts[HARD], "ambiguous": counts[AMBIGUOUS], "folder": f"strong/{DISAGREEMENTS}"}
 
 
 def _write_dataset(examples: Sequence[Example], built: Path, dataset: Path) -> None:
     """Writes one dataset folder, moving its databases there from `built`."""
-    (dataset / "databases").mkdir(parents=True)
+    (dataset / "databases").mkdir(parents=True, exist_ok=True)
     for db_id in sorted({example.db_id for example in examples}):
         (built / db_id).replace(dataset / "databases" / db_id)
     records.write_jsonl(dataset / "examples.jsonl", examples)
-
-
-def _absent_error(config: SynthesizeConfig, collection: Collection) -> InputError:
-    """Why an offline run ends: answers are missing, or so many at least, as later requests depend on them."""
-    folder = _folder(config.llm) if config.llm else ""
-    return InputError(
-        f"{folder}: {collection.absent} of the {collection.requested} answers that {config.count} examples need at least are not "
-        "there; run without --offline (synthesize.llm.offline) to ask for them, or name the folder that has them in "
-        "SENSE_ANSWERS or synthesize.llm.answers"
-    )
-
-
-def _nothing_kept_error(config: SynthesizeConfig, collection: Collection) -> UserError:
-    """Why the run ends: no draft since the last example could be kept."""
-    rejected, requests = collection.rejected, collection.failed_requests()
-    counts = Counter(draft.reason for draft in rejected)
-    details = {draft.reason: draft.detail for draft in reversed(rejected)}
-    reasons = [f"  {count} {reason}, first: {details[reason][:600]}" for reason, count in counts.most_common(5)]
-    drafts = f"none of the last {len(rejected)} drafts" if collection.examples else f"none of the {len(rejected)} drafts"
-    problem = f"{drafts} of the {config.teacher} teacher could be kept"
-    if config.teacher == "grammar":
-        fix = "copy more rows or tables (sense own), or correct the glossary" if config.own else "raise synthesize.grammar.rows"
-        return UserError("\n".join([f"{problem}; {fix}", *reasons]))
-    again = "the next run of the same section asks for these drafts again and keeps all others"
-    if requests:
-        kind = "request" if requests == 1 else "requests in a row"
-        return EndpointError("\n".join([f"{problem}: {requests} {kind} brought no answer; {again}", *reasons]))
-    return UserError("\n".join([f"{problem}; try another synthesize.llm.model: {again}", *reasons]))
 
 
 def _false_right(collection: Collection) -> FalseRight:
@@ -435,7 +341,7 @@ def _metrics(config: SynthesizeConfig, collection: Collection, splits: Mapping[s
     level_counts = Counter(str(getattr(example, "level")) for example in examples)  # noqa: B009  (only strong data has the field)
     split_counts = Counter(splits[example.db_id] for example in examples)
     return {
-        "teacher": config.teacher,
+        "teacher": " + ".join(config.teachers) or config.teacher,
         **({"model": config.llm.model} if config.teacher == "llm" and config.llm is not None else {}),
         "wanted": config.count,
         "funnel": {

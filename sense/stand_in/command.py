@@ -56,6 +56,12 @@ def add_arguments(parser: argparse.ArgumentParser, _name: str) -> None:
         "--batch-limit", type=int, default=MAX_REQUESTS, metavar="N", help="requests in a batch, beyond which it fails"
     )
     serve.add_argument("--limit", type=float, metavar="RATE", help="requests a second, beyond which there is a 429")
+    serve.add_argument(
+        "--questions",
+        type=Path,
+        metavar="FILE",
+        help="keep the SQL of the questions that it writes in FILE, to answer them after a restart too (llm.agreement)",
+    )
     serve.add_argument("--params", type=Path, metavar="FILE", help="take the grammar's settings from synthesize.grammar in FILE")
     serve.add_argument(
         "program", nargs=argparse.REMAINDER, metavar="-- PROGRAM", help="serve as long as this runs, and end with its exit code"
@@ -78,7 +84,9 @@ def main(options: argparse.Namespace) -> int:
     behaviour = Behaviour(options.seed, _rates(options.fault), options.latency, options.slow, options.retry_after, options.limit)
     grammar = config.load(options.params).synthesize.grammar if options.params else DEFAULT_GRAMMAR
     program = options.program[1:] if options.program[:1] == ["--"] else options.program
-    app = create_app(stand_in := StandIn(behaviour, grammar), options.batch_seconds, options.batch_limit)
+    app = create_app(
+        stand_in := StandIn(behaviour, grammar, questions=options.questions), options.batch_seconds, options.batch_limit
+    )
     return asyncio.run(_serve(app, stand_in, options.host, options.port, program))
 
 

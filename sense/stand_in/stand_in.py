@@ -1,5 +1,8 @@
 """A stand-in for an LLM teacher: the grammar's drafts as answers of the chat protocol, with the faults of real endpoints.
 
+It answers three kinds of requests: for a data point, for the questions of SQL queries, and for the SQL of a question. That of a
+question it knows only if it has written the question itself.
+
 What it answers depends on its own seed and on the request alone: the model, the messages, the sampling parameters, the random
 seed. Faults of the transport (429, 500, slow) are drawn anew for each try of a request, as they pass in reality; those of the
 content are the same each time. A repair, a request that has the model's first answer among its messages, is answered without a
@@ -13,13 +16,16 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from random import Random
 from typing import Any
 
 from sense.config import GrammarConfig
 from sense.errors import UserError
-from sense.records import HARDNESS, Hardness
+from sense.records import HARDNESS, Hardness, Log, Record, dump
+from sense.sql.mutants import mutants
 from sense.stand_in.planted_faults import KINDS, plant
+from sense.stand_in.wordings import wording
 from sense.teacher import CellValue, Draft
 from sense.teacher.grammar.teacher import GrammarTeacher
 
@@ -27,12 +33,19 @@ MODEL = "grammar"
 PATH = "/v1/chat/completions"
 TRANSPORT = ("429", "500", "slow")
 CONTENT = ("truncated", "refusal", "wrong-sql", *KINDS)
+OF_QUESTIONS = ("truncated", "refusal", "wrong-question")
+OF_ANSWERS = ("truncated", "refusal", "wrong-answer")
 EXPIRED = "batch-expired"
-FAULTS = (*TRANSPORT, *CONTENT, EXPIRED)
-"""`wrong-sql` is one of KINDS, drawn; `batch-expired` meets a batch, which ends when half of its requests are answered."""
+FAULTS = (*TRANSPORT, *CONTENT, "wrong-question", "wrong-answer", EXPIRED)
+"""`wrong-sql` is one of KINDS, drawn; `wrong-question` and `wrong-answer` meet requests for questions, and for the SQL of one,
+`batch-expired` a batch, which ends when half of its requests are answered.
+"""
 CHARACTERS_PER_TOKEN = 4
 _IDENTITY = ("model", "messages", "temperature", "top_p", "max_tokens", "max_completion_tokens", "seed")
 _LEVEL = re.compile(rf"\bat the ({'|'.join(HARDNESS)}) level\b")
+_QUERY = re.compile(r'^\{"number": .*\}$', re.MULTILINE)
+_FAULTY_NUMBER = re.compile(r"^- number (\d+):", re.MULTILINE)
+_QUESTION = re.compile(r"^Question: (.*)$", re.MULTILINE)
 _TRIES = 20  # databases that are invented for one answer, until its level fits
 
 
@@ -52,7 +65,7 @@ class Behaviour:
         for name, rate in self.rates.items():
             if name not in FAULTS or not 0 <= rate <= 1:
                 raise UserError(f"--fault {name}={rate:g}: write FAULT=RATE, a rate from 0 to 1 and one of {', '.join(FAULTS)}")
-        for names in (TRANSPORT, CONTENT, (EXPIRED,)):
+        for names in (TRANSPORT, CONTENT, OF_QUESTIONS, OF_ANSWERS, (EXPIRED,)):
             if sum(self.rates.get(name, 0.0) for name in names) > 1 + 1e-9:
                 raise UserError(f"the rates of {', '.join(names)} add up to more than 1; lower some --fault")
 
@@ -67,15 +80,37 @@ class StandInReply:
     delay_s: float = 0.0
 
 
-class StandIn:
-    """Answers requests and counts them; not thread-safe. `clock` returns seconds."""
+class WrittenQuestion(Record):
+    """A line of the file of questions: one that the stand-in wrote, and its SQL."""
 
-    def __init__(self, behaviour: Behaviour, grammar: GrammarConfig, clock: Callable[[], float] = time.monotonic) -> None:
+    question: str
+    sql: str
+
+
+class StandIn:
+    """Answers requests and counts them; not thread-safe. `clock` returns seconds.
+
+    `questions` is the JSONL file from which it knows, after a restart, the SQL of the questions that it has written; without one
+    it knows those since its start.
+    """
+
+    def __init__(
+        self,
+        behaviour: Behaviour,
+        grammar: GrammarConfig,
+        clock: Callable[[], float] = time.monotonic,
+        questions: Path | None = None,
+    ) -> None:
         self._behaviour, self._clock = behaviour, clock
         self._teacher = GrammarTeacher(grammar.model_copy(update={"per_database": 1}), behaviour.seed)
         self._tries: Counter[str] = Counter()
         self._answers: Counter[str] = Counter()
         self._faults: Counter[str] = Counter()
+        self._file = questions
+        self._golds: dict[str, str] = {}  # the SQL of each question that was written here
+        if questions is not None:
+            with Log(questions, WrittenQuestion) as log:
+                self._golds = {row.question: row.sql for row in log.rows}
         self._allowance, self._refilled = 1.0, clock()
 
     @property
@@ -147,20 +182,61 @@ class StandIn:
             first = messages[: next(number for number, message in enumerate(messages) if message["role"] == "assistant")]
         point = hashlib.sha256(json.dumps([first, request.get("seed")], sort_keys=True).encode()).hexdigest()
         rng = Random(f"{self._behaviour.seed}-{point}")
-        draft = self._draft(_level(messages), rng)
-        fault = "" if turns else self.draw(CONTENT, Random(f"{self._behaviour.seed}-{digest}-content"))
+        user = first[-1]["content"]
+        queries = [json.loads(line) for line in _QUERY.findall(user)]
+        question = _QUESTION.search(user) if "Write one SELECT statement" in user else None
+        faults = OF_QUESTIONS if queries else OF_ANSWERS if question else CONTENT
+        fault = "" if turns else self.draw(faults, Random(f"{self._behaviour.seed}-{digest}-content"))
         if fault == "refusal":
             message = {"role": "assistant", "content": None, "refusal": "I can't help with that (planted)."}
             return _chat(request, message, "stop", digest)
-        if fault == "wrong-sql":
-            fault = rng.choice(sorted(KINDS))
-        if fault in KINDS:
-            draft = plant(draft, fault, rng)
-        text = answer_text(draft)
+        if queries:
+            numbers = set(map(int, _FAULTY_NUMBER.findall(messages[-1]["content"]))) if turns else set()
+            text = self._questions([each for each in queries if not numbers or each["number"] in numbers], fault, rng)
+        elif question:
+            text = self._answer(question[1], fault, rng)
+        else:
+            text = self._data_point(_level(messages), fault, rng)
         most = request.get("max_completion_tokens", request.get("max_tokens"))
         length = len(text) // 2 if fault == "truncated" else len(text) if most is None else most * CHARACTERS_PER_TOKEN
         message = {"role": "assistant", "content": text[:length]}
         return _chat(request, message, "length" if length < len(text) else "stop", digest)
+
+    def _data_point(self, level: Hardness, fault: str, rng: Random) -> str:
+        draft = self._draft(level, rng)
+        if fault == "wrong-sql":
+            fault = rng.choice(sorted(KINDS))
+        if fault in KINDS:
+            draft = plant(draft, fault, rng)
+        self._remember(draft.question, draft.sql)
+        return answer_text(draft)
+
+    def _questions(self, queries: Sequence[Mapping[str, Any]], fault: str, rng: Random) -> str:
+        """The questions of queries; with the fault wrong-question, one of them holds its SQL instead."""
+        wrong = rng.choice(queries)["number"] if fault == "wrong-question" else None
+        items = []
+        for query in queries:
+            question, evidence = wording(query["sql"], query["style"], rng)
+            if query["number"] == wrong:
+                question = f"Run this for me: {query['sql']}"
+            self._remember(question, query["sql"])
+            items.append({"number": query["number"], "question": question, "evidence": evidence})
+        return json.dumps({"questions": items}, ensure_ascii=False)
+
+    def _remember(self, question: str, sql: str) -> None:
+        if self._golds.get(question) != sql:
+            self._golds[question] = sql
+            if self._file is not None:
+                with self._file.open("a") as stream:
+                    stream.write(dump(WrittenQuestion(question=question, sql=sql)) + "\n")
+
+    def _answer(self, question: str, fault: str, rng: Random) -> str:
+        """The SQL of a question that was written here, with the fault wrong-answer a mutant; of others SQL of no use."""
+        sql = self._golds.get(question, "SELECT NULL")
+        if fault == "wrong-answer":
+            wrong = [mutant.sql for mutant in mutants(sql, {})]
+            sql = rng.choice(wrong) if wrong else "SELECT NULL"
+        return json.dumps({"sql": sql}, ensure_ascii=False)
 
     def _draft(self, level: Hardness, rng: Random) -> Draft:
         for _ in range(_TRIES):

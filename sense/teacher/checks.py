@@ -4,6 +4,7 @@ What drafts on several databases have to do with one another (the same question 
 databases can be shared out among processes: `UnitWorker` is what each process has.
 """
 
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import NamedTuple
 from sense.config import SynthesizeConfig
 from sense.errors import InputError
 from sense.records import Hardness
+from sense.schema import introspect, schema_text
 from sense.sql.analysis import Analysis, analyze
 from sense.sql.database_file import sqlite_files
 from sense.sql.execute import Executor
@@ -20,6 +22,7 @@ from sense.suite import SuiteCounts
 from sense.teacher import Draft, RejectedDraft, UnitTeacher, build_database
 from sense.teacher.faults import broken_keys, sql_fault
 from sense.teacher.labels import Label, label
+from sense.teacher.votes import Vote, vote
 
 MUTANT_STEPS = 2_000_000
 """Instructions of SQLite's virtual machine that a mutant may take, some hundredths of a second."""
@@ -37,11 +40,15 @@ class CheckedDraft:
 
 
 class CheckedUnit(NamedTuple):
-    """What has become of the drafts on one database, in their order; how the golds do on its suite; the bytes of its files."""
+    """What has become of the drafts on one database, in their order; how the golds do on its suite; the bytes of its files.
+
+    `repaired` tells of which drafts a teacher was asked for once more; it is empty if of none.
+    """
 
     drafts: list[CheckedDraft | RejectedDraft]
     suite: SuiteCounts
     size: int
+    repaired: Sequence[bool] = ()
 
 
 class DraftChecker:
@@ -50,7 +57,7 @@ class DraftChecker:
     def __init__(self, folder: Path, config: SynthesizeConfig) -> None:
         limits = config.execution.model_copy(update={"workers": 1})
         self._folder, self._suite, self._seed = folder, config.suite, config.seed
-        self._llm = config.llm if config.teacher == "llm" else None
+        self._llm = config.llm if config.teacher == "llm" and config.llm and config.llm.strategy == "question-first" else None
         self._executor = Executor(limits)
         # A mutant may join every row with every other one. It is wrong as well if it is not executed to the end.
         self._mutant_executor = Executor(limits.model_copy(update={"max_steps": min(limits.max_steps, MUTANT_STEPS)}))
@@ -62,12 +69,20 @@ class DraftChecker:
         self._executor.close()
         self._mutant_executor.close()
 
+    def database(self, db_id: str) -> Path:
+        """Where the database of this name is built."""
+        return self._folder / db_id / f"{db_id}.sqlite"
+
+    def vote(self, draft: Draft, answers: Sequence[str]) -> Vote:
+        """How answers to the question of a draft, whose database has been built, do against its SQL."""
+        return vote(self._executor, self.database(draft.db_id), draft.sql, answers)
+
     def check(self, drafts: Sequence[Draft | RejectedDraft]) -> CheckedUnit:
         """Checks drafts that are all on one database; those that the teacher has rejected remain so."""
         written = [draft for draft in drafts if isinstance(draft, Draft)]
         if not written:
             return CheckedUnit([draft for draft in drafts if isinstance(draft, RejectedDraft)], SuiteCounts(), 0)
-        database = self._folder / written[0].db_id / f"{written[0].db_id}.sqlite"
+        database = self.database(written[0].db_id)
         try:
             build_database(written[0], database)
         except InputError as error:
@@ -130,11 +145,33 @@ class UnitWorker:
     def __exit__(self, *_: object) -> None:
         self._checker.__exit__()
 
+    def vote(self, draft: Draft, answers: Sequence[str]) -> Vote:
+        """How answers to the question of a draft, whose database was built here, do against its SQL."""
+        return self._checker.vote(draft, answers)
+
+    def prompt_schema(self, db_id: str) -> str:
+        """The schema of a database that was built here, as a text with values."""
+        return schema_text(introspect(self._checker.database(db_id), samples=3), "ddl")
+
     def write(self, number: int, levels: Sequence[Hardness]) -> CheckedUnit:
         """Writes the drafts on the teacher's database `number`, one for each of `levels`, and checks them."""
+        return self.check(self._unit(number, levels))
+
+    def draft(self, number: int, levels: Sequence[Hardness]) -> tuple[list[Draft | RejectedDraft], str]:
+        """The same drafts unchecked, and the schema of their database as a text with values, empty if all are rejected."""
+        drafts = self._unit(number, levels)
+        written = next((draft for draft in drafts if isinstance(draft, Draft)), None)
+        if written is None:
+            return drafts, ""
+        with tempfile.TemporaryDirectory() as folder:
+            database = Path(folder) / f"{written.db_id}.sqlite"
+            build_database(written, database)
+            return drafts, schema_text(introspect(database, samples=3), "ddl")
+
+    def _unit(self, number: int, levels: Sequence[Hardness]) -> list[Draft | RejectedDraft]:
         if self._teacher is None:
             raise TypeError("this worker has no teacher")
-        return self.check(self._teacher.unit(number, levels))
+        return self._teacher.unit(number, levels)
 
     def check(self, drafts: Sequence[Draft | RejectedDraft]) -> CheckedUnit:
         """Checks drafts on one database."""

@@ -11,8 +11,8 @@ import random
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
-from itertools import takewhile
+from dataclasses import dataclass, field, replace
+from itertools import repeat, takewhile
 from queue import SimpleQueue
 
 from sense.config import SynthesizeConfig
@@ -22,11 +22,11 @@ from sense.records import HARDNESS, Example, Hardness
 from sense.sql.hardness import Band, complexity
 from sense.suite import SuiteCounts
 from sense.teacher import RejectedDraft
-from sense.teacher.checks import CheckedDraft, CheckedUnit, UnitWorker
+from sense.teacher.agreement import Disagreement
+from sense.teacher.checks import CheckedDraft, CheckedUnit
 from sense.teacher.drafts import CheckedAnswer, LoggedTeacher, normalize_domain, over_represented_domains
 from sense.teacher.labels import Label
 from sense.teacher.openai import NO_ANSWER
-from sense.teacher.processes import Processes
 
 MAX_REJECTED_DRAFTS = 20
 """Drafts in a row that cannot be kept before an LLM teacher counts as failing: so many at the start, and later so many times the
@@ -56,7 +56,8 @@ class Collection:
     drafts for which an offline teacher has no answer; what they would have become nobody knows. `repairs` counts the drafts for
     which a teacher was asked once more, `repaired` those of them that became examples. `failed` tells whether so many
     drafts were rejected that the run ends. `labels` are those of all new drafts with a result, kept or not, by hardness; `suite`
-    and `sizes` (bytes) are about the databases written.
+    and `sizes` (bytes) are about the databases written. `disagreements` are the drafts whose gold the LLM's own answers did not
+    confirm. `name` is the teacher's, the `source` of its examples; without one it is "grammar" or "llm".
     """
 
     config: SynthesizeConfig
@@ -75,9 +76,16 @@ class Collection:
     labels: list[tuple[Hardness, Label]] = field(default_factory=list)
     suite: SuiteCounts = field(default_factory=SuiteCounts)
     sizes: list[int] = field(default_factory=list)
+    disagreements: list[Disagreement] = field(default_factory=list)
+    name: str = ""
     _queries: set[tuple[str, str]] = field(default_factory=set)  # (db_id, fingerprint)
     _answered: Counter[str] = field(default_factory=Counter)  # drafts by domain, kept or not
     _lessons: dict[int, list[str]] = field(default_factory=lambda: {0: []})  # over-represented domains, by `checked`
+
+    @property
+    def source(self) -> str:
+        """Who wrote the examples."""
+        return self.name or self.config.teacher
 
     @property
     def missing(self) -> int:
@@ -103,42 +111,43 @@ class Collection:
         """Counts the next draft of an LLM, whose database is its own; True if it becomes an example."""
         if isinstance(answer.outcome, CheckedUnit):
             self.add_database(answer.outcome)
-        outcome = answer.draft
         if answer.domain:
             self._answered[normalize_domain(answer.domain)] += 1
-        if isinstance(outcome, RejectedDraft) and outcome.reason == NO_ANSWER:
-            self.absent += 1
-            self.checked += 1
-            added = False
-        else:
-            added = self.add(outcome)
-            self.repairs += answer.repaired
-            self.repaired += answer.repaired and added
+        added = self.add(answer.draft, answer.repaired)
         if self.checked == _lesson(4 * self.checked) and not self.absent:  # else nobody knows yet what is to be learnt
             self._lessons[self.checked] = over_represented_domains(self._answered)
         return added
 
-    def add(self, checked: CheckedDraft | RejectedDraft) -> bool:
-        """Counts the next draft; True if it becomes an example."""
+    def add(self, checked: CheckedDraft | RejectedDraft, repaired: bool = False) -> bool:
+        """Counts the next draft, which was asked for once more if `repaired`; True if it becomes an example."""
+        if isinstance(checked, RejectedDraft) and checked.reason == NO_ANSWER:
+            self.absent += 1
+            self.checked += 1
+            return False
         outcome = self._judge(checked) if isinstance(checked, CheckedDraft) else checked
         if isinstance(outcome, RejectedDraft):
             self.dropped[outcome.reason] += 1
             self.rejected.append(outcome)
+            if isinstance(outcome, Disagreement):
+                self.disagreements.append(replace(outcome, source=self.source))
         else:
-            self.examples.append(_example(self.config, self.checked, outcome))
+            self.examples.append(_example(self.source, self.checked, outcome))
             self.rejected.clear()
             self.domains[normalize_domain(outcome.draft.domain)] += 1
             self.bands[outcome.analysis.complexity.band] += 1
         self.checked += 1
         self.failed = self.config.teacher == "llm" and self._fails()
-        return not isinstance(outcome, RejectedDraft)
+        kept = not isinstance(outcome, RejectedDraft)
+        self.repairs += repaired
+        self.repaired += repaired and kept
+        return kept
 
     def _judge(self, checked: CheckedDraft) -> CheckedDraft | RejectedDraft:
         """The draft itself, unless it asks what another asks, the screen refuses it, or its label lets wrong SQL through."""
         draft, fingerprint = checked.draft, checked.analysis.fingerprint
         if (draft.db_id, fingerprint) in self._queries:
             return RejectedDraft("duplicate SQL", draft.sql, draft.level)
-        row = ComparedRow(id=_example_id(self.config, self.checked), db_id=draft.db_id, question=draft.question, sql=draft.sql)
+        row = ComparedRow(id=_example_id(self.source, self.checked), db_id=draft.db_id, question=draft.question, sql=draft.sql)
         reason = self.screen.refuse(row)
         if reason is not None:
             return RejectedDraft(reason, draft.question, draft.level)
@@ -176,13 +185,14 @@ def collect_drafts(
     concurrency: int,
     advance: Callable[[], None],
     drafts: int | None = None,
+    name: str = "",
 ) -> Collection:
     """Requests drafts until `config.count` examples are kept, the attempts are used up, or an LLM teacher fails.
 
     At most twice `concurrency` drafts are being written and checked at a time, and never more are requested than there are
-    examples missing. `advance` is called for each example. `drafts` ends it after so many.
+    examples missing. `advance` is called for each example. `drafts` ends it after so many. `name` is the collection's.
     """
-    collection = Collection(config, screen)
+    collection = Collection(config, screen, name=name)
     pending: deque[Future[CheckedAnswer]] = deque()  # in order of their index
     finished: SimpleQueue[Future[CheckedAnswer]] = SimpleQueue()
     done: set[Future[CheckedAnswer]] = set()  # of those pending
@@ -223,30 +233,39 @@ def _is_refused(answer: CheckedAnswer) -> bool:
 
 
 def collect_units(
-    config: SynthesizeConfig, processes: Processes[UnitWorker], screen: Screen, advance: Callable[[], None]
+    config: SynthesizeConfig,
+    write: Callable[[int, Sequence[Hardness]], Future[CheckedUnit]],
+    window: int,
+    screen: Screen,
+    advance: Callable[[], None],
+    units: int | None = None,
+    name: str = "",
 ) -> Collection:
-    """Has databases written until `config.count` examples are kept or the attempts are used up.
+    """Has databases written until `config.count` examples are kept, the attempts are used up, or an LLM teacher fails.
 
-    What is written ahead by several processes and not needed in the end is not counted. `advance` is called for each example.
+    `write` begins to write a database with drafts of these levels; at most `window` of them are being written at a time, and what
+    is not needed in the end is not counted. `advance` is called for each example. `units` ends it after so many. `name` is the
+    collection's.
     """
-    collection = Collection(config, screen)
+    collection = Collection(config, screen, name=name)
     pending: deque[Future[CheckedUnit]] = deque()
-    window = 2 * processes.count if processes.count > 1 else 1
     size, attempts, number = config.grammar.per_database, collection.attempts_left, 0
     while collection.missing > 0:
-        while number * size < attempts and len(pending) < min(window, -(-collection.missing // size)):
+        while number * size < attempts and number != units and len(pending) < min(window, -(-collection.missing // size)):
             indices = range(number * size, min((number + 1) * size, attempts))
-            pending.append(processes.submit(UnitWorker.write, number, [draw_level(config, index) for index in indices]))
+            pending.append(write(number, [draw_level(config, index) for index in indices]))
             number += 1
         if not pending:
             break
         unit = pending.popleft().result()
         collection.add_database(unit)
-        for checked in unit.drafts:
-            if collection.missing > 0:
+        for checked, repaired in zip(unit.drafts, unit.repaired or repeat(False), strict=False):
+            if collection.missing > 0 and not collection.failed:
                 collection.requested += 1
-                if collection.add(checked):
+                if collection.add(checked, repaired):
                     advance()
+        if collection.failed:
+            break
     for future in pending:
         future.cancel()
     return collection
@@ -268,20 +287,20 @@ def draw_level(config: SynthesizeConfig, index: int) -> Hardness:
     return random.Random(f"{config.seed}-level-{index}").choices(HARDNESS, weights)[0]
 
 
-def _example_id(config: SynthesizeConfig, index: int) -> str:
-    return f"{config.teacher}-{index:06d}"
+def _example_id(source: str, index: int) -> str:
+    return f"{source}-{index:06d}"
 
 
-def _example(config: SynthesizeConfig, index: int, checked: CheckedDraft) -> Example:
+def _example(source: str, index: int, checked: CheckedDraft) -> Example:
     """The draft as an example: `hardness` and `complexity` are measured on the SQL, `level` is what the teacher was asked for."""
     draft = checked.draft
     return Example.model_validate(
         {
-            "id": _example_id(config, index),
+            "id": _example_id(source, index),
             "db_id": draft.db_id,
             "question": draft.question,
             "sql": draft.sql,
-            "source": config.teacher,
+            "source": source,
             "hardness": checked.analysis.hardness,
             "evidence": draft.evidence,
             "domain": draft.domain,

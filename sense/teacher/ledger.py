@@ -137,8 +137,8 @@ class Ledger:
             self._on_their_way += len(reserved)
         return reserved
 
-    def settle(self, reserved: float, body: bytes | None, charged: bool = True, batch: str = "") -> None:
-        """Enters what a request has cost for which `reserved` was set aside.
+    def settle(self, reserved: float, body: bytes | None, charged: bool = True, batch: str = "", stage: str = "") -> None:
+        """Enters what a request has cost for which `reserved` was set aside, under `stage` or else that of the ledger.
 
         `body` is the answer's. Where the answer did not come or counts no tokens, and may be charged for nevertheless, the budget
         is held to have paid the most. `batch` names the batch of the answer and its request in it: what an earlier try of the run
@@ -150,10 +150,10 @@ class Ledger:
             self._on_their_way -= 1
             self._reserved = self._reserved - reserved if self._on_their_way else 0.0
             if charged and batch not in self._batch_answers:
-                self._enter(tokens, money, batch)
+                self._enter(tokens, money, batch, stage or self._stage)
             self._changed.notify_all()
 
-    def _enter(self, tokens: Tokens | None, money: float | None, batch: str) -> None:
+    def _enter(self, tokens: Tokens | None, money: float | None, batch: str, stage: str) -> None:
         self.paid += money or 0.0
         self.answers += 1
         if tokens is None:
@@ -170,7 +170,7 @@ class Ledger:
             has_price = self._config.prompt_price is not None
             row = Payment.model_validate(
                 {
-                    "stage": self._stage,
+                    "stage": stage,
                     "model": self._config.model,
                     **counts,
                     "money": money if has_price else None,

@@ -40,7 +40,7 @@ class LlmTeacher:
     ) -> None:
         """`demonstrations` are human-written examples, each with its schema as text; the rest is the client's."""
         self._config, self._seed, self._demonstrations = config, seed, demonstrations
-        self._client = make_client(config, api_key, clock, say, answers, ledger)
+        self.client = self._client = make_client(config, api_key, clock, say, answers, ledger)
         self._repairs: dict[int, tuple[tuple[str, str]]] = {}  # the turns after the first answer, by the draft's number
 
     def draft(self, index: int, level: Hardness, avoid: Sequence[str]) -> Draft | RejectedDraft:

@@ -5,6 +5,7 @@ Transient failures are retried with growing pauses, and requests go as fast as t
 exchange would meet raises EndpointError at once.
 """
 
+import copy
 import random
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -80,6 +81,13 @@ class ChatClient:
         self._endpoint = HttpEndpoint(settings, PATH, api_key)
         self._unsupported: frozenset[str] = frozenset()  # replaced under the lock, never changed: threads read it
         self._lock = threading.Lock()
+        self._response_format, self._stage = RESPONSE_FORMAT, ""
+
+    def for_answers(self, response_format: Mapping[str, Any], stage: str = "") -> "ChatClient":
+        """This client for answers of another form, which the ledger enters under `stage`; both have one pace and one budget."""
+        client = copy.copy(self)
+        client._response_format, client._stage = dict(response_format), stage
+        return client
 
     def chat(
         self, system: str, user: str, *, seed: int, turns: Sequence[tuple[str, str]] = ()
@@ -187,12 +195,12 @@ class ChatClient:
         try:
             answer = self._endpoint.call(body)
         except BaseException:
-            self._ledger.settle(reserved, None)
+            self._ledger.settle(reserved, None, stage=self._stage)
             raise
-        if isinstance(answer, CallFailure):
-            self._ledger.settle(reserved, None, charged=bool(answer.reason))  # sent, and perhaps answered when it was too late
+        if isinstance(answer, CallFailure):  # sent, and perhaps answered when it was too late
+            self._ledger.settle(reserved, None, charged=bool(answer.reason), stage=self._stage)
         else:
-            self._ledger.settle(reserved, answer[1], charged=answer[0].is_success)
+            self._ledger.settle(reserved, answer[1], charged=answer[0].is_success, stage=self._stage)
         return answer
 
     def _full_body(self, system: str, user: str, seed: int, turns: Sequence[tuple[str, str]]) -> dict[str, Any]:
@@ -206,7 +214,7 @@ class ChatClient:
             "temperature": self._config.temperature,
             "max_tokens": self._config.max_tokens,
             "seed": seed,
-            "response_format": RESPONSE_FORMAT,
+            "response_format": self._response_format,
         }
 
     def _supported(self, request: Mapping[str, Any]) -> dict[str, Any]:

@@ -56,12 +56,15 @@ def split_databases(
     config: SplitConfig,
     seed: int,
     heldout_domains: Collection[str] = (),
+    unplanned: Collection[str] = (),
 ) -> dict[str, str]:
     """db_id -> split: heldout gets whole domains, and of the other databases unseen gets its share, drawn with `seed`.
 
     `example_counts` is the number of examples on each database, `domains` the domain of each. `heldout_domains` are those that
     were planned for heldout; without them they are drawn until heldout has its share of the examples, and at least
-    `config.heldout_domains`. Every split with a share above 0 gets a database. Raises UserError if there are too few.
+    `config.heldout_domains`. With both, where only some teachers plan, `unplanned` are the domains of the others: of them so many
+    are drawn too that heldout has its share of their examples. Every split with a share above 0 gets a database. Raises UserError
+    if there are too few.
     """
     totals: Counter[str] = Counter()
     for db_id, count in example_counts.items():
@@ -69,6 +72,9 @@ def split_databases(
     chosen = set(heldout_domains) & set(totals)
     if config.heldout > 0 and not heldout_domains:
         chosen = _draw_domains(totals, config, seed)
+    elif config.heldout > 0 and unplanned:
+        further = config.model_copy(update={"heldout_domains": max(0, config.heldout_domains - len(chosen))})
+        chosen |= _draw_domains({name: totals[name] for name in unplanned}, further, seed)
     if config.heldout > 0 and len(chosen) < config.heldout_domains:
         raise _too_few_domains(len(chosen), len(totals), config)
     db_ids = sorted(db_id for db_id in example_counts if domains[db_id] not in chosen)

@@ -169,6 +169,20 @@ def test_a_teacher_without_an_llm_needs_none(params, root):
     assert run_checks(params, root)["teacher's key"] == ("teacher's key", True, "no LLM is asked: none needed")
 
 
+def test_each_of_several_llms_needs_its_own_key(params, root, monkeypatch):
+    monkeypatch.setenv("SENSE_API_KEY", SECRET)
+    llms = {"gpt": "https://api.example.com/v1", "near-by": "http://localhost:8000/v1"}
+    teachers = {name: {"share": 1, "llm": {"model": "m", "base_url": url}} for name, url in llms.items()}
+    params["synthesize"] |= {"teachers": {"grammar": {"share": 2}} | teachers}
+    result = run_checks(params, root)["teacher's key"]
+    assert not result.ok
+    assert "set SENSE_API_KEY_GPT" in result.detail
+    monkeypatch.setenv("SENSE_API_KEY_GPT", SECRET)
+    result = run_checks(params, root)["teacher's key"]
+    assert result.ok
+    assert "set, for api.example.com; not set, and localhost is near" in result.detail
+
+
 def test_a_server_that_never_answers_is_not_waited_for(params, root, monkeypatch):
     monkeypatch.setitem(store._SHORT_TIMEOUTS, "MLFLOW_HTTP_REQUEST_TIMEOUT", "1")  # both wait 5 seconds, twice
     monkeypatch.setattr(data_remote, "_S3_TIMEOUTS", data_remote._S3_TIMEOUTS | {"connect_timeout": 1, "read_timeout": 1})

@@ -144,6 +144,17 @@ def test_synthesize():
     ]
 
 
+def test_synthesize_with_several_teachers_and_examples_set_apart():
+    part = {"wanted": 20, "asked": 25, "kept": 18, "dropped": {}}
+    counts = {"hard": 3, "ambiguous": 1, "folder": "strong/disagreements"}
+    summary = markdown.summary("synthesize", SYNTHESIZE | {"teachers": {"grammar": part}, "agreement": counts})
+    assert table_cells(summary)[:2] == [["teacher", "wanted", "asked", "kept"], ["grammar", "20", "25", "18"]]
+    assert "4 examples are set apart" in summary
+    assert "3 hard and 1 ambiguous, in data/strong/disagreements" in summary
+    none = markdown.summary("synthesize", SYNTHESIZE | {"agreement": counts | {"hard": 0, "ambiguous": 0}})
+    assert "confirm every example" in none
+
+
 def test_rare_domains_are_one_row():
     many = {f"d{n:02}": 100 - n for n in range(40)}
     rows = table_cells(markdown.summary("synthesize", SYNTHESIZE | {"domains": many}))

@@ -18,7 +18,7 @@ from sense.decontamination.compared_sets import ComparedSet
 from sense.errors import EndpointError, UserError
 from sense.records import Example, Hardness
 from sense.stages import fingerprint, synthesize
-from sense.teacher import Draft, RejectedDraft, collection
+from sense.teacher import Draft, RejectedDraft, collection, runs
 from sense.teacher.drafts import over_represented_domains
 from tests.endpoint import Answerer, Endpoint, Reply, good_teacher
 from tests.llm_runs import SPLITS, digests, seed_dataset
@@ -107,12 +107,16 @@ def output_paths(work: Path) -> synthesize.Outputs:
     return synthesize.Outputs(**{name: work / name for name in (*SPLITS, "decontamination", "metrics")})
 
 
+def write_with(config: SynthesizeConfig, teacher: Zoo):
+    """Has this teacher write, of the kind that the section names."""
+    if config.teacher == "llm":
+        return lambda part, work, screen, advance: runs.write_drafts(part, teacher, None, work, screen, advance)
+    return lambda part, work, screen, advance: runs.write_units(part, lambda: teacher, work, screen, advance)
+
+
 def run_stage(config: SynthesizeConfig, teacher: Zoo, work: Path) -> tuple[list[Example], dict]:
     """The examples of all splits, in the order of their ids, and the metrics."""
-    if config.teacher == "llm":
-        metrics = synthesize.write_from_drafts(config, teacher, NO_HUMAN_SETS, output_paths(work))
-    else:
-        metrics = synthesize.write_from_units(config, lambda: teacher, NO_HUMAN_SETS, output_paths(work))
+    metrics = synthesize.write(config, NO_HUMAN_SETS, output_paths(work), write_with(config, teacher))
     rows = [row for name in SPLITS for row in records.read_dataset(work / name)]
     return sorted(rows, key=lambda row: row.id), metrics
 

@@ -3,6 +3,8 @@
 import json
 import sqlite3
 from contextlib import closing
+from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +14,7 @@ from sense.decontamination.compared_sets import ComparedSet, read_dataset
 from sense.errors import ConfigError, UserError
 from sense.report import results
 from sense.stages import synthesize
+from sense.teacher import runs
 from sense.teacher.grammar.own.teacher import skeleton
 from tests.own.shop import write_shop
 from tests.teacher.grammar.test_own_teacher import tree
@@ -38,11 +41,15 @@ def run(tmp_path_factory):
         write_shop(folder / "shop.sqlite")
         assert cli.main(["own", "shop.sqlite", "--rows", "60"]) == 0
         paths = outputs(folder / "out")
-        return synthesize._write_on_own(section(), empty_sets(), paths), folder
+        return write(section(), empty_sets(), paths), folder
 
 
 def empty_sets():
-    return synthesize.HumanSets(ComparedSet("seed", [], {}), [ComparedSet("dev", [], {})])
+    return synthesize.HumanSets(ComparedSet("seed", [], {}), [ComparedSet("dev", [], {})], same_databases=True)
+
+
+def write(settings, human_sets, paths):
+    return synthesize.write(settings, human_sets, paths, partial(runs.write_part, seeds=Path()))
 
 
 def test_each_part_has_copies_of_the_database_with_a_suite(run):
@@ -82,8 +89,8 @@ def test_a_question_of_the_users_own_on_the_database_is_no_reason_to_write_nothi
     _, folder = run
     dev = read_dataset("dev", folder / "out/heldout")
     monkeypatch.chdir(folder)
-    again = synthesize._write_on_own(
-        section(), synthesize.HumanSets(ComparedSet("seed", [], {}), [dev]), outputs(tmp_path / "out")
+    again = write(
+        section(), synthesize.HumanSets(ComparedSet("seed", [], {}), [dev], same_databases=True), outputs(tmp_path / "out")
     )
     assert sum(again["splits"].values()) >= 40
     assert again["funnel"]["dropped"]["in dev: same question"] >= 3
@@ -96,7 +103,7 @@ def test_a_question_of_the_users_own_on_the_database_is_no_reason_to_write_nothi
 def test_the_same_section_writes_the_same_bytes(run, tmp_path, monkeypatch):
     _, folder = run
     monkeypatch.chdir(folder)
-    synthesize._write_on_own(section(), empty_sets(), outputs(tmp_path / "out"))
+    write(section(), empty_sets(), outputs(tmp_path / "out"))
     for part in PARTS:
         assert records.digest(tmp_path / "out" / part) == records.digest(folder / "out" / part)
 
@@ -104,7 +111,7 @@ def test_the_same_section_writes_the_same_bytes(run, tmp_path, monkeypatch):
 def test_too_few_questions_for_all_parts_are_no_data(run, tmp_path, monkeypatch):
     monkeypatch.chdir(run[1])
     with pytest.raises(UserError, match="leave none for strong"):
-        synthesize._write_on_own(section(count=4), empty_sets(), outputs(tmp_path / "out"))
+        write(section(count=4), empty_sets(), outputs(tmp_path / "out"))
 
 
 def test_a_database_of_which_nothing_can_be_asked_is_called_so(tmp_path, monkeypatch):
@@ -113,7 +120,7 @@ def test_a_database_of_which_nothing_can_be_asked_is_called_so(tmp_path, monkeyp
         connection.executescript("CREATE TABLE bare(id INTEGER PRIMARY KEY, x TEXT); INSERT INTO bare VALUES (1, 'one')")
     assert cli.main(["own", "bare.sqlite"]) == 0
     with pytest.raises(UserError, match=r"could be kept; copy more rows or tables \(sense own\)"):
-        synthesize._write_on_own(section(count=4), empty_sets(), outputs(tmp_path / "out"))
+        write(section(count=4), empty_sets(), outputs(tmp_path / "out"))
 
 
 def test_own_databases_are_the_grammars():

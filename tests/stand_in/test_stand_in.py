@@ -1,8 +1,8 @@
 """The stand-in for an LLM: its answers are good ones, the same for the same request; its faults come at their rates."""
 
+import json
 from collections import Counter
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import pytest
@@ -15,14 +15,21 @@ from sense.sql.hardness import hardness
 from sense.stand_in.planted_faults import KINDS
 from sense.stand_in.stand_in import Behaviour, StandIn, StandInReply
 from sense.teacher.answers import parse_draft
-from tests.endpoint import Answerer, Reply
+from sense.teacher.question_values import missing_values
 from tests.llm_runs import LlmRun, run_llm
+from tests.stand_ins import answerer
 
 GRAMMAR = GrammarConfig(tables=5, rows=15)
 
 
-def stand_in(seed: int = 0, grammar: GrammarConfig = GRAMMAR, clock: Any = lambda: 0.0, **options: Any) -> StandIn:
-    return StandIn(Behaviour(seed, **options), grammar, clock)
+def stand_in(
+    seed: int = 0,
+    grammar: GrammarConfig = GRAMMAR,
+    clock: Any = lambda: 0.0,
+    questions: Path | None = None,
+    **options: Any,
+) -> StandIn:
+    return StandIn(Behaviour(seed, **options), grammar, clock, questions)
 
 
 def request(seed: int = 1, level: str = "easy", **more: Any) -> dict[str, Any]:
@@ -132,17 +139,6 @@ def test_rates_that_are_none_are_refused(rates):
         Behaviour(rates=rates)
 
 
-def answerer(teacher: StandIn) -> Answerer:
-    lock = Lock()
-
-    def answer(body: dict[str, Any]) -> Reply:
-        with lock:
-            reply = teacher.reply(body)
-        return reply.status, dict(reply.headers), reply.body
-
-    return answer
-
-
 def run(work: Path, rates: dict[str, float], **llm: Any) -> LlmRun:
     section: dict[str, Any] = {"count": 8, "levels": dict.fromkeys(HARDNESS, 1), "max_attempts": 4}
     return run_llm(
@@ -174,3 +170,49 @@ def test_through_faults_of_each_kind_a_run_finds_its_rows(tmp_path: Path):
     rates = dict.fromkeys(("429", "500", "refusal", "truncated", "wrong-sql"), 0.1)
     funnel = run(tmp_path, rates, retries=6, repair=True, timeout_s=20).metrics["funnel"]
     assert funnel["kept"] == 8
+
+
+SQLS = ("SELECT name FROM pet WHERE age > 3", "SELECT COUNT(*) FROM pet WHERE city = 'Rome'")
+
+
+def chat(prompt: str, seed: int = 1) -> dict[str, Any]:
+    messages = [{"role": "system", "content": "Write."}, {"role": "user", "content": prompt}]
+    return {"model": "grammar", "messages": messages, "temperature": 1.0, "max_tokens": 4096, "seed": seed}
+
+
+def questions_request(seed: int = 1) -> dict[str, Any]:
+    queries = [json.dumps({"number": n, "style": "command", "sql": sql}) for n, sql in enumerate(SQLS, start=1)]
+    styles = [("command", "one command")]
+    return chat(render_prompt("questions", schema="CREATE TABLE pet", queries=queries, evidence=False, styles=styles), seed)
+
+
+def sql_request(question: str, seed: int = 1) -> dict[str, Any]:
+    return chat(render_prompt("agreement", schema="CREATE TABLE pet", question=question, evidence=""), seed)
+
+
+def questions(teacher: StandIn) -> list[str]:
+    return [item["question"] for item in json.loads(text(teacher.reply(questions_request())))["questions"]]
+
+
+def test_it_writes_the_question_of_each_query_with_its_values():
+    written = questions(stand_in())
+    assert written == questions(stand_in())
+    assert [missing_values(sql, question) for sql, question in zip(SQLS, written, strict=True)] == [[], []]
+    wrong = questions(stand_in(rates={"wrong-question": 1}))
+    assert sum(sql in question for sql, question in zip(SQLS, wrong, strict=True)) == 1
+
+
+def test_it_knows_the_sql_of_its_own_questions_after_a_restart_too(tmp_path: Path):
+    file = tmp_path / "questions.jsonl"
+    first = stand_in(questions=file)
+    written = questions(first)
+    point = json.loads(text(first.reply(request())))
+    for teacher in (first, stand_in(questions=file)):
+        answers = [json.loads(text(teacher.reply(sql_request(question))))["sql"] for question in (*written, point["question"])]
+        assert answers == [*SQLS, point["sql"]]
+    unknown = json.loads(text(stand_in().reply(sql_request(written[0]))))["sql"]
+    assert unknown == "SELECT NULL"
+    wrong = stand_in(questions=file, rates={"wrong-answer": 1})
+    mutants = {json.loads(text(wrong.reply(sql_request(written[0], seed))))["sql"] for seed in range(9)}
+    assert SQLS[0] not in mutants
+    assert len(mutants) > 1
