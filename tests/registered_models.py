@@ -10,6 +10,7 @@ from sense.config import PublishConfig
 from sense.records import Example, Verdict
 from sense.registry import versions
 from sense.stages import publish
+from tests.weights import safetensors_file
 
 SEED = Example(
     id="s1", db_id="pets", question="How many pets?", sql="SELECT count(*) FROM pet", source="grammar", hardness="easy"
@@ -47,13 +48,6 @@ def publish_inputs(
         (folder / f"{name}.jsonl").write_text("{}\n")
     folders = (folder / name for name in ("predictions", "dev", "heldout", "strong", "samples.jsonl", "pairs.jsonl"))
     return publish.Inputs(model, folder / "evaluate.json", *folders)
-
-
-def safetensors_file(content: bytes) -> bytes:
-    """A file in the format of safetensors, of one tensor with these bytes."""
-    size = len(content)
-    header = json.dumps({"tensor": {"dtype": "U8", "shape": [size], "data_offsets": [0, size]}}).encode()
-    return len(header).to_bytes(8, "little") + header + content
 
 
 def write_predictions(folder: Path, name: str, correct: str) -> None:

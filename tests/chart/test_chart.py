@@ -49,9 +49,10 @@ def test_every_manifest_is_valid(manifests):
         check(manifest)
 
 
-@pytest.mark.parametrize("kind", ["ServiceMonitor", "ScaledObject", "HTTPRoute"])
+@pytest.mark.parametrize("kind", ["ServiceMonitor", "ScaledObject", "HTTPRoute", "InferencePool", "InferenceService"])
 def test_the_schema_of_a_custom_resource_refuses_a_misspelt_key(kind):
-    manifest = find(render("values-full.yaml"), kind, "-gateway" if kind == "ServiceMonitor" else "")
+    manifests = [*render("values-full.yaml"), *render("values-full.yaml", set={"output": "kserve"})]
+    manifest = next(one for one in manifests if one["kind"] == kind)
     manifest["spec"]["mispelt"] = 1
     with pytest.raises(jsonschema.ValidationError, match="mispelt"):
         check(manifest)
@@ -61,7 +62,8 @@ def test_the_full_example_has_every_object_that_the_chart_knows():
     with_ingress = render(
         "values-full.yaml", set={"httpRoute.enabled": False, "ingress": {"enabled": True, "host": "sql.example.com"}}
     )
-    rendered = {one["kind"] for one in [*render("values-full.yaml"), *with_ingress]}
+    with_kserve = render("values-full.yaml", set={"output": "kserve"})
+    rendered = {one["kind"] for one in [*render("values-full.yaml"), *with_ingress, *with_kserve]}
     written = {
         kind for file in (CHART / "templates").rglob("*.*") for kind in re.findall(r"^kind: (\w+)", file.read_text(), re.M)
     }
@@ -89,6 +91,8 @@ def test_selectors_match_exactly_the_pods_they_mean(manifests):
             assert matched(spec["selector"]["matchLabels"]) == {name}
         if one["kind"] == "Service":
             assert matched(spec["selector"]) == {name}
+        if one["kind"] == "InferencePool":
+            assert matched(spec["selector"]["matchLabels"]) == {name}
         if one["kind"] == "NetworkPolicy":
             expected = set(pods) if name.endswith("-deny") else {name}
             assert matched(spec["podSelector"]["matchLabels"]) == expected
@@ -112,7 +116,8 @@ def test_ports_and_references_exist(manifests):
             assert f"{target['kind']}/{target['name']}" in names
             assert "replicas" not in find(manifests, "Deployment", target["name"])["spec"]
         if one["kind"] == "HTTPRoute":
-            assert f"Service/{one['spec']['rules'][0]['backendRefs'][0]['name']}" in names
+            backend = one["spec"]["rules"][0]["backendRefs"][0]
+            assert f"{backend.get('kind', 'Service')}/{backend['name']}" in names
         if one["kind"] in WORKLOADS:
             assert f"ServiceAccount/{pod(one)['serviceAccountName']}" in names
 

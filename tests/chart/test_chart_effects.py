@@ -33,6 +33,13 @@ OTHER = {
     "model.version": "7",
     "mlflow.trackingUri": "http://other",
     "mlflow.env": [],
+    "output": "kserve",
+    "modelSource.kind": "uri",
+    "modelSource.uri": "gs://models/other/3",
+    "modelSource.image.reference": f"other@sha256:{'b' * 64}",
+    "inferencePool.endpointPicker.failureMode": "FailOpen",
+    "inferencePool.parentRefs": [{"name": "other"}],
+    "inferencePool.hostnames": [],
     "vllm.command": ["other"],
     "vllm.gpuMemoryUtilization": 0.5,
     "vllm.dtype": "half",
@@ -87,6 +94,11 @@ BY_NAME = {
     **dict.fromkeys(("size", "shmSize", "cacheSize", "sizeLimit", "memory", "cpu", "ephemeral-storage"), "3"),
 }
 INGRESS = {"httpRoute.enabled": False, "ingress.enabled": True, "ingress.host": "h"}
+SOURCES = {
+    "uri": {"modelSource.kind": "uri", "modelSource.uri": "gs://models/a/3", "modelSource.keyFile.existingSecret": "google"},
+    "claim": {"modelSource.kind": "claim", "modelSource.claim.name": "a", "modelSource.claim.accessMode": "ReadOnlyMany"},
+    "image": {"modelSource.kind": "image", "modelSource.image.reference": f"a@sha256:{'a' * 64}"},
+}
 # where an option shows
 WHERE = {
     "vllm.replicas": {"vllm.keda.enabled": False},
@@ -98,10 +110,15 @@ WHERE = {
     "vllm.storage.sizeLimit": {"vllm.storage.persistence.enabled": False},
     "gateway.limits.execution.workers": {"gateway.resources.limits.memory": "8Gi"},
     "gateway.replicas": {"gateway.hpa.enabled": False},
+    **{f"modelSource.{key}": SOURCES["uri"] for key in ("uri", "existingSecret", "env", "keyFile.existingSecret", "keyFile.key")},
+    **{f"modelSource.claim.{key}": SOURCES["claim"] for key in ("name", "path")},
+    **{f"modelSource.image.{key}": SOURCES["image"] for key in ("reference", "path")},
     **{f"ingress.{key}": INGRESS for key in ("className", "annotations", "host", "tlsSecret")},
 }
 # what must change with it
 ALONG = {
+    "modelSource.kind": {"modelSource.uri": "s3://models/a"},
+    "inferencePool.enabled": {"inferencePool.parentRefs": [], "inferencePool.hostnames": []},
     "vllm.gpu.count": {"vllm.tensorParallelSize": 2},
     "vllm.tensorParallelSize": {"vllm.gpu.count": 2},
     "ingress.enabled": INGRESS,
@@ -118,6 +135,7 @@ ELSEWHERE = {
     "vllm.storage.persistence.accessMode",
     "gateway.feedback.accessMode",
     "vllm.strategy.type",
+    "modelSource.claim.accessMode",
 }
 
 

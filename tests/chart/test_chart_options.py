@@ -270,16 +270,22 @@ DASHBOARD = (("ConfigMap", "-dashboard"), ("metadata", "labels", "grafana_dashbo
         ),
         (FULL, {}, ("HorizontalPodAutoscaler", "-gateway"), ("spec", "maxReplicas"), 8),
         # outside
-        (FULL, {}, ("HTTPRoute", ""), ("spec", "hostnames"), ["sql.example.com"]),
+        (FULL, {}, ("HTTPRoute", "-gateway"), ("spec", "hostnames"), ["sql.example.com"]),
         (
             FULL,
             {},
-            ("HTTPRoute", ""),
+            ("HTTPRoute", "-gateway"),
             ("spec", "parentRefs"),
             [{"name": "public", "namespace": "gateways", "sectionName": "https"}],
         ),
-        (FULL, {"httpRoute.timeout": "1m30s"}, ("HTTPRoute", ""), ("spec", "rules", 0, "timeouts"), {"request": "1m30s"}),
-        (FULL, {"httpRoute.timeout": "0s"}, ("HTTPRoute", ""), ("spec", "rules", 0, "timeouts"), {"request": "0s"}),  # none
+        (FULL, {"httpRoute.timeout": "1m30s"}, ("HTTPRoute", "-gateway"), ("spec", "rules", 0, "timeouts"), {"request": "1m30s"}),
+        (
+            FULL,
+            {"httpRoute.timeout": "0s"},
+            ("HTTPRoute", "-gateway"),
+            ("spec", "rules", 0, "timeouts"),
+            {"request": "0s"},
+        ),  # none
         (
             ONE,
             {"ingress": {"enabled": True, "host": "h.example.com", "tlsSecret": "t", "className": "nginx"}},

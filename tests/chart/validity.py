@@ -32,3 +32,16 @@ def _check(text: str) -> None:
     else:
         registry = Registry().with_resources((name, Resource.from_contents(one)) for name, one in _custom().items())
         jsonschema.Draft7Validator(schema, registry=registry).validate(manifest)
+        if manifest["kind"] == "InferenceService":
+            kubernetes_validate.validate(_predictor_pod(manifest), KUBERNETES, strict=True)
+
+
+def _predictor_pod(manifest: dict[str, Any]) -> dict[str, Any]:
+    """The pod that KServe makes of a predictor: its keys are a pod's, beside KServe's own."""
+    predictor = manifest["spec"]["predictor"]
+    own = _custom()["inferenceservice.json"]["properties"]["spec"]["properties"]["predictor"]["properties"].keys() - {
+        "containers"
+    }
+    metadata = {"name": manifest["metadata"]["name"], "labels": predictor["labels"], "annotations": predictor["annotations"]}
+    spec = {key: value for key, value in predictor.items() if key not in own}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}

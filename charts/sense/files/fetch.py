@@ -1,9 +1,10 @@
-"""Downloads models from MLflow before vLLM starts, each whole or not at all.
+"""Brings models before vLLM starts, each whole or not at all, and compares them with the digests that were published.
 
-Each argument is a JSON object: `uri` (MLflow's, of one version), `into` (the folder to make), `needs` (a file that it must
-hold) and `digest` (SHA-256 of the folder of that file as it was published, "": not compared). Other pods may download the same
-to the same volume: each into a folder of its own, and the first to be done wins. Exit code 1: trying again may help; 3: it
-would end in the same way.
+Each argument is a JSON object with `needs` (a file that the model must hold) and `digest` (SHA-256 of the folder of that file as
+it was published, "": not compared). One with `uri` (MLflow's, of one version, or s3:// or gs://) is downloaded into the folder
+`into`, in which its folder is called `under`. One with `path`, a folder on a volume that `name` describes, is compared where it
+lies. Other pods may download the same to the same volume: each into a folder of its own, and the first to be done wins.
+Exit code 1: trying again may help; 3: it would end in the same way.
 """
 
 import hashlib
@@ -14,6 +15,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
@@ -21,10 +23,24 @@ from typing import NoReturn
 WHOLE = ".whole"  # made last; a folder without it counts for nothing
 REFUSED = 3  # the exit code on which the Job before an upgrade gives up at once
 NO_SPACE = 64 << 20  # bytes; a disk with fewer left is why a download broke off
+WHERE = (
+    "is mlflow.trackingUri right, and does the version exist?",
+    "is modelSource.uri right, and may the keys in modelSource.existingSecret read it?",
+)
+LONGEST_HEADER = 100_000_000  # bytes that safetensors allows before the tensors
 STALE_S = 86_400  # an unfinished download that has not grown for so long is nobody's
 
 
-def fetch(uri: str, into: str, needs: str, digest: str) -> None:
+def check(path: str, name: str, needs: str, digest: str) -> None:
+    """Ends the container unless the folder `path` is the model that was published."""
+    print(f"{name}: comparing {path}", flush=True)
+    if not (Path(path) / needs).is_file():
+        refuse(f"{name}: no {needs} in {path}: does the volume hold the model, and is the path in modelSource right?")
+    compare(name, Path(path), digest)
+    print(f"{name}: {path} is whole", flush=True)
+
+
+def fetch(uri: str, into: str, needs: str, digest: str, under: str = "") -> None:
     """Makes `into`, unless it is there; ends the container if that fails."""
     target = Path(into)
     if (target / WHOLE).is_file():
@@ -35,7 +51,8 @@ def fetch(uri: str, into: str, needs: str, digest: str) -> None:
     arriving = target.parent / f".{target.name}.{os.environ['POD_NAME']}.partial"
     shutil.rmtree(arriving, ignore_errors=True)  # of this pod's last try
     try:
-        download(uri, arriving, target, needs, digest)
+        download(uri, arriving, target / under, needs, digest)
+        (target / WHOLE).touch()
     finally:  # refused, stopped, or whole: then it is what lay around an adapter
         shutil.rmtree(arriving, ignore_errors=True)
 
@@ -49,19 +66,43 @@ def download(uri: str, arriving: Path, target: Path, needs: str, digest: str) ->
         left = shutil.disk_usage(arriving).free
         if left < NO_SPACE:
             refuse(f"{uri}: the disk of {target.parent} is full ({left >> 20}Mi left): enlarge the volume of vllm.storage")
-        sys.exit(f"{uri}: the download failed (see above): is mlflow.trackingUri right, and does the version exist?")
+        sys.exit(f"{uri}: the download failed (see above): {WHERE[uri.startswith(('s3://', 'gs://'))]}")
     folder = root(arriving, needs)
     if folder is None:
         refuse(f"{uri}: there must be one {needs} in it")
-    found = content((folder / needs).parent) if digest else ""
-    if found != digest:
-        refuse(
-            f"{uri}: its SHA-256 is {found}, not {digest}: it was changed since it was published; publish it again, or set "
-            "vllm.download.verify to false"
-        )
+    compare(uri, (folder / needs).parent, digest)
     os.sync()
     place(folder, target)
     print(f"{uri}: {target} is whole", flush=True)
+
+
+def compare(name: str, folder: Path, digest: str) -> None:
+    """Ends the container unless `folder` has the digest; says what is missing or cut off, if anything is."""
+    actual = content(folder) if digest else ""
+    if actual != digest:
+        faults = "; ".join(weight_faults(folder)) or "it was changed since it was published"
+        cure = "publish it again, or set vllm.download.verify to false" if name.startswith("models:/") else "copy it there again"
+        refuse(f"{name}: its SHA-256 is {actual}, not {digest}: {faults}; {cure}")
+
+
+def weight_faults(folder: Path) -> Iterator[str]:
+    """Files of weights that are missing, as their index says, or end too early, as they themselves say."""
+    index = folder / "model.safetensors.index.json"
+    with suppress(OSError, ValueError, KeyError, AttributeError):  # whatever else it is, it is not what was published
+        for name in sorted(set(json.loads(index.read_text())["weight_map"].values())):
+            if not (folder / name).is_file():
+                yield f"{name} is missing"
+    for file in sorted(folder.glob("*.safetensors")):
+        with suppress(OSError, ValueError, KeyError, AttributeError), file.open("rb") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+            size, has = 8 + length, file.stat().st_size
+            if length > LONGEST_HEADER:
+                continue  # no safetensors at all
+            if has >= size:  # else not even the header is whole
+                tensors = json.loads(stream.read(length))
+                size += max(row["data_offsets"][1] for name, row in tensors.items() if name != "__metadata__")
+            if has < size:
+                yield f"{file.name} ends after {has} of {size} bytes"
 
 
 def refuse(message: str) -> NoReturn:
@@ -77,7 +118,8 @@ def root(arrived: Path, needs: str) -> Path | None:
 
 
 def place(folder: Path, target: Path) -> None:
-    """Gives `folder` its final name, then the mark. If another pod was first, its folder stays: vLLM may read it already."""
+    """Gives `folder` its final name. If another pod was first, its folder stays: vLLM may read it already."""
+    target.parent.mkdir(exist_ok=True)
     try:
         folder.rename(target)
     except OSError:
@@ -88,7 +130,6 @@ def place(folder: Path, target: Path) -> None:
             shutil.rmtree(broken)
         else:
             shutil.rmtree(folder)
-    (target / WHOLE).touch()
 
 
 def sizes(folder: Path) -> dict[str, int]:
@@ -123,4 +164,5 @@ def stop(*_: object) -> NoReturn:
 
 signal.signal(signal.SIGTERM, stop)
 for argument in sys.argv[1:]:
-    fetch(**json.loads(argument))
+    keys = json.loads(argument)
+    (check if "path" in keys else fetch)(**keys)

@@ -19,6 +19,9 @@
 {{- $claim := $vllm.storage.persistence -}}
 {{- $_ := set $claim "existingClaim" (default (printf "%s-models" (include "sense.fullname" .)) $claim.existingClaim) -}}
 {{- $_ := set $claim "enabled" (and $claim.enabled (eq $claim.accessMode "ReadWriteMany")) -}}
+{{/* modelSource is the champion's, and KServe runs the champion alone */}}
+{{- $_ := set $values "modelSource" (dict "kind" "mlflow" "uri" "" "existingSecret" "" "env" list "keyFile" (dict "existingSecret" "") "claim" (dict "name" "" "path" "") "image" (dict "reference" "" "path" "")) -}}
+{{- $_ := set $values "output" "deployment" -}}
 {{- toJson $values -}}
 {{- end -}}
 

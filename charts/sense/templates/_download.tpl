@@ -18,35 +18,34 @@ env:
   {{- $env := list
     (dict "name" "HOME" "value" "/tmp")
     (dict "name" "POD_NAME" "valueFrom" (dict "fieldRef" (dict "fieldPath" "metadata.name")))
-    (dict "name" "MLFLOW_TRACKING_URI" "value" .Values.mlflow.trackingUri)
     (dict "name" "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR" "value" "false")
     (dict "name" "MLFLOW_DISABLE_TELEMETRY" "value" "true")
     (dict "name" "MLFLOW_HTTP_REQUEST_MAX_RETRIES" "value" "4")
   }}
-  {{- include "sense.env" (list . $env .Values.mlflow.env) | nindent 2 }}
-{{- with .Values.mlflow.existingSecret }}
+  {{- $env := concat $env (include "sense.sourceEnv" . | fromJsonArray) }}
+  {{- include "sense.env" (list . $env (concat .Values.mlflow.env .Values.modelSource.env)) | nindent 2 }}
+{{- with include "sense.sourceSecrets" . | fromJsonArray }}
 envFrom:
-  - secretRef:
-      name: {{ . | quote }}
+  {{- toYaml . | nindent 2 }}
 {{- end }}
 resources:
   {{- toYaml .Values.vllm.download.resources | nindent 2 }}
 volumeMounts:
-  - {name: models, mountPath: /models}
-  - {name: tmp, mountPath: /tmp}
+  {{- include "sense.fetchMounts" . | fromJsonArray | toYaml | nindent 2 }}
   {{- with include "sense.moreMounts" (list . .Values.vllm.download.extraVolumeMounts) }}
   {{- . | nindent 2 }}
   {{- end }}
 {{- end -}}
 
-{{/* Egress rules of who downloads, as JSON: name servers, MLflow, and where artifacts lie */}}
+{{/* Egress rules of who downloads, as JSON: name servers, MLflow if it is called, and where artifacts lie */}}
 {{- define "sense.downloadEgress" -}}
 {{- $policy := .Values.networkPolicy -}}
 {{- $uri := urlParse .Values.mlflow.trackingUri -}}
 {{- $port := regexFind ":[0-9]+$" $uri.host | trimPrefix ":" | default (ternary "443" "80" (eq $uri.scheme "https")) -}}
 {{- $mlflow := dict "ports" (list (dict "port" (default $port $policy.mlflowPort | int64) "protocol" "TCP")) -}}
 {{- with $policy.mlflow }}{{ $mlflow = set $mlflow "to" . }}{{ end -}}
-{{- concat (list (include "sense.dnsEgress" . | fromJson) $mlflow) $policy.artifacts | toJson -}}
+{{- $called := ternary (list $mlflow) list (eq (include "sense.usesMlflow" .) "yes") -}}
+{{- concat (list (include "sense.dnsEgress" . | fromJson)) $called $policy.artifacts | toJson -}}
 {{- end -}}
 
 {{/* Egress rule to the name servers, as JSON */}}

@@ -69,6 +69,6 @@ vLLM says which */}}
 
 {{/* "yes" if a pod of vLLM is ready now */}}
 {{- define "sense.vllmIsReady" -}}
-{{- $live := lookup "apps/v1" "Deployment" .Release.Namespace (printf "%s-vllm" (include "sense.fullname" .)) -}}
+{{- $live := lookup "apps/v1" "Deployment" .Release.Namespace (include "sense.vllmDeployment" .) -}}
 {{- if and $live (dig "status" "readyReplicas" 0 $live) -}}yes{{- end -}}
 {{- end -}}

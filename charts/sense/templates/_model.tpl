@@ -21,11 +21,9 @@
 /models/adapters/{{ .name }}-{{ include "sense.adapterUri" . | sha256sum | trunc 12 }}
 {{- end -}}
 
-{{/* What the init container downloads, one JSON object an argument */}}
+{{/* What the init container downloads or compares, one JSON object an argument */}}
 {{- define "sense.downloads" -}}
-{{- $digest := ternary .Values.model.digest "" .Values.vllm.download.verify -}}
-{{- $uri := printf "models:/%s/%s" .Values.model.name .Values.model.version -}}
-{{- $all := list (dict "uri" $uri "into" (include "sense.modelFolder" .) "needs" "model/config.json" "digest" $digest | toJson) -}}
+{{- $all := list (include "sense.modelArgument" .) -}}
 {{- range .Values.vllm.lora.adapters -}}
 {{- $one := dict "uri" (include "sense.adapterUri" .) "into" (include "sense.adapterFolder" .) "needs" "adapter_config.json" "digest" "" -}}
 {{- $all = append $all (toJson $one) -}}
@@ -36,7 +34,7 @@
 {{/* vLLM's arguments. `vllm serve` takes the model as its first word, the server's module as an option */}}
 {{- define "sense.arguments" -}}
 {{- $vllm := .Values.vllm -}}
-{{- $folder := printf "%s/model" (include "sense.modelFolder" .) -}}
+{{- $folder := include "sense.modelPath" . -}}
 {{- $words := ternary (list $folder) (list "--model" $folder) (eq (last $vllm.command) "serve") -}}
 {{- $words = concat $words (list "--served-model-name" (include "sense.served" .Values.model)) -}}
 {{- $words = concat $words (list "--port" (int64 $vllm.port | toString)) -}}

@@ -5,6 +5,8 @@
   (include "sense.wrongNames" . | fromJsonArray)
   (include "sense.wrongModel" . | fromJsonArray)
   (include "sense.wrongCanary" . | fromJsonArray)
+  (include "sense.wrongSource" . | fromJsonArray)
+  (include "sense.wrongOutput" . | fromJsonArray)
   (include "sense.wrongVllm" . | fromJsonArray)
   (include "sense.wrongGateway" . | fromJsonArray)
   (include "sense.wrongNetwork" . | fromJsonArray)
@@ -45,7 +47,6 @@
 {{- if eq .previous.version .version }}{{ $wrong = append $wrong (printf "model.previous.version is model.version, %q: set model.previous to null" .version) }}{{ end -}}
 {{- end -}}
 {{- end -}}
-{{- if not .Values.mlflow.trackingUri }}{{ $wrong = append $wrong "mlflow.trackingUri is missing: set it to the address of the MLflow server, http(s)://..." }}{{ end -}}
 {{- toJson $wrong -}}
 {{- end -}}
 
@@ -118,7 +119,7 @@
 {{- if and .enabled (gt (int64 .minReplicas) (int64 .maxReplicas)) }}{{ $wrong = append $wrong (printf "gateway.hpa.minReplicas (%d) is more than maxReplicas (%d)" (int64 .minReplicas) (int64 .maxReplicas)) }}{{ end -}}
 {{- if and .enabled (not (dig "requests" "cpu" "" $gateway.resources)) }}{{ $wrong = append $wrong "gateway.hpa.enabled without gateway.resources.requests.cpu: processor use is relative to it" }}{{ end -}}
 {{- end -}}
-{{- range $part := list "vllm" "gateway" -}}
+{{- range $part := ternary (list "gateway") (list "vllm" "gateway") (eq .Values.output "kserve") -}}
 {{- with dig "wrong" "" (include "sense.scale" (list $ $part) | fromJson) }}{{ $wrong = append $wrong . }}{{ end -}}
 {{- end -}}
 {{- with $gateway.strategy }}{{ $wrong = concat $wrong (include "sense.wrongStrategy" (list "gateway.strategy" .) | fromJsonArray) }}{{ end -}}
