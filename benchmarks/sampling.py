@@ -10,7 +10,6 @@ Loading and starting are not counted. Each row is one run: times on a machine wi
 
 import argparse
 import importlib.util
-import json
 import os
 import signal
 import socket
@@ -28,6 +27,7 @@ import httpx
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.tables import print_rows  # noqa: E402
 from sense import config, ingest, records  # noqa: E402  (the working copy is not on the path of a script in it)
 from sense.config import GeneratorConfig, PromptConfig  # noqa: E402
 from sense.prompts.dataset import question_prompts  # noqa: E402
@@ -152,12 +152,7 @@ def main() -> None:
         }
         for timing, answers in measured
     ]
-    if options.json:
-        print(json.dumps(rows, indent=1))
-        return
-    print(f"| {' | '.join(rows[0])} |\n|{'---|' * len(rows[0])}")
-    for row in rows:
-        print(f"| {' | '.join(str(value) for value in row.values())} |")
+    print_rows(rows, options.json)
 
 
 if __name__ == "__main__":

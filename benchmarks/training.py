@@ -10,7 +10,6 @@ is one run; times vary on a machine with other work.
 
 import argparse
 import functools
-import json
 import sys
 import tempfile
 import time
@@ -28,6 +27,7 @@ from trl.kernels.chunked_logprob import _use_triton as trl_use_triton
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.tables import print_rows  # noqa: E402
 from sense import config, ingest, prompts, records  # noqa: E402  (the working copy is not on the path of a script in it)
 from sense.config import PromptConfig  # noqa: E402
 from sense.prompts.dataset import read_schemas  # noqa: E402
@@ -198,13 +198,7 @@ def main() -> None:
 
         timings = [*sft_timings(model_of, tokenizer, rows[: options.rows], options.epochs, folder)]
         timings += dpo_timings(model_of, tokenizer, rows[: options.pairs], options.epochs, folder)
-    measured = table(timings)
-    if options.json:
-        print(json.dumps(measured, indent=1))
-        return
-    print(f"| {' | '.join(measured[0])} |\n|{'---|' * len(measured[0])}")
-    for row in measured:
-        print(f"| {' | '.join(str(value) for value in row.values())} |")
+    print_rows(table(timings), options.json)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,6 @@
 
 import itertools
 import json
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,24 +12,18 @@ from sense.records import Example, Pair, Sample
 from sense.sql.execute import Executor
 from sense.stages import dpo, rejection_sampling
 from sense.stages.execution_reward import ExecutionReward
+from tests.dataset_folder import write_dataset
 from tests.pipeline import digests
 
 GOLD = "SELECT name FROM pet"
+PETS = "CREATE TABLE pet (name TEXT, age INTEGER); INSERT INTO pet VALUES ('Rex', 5), ('Ada', 2), ('Tom', 3)"
 TRAIN = {"max_steps": 1, "batch_size": 1, "max_length": 256, "precision": "fp32", "save_steps": 1, "log_steps": 1}
 
 
 @pytest.fixture
 def inputs(tmp_path: Path) -> dpo.Inputs:
     """A pair and a right sample on a database of one table with three rows; the folder of the SFT model is empty."""
-    dataset = tmp_path / "unseen"
-    database = records.database_path(dataset, "pets")
-    database.parent.mkdir(parents=True)
-    with closing(sqlite3.connect(database)) as connection:
-        connection.execute("CREATE TABLE pet (name TEXT, age INTEGER)")
-        connection.execute("INSERT INTO pet VALUES ('Rex', 5), ('Ada', 2), ('Tom', 3)")
-        connection.commit()
-    example = Example(id="q0", db_id="pets", question="Which names?", sql=GOLD, source="grammar", hardness="easy")
-    records.write_jsonl(dataset / "examples.jsonl", [example])
+    dataset = write_dataset(tmp_path / "unseen", "pets", PETS, {"q0": ("Which names?", GOLD)})
     pair = Pair(id="q0#pair0", example_id="q0", chosen=GOLD, rejected="SELECT age FROM pet", strategy="all", error="mismatch")
     records.write_jsonl(tmp_path / "pairs.jsonl", [pair])
     records.write_jsonl(tmp_path / "samples.jsonl", [sample("q0", 0, GOLD)])

@@ -2,18 +2,17 @@
 
 import hashlib
 import json
-import sqlite3
 import threading
-from contextlib import closing
 
 import pytest
 
 from sense import config, records
 from sense.errors import EndpointError, InputError, UserError
-from sense.records import Example, Prediction, Sample
+from sense.records import Prediction, Sample
 from sense.stages import evaluate, sample
 from sense.training import endpoint_generator, generators, model_folder, nano
 from tests import pipeline
+from tests.dataset_folder import write_dataset
 from tests.endpoint import Endpoint, error_reply, models_reply, text_reply
 from tests.evaluation_inputs import evaluate_inputs
 from tests.pipeline import RunDirs, StageRun
@@ -35,17 +34,9 @@ def answer(body):
 def folder(tmp_path_factory):
     """A dataset of 100 questions (two chunks) on one database, and a nano model."""
     root = tmp_path_factory.mktemp("generators")
-    database = records.database_path(root / "unseen", "stock")
-    database.parent.mkdir(parents=True)
-    with closing(sqlite3.connect(database)) as connection:
-        connection.execute("CREATE TABLE thing (id INTEGER PRIMARY KEY, size INT)")
-        connection.execute("INSERT INTO thing VALUES (1, 5), (2, 7)")
-        connection.commit()
-    rows = [
-        Example(id=f"e{n}", db_id="stock", question=f"Sizes, {n}?", sql="SELECT size FROM thing", source="test", hardness="easy")
-        for n in range(100)
-    ]
-    records.write_jsonl(root / "unseen" / "examples.jsonl", rows)
+    statements = "CREATE TABLE thing (id INTEGER PRIMARY KEY, size INT); INSERT INTO thing VALUES (1, 5), (2, 7)"
+    questions = {f"e{n}": (f"Sizes, {n}?", "SELECT size FROM thing") for n in range(100)}
+    write_dataset(root / "unseen", "stock", statements, questions)
     shape = config.NanoConfig(vocabulary=300, hidden=16, layers=1, heads=2, context=512)
     tokenizer = nano.train_tokenizer(["SELECT size FROM thing"], shape.vocabulary)
     info = model_folder.ModelInfo(config.ModelConfig(nano=shape), 0, config.PromptConfig())

@@ -2,16 +2,16 @@
 
 import sqlite3
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 
 from sense import config, records
 from sense.config import ExecutionConfig
-from sense.records import Example, Prediction
+from sense.records import Prediction
 from sense.report import markdown
 from sense.robustness.perturb import perturb
 from sense.stages import evaluate, perturbed_sets
+from tests.dataset_folder import write_dataset
 from tests.evaluation_inputs import evaluate_inputs
 
 QUESTIONS = {
@@ -22,26 +22,17 @@ QUESTIONS = {
 }
 
 
-def write_dataset(folder: Path, questions: dict[str, tuple[str, str]]) -> Path:
-    database = records.database_path(folder, "pets")
-    database.parent.mkdir(parents=True)
-    with closing(sqlite3.connect(database)) as connection:
-        connection.execute("CREATE TABLE pet (pet_id INTEGER PRIMARY KEY, city TEXT, country TEXT)")
-        connection.execute("INSERT INTO pet VALUES (1, 'Rome', 'Italy'), (2, 'Oslo', 'Norway')")
-        connection.commit()
-    rows = [
-        Example(id=key, db_id="pets", question=question, sql=sql, source="s", hardness="easy")
-        for key, (question, sql) in questions.items()
-    ]
-    records.write_jsonl(folder / "examples.jsonl", rows)
-    return folder
+PETS = """
+    CREATE TABLE pet (pet_id INTEGER PRIMARY KEY, city TEXT, country TEXT);
+    INSERT INTO pet VALUES (1, 'Rome', 'Italy'), (2, 'Oslo', 'Norway');
+"""
 
 
 @pytest.fixture
 def sets(tmp_path):
     """dev, heldout, and two perturbed copies of dev."""
-    dev = write_dataset(tmp_path / "dev", QUESTIONS)
-    heldout = write_dataset(tmp_path / "heldout", {"a": QUESTIONS["b"]})
+    dev = write_dataset(tmp_path / "dev", "pets", PETS, QUESTIONS)
+    heldout = write_dataset(tmp_path / "heldout", "pets", PETS, {"a": QUESTIONS["b"]})
     perturb(dev, ["columns-synonym", "question-lower-case"], tmp_path / "robust", 0, ExecutionConfig(workers=1))
     return {"dev": dev, "heldout": heldout, "synonym": tmp_path / "robust" / "columns-synonym"}
 
