@@ -54,7 +54,10 @@ COMMANDS = {
         "copies of a dataset folder with other names, layout or wording, to measure how robust models are",
         "sense.robustness.command",
     ),
-    "data": Command("what changed between two versions of the data: sense data diff REV1 REV2", "sense.data_versions.command"),
+    "data": Command(
+        "what changed between two versions of the data (diff), and the removal of data that nothing names (gc)",
+        "sense.data_versions.command",
+    ),
     "teacher": Command(
         "a stand-in for an LLM teacher: sense teacher serve, the grammar behind OpenAI's protocol", "sense.stand_in.command"
     ),

@@ -1,7 +1,9 @@
-"""The command `sense data`: what changed between two versions of the data."""
+"""The command `sense data`: what changed between two versions of the data, and the removal of data that nothing names."""
 
 import argparse
 import json
+import math
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,11 +15,17 @@ from rich.table import Table
 from rich.text import Text
 
 from sense import console
+from sense.data_versions import garbage
 from sense.data_versions.dataset_version import DataRow, read_version
 from sense.data_versions.difference import EVIDENCE, KINDS, Difference, Figure, RowChange, compare
+from sense.data_versions.garbage import GarbagePlan
+from sense.errors import InputError
 from sense.report import text
 
 _HELP = "rows, databases and figures of two data versions: what was added, removed, changed"
+_GC_HELP = "delete from DVC's cache and remote what no registered version, no open run in MLflow and no dvc.lock here names"
+_OLDER_THAN = 14.0  # days
+_DAY = 86_400
 _DEFAULT_PATH = Path("data/strong")
 _EXAMPLES = 3  # changes of each kind that are printed
 _VALUES = 10  # of more values of a field than these, those are printed whose counts changed most
@@ -45,10 +53,40 @@ def add_arguments(parser: argparse.ArgumentParser, _name: str) -> None:
         "--path", type=Path, default=_DEFAULT_PATH, metavar="PATH", help=f"the data in a revision, default: {_DEFAULT_PATH}"
     )
     diff.add_argument("--json", action="store_true", help="print all of it as JSON on stdout, nothing else")
+    _add_gc(actions)
+
+
+def _add_gc(actions: Any) -> None:
+    gc = actions.add_parser(
+        "gc",
+        help=_GC_HELP,
+        description=f"{_GC_HELP[0].upper()}{_GC_HELP[1:]}. Without --yes it only shows what would go.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="examples:\n  sense data gc\n  sense data gc --remote s3://bucket/prefix --older-than 30 --yes",
+    )
+    gc.add_argument("--yes", action="store_true", help="delete; without it nothing is deleted")
+    remote_help = "the name of one of this project's remotes, or s3://bucket/prefix or a folder; default: its default remote"
+    gc.add_argument("--remote", metavar="REMOTE", help=remote_help)
+    age_help = f"what was written, and runs that ended, in the last DAYS days stay; default: {_OLDER_THAN:g}"
+    gc.add_argument("--older-than", type=_days, default=_OLDER_THAN, metavar="DAYS", help=age_help)
+    gc.add_argument("--all-commits", action="store_true", help="keep what dvc.lock names in any Git commit too")
+
+
+def _days(value: str) -> float:
+    try:
+        days = float(value)
+    except ValueError:
+        days = -1
+    if not 0 <= days < math.inf:
+        raise argparse.ArgumentTypeError(f"{value!r}: give a number of days, 0 or more")
+    return days
 
 
 def main(options: argparse.Namespace) -> int:
     """Runs the command; returns the exit code."""
+    if options.action == "gc":
+        _collect_garbage(options)
+        return 0
     console.quiet(options.json)
     difference = compare(read_version(options.old, options.path), read_version(options.new, options.path))
     if options.json:
@@ -56,6 +94,44 @@ def main(options: argparse.Namespace) -> int:
     else:
         _print(difference)
     return 0
+
+
+def _collect_garbage(options: argparse.Namespace) -> None:
+    from sense import tracking
+
+    address = tracking.check_registry()  # before anything else: without it nobody knows what is named
+    youngest = time.time() - options.older_than * _DAY
+    with garbage.open_project(options.remote) as project:
+        stores = garbage.list_stores(project)  # first: what is pushed from now on is in no plan
+        references = tracking.data_references(open_since=youngest)
+        if not references:
+            raise InputError(
+                f"{address}: no registered version and no open run names data; if this is not the store that you publish to, set "
+                "MLFLOW_TRACKING_URI, else use dvc gc --workspace"
+            )
+        plan = garbage.plan(stores, references + garbage.workspace_references(project, options.all_commits), youngest)
+        _print_plan(plan, options)
+        if options.yes:
+            for store, objects in plan.garbage:
+                garbage.delete(store, objects)
+
+
+def _print_plan(plan: GarbagePlan, options: argparse.Namespace) -> None:
+    out = Console(width=_WIDTH, highlight=False)
+    table = _table("what stays", "", "objects", "bytes")
+    for holding in plan.holdings:
+        table.add_row(_plain(holding.label), text.number(holding.objects), text.number(holding.size))
+    out.print(table)
+    lines = [f"{row.label}: not here, or not whole: {', '.join(row.missing)}" for row in plan.holdings if row.missing]
+    if plan.young:
+        lines.append(f"{plan.young:,} more objects stay: they are younger than {options.older_than:g} days")
+    for store, objects in plan.garbage:
+        size = sum(one.size for one in objects.values())
+        lines.append(f"{store.name}: {len(objects):,} of {len(store.objects):,} objects go, {size:,} bytes")
+    if not options.yes:
+        lines.append("nothing is deleted yet: the same command with --yes deletes it")
+    for line in lines:
+        out.print(_plain(line), soft_wrap=True)
 
 
 def _print(difference: Difference) -> None:

@@ -68,7 +68,7 @@ def _read_local(path: Path, label: str) -> DatasetVersion:
             "dvc checkout (or dvc pull) puts there what dvc.lock names"
         )
     files = (file for file in path.rglob("*") if file.is_file())
-    digests = {file.relative_to(path).as_posix(): _md5(file) if file.name != ROWS else "" for file in files}
+    digests = {file.relative_to(path).as_posix(): records.revision(file) if file.name != ROWS else "" for file in files}
     return _parse(label, digests, lambda relative: (path / relative).read_bytes())
 
 
@@ -142,11 +142,6 @@ def _databases(digests: Mapping[str, str]) -> dict[str, str]:
             case ["databases", db_id, *rest] if rest:
                 files[db_id].append(f"{'/'.join(rest)} {digest}")
     return {db_id: hashlib.sha256("\n".join(lines).encode()).hexdigest() for db_id, lines in files.items()}
-
-
-def _md5(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from sense.prompts.dataset import question_prompts
 from sense.registry import card, comparison, gate
 from sense.registry.gate import EARLY_MODE, VersionScore
 from sense.report import costs
-from sense.tracking import runs
+from sense.tracking import DATA_TAG, runs
 from sense.training import model_files
 
 # What `mlflow models serve` and `mlflow.transformers.load_model` need, pinned to what wrote the model.
@@ -76,7 +76,8 @@ class ModelPackage:
 class ModelSources:
     """The files behind a version, which are inputs of the stage publish, each input's digest by name, and evaluate's sets.
 
-    `evaluation` is the file of evaluate's metrics, by which the costs are found.
+    `revisions` are the md5s that DVC has for the data, by name. `evaluation` is the file of evaluate's metrics, by which the
+    costs are found.
     """
 
     model: Path
@@ -84,6 +85,7 @@ class ModelSources:
     datasets: Mapping[str, Path]
     strong: Path
     digests: Mapping[str, str]
+    revisions: Mapping[str, str]
     sets: Mapping[str, Any]
     evaluation: Path
 
@@ -103,6 +105,7 @@ def build_package(name: str, sources: ModelSources, extra_tags: Mapping[str, str
     comparison.write_evaluation(work / "evaluation", verdicts, sources.predictions, sources.datasets, prompt)
     digests = {f"sense.digest.{source}": digest for source, digest in sources.digests.items()}
     digests["sense.digest.model"] = sources.digests["sense"] if folder == sources.model else records.digest(folder)
+    data = {f"{DATA_TAG}{name}": revision for name, revision in sources.revisions.items()}
     params, code = _params(folder), runs.code_revision()
     cost = costs.read_until_ex(sources.evaluation)
     facts = card.CardFacts(
@@ -123,7 +126,7 @@ def build_package(name: str, sources: ModelSources, extra_tags: Mapping[str, str
         card=card.render(facts),
         example=_example_prompt(sources.strong, prompt),
         params=params,
-        tags={"sense.code_rev": code, **extra_tags, **digests, **gate.score_tags(scores_by_set(sources.sets))},
+        tags={"sense.code_rev": code, **extra_tags, **digests, **data, **gate.score_tags(scores_by_set(sources.sets))},
         metrics=_dataset_metrics(sources.sets),
         data={source: digest for source, digest in sources.digests.items() if source not in _KEY_SOURCES},
         costs={stage.section: stage.cost.numbers() for stage in cost.stages if stage.cost is not None},

@@ -94,10 +94,14 @@ def _register(
     config: PublishConfig, inputs: Inputs, sets: Mapping[str, Any], digests: Mapping[str, str], work: Path
 ) -> "RegisteredVersion":
     """The version of this model with this evaluation: registered now, or by an earlier run."""
+    from sense import tracking
     from sense.registry import package, registration
 
     datasets = {"dev": inputs.dev, "heldout": inputs.heldout}
-    sources = package.ModelSources(inputs.sense, inputs.predictions, datasets, inputs.strong, digests, sets, inputs.evaluation)
+    revisions = {name: records.revision(getattr(inputs, name)) for name in tracking.VERSIONED}
+    sources = package.ModelSources(
+        inputs.sense, inputs.predictions, datasets, inputs.strong, digests, revisions, sets, inputs.evaluation
+    )
     model = package.build_package(config.model, sources, {"sense.gate": config.gate}, work)
     return registration.register_model(model, work / "package")
 

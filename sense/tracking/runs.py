@@ -17,6 +17,7 @@ from sense.cost import meter
 from sense.errors import EndpointError
 from sense.records import flatten, is_number
 from sense.tracking import store
+from sense.tracking.data_references import DATA_TAG
 
 # MLflow's limits: characters of a key, of a parameter's and of a tag's value; entries of one request.
 _KEY_LENGTH, _PARAM_LENGTH, _TAG_LENGTH = 250, 6000, 8000
@@ -129,7 +130,7 @@ def record_data(key: str, digests: Mapping[str, str], remote: str, lock: str) ->
 
     What has the same `key` is the same run, so a killed call is completed by its repetition.
     """
-    tags = {f"sense.data.{name}": digest for name, digest in digests.items()}
+    tags = {f"{DATA_TAG}{name}": digest for name, digest in digests.items()}
     tags |= {"sense.data_remote": remote, "sense.code_rev": code_revision()}
     opened = store.open_store()
     with open_run("data", key, {}, tags) as run:

@@ -30,6 +30,8 @@ def test_the_first_model_is_the_champion(client, tmp_path):
     assert record["digests"]["strong"] == records.digest(inputs.strong)
     assert record["tags"]["sense.eval.dev.digest"] == "aaa"
     assert record["tags"]["sense.digest.sense"] == records.digest(inputs.sense)
+    data = {name: records.revision(getattr(inputs, name)) for name in ("dev", "heldout", "strong", "samples", "pairs")}
+    assert {f"sense.data.{name}": md5 for name, md5 in data.items()}.items() <= record["tags"].items()
     assert record["tags"]["sense.code_rev"]
 
 
