@@ -125,7 +125,7 @@ def test_a_candidate_that_fails_is_aborted_and_its_questions_are_answered_by_the
 def test_a_candidate_that_writes_what_does_not_run_is_aborted(serve):
     servers = serve(canary={"abort": {"answers": 20}})
     servers.candidate.write = lambda body, index: " SELECT nothing FROM nowhere"
-    answers = [servers.gateway.ask().json() for _ in range(100)]
+    answers = [servers.gateway.ask().json() for _ in range(200)]
     assert any(answer["abstained"] for answer in answers)
     assert not any(answer["abstained"] for answer in answers[-20:])
     assert servers.metric("sense_canary_aborts_total", version="2", limit="abstention_share") == 1
