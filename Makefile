@@ -3,7 +3,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 READY := .venv/ready
-EXTRAS := train,data,pipeline,serve,databases,dev
+EXTRAS := train,data,pipeline,serve,telemetry,databases,dev
 # For `make image`: IMAGE=... its name, DOCKER=... what builds it, BUILD_FLAGS=... more for the build, such as --build-arg.
 DOCKER ?= docker
 IMAGE ?= sense-train:dev
