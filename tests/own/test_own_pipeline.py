@@ -81,8 +81,10 @@ def test_the_model_is_asked_on_the_database_and_its_feedback_is_in_the_next_vers
     (checkout.root / "gateway.yaml").write_text(yaml.safe_dump(settings))
     command = [sys.executable, "-m", "sense", "serve", "--config", "gateway.yaml"]
     before = questions(checkout, "seed") | questions(checkout, "dev")
-    with subprocess.Popen(command, cwd=checkout.root, env=checkout.environment) as gateway:
-        client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False)
+    with (
+        subprocess.Popen(command, cwd=checkout.root, env=checkout.environment) as gateway,
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False) as client,
+    ):
         while gateway.poll() is None and not _is_ready(client):
             time.sleep(0.2)
         ask = {"question": "How many employees are there?", "database": "shop"}
