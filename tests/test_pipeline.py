@@ -166,7 +166,7 @@ def test_a_changed_section_runs_its_stage_and_what_comes_after(copy, section):
         ("sense/teacher/openai.py", {"synthesize"}),
         ("sense/stages/shards.py", {"sample"}),
         ("sense/training/words.txt", {"sft", "weak"}),
-        ("sense/schema.py", {"synthesize", "sft", "weak", "sample", "prefer", "dpo", "evaluate"}),
+        ("sense/schema.py", {"ingest", "synthesize", "sft", "weak", "sample", "prefer", "dpo", "evaluate"}),
         ("sense/console.py", set()),
     ],
 )
