@@ -87,8 +87,8 @@ def answers(model: Path, dataset: Path, examples: Sequence[Example], base: bool)
     prompts = question_prompts(dataset, examples, model_folder.read_info(model).prompt)
     context = generator.context or sys.maxsize
     fits = [length + settings.max_new_tokens <= context for length in generator.count_tokens(prompts)]
-    asked = [prompt for prompt, fit in zip(prompts, fits, strict=True) if fit]
-    texts = iter(generator.generate(asked, n=1, temperature=0, top_p=1, max_tokens=settings.max_new_tokens, seed=0))
+    answerable = [prompt for prompt, fit in zip(prompts, fits, strict=True) if fit]
+    texts = iter(generator.generate(answerable, n=1, temperature=0, top_p=1, max_tokens=settings.max_new_tokens, seed=0))
     items = [
         ScoringItem(
             example.id, records.database_path(dataset, example.db_id), answer_sql(next(texts)[0]) if fit else "", example.sql
