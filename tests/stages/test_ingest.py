@@ -239,7 +239,7 @@ def test_ones_own_questions_are_split_by_skeleton_and_both_parts_have_the_databa
     assert len({"2?", "3?"} & {example.question for example in seed}) in (0, 2)  # they differ in a value alone
     for split in ("seed", "dev"):
         assert json.loads((tmp_path / "out" / split / "manifest.json").read_text())["held_out_by"] == "SQL skeleton"
-    run_stage(own_folder(tmp_path / "own", databases), tmp_path / "again")
+    run_stage(tmp_path / "own", tmp_path / "again", holdout=15)
     assert records.digest(tmp_path / "out/dev") == records.digest(tmp_path / "again/dev")
 
 
