@@ -103,7 +103,9 @@ class TrainConfig(Section):
     max_length: Count = 2048
     """Tokens a row may have; longer ones are dropped and counted. At most what the model reads."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Autocast: bf16, fp32 for none, or auto (bf16 where the GPU supports it); weights under training are float32."""
+    """Autocast: bf16, fp32 for none, or auto (bf16 where the GPU or, without one, the processor multiplies it in hardware: many
+    processors emulate it, ten times slower); weights under training are float32.
+    """
     gradient_checkpointing: bool = False
     """Compute activations again in the backward pass: less memory, about a third slower."""
     save_steps: Count = 500

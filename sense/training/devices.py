@@ -15,6 +15,17 @@ def compute_dtype() -> torch.dtype:
     return torch.bfloat16 if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else torch.float32
 
 
+def multiplies_bfloat16() -> bool:
+    """Whether the GPUs or, without one, the processors multiply bfloat16 in hardware.
+
+    A processor without AVX512-BF16 or AMX emulates it, some ten times slower than float32.
+    """
+    if torch.cuda.is_available():
+        return bool(torch.cuda.is_bf16_supported())
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
 def use_gpus(number: int) -> None:
     """Counts `number` GPUs as used by this process's PyTorch, for the cost of the stage; 0 where it computes on processors."""
     if number:

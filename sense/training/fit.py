@@ -166,7 +166,7 @@ def curve_csv(curve: Sequence[dict[str, float]]) -> str:
 def training_arguments(train: config.TrainConfig, seed: int, checkpoints: Path) -> dict[str, Any]:
     """The arguments that all trainings share, in transformers' names."""
     gpu = torch.cuda.is_available()
-    bf16 = train.precision == "bf16" or (train.precision == "auto" and gpu and torch.cuda.is_bf16_supported())
+    bf16 = train.precision == "bf16" or (train.precision == "auto" and devices.multiplies_bfloat16())
     return {
         "output_dir": str(checkpoints),
         "num_train_epochs": train.epochs,

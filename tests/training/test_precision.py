@@ -72,3 +72,12 @@ def test_a_precision_that_is_none_is_refused(sft):
     info_file.write_text(info_file.read_text().replace("bfloat16", "float8"))
     with pytest.raises(InputError, match=r"sense\.json: dtype is 'float8'"):
         model_folder.read_info(sft)
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "bf16"), [({"avx2": True}, False), ({"avx512_bf16": True}, True), ({"amx_bf16": True}, True)]
+)
+def test_a_processor_that_emulates_bfloat16_computes_in_float32(tmp_path, monkeypatch, capabilities, bf16):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    auto = TRAIN.model_copy(update={"precision": "auto"})
+    assert fit.training_arguments(auto, 0, tmp_path)["bf16"] is bf16
