@@ -7,7 +7,9 @@ import json
 import random
 import re
 import weakref
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -23,6 +25,7 @@ MAX_BODY_BYTES = 16_000_000
 MAX_RETRY_AFTER_S = 600  # when a server asks for a longer wait by Retry-After, the client gives up instead
 EXCERPT_CHARS = 300  # of a response body, in an error message
 _MAX_DEPTH = 5  # of an error within an error
+_ONE_CONNECTION = httpx.Limits(max_connections=1, max_keepalive_connections=1)
 
 _Outcome = TypeVar("_Outcome")
 
@@ -60,7 +63,36 @@ class Settings:
     section: str
     key_variable: str
     timeout_s: float
-    concurrency: int
+
+
+class _Clients:
+    """HTTP clients that one request at a time uses, the last used first: there are as many as requests at the same time, at most.
+
+    Each has one connection. A client with many looks at all of them for each of them before every request (httpcore 1.0): with
+    64, that took several times as long as the request.
+    """
+
+    def __init__(self, headers: Mapping[str, str], timeout: httpx.Timeout) -> None:
+        self._headers, self._timeout = headers, timeout
+        self._context = httpx.create_ssl_context()  # reading the certificates takes long
+        self._idle: deque[httpx.Client] = deque()
+
+    @contextmanager
+    def client(self) -> Iterator[httpx.Client]:
+        """A client that nothing else uses meanwhile."""
+        try:
+            client = self._idle.pop()
+        except IndexError:
+            client = httpx.Client(headers=self._headers, timeout=self._timeout, limits=_ONE_CONNECTION, verify=self._context)
+        try:
+            yield client
+        finally:
+            self._idle.append(client)
+
+    def close(self) -> None:
+        """Closes the connections; none may be in use."""
+        while self._idle:
+            self._idle.pop().close()
 
 
 class HttpEndpoint:
@@ -81,12 +113,8 @@ class HttpEndpoint:
         if url.scheme not in ("http", "https") or not url.host:
             raise EndpointError(f"{key_name} leads to {self.name}: no http(s) address; write it like https://host/v1")
         self._url = url
-        self._http = httpx.Client(
-            headers=_key_header(self._key, url),
-            timeout=httpx.Timeout(settings.timeout_s, pool=None),
-            limits=httpx.Limits(max_connections=settings.concurrency, max_keepalive_connections=settings.concurrency),
-        )
-        weakref.finalize(self, self._http.close)  # those who hold one have no close method
+        self._clients = _Clients(_key_header(self._key, url), httpx.Timeout(settings.timeout_s))
+        weakref.finalize(self, self._clients.close)  # those who hold one have no close method
 
     def call(
         self, body: Mapping[str, Any] | None, below: str = "", parameters: Mapping[str, str] | None = None
@@ -124,7 +152,7 @@ class HttpEndpoint:
         url = self._url.copy_with(path=self._url.path + below) if below else self._url
         url = url.copy_merge_params(parameters) if parameters else url
         try:
-            with self._http.stream(method, url, **content) as response:
+            with self._clients.client() as client, client.stream(method, url, **content) as response:
                 return response, read(response)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
             return self._explain_no_connection(error)

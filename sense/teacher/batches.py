@@ -104,7 +104,7 @@ class BatchApi:
         say: Callable[[str], None],
     ) -> None:
         self._config, self._folder, self._run, self._pause, self._say = config, folder, run, pause, say
-        settings = Settings(config.base_url, "llm.base_url", "llm", "SENSE_API_KEY", timeout_s=config.timeout_s, concurrency=1)
+        settings = Settings(config.base_url, "llm.base_url", "llm", "SENSE_API_KEY", timeout_s=config.timeout_s)
         self._files, self._batches = (HttpEndpoint(settings, path, api_key) for path in ("/files", "/batches"))
         self._jitter = random.Random("batches")
 

@@ -75,9 +75,7 @@ class ChatClient:
         self._config, self._say, self._answers = config, say, answers
         self._ledger = ledger or Ledger(config)
         self._pace = Pace(config.concurrency, clock or MonotonicClock())
-        settings = Settings(
-            config.base_url, "llm.base_url", "llm", "SENSE_API_KEY", timeout_s=config.timeout_s, concurrency=config.concurrency
-        )
+        settings = Settings(config.base_url, "llm.base_url", "llm", "SENSE_API_KEY", timeout_s=config.timeout_s)
         self._endpoint = HttpEndpoint(settings, PATH, api_key)
         self._unsupported: frozenset[str] = frozenset()  # replaced under the lock, never changed: threads read it
         self._lock = threading.Lock()

@@ -73,7 +73,6 @@ class EndpointGenerator:
             "generator",
             "VLLM_API_KEY",
             timeout_s=config.timeout_s,
-            concurrency=config.concurrency,
         )
         self._completions = HttpEndpoint(settings, "/completions", api_key)
         served = self._served_context(HttpEndpoint(settings, "/models", api_key))
