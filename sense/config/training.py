@@ -106,6 +106,10 @@ class TrainConfig(Section):
     """Autocast: bf16, fp32 for none, or auto (bf16 where the GPU or, without one, the processor multiplies it in hardware: many
     processors emulate it, ten times slower); weights under training are float32.
     """
+    freeze_embeddings: bool = False
+    """Train all weights but the embeddings of the tokens and the output layer. AdamW moves those of tokens that the data lack as
+    far as the others, all the same way: a small model then forgets how to copy names that it was not trained on.
+    """
     gradient_checkpointing: bool = False
     """Compute activations again in the backward pass: less memory, about a third slower."""
     save_steps: Count = 500

@@ -100,7 +100,7 @@ def sft(
         peft_config=_lora(settings.lora, model),
         callbacks=[TrainingProgress(label, on_log, counts_tokens=collator is None)],
     )
-    return run_trainer(trainer, checkpoints)
+    return run_trainer(trainer, checkpoints, settings.train)
 
 
 def _ordered(sequences: Sequence[dict[str, list[int]]], settings: config.SftConfig, passes: float) -> list[dict[str, list[int]]]:
@@ -150,7 +150,7 @@ def dpo(
         processing_class=tokenizer,
         callbacks=[TrainingProgress("dpo", on_log)],
     )
-    return run_trainer(trainer, checkpoints)
+    return run_trainer(trainer, checkpoints, settings.train)
 
 
 def curve_csv(curve: Sequence[dict[str, float]]) -> str:
@@ -237,9 +237,12 @@ def _shared_dataset(dataset: Any, folder: Path) -> Any:
     return dataset.map(lambda row: row, cache_file_name=str(file), load_from_cache_file=False)
 
 
-def run_trainer(trainer: Any, checkpoints: Path) -> tuple[Any, list[dict[str, float]]]:
+def run_trainer(trainer: Any, checkpoints: Path, train: config.TrainConfig) -> tuple[Any, list[dict[str, float]]]:
     """Runs a trainer from its last complete checkpoint to its end; returns the model and its training curve."""
     trainer.remove_callback(PrinterCallback)
+    if train.freeze_embeddings:
+        for layer in (trainer.model.get_input_embeddings(), trainer.model.get_output_embeddings()):
+            layer.weight.requires_grad_(False)
     for parameter in trainer.model.parameters():
         if parameter.requires_grad:  # TRL 1.16 makes an adapter on a quantized base bfloat16, in which small steps are lost
             parameter.data = parameter.data.to(model_folder.TRAINING_DTYPE)

@@ -81,7 +81,7 @@ def train(
         processing_class=tokenizer,
         callbacks=[fit.TrainingProgress("grpo", on_log)],
     )
-    return fit.run_trainer(trainer, checkpoints)
+    return fit.run_trainer(trainer, checkpoints, settings.train)
 
 
 def _questions_a_step(settings: config.DpoConfig) -> int:

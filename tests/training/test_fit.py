@@ -21,6 +21,7 @@ BASE = config.ModelConfig(nano=NANO)
 TRAIN = config.TrainConfig(
     max_steps=6, batch_size=4, learning_rate=3e-3, max_length=96, save_steps=2, log_steps=1, precision="fp32"
 )
+FROZEN_EMBEDDINGS = TRAIN.model_copy(update={"freeze_embeddings": True})
 
 
 class Killed(Exception):
@@ -65,8 +66,8 @@ def trained_sft(folder, on_log=ignore, lora=None, train=TRAIN, **changes):
     return folder / "model", curve
 
 
-def trained_dpo(start, folder, on_log=ignore, **changes):
-    settings = config.DpoConfig(train=TRAIN, **changes)
+def trained_dpo(start, folder, on_log=ignore, train=TRAIN, **changes):
+    settings = config.DpoConfig(train=train, **changes)
     model, curve = fit.dpo(
         model_folder.load_model(start, trainable=True),
         model_folder.load_tokenizer(start),
@@ -79,7 +80,10 @@ def trained_dpo(start, folder, on_log=ignore, **changes):
     return folder / "model", curve
 
 
-@pytest.mark.parametrize("how", [{}, {"loss_on": "sequence"}, {"packing": True}, {"lora": config.LoraConfig(r=4, dropout=0.1)}])
+@pytest.mark.parametrize(
+    "how",
+    [{}, {"loss_on": "sequence"}, {"packing": True}, {"lora": config.LoraConfig(r=4, dropout=0.1)}, {"train": FROZEN_EMBEDDINGS}],
+)
 def test_a_killed_sft_resumes_to_the_same_weights_and_curve(tmp_path, how):
     whole, curve = trained_sft(tmp_path / "whole", **how)
     with pytest.raises(Killed):
@@ -90,6 +94,17 @@ def test_a_killed_sft_resumes_to_the_same_weights_and_curve(tmp_path, how):
     assert fit.curve_csv(resumed) == fit.curve_csv(curve)
     assert [row["step"] for row in curve] == [1, 2, 3, 4, 5, 6]
     assert curve[-1]["loss"] < curve[0]["loss"]
+
+
+def test_frozen_embeddings_stay_in_both_steps_and_all_other_weights_move(tmp_path):
+    tokenizer = train_tokenizer()
+    before = nano.create_model(NANO, tokenizer, 0).state_dict()
+    start, _ = trained_sft(tmp_path / "sft", train=FROZEN_EMBEDDINGS)
+    after, _ = trained_dpo(start, tmp_path / "dpo", train=FROZEN_EMBEDDINGS, sft_weight=0.5)
+    for folder in (start, after):
+        weights_now = model_folder.load_model(folder).state_dict()
+        stay = {name for name, value in weights_now.items() if torch.equal(value, before[name])}
+        assert stay == {"model.embed_tokens.weight", "lm_head.weight"}
 
 
 @pytest.mark.parametrize("lora", [None, config.LoraConfig(r=4, dropout=0.0)])
