@@ -267,7 +267,9 @@ def _mount_volumes(task: dsl.PipelineTask, name: str, resources: TaskConfig, clu
     if cluster.weights and name in _LOADS_MODELS:
         kubernetes.mount_pvc(task, cluster.weights.claim, cluster.weights.path)
         task.set_env_variable("HF_HUB_CACHE", cluster.weights.path)
-    if cluster.checkpoints and name in _RESUMES:
+    if cluster.checkpoints and cluster.checkpoints.uri and name in _RESUMES:
+        task.set_env_variable("SENSE_CHECKPOINTS", cluster.checkpoints.uri)
+    elif cluster.checkpoints and name in _RESUMES:
         kubernetes.mount_pvc(task, cluster.checkpoints.claim, cluster.checkpoints.path)
         task.set_env_variable("SENSE_WORK", f"{cluster.checkpoints.path}/work")  # keyed by code, section and inputs
     if cluster.authorities:

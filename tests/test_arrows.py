@@ -21,6 +21,8 @@ ARROWS: dict[str, set[str]] = {
     "endpoint": {"errors"},
     "records": {"errors", "verdicts"},
     "config": {"errors", "records"},
+    "object_store": {"config", "errors"},
+    "checkpoint_store": {"config", "console", "errors", "object_store", "records"},
     "cost": {"config", "errors", "records"},
     "sql": {"config", "errors", "records", "verdicts"},
     "database_servers": {"config", "errors", "sql", "verdicts"},
@@ -33,18 +35,19 @@ ARROWS: dict[str, set[str]] = {
     "teacher": {"config", "cost", "decontamination", "endpoint", "errors", "prompts", "records", "schema", "sql", "suite"},
     "own": {"config", "console", "database_servers", "errors", "ingest", "manifest", "records", "schema", "sql", "teacher"},
     "stand_in": {"config", "console", "errors", "records", "sql", "teacher"},
-    "training": {"config", "console", "cost", "endpoint", "errors", "records", "schema", "sql"},
+    "training": {"checkpoint_store", "config", "console", "cost", "endpoint", "errors", "records", "schema", "sql"},
     "robustness": {"config", "console", "errors", "manifest", "records", "schema", "sql", "training"},
     "evaluation": {"config", "console", "errors", "ingest", "records", "sql"},
     "tracking": {"config", "cost", "errors", "mlflow_settings", "records"},
     "report": {"cost", "errors", "records", "sql", "templates", "verdicts"},
-    "data_versions": {"config", "console", "errors", "manifest", "records", "report", "sql", "tracking"},
+    "data_versions": {"config", "console", "errors", "manifest", "object_store", "records", "report", "sql", "tracking"},
     "registry": {
         *("config", "console", "errors", "evaluation", "mlflow_settings", "prompts", "records", "report", "templates"),
         *("tracking", "training", "verdicts"),
     },
     "stages": {
         *(
+            "checkpoint_store",
             "config",
             "console",
             "cost",
@@ -65,7 +68,7 @@ ARROWS: dict[str, set[str]] = {
         "verdicts",
     },
     "ablation": {"config", "console", "errors", "evaluation", "records", "stages", "tracking"},
-    "kubeflow": {"config", "console", "data_versions", "errors", "records", "stages", "tracking", "training"},
+    "kubeflow": {"checkpoint_store", "config", "console", "data_versions", "errors", "records", "stages", "tracking", "training"},
     "cli": {"errors"},  # and the module of a subcommand, by its name, when it is used
 }
 TRAINING = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "tokenizers", "safetensors")

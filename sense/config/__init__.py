@@ -3,7 +3,7 @@
 `load` reports all errors of a file at once. No other part of SENSE reads environment variables.
 """
 
-from sense.config.cluster import ClaimConfig, ClusterConfig, NodeRequirementConfig, ResourcesConfig, TaskConfig
+from sense.config.cluster import CheckpointsConfig, ClaimConfig, ClusterConfig, NodeRequirementConfig, ResourcesConfig, TaskConfig
 from sense.config.data import (
     DataConfig,
     ExecutionConfig,
@@ -23,6 +23,7 @@ from sense.config.environment import (
     answers_folder,
     api_key,
     api_key_variable,
+    checkpoint_store,
     container_variables,
     cores,
     environment,
@@ -69,6 +70,7 @@ __all__ = [
     "AbortConfig",
     "BackendConfig",
     "CanaryConfig",
+    "CheckpointsConfig",
     "ClaimConfig",
     "ClusterConfig",
     "DataConfig",
@@ -114,6 +116,7 @@ __all__ = [
     "answers_folder",
     "api_key",
     "api_key_variable",
+    "checkpoint_store",
     "container_variables",
     "cores",
     "environment",

@@ -153,6 +153,25 @@ class ClaimConfig(Section):
     """Where it is mounted in the pod."""
 
 
+class CheckpointsConfig(Section):
+    """Where unfinished work goes, from which a retried task resumes: a claim, or a folder of an object store."""
+
+    claim: ObjectName | None = None
+    """Name of the PersistentVolumeClaim, with `path`. Tasks run on several nodes, so it must be ReadWriteMany unless there is
+    one node only."""
+    path: PodPath | None = None
+    """Where the claim is mounted in the pod."""
+    uri: Annotated[str, Field(pattern=r"^s3://[^/\s@]+(/\S*)?$")] | None = None
+    """In place of a claim: s3://bucket/prefix. Work lies on the pod's own disk and is copied there after every checkpoint;
+    addresses and keys come from the environment (AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, ...)."""
+
+    @model_validator(mode="after")
+    def _one(self) -> "CheckpointsConfig":
+        if (self.claim is None) != (self.path is None) or (self.claim is None) == (self.uri is None):
+            raise ValueError("give either claim and path, or uri")
+        return self
+
+
 class AuthoritiesConfig(Section):
     """A config map with the certificates that tasks trust, in place of the public ones: for servers with a private CA."""
 
@@ -177,8 +196,8 @@ class ClusterConfig(Section):
     """Group id of the containers."""
     weights: ClaimConfig | None = None
     """Claim that holds base models."""
-    checkpoints: ClaimConfig | None = None
-    """Claim that holds work directories, from which a retried task resumes."""
+    checkpoints: CheckpointsConfig | None = None
+    """What holds unfinished work, from which a retried task resumes; null: each try begins anew."""
     secrets: dict[ObjectName, dict[str, EnvironmentName]] = {}
     """Secrets as environment variables: {secret: {key in it: variable}}; a secret may be absent."""
     config_maps: dict[ObjectName, dict[str, EnvironmentName]] = {}

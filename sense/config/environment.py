@@ -82,6 +82,11 @@ def work_root() -> Path:
     return Path(environment("SENSE_WORK") or ".sense/work")
 
 
+def checkpoint_store() -> str:
+    """Where unfinished work is copied to: SENSE_CHECKPOINTS, s3://bucket/prefix, or empty for nowhere."""
+    return environment("SENSE_CHECKPOINTS")
+
+
 def answers_folder() -> Path:
     """The folder of LLM answers that runs share: SENSE_ANSWERS, else `answers` beside the folder of unfinished stages."""
     return Path(environment("SENSE_ANSWERS") or work_root().parent / "answers")

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from sense import records
+from sense import object_store, records
 from sense.data_versions import remote as remotes
 from sense.data_versions import workspace
 from sense.errors import EndpointError, InputError, UserError
@@ -104,7 +104,7 @@ def list_stores(project: Any) -> list[ObjectStore]:
     stores = [_list_store("the cache", project.cache.local)]
     if project.config["core"].get("remote"):
         database = project.cloud.get_remote_odb(command="gc")
-        name = f"the remote {remotes.hide_credentials(database.fs.unstrip_protocol(database.path))}"
+        name = f"the remote {object_store.hide_credentials(database.fs.unstrip_protocol(database.path))}"
         if database.fs.protocol == "local" and not Path(database.path).parent.parent.is_dir():
             raise EndpointError(f"{name}: no such folder; mount it, or give another by --remote")
         stores.append(_list_store(name, database))
@@ -237,7 +237,7 @@ def _access_errors(name: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        message = remotes.hide_credentials(f"{type(error).__name__}: {error}")
+        message = object_store.hide_credentials(f"{type(error).__name__}: {error}")
         raise EndpointError(
             f"{name} cannot be used ({message}); check that it is there and what you may do with it, then run again"
         ) from None

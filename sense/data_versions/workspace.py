@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sense import records
-from sense.data_versions.remote import Remote, hide_credentials
+from sense import object_store, records
+from sense.data_versions.remote import Remote
 from sense.errors import EndpointError, StorageError, UserError
 
 _CONFIG = """\
@@ -75,7 +75,7 @@ def run_dvc(folder: Path, remote: Remote, *arguments: str) -> None:
         lines = [line.strip() for line in process.stderr.splitlines() if line.strip()]
         errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")] or lines[-1:]
         raise EndpointError(
-            f"the data remote {remote.url}: dvc {arguments[0]} failed ({hide_credentials('; '.join(errors))}); "
+            f"the data remote {remote.url}: dvc {arguments[0]} failed ({object_store.hide_credentials('; '.join(errors))}); "
             "check the remote and free space, then run the same command again"
         )
 

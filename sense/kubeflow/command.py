@@ -122,6 +122,7 @@ def _check(params_file: ParamsFile, _options: argparse.Namespace) -> None:
     results = preflight.run_checks(value, params_file.params.resources.of("check").gpus, cluster.disk_gb, cluster.remote)
     for result in results:
         console.say(f"{'ok  ' if result.ok else 'FAIL'} {result.name}: {result.detail}")
+    _say_access_modes(cluster)
     preflight.require_all(results)
 
 
@@ -140,6 +141,20 @@ def _describe(params_file: ParamsFile, options: argparse.Namespace) -> None:
         print(json.dumps(rows, indent=2))
     else:
         print_tasks(rows)
+        _say_access_modes(params_file.params.cluster)
+
+
+def _say_access_modes(cluster: config.ClusterConfig) -> None:
+    """What Kubernetes would say only once a pod waits on another node: how claims must be made that several nodes mount."""
+    if cluster.checkpoints and cluster.checkpoints.claim:
+        console.say(
+            f"note: tasks on several nodes mount the claim {cluster.checkpoints.claim}: it must be ReadWriteMany; "
+            "cluster.checkpoints.uri, an object store, needs no claim"
+        )
+    if cluster.weights:
+        console.say(
+            f"note: tasks on several nodes mount the claim {cluster.weights.claim}: it must be ReadOnlyMany or ReadWriteMany"
+        )
 
 
 def _run(params_file: ParamsFile, options: argparse.Namespace) -> None:

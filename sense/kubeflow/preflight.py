@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from sense import config
+from sense import checkpoint_store, config
 from sense.errors import SenseError, UserError
 
 _CHECK_TIMEOUT_S = 60.0  # of one check, imports included
@@ -37,6 +37,7 @@ def run_checks(params: Mapping[str, Any], gpus: int, disk_gb: float, remote: str
         _run_check("GPUs", lambda: _gpus(gpus)),
         _run_check("disk", lambda: _disk(disk_gb)),
         _run_check("teacher's key", lambda: _key(params)),
+        *([_run_check("checkpoint store", _checkpoint_store)] if config.checkpoint_store() else []),
     ]
 
 
@@ -88,6 +89,12 @@ def _remote(remote: str) -> str:
     parsed = data_versions.parse_remote(remote)
     data_versions.check_writable(parsed)
     return f"{parsed.url} can be read and written"
+
+
+def _checkpoint_store() -> str:
+    uri = config.checkpoint_store()
+    checkpoint_store.check(uri)
+    return f"{uri} can be written"
 
 
 def _gpus(required: int) -> str:

@@ -23,7 +23,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from sense import config, console, records
+from sense import checkpoint_store, config, console, records
 from sense.cost import meter
 from sense.cost import record as costs
 from sense.errors import InputError
@@ -54,22 +54,24 @@ def execute(stage: str, section: Mapping[str, Any], inputs: Mapping[str, Path], 
     if missing:
         raise InputError("\n".join([*missing, "run the stages before it first: dvc repro"]))
     work = config.work_root() / f"{stage}-{fingerprint(stage, settings, vars(input_paths))[:16]}"
-    work.mkdir(parents=True, exist_ok=True)
     staged = code.Outputs(**{field.name: work / field.name for field in fields(final)})
     started = time.monotonic()
-    with meter.measure(work / costs.FOLDER):
-        metrics: dict[str, Any] = code.run(settings, input_paths, staged)
-    if not config.is_main_process():
-        return metrics
-    if hasattr(staged, "metrics"):
-        records.write_json(staged.metrics, metrics)
-    # before the delivery: a stage that is killed in it has delivered nothing that its cost is missing for
-    costs.write(stage, costs.result(vars(staged)), meter.total(work / costs.FOLDER))
-    for name, path in vars(final).items():
-        records.deliver(getattr(staged, name), path)
-    if hasattr(code, "accompany"):
-        code.accompany(input_paths, final)
-    records.remove(work)  # last: killed before that, the next try still finds what those before it have cost
+    with checkpoint_store.mirror(work):
+        work.mkdir(parents=True, exist_ok=True)
+        with meter.measure(work / costs.FOLDER):
+            metrics: dict[str, Any] = code.run(settings, input_paths, staged)
+        if not config.is_main_process():
+            return metrics
+        checkpoint_store.wait()
+        if hasattr(staged, "metrics"):
+            records.write_json(staged.metrics, metrics)
+        # before the delivery: a stage that is killed in it has delivered nothing that its cost is missing for
+        costs.write(stage, costs.result(vars(staged)), meter.total(work / costs.FOLDER))
+        for name, path in vars(final).items():
+            records.deliver(getattr(staged, name), path)
+        if hasattr(code, "accompany"):
+            code.accompany(input_paths, final)
+        records.remove(work)  # last: killed before that, the next try still finds what those before it have cost
     console.summary(stage, metrics, vars(final), time.monotonic() - started)
     return metrics
 

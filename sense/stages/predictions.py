@@ -9,7 +9,7 @@ from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sense import console, records
+from sense import checkpoint_store, console, records
 from sense.config import EvaluateConfig
 from sense.evaluation.evaluation_set import EvaluationSet
 from sense.prompts import answer_sql
@@ -90,6 +90,7 @@ def predict(model: str, folder: Path, sets: Sequence[EvaluationSet], config: Eva
                     for example, sqls, reason in zip(each.examples, answers, rejections, strict=True)
                 ]
                 records.write_jsonl(predictions_file(target, model, each.name), rows)
+                checkpoint_store.save(soon=False)
                 bar.advance(len(rows))
             if each in sampled:
                 with records.Log(_log_file(target, model, each.name), SampledChunk) as log:
@@ -99,6 +100,7 @@ def predict(model: str, folder: Path, sets: Sequence[EvaluationSet], config: Eva
                         part = prompts.part(start, start + _CHUNK)
                         answers = part.complete(generator, config, config.vote, config.temperature, config.seed + start)
                         log.append([SampledChunk(sql=answers)])
+                        checkpoint_store.save(soon=False)
                         bar.advance(len(answers))
 
 

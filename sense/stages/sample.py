@@ -12,8 +12,8 @@ from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sense import checkpoint_store, console, records
 from sense import config as configs
-from sense import console, records
 from sense.config import SampleConfig, ShardConfig
 from sense.errors import InputError, UserError
 from sense.evaluation.score import ScoringItem, score
@@ -94,6 +94,7 @@ def run(config: SampleConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any
                 sampled = list(_in_order(examples[chunk], rejections[chunk], scored, config.k))
                 greedy = [not reason and next(scored).ex for reason in rejections[chunk]] if config.greedy else []
                 log.append([_Chunk(samples=sampled, greedy=greedy)])
+                checkpoint_store.save(soon=False)
                 bar.advance()
         samples = [sample for row in log.rows for sample in row.samples]
         greedy = [right for row in log.rows for right in row.greedy]

@@ -19,7 +19,7 @@ from transformers import PreTrainedTokenizerBase, PrinterCallback, TrainerCallba
 from transformers.pytorch_utils import Conv1D
 from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
-from sense import config, console, records
+from sense import checkpoint_store, config, console, records
 from sense.cost import usage
 from sense.training import devices, model_folder, shared_schema
 
@@ -310,15 +310,21 @@ class TrainingProgress(TrainerCallback):  # type: ignore[misc]
             self._on_log(state.global_step, _curve_point(logs))
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
-        """Marks the new checkpoint as complete, and only then deletes the older ones (transformers would do it before)."""
+        """Marks the new checkpoint as complete, and only then deletes the older ones (transformers would do it before).
+
+        Complete it is when every process has written its random state into it.
+        """
+        args.distributed_state.wait_for_everyone()
         if state.is_world_process_zero:
             checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
             # DPO's frozen reference adapter is created from the SFT adapter at every start; if transformers finds it in a
             # checkpoint, it resumes the reference alone and not the adapter under training
             records.remove(checkpoint / "ref")
             (checkpoint / _COMPLETE).touch()
+            checkpoint_store.wait()
             for older in _checkpoints_by_step(checkpoint.parent)[:-1]:
                 records.remove(older)
+            checkpoint_store.save()
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
         """Ends the bar."""

@@ -266,8 +266,8 @@ def test_a_remote_that_cannot_be_used_is_named_with_the_fix(artifacts, store, tm
         for call in calls(url, artifacts, tmp_path):
             refused(EndpointError, call, url, *parts)
 
-    check("s3://no-such-bucket/a", "NoSuchBucket", "create the bucket or correct the remote")
-    check("s3://UPPER_case!/a", "correct AWS_PROFILE or the remote")
+    check("s3://no-such-bucket/a", "NoSuchBucket", "create the bucket or correct its name")
+    check("s3://UPPER_case!/a", "correct AWS_PROFILE or the bucket's name")
     check(str(tmp_path / "nowhere"), "no such folder", "mount it")
     check(str(artifacts["samples"]), "no such folder")
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://user:{SECRET}@127.0.0.1:{closed_port()}")

@@ -97,6 +97,25 @@ def test_the_table_of_the_large_profile(large):
     assert without == {"seeds", "merge", "collect", "gate", "version"}
 
 
+def test_unfinished_work_in_an_object_store_needs_no_claim(tmp_path):
+    text = compile_pipeline(build(*with_cluster(tmp_path, "\ncluster:\n  checkpoints: {uri: s3://sense/work}\n"), "code", "data"))
+    spec = next(yaml.safe_load_all(text))
+    for name in ("check", "sft", "sample", "dpo", "evaluate"):
+        container = spec["deploymentSpec"]["executors"][f"exec-{name}"]["container"]
+        assert {"name": "SENSE_CHECKPOINTS", "value": "s3://sense/work"} in container["env"]
+    assert "pvcMount" not in text
+    for wrong in ("{claim: a}", "{path: /a}", "{claim: a, path: /a, uri: s3://b}", "{}"):
+        with pytest.raises(ConfigError, match=r"cluster\.checkpoints.*give either claim and path, or uri"):
+            with_cluster(tmp_path, f"\ncluster:\n  checkpoints: {wrong}\n")
+
+
+def test_claims_that_several_nodes_mount_are_told(capsys):
+    assert cli.main(["pipeline", "describe", "--params", str(CONFIGS / "sense-7b.yaml")]) == 0
+    told = " ".join(capsys.readouterr().err.split())
+    assert "the claim sense-checkpoints: it must be ReadWriteMany" in told
+    assert "the claim sense-weights: it must be ReadOnlyMany or ReadWriteMany" in told
+
+
 POD = """
 resources:
   defaults:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sense.data_versions import remote as data_remote
+from sense import object_store
 from sense.errors import UserError
 from sense.kubeflow import preflight
 from sense.tracking import store
@@ -99,6 +99,19 @@ def test_only_what_fails_is_listed(params, root):
     assert message.startswith("1 of 6 checks failed; nothing has been run\ndisk: ")
 
 
+def test_the_checkpoint_store_is_looked_at_where_there_is_one(params, root, monkeypatch):
+    monkeypatch.setenv("SENSE_CHECKPOINTS", f"s3://{BUCKET}/work")
+    with ObjectStore() as running:
+        for name, value in running.environment.items():
+            monkeypatch.setenv(name, value)
+        results = [preflight.run_checks(params, 0, 0.001, "")[-1]]
+        running.client.delete_bucket(Bucket=BUCKET)
+        results += [preflight.run_checks(params, 0, 0.001, "")[-1]]
+    assert [(result.name, result.ok) for result in results] == [("checkpoint store", True), ("checkpoint store", False)]
+    assert results[0].detail == f"s3://{BUCKET}/work can be written"
+    assert "NoSuchBucket" in results[1].detail
+
+
 @pytest.mark.parametrize("number", range(3))
 def test_a_remote_that_cannot_be_written_is_told(params, root, number):
     if number == 0:
@@ -185,7 +198,8 @@ def test_each_of_several_llms_needs_its_own_key(params, root, monkeypatch):
 
 def test_a_server_that_never_answers_is_not_waited_for(params, root, monkeypatch):
     monkeypatch.setitem(store._SHORT_TIMEOUTS, "MLFLOW_HTTP_REQUEST_TIMEOUT", "1")  # both wait 5 seconds, twice
-    monkeypatch.setattr(data_remote, "_S3_TIMEOUTS", data_remote._S3_TIMEOUTS | {"connect_timeout": 1, "read_timeout": 1})
+    short = {**object_store.PROBE_TIMEOUTS, "connect_timeout": 1, "read_timeout": 1}
+    monkeypatch.setattr(object_store, "PROBE_TIMEOUTS", short)
     with socket.create_server(("127.0.0.1", 0)) as mute:
         address = f"http://127.0.0.1:{mute.getsockname()[1]}"
         monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
