@@ -76,7 +76,7 @@ COPY constraints.txt .
 # executor alone, which needs the standard library only: kfp's requirements are for compiling and submitting.
 RUN python3 -m venv --without-pip /opt/venv \
  && if [ -n "$TORCH_INDEX" ]; then python3 -m pip install --no-compile --no-deps --index-url "$TORCH_INDEX" torch; fi \
- && python3 -m pip install --no-compile '.[train,data]' \
+ && python3 -m pip install --no-compile '.[train,data,nodes]' \
  && python3 -m pip install --no-compile --no-deps kfp
 # What only builds or tests packages is removed. The rest is compiled here, once, and Python does not check the result again; a few
 # modules for a newer Python do not compile and stay as they are.

@@ -9,6 +9,7 @@ def dpo(
     code_rev: str,
     data_rev: str,
     processes: int,
+    job: str,
     sft: dsl.Input[dsl.Model],
     pairs: dsl.Input[dsl.Dataset],
     samples: dsl.Input[dsl.Dataset],
@@ -18,7 +19,7 @@ def dpo(
     metrics: dsl.Output[dsl.Metrics],
     summary: dsl.Output[dsl.Markdown],
 ):
-    """Runs the stage dpo on `processes` GPUs."""
+    """Runs the stage dpo on `processes` GPUs, or on the nodes of the TrainJob that `job` describes."""
     from pathlib import Path
 
     from sense.cost import record
@@ -28,6 +29,6 @@ def dpo(
 
     inputs = {"sft": sft.path, "pairs": pairs.path, "samples": samples.path, "unseen": unseen.path}
     outputs = {"model": model.path, "curve": curve.path, "metrics": metrics.path}
-    stage_metrics = launch("dpo", section, inputs, outputs, processes)
+    stage_metrics = launch("dpo", section, inputs, outputs, processes, job)
     metrics.metadata.update(finite_numbers(stage_metrics) | record.numbers("dpo", Path(metrics.path)))
     Path(summary.path).write_text(markdown.summary("dpo", stage_metrics))

@@ -9,6 +9,7 @@ def sft(
     code_rev: str,
     data_rev: str,
     processes: int,
+    job: str,
     strong: dsl.Input[dsl.Dataset],
     seed: dsl.Input[dsl.Dataset],
     model: dsl.Output[dsl.Model],
@@ -16,7 +17,10 @@ def sft(
     metrics: dsl.Output[dsl.Metrics],
     summary: dsl.Output[dsl.Markdown],
 ):
-    """Runs the stage sft on `processes` GPUs; the base model comes from the claim of weights or the hub."""
+    """Runs the stage sft on `processes` GPUs, or on the nodes of the TrainJob that `job` describes.
+
+    The base model comes from the claim of weights or the hub.
+    """
     from pathlib import Path
 
     from sense.cost import record
@@ -26,6 +30,6 @@ def sft(
 
     inputs = {"strong": strong.path, "seed": seed.path}
     outputs = {"model": model.path, "curve": curve.path, "metrics": metrics.path}
-    stage_metrics = launch("sft", section, inputs, outputs, processes)
+    stage_metrics = launch("sft", section, inputs, outputs, processes, job)
     metrics.metadata.update(finite_numbers(stage_metrics) | record.numbers("sft", Path(metrics.path)))
     Path(summary.path).write_text(markdown.summary("sft", stage_metrics))

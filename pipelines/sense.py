@@ -1,5 +1,6 @@
 """The pipeline on Kubeflow: how the components are connected, what each task requests of the cluster, and what is cached."""
 
+import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -23,12 +24,11 @@ from components import (
     version,
 )
 from sense.config import ClusterConfig, NodeRequirementConfig, Params, TaskConfig
+from sense.kubeflow import train_job
 
 _LOADS_MODELS = {"sft", "weak", "sample", "dpo", "evaluate", "publish"}
 # Tasks that keep unfinished work on the volume of checkpoints; the check is here because it looks for space on that volume.
 _RESUMES = {"check", "ingest", "synthesize", "prefer", "report", *_LOADS_MODELS}
-# Where Python's ssl and httpx, requests (MLflow), boto (S3) and curl look for the certificates to trust.
-_AUTHORITIES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _NEVER_CACHED = {"check", "gate", "publish", "version"}  # they look at, or change, what lies outside the pipeline
 
 
@@ -50,8 +50,11 @@ def build(params: Params, text: str, code_rev: str, data_rev: str, project: str 
     def configure(name: str, task: dsl.PipelineTask) -> dsl.PipelineTask:
         return _configure(params, name, task)
 
-    def processes(name: str) -> int:
-        return max(1, params.resources.of(name).gpus)
+    def spread(name: str) -> dict[str, Any]:
+        """Over how many processes a training is spread, and, where they are on several nodes, as which TrainJob."""
+        resources = params.resources.of(name)
+        job = json.dumps(train_job.manifests(name, params), sort_keys=True) if resources.nodes > 1 else ""
+        return {"processes": max(1, resources.gpus), "job": job}
 
     @dsl.pipeline(
         name="sense", description="SENSE (arXiv 2408.03256): synthetic data, SFT, weak samples, cDPO, evaluation, registry"
@@ -88,10 +91,8 @@ def build(params: Params, text: str, code_rev: str, data_rev: str, project: str 
             ),
         ).outputs
         training_data = {"strong": synthesized["strong"], "seed": ingested["seed"]}
-        student = configure(
-            "sft", sft.sft(section=sections["sft"], processes=processes("sft"), **training_data, **revisions)
-        ).outputs
-        weak_task = sft.sft(section=sections["weak"], processes=processes("weak"), **training_data, **revisions)
+        student = configure("sft", sft.sft(section=sections["sft"], **spread("sft"), **training_data, **revisions)).outputs
+        weak_task = sft.sft(section=sections["weak"], **spread("weak"), **training_data, **revisions)
         weak = configure("weak", weak_task.set_display_name("weak")).outputs
         sampled = student if params.sample.model == "sft" else weak
         with dsl.ParallelFor(list(range(cluster.shards)), name="shards") as shard:
@@ -147,7 +148,7 @@ def build(params: Params, text: str, code_rev: str, data_rev: str, project: str 
             "dpo",
             dpo.dpo(
                 section=sections["dpo"],
-                processes=processes("dpo"),
+                **spread("dpo"),
                 sft=student["model"],
                 pairs=preferred["pairs"],
                 samples=merged["samples"],
@@ -222,6 +223,9 @@ def _configure(params: Params, name: str, task: dsl.PipelineTask) -> dsl.Pipelin
     resources, cluster = params.resources.of(name), params.cluster
     task.set_container_image(cluster.image)
     task.set_caching_options(cluster.cache and name not in _NEVER_CACHED)
+    if resources.nodes > 1:  # the task creates a TrainJob, and waits
+        kubernetes.use_field_path_as_env(task, "SENSE_RUN_ID", "metadata.labels['pipeline/runid']")
+        resources = resources.waiting()
     _set_resources(task, resources)
     _set_pod(task, resources, cluster)
     _mount_volumes(task, name, resources, cluster)
@@ -274,7 +278,7 @@ def _mount_volumes(task: dsl.PipelineTask, name: str, resources: TaskConfig, clu
         task.set_env_variable("SENSE_WORK", f"{cluster.checkpoints.path}/work")  # keyed by code, section and inputs
     if cluster.authorities:
         kubernetes.use_config_map_as_volume(task, cluster.authorities.config_map, cluster.authorities.path)
-        for variable in _AUTHORITIES:
+        for variable in train_job.AUTHORITIES:
             task.set_env_variable(variable, f"{cluster.authorities.path}/{cluster.authorities.key}")
 
 

@@ -74,7 +74,12 @@ ARROWS: dict[str, set[str]] = {
 TRAINING = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "tokenizers", "safetensors")
 # The only parts that import a heavy library.
 IMPORTERS = {name: {"training"} for name in (*TRAINING, "vllm")}
-IMPORTERS |= {"datasketch": {"decontamination"}, "mlflow": {"tracking", "registry"}, "kfp": {"kubeflow"}}
+IMPORTERS |= {
+    "datasketch": {"decontamination"},
+    "mlflow": {"tracking", "registry"},
+    "kfp": {"kubeflow"},
+    "kubernetes": {"kubeflow"},
+}
 # What a process that executes hostile SQL imports: the standard library and these, or its start takes too long.
 WORKER = "sense.sql.worker"
 TOO_SLOW_FOR_A_WORKER = {"sqlglot", "pydantic", "rich", "numpy", "httpx"}

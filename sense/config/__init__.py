@@ -3,7 +3,15 @@
 `load` reports all errors of a file at once. No other part of SENSE reads environment variables.
 """
 
-from sense.config.cluster import CheckpointsConfig, ClaimConfig, ClusterConfig, NodeRequirementConfig, ResourcesConfig, TaskConfig
+from sense.config.cluster import (
+    TRAININGS,
+    CheckpointsConfig,
+    ClaimConfig,
+    ClusterConfig,
+    NodeRequirementConfig,
+    ResourcesConfig,
+    TaskConfig,
+)
 from sense.config.data import (
     DataConfig,
     ExecutionConfig,
@@ -67,6 +75,7 @@ from sense.config.training import (
 
 __all__ = [
     "GENERATOR_WITHOUT_EFFECT",
+    "TRAININGS",
     "AbortConfig",
     "BackendConfig",
     "CanaryConfig",

@@ -9,6 +9,7 @@ from sense.config.section import Count, Positive, Section
 ObjectName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", max_length=253)]  # of a Kubernetes object
 EnvironmentName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 Quantity = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?([EPTGMK]i?|m|k)?$")]
+TRAININGS = ("sft", "weak", "dpo")  # tasks that can use several nodes
 _LABEL_NAME = r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
 LabelKey = Annotated[str, Field(pattern=rf"^([a-z0-9]([a-z0-9.-]*[a-z0-9])?/)?{_LABEL_NAME}$", max_length=317)]
 LabelValue = Annotated[str, Field(pattern=rf"^({_LABEL_NAME})?$")]
@@ -56,6 +57,9 @@ class TaskConfig(Section):
     """Memory request and limit, as a Kubernetes quantity."""
     gpus: Annotated[int, Field(ge=0)] = 0
     """GPUs of one pod."""
+    nodes: Count = 1
+    """Nodes of a training (sft, weak or dpo), each with the processors, memory and GPUs named here. Above 1 the task creates a
+    TrainJob of Kubeflow Trainer and waits for it; `cluster.checkpoints` must be a ReadWriteMany claim then."""
     accelerator: str = "nvidia.com/gpu"
     """Resource name of the GPUs."""
     shm: Quantity | None = None
@@ -86,6 +90,12 @@ class TaskConfig(Section):
     """Factor by which the wait grows from retry to retry."""
     backoff_max_s: Count = 3600
     """Seconds a wait may grow to."""
+
+    def waiting(self) -> "TaskConfig":
+        """What the task itself asks for while a TrainJob trains on the nodes: little, on any node, outside Kueue's queues."""
+        of_nodes = ("gpus", "shm", "node_selector", "tolerations", "node_affinity", "queue", "priority_class")
+        defaults = {name: type(self).model_fields[name].default for name in ("cpu", "memory", *of_nodes)}
+        return self.model_copy(update=defaults)
 
     def pod_labels(self) -> dict[str, str]:
         """All labels of the pod: its own and Kueue's."""
@@ -135,6 +145,13 @@ class ResourcesConfig(Section):
         """What `task` asks for: the defaults, and over them what its own section sets."""
         own: TaskConfig = getattr(self, task)
         return self.defaults.model_copy(update={name: getattr(own, name) for name in own.model_fields_set})
+
+    @model_validator(mode="after")
+    def _only_trainings_on_several_nodes(self) -> "ResourcesConfig":
+        for task in type(self).model_fields:
+            if task not in TRAININGS and self.of(task).nodes > 1:
+                raise ValueError(f"{task}.nodes is {self.of(task).nodes}: only {', '.join(TRAININGS)} can use several nodes")
+        return self
 
     @model_validator(mode="after")
     def _priority_in_a_queue(self) -> "ResourcesConfig":

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from sense import records
-from sense.config.cluster import ClusterConfig, ResourcesConfig
+from sense.config.cluster import TRAININGS, ClusterConfig, ResourcesConfig
 from sense.config.data import DataConfig, IngestConfig, PreferConfig, SampleConfig, SynthesizeConfig
 from sense.config.evaluation import SETS, EvaluateConfig, PublishConfig, ReportConfig
 from sense.config.section import Section
@@ -53,6 +53,17 @@ class Params(Section):
         own, revisions = len(self.synthesize.own), len(self.cluster.own)
         if revisions not in (0, own):
             text = f"cluster.own has {revisions} revisions, but synthesize.own names {own} folders; give one for each, or none"
+            raise PydanticCustomError("hidden", "{text}", {"text": text})
+        return self
+
+    @model_validator(mode="after")
+    def _nodes_share_a_claim(self) -> "Params":
+        several = {task: self.resources.of(task).nodes for task in TRAININGS if self.resources.of(task).nodes > 1}
+        if several and (self.cluster.checkpoints is None or self.cluster.checkpoints.claim is None):
+            names = ", ".join(f"resources.{task}.nodes is {nodes}" for task, nodes in several.items())
+            text = (
+                f"{names}: nodes share inputs, outputs and checkpoints on a ReadWriteMany claim; give it in cluster.checkpoints"
+            )
             raise PydanticCustomError("hidden", "{text}", {"text": text})
         return self
 

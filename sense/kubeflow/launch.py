@@ -18,6 +18,7 @@ from typing import Any
 
 from sense import config, console
 from sense.errors import SenseError, UserError
+from sense.kubeflow import nodes
 from sense.stages import execute, module
 
 TRAINING = ("sft", "dpo")
@@ -30,11 +31,15 @@ def launch(
     inputs: Mapping[str, Path | str],
     outputs: Mapping[str, Path | str],
     processes: int,
+    job: str = "",
 ) -> dict[str, Any]:
     """Runs one stage, as sense.stages.execute does, in `processes` processes, one for each GPU; returns its metrics.
 
+    With `job` (manifests of sense.kubeflow.train_job, as JSON) the processes are those of a TrainJob on several nodes.
     UserError for what the user can mend, SenseError for anything else that ends the processes; their output is above it.
     """
+    if job:
+        return nodes.run(job, stage, section, inputs, outputs)
     if processes <= 1:
         return execute(stage, section, _paths(inputs), _paths(outputs))
     if stage not in TRAINING:

@@ -12,16 +12,17 @@ from typing import Any, Literal
 import yaml
 from kfp import local
 
-from sense.config import Params
+from sense.config import TRAININGS, Params
 from sense.errors import SenseError, UserError
 
 Runner = Literal["subprocess", "docker"]
 
 
 def without_cluster(params: Params) -> Params:
-    """The same parameters for a run on this machine: without claims and without the environment of cluster tasks."""
+    """The same parameters for a run on this machine: one node, no claims, and not the environment of cluster tasks."""
     cluster = params.cluster.model_copy(update={"weights": None, "checkpoints": None, "authorities": None, "env": {}})
-    return params.model_copy(update={"cluster": cluster})
+    one_node = {task: params.resources.of(task).model_copy(update={"nodes": 1}) for task in TRAININGS}
+    return params.model_copy(update={"cluster": cluster, "resources": params.resources.model_copy(update=one_node)})
 
 
 def require_image(image: str) -> None:

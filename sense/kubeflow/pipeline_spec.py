@@ -1,6 +1,7 @@
 """The pipeline as KFP's pipeline spec (IR YAML): compiled, and read back as a table of what each task asks of the cluster."""
 
 import itertools
+import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -98,7 +99,7 @@ def _row(task: Mapping[str, Any], container: Mapping[str, Any], pod: Mapping[str
     values = (
         task["taskInfo"]["name"],
         container["image"],
-        f"{accelerator['resourceCount']} x {accelerator['resourceType']}" if accelerator else "",
+        _node_gpus(task) or (f"{accelerator['resourceCount']} x {accelerator['resourceType']}" if accelerator else ""),
         resources.get("resourceCpuLimit", ""),
         resources.get("resourceMemoryLimit", ""),
         ", ".join([*_pairs(pod.get("nodeSelector", {}).get("labels", {})), *_affinity(pod)]),
@@ -112,6 +113,16 @@ def _row(task: Mapping[str, Any], container: Mapping[str, Any], pod: Mapping[str
         "yes" if task.get("cachingOptions", {}).get("enableCache") else "no",
     )
     return dict(zip(COLUMNS, values, strict=True))
+
+
+def _node_gpus(task: Mapping[str, Any]) -> str:
+    """What the nodes of a training have, if a TrainJob does it: the task itself only waits."""
+    job = task.get("inputs", {}).get("parameters", {}).get("job", {}).get("runtimeValue", {}).get("constant", "")
+    if not job:
+        return ""
+    trainer = json.loads(job)["job"]["spec"]["trainer"]
+    gpus = [f"{n} x {name}" for name, n in trainer["resourcesPerNode"]["limits"].items() if name not in ("cpu", "memory")]
+    return f"TrainJob: {trainer['numNodes']} nodes of {', '.join(gpus) or 'processors alone'}"
 
 
 def _pairs(texts: Mapping[str, str]) -> list[str]:

@@ -1,116 +1,174 @@
-"""The documented TrainJob runs the stages' own commands, and holds together: claims, mounts, labels, environment."""
+"""The manifests of a training on several nodes: valid for Trainer and Kubernetes, and asking for what the profile says."""
 
+import json
 import re
-import shlex
 from pathlib import Path
 
+import kubernetes_validate
 import pytest
 import yaml
+from kubeflow_trainer_api import models
 
-from sense.config import Params, load
+from pipelines.sense import build
+from sense import config
+from sense.errors import ConfigError
+from sense.kubeflow import local, node, train_job
+from sense.kubeflow.pipeline_spec import compile_pipeline, describe_tasks
 
 ROOT = Path(__file__).parents[2]
-JOB, RUNTIME, TRAINING = yaml.safe_load_all((ROOT / "docs" / "trainjob.yaml").read_text())
 TEXT = (ROOT / "docs" / "multi-node.md").read_text()
-STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+SEVERAL = """
+cluster:
+  checkpoints: {claim: shared, path: /checkpoints}
+  weights: {claim: weights, path: /weights}
+  image_pull_secrets: [registry]
+  authorities: {config_map: trust}
+  secrets: {s3: {key: AWS_SECRET_ACCESS_KEY}}
+  config_maps: {sense: {uri: MLFLOW_TRACKING_URI}}
+  env: {NCCL_DEBUG: WARN}
+  labels: {team: nlp}
+resources:
+  sft: &training
+    nodes: 2
+    gpus: 8
+    cpu: "32"
+    memory: 512Gi
+    shm: 64Gi
+    queue: research
+    priority_class: high
+    labels: {cost-centre: a7}
+    annotations: {example.com/note: "yes"}
+    node_selector: {gpu: h100}
+    tolerations: [{key: gpu, operator: Exists, effect: NoSchedule}]
+    node_affinity: [{key: zone, values: [a, b]}, {key: spot, operator: DoesNotExist}, {key: disk, values: [nvme], weight: 10}]
+    timeout_s: 60
+    retries: 3
+  dpo: *training
+"""
+
+
+def params(text):
+    value = config.parse((ROOT / "configs" / "tiny.yaml").read_text().partition("\ncluster:")[0] + text, "tiny")
+    return config.validate(config.Params, value, "tiny")
+
+
+MANIFESTS = train_job.manifests("sft", params(SEVERAL))
+RUNTIME, JOB = MANIFESTS["runtime"], MANIFESTS["job"]
 (REPLICATED,) = RUNTIME["spec"]["template"]["spec"]["replicatedJobs"]
-NODE = REPLICATED["template"]["spec"]["template"]
-TRAINER = TRAINING["spec"]["trainer"]
-CLUSTER = load(ROOT / "configs" / "sense-7b.yaml").cluster
+POD = REPLICATED["template"]["spec"]["template"]
+(CONTAINER,) = POD["spec"]["containers"]
 
 
-def flags(arguments):
-    """{flag: value} of a command, however the two are joined."""
-    joined = " ".join(arguments).replace("=", " ").split()
-    return dict(zip(joined[::2], joined[1::2], strict=True))
+def test_trainer_knows_every_field():
+    """Its models leave out what they do not know, and refuse what is of another type."""
+    runtime = json.loads(json.dumps(RUNTIME)) | {"metadata": RUNTIME["metadata"] | {"name": "a"}}
+    assert models.TrainerV1alpha1TrainingRuntime.from_dict(runtime).to_dict() == runtime
+    job = json.loads(json.dumps(JOB))
+    job["spec"]["runtimeRef"]["name"] = job["metadata"]["name"] = "a"
+    assert models.TrainerV1alpha1TrainJob.from_dict(job).to_dict() == job
 
 
-def dvc(stage):
-    return flags(shlex.split(STAGES[stage]["cmd"])[2:])
+def test_kubernetes_knows_the_pod_and_the_role():
+    """Trainer fills in image, command and resources; the pod is valid without them too."""
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"} | POD["metadata"], "spec": POD["spec"]}
+    kubernetes_validate.validate(pod, "1.33", strict=True)
+    for document in yaml.safe_load_all((ROOT / "docs" / "trainer-rbac.yaml").read_text()):
+        kubernetes_validate.validate(document, "1.33", strict=True)
 
 
-def test_the_training_is_the_stages_command():
-    assert TRAINER["command"] == ["torchrun"]
-    assert TRAINER["args"][:3] == ["-m", "sense", "sft"]
-    assert flags(TRAINER["args"][3:]) == dvc("sft") | {"--params": "/params/params.yaml"}
-
-
-def test_dpo_and_the_weak_model_are_the_stages_commands_too():
-    commented = re.search(r"args: \[-m, sense, dpo, (.*?)\]", TEXT, re.DOTALL).group(1)
-    assert flags(re.split(r",\s+", commented)) == dvc("dpo") | {"--params": "/params/params.yaml"}
-    weak = dvc("weak")
-    assert f"`--section={weak['--section']}`" in TEXT
-    assert f"(`{weak['--model']}`, `{weak['--curve']}`, `{weak['--metrics']}`)" in TEXT
-
-
-def test_the_fields_are_those_of_the_api():
-    assert {part["apiVersion"] for part in (RUNTIME, TRAINING)} == {"trainer.kubeflow.org/v1alpha1"}
-    assert set(TRAINING["spec"]) <= {"runtimeRef", "trainer", "suspend", "activeDeadlineSeconds", "managedBy"}
-    allowed = {"image", "command", "args", "env", "numNodes", "numProcPerNode", "resourcesPerNode"}
-    assert set(TRAINER) <= allowed
-    assert {type(TRAINER[name]) for name in ("numNodes", "numProcPerNode")} == {int}
-    assert set(RUNTIME["spec"]) <= {"mlPolicy", "podGroupPolicy", "template"}
-    assert RUNTIME["spec"]["mlPolicy"] == {"numNodes": 1, "torch": {}}
-    reference = TRAINING["spec"]["runtimeRef"]
-    assert (reference["kind"], reference["name"]) == (RUNTIME["kind"], RUNTIME["metadata"]["name"])
-    # Trainer finds the pods to train in by these
-    assert REPLICATED["name"] == "node"
+def test_trainer_finds_the_pods_to_train_in():
+    assert (REPLICATED["name"], CONTAINER["name"]) == ("node", "node")
     assert REPLICATED["template"]["metadata"]["labels"] == {"trainer.kubeflow.org/trainjob-ancestor-step": "trainer"}
-    assert [container["name"] for container in NODE["spec"]["containers"]] == ["node"]
+    assert REPLICATED["template"]["spec"]["backoffLimit"] == 0
+    trainer = JOB["spec"]["trainer"]
+    assert (trainer["command"], trainer["args"]) == (["torchrun"], ["-m", node.__name__])
+    assert (trainer["numNodes"], trainer["numProcPerNode"]) == (2, 8)
+    amounts = {"cpu": "32", "memory": "512Gi", "nvidia.com/gpu": "8"}
+    assert trainer["resourcesPerNode"] == {"requests": amounts, "limits": amounts}
 
 
-def test_every_gpu_has_its_process():
-    for amount in TRAINER["resourcesPerNode"].values():
-        assert amount["nvidia.com/gpu"] == TRAINER["numProcPerNode"]
+def test_a_pod_mounts_what_it_has_and_may_little():
+    mounts = {mount["name"]: mount["mountPath"] for mount in CONTAINER["volumeMounts"]}
+    assert mounts.keys() == {volume["name"] for volume in POD["spec"]["volumes"]}
+    places = {"checkpoints": "/checkpoints", "weights": "/weights", "shm": "/dev/shm", "tmp": "/tmp"}
+    assert mounts == places | {"authorities": "/etc/sense/ca"}
+    assert POD["spec"]["securityContext"]["runAsNonRoot"] is True
+    assert POD["spec"]["automountServiceAccountToken"] is False
+    assert CONTAINER["securityContext"]["readOnlyRootFilesystem"] is True
 
 
-@pytest.mark.parametrize("pod", [JOB["spec"]["template"]["spec"], NODE["spec"]], ids=["data", "training"])
-def test_a_pod_mounts_what_it_has_and_may_little(pod):
-    (container,) = pod["containers"]
-    mounts = {mount["name"] for mount in container["volumeMounts"]}
-    assert mounts == {volume["name"] for volume in pod["volumes"]}
-    assert len({mount["mountPath"] for mount in container["volumeMounts"]}) == len(mounts)
-    assert container["workingDir"] == "/run/sense"
-    assert pod["securityContext"]["runAsUser"] == CLUSTER.run_as_user
-    assert pod["securityContext"]["runAsGroup"] == CLUSTER.run_as_group
-    assert pod["securityContext"]["runAsNonRoot"] is True
-    assert container["securityContext"]["readOnlyRootFilesystem"] is True
-    assert container["image"] == TRAINER["image"] == CLUSTER.image
-
-
-def test_claims_and_places_are_the_pipelines():
-    claims = {v["name"]: v["persistentVolumeClaim"]["claimName"] for v in NODE["spec"]["volumes"] if "persistentVolumeClaim" in v}
-    places = {mount["name"]: mount["mountPath"] for mount in NODE["spec"]["containers"][0]["volumeMounts"]}
-    assert (claims["weights"], places["weights"]) == (CLUSTER.weights.claim, CLUSTER.weights.path)
-    assert (claims["checkpoints"], places["checkpoints"]) == (CLUSTER.checkpoints.claim, CLUSTER.checkpoints.path)
-    values = {entry["name"]: entry.get("value") for entry in TRAINER["env"]}
-    assert values["SENSE_WORK"] == f"{CLUSTER.checkpoints.path}/work"
-    assert values["HF_HUB_CACHE"] == CLUSTER.weights.path
+def test_where_it_runs_is_what_the_profile_says():
+    affinity = POD["spec"]["affinity"]["nodeAffinity"]
+    zone = {"key": "zone", "operator": "In", "values": ["a", "b"]}
+    required = [{"matchExpressions": [zone, {"key": "spot", "operator": "DoesNotExist"}]}]
+    assert affinity["requiredDuringSchedulingIgnoredDuringExecution"] == {"nodeSelectorTerms": required}
+    assert [term["weight"] for term in affinity["preferredDuringSchedulingIgnoredDuringExecution"]] == [10]
+    assert POD["spec"]["nodeSelector"] == {"gpu": "h100"}
+    assert POD["spec"]["tolerations"] == [{"key": "gpu", "operator": "Exists", "effect": "NoSchedule"}]
+    assert {"team": "nlp", "cost-centre": "a7"}.items() <= POD["metadata"]["labels"].items()
+    kueue = {"kueue.x-k8s.io/queue-name": "research", "kueue.x-k8s.io/priority-class": "high"}
+    assert kueue.items() <= JOB["metadata"]["labels"].items()  # Kueue admits the job as a whole
+    assert not kueue.keys() & POD["metadata"]["labels"].keys()
 
 
 def test_secrets_come_by_reference_and_torchruns_variables_from_trainer():
-    allowed = {
-        (name, key): variable for name, keys in (CLUSTER.secrets | CLUSTER.config_maps).items() for key, variable in keys.items()
+    entries = {entry["name"]: entry.get("value") or entry["valueFrom"] for entry in JOB["spec"]["trainer"]["env"]}
+    assert not [name for name in entries if re.match(r"PET_|RANK$|WORLD_SIZE$|LOCAL_RANK$|MASTER_", name)]
+    authorities = dict.fromkeys(train_job.AUTHORITIES, "/etc/sense/ca/ca-bundle.crt")
+    assert entries == authorities | {
+        "SENSE_WORK": "/checkpoints/work",
+        "HF_HUB_CACHE": "/weights",
+        "NCCL_DEBUG": "WARN",
+        "AWS_SECRET_ACCESS_KEY": {"secretKeyRef": {"name": "s3", "key": "key", "optional": True}},
+        "MLFLOW_TRACKING_URI": {"configMapKeyRef": {"name": "sense", "key": "uri", "optional": True}},
     }
-    for entry in [*TRAINER["env"], *JOB["spec"]["template"]["spec"]["containers"][0]["env"]]:
-        assert not re.match(r"PET_|RANK$|WORLD_SIZE$|LOCAL_RANK$|MASTER_", entry["name"])
-        if "value" not in entry:
-            ((_, source),) = entry["valueFrom"].items()
-            assert allowed[source["name"], source["key"]] == entry["name"]
-    assert {entry["name"] for entry in TRAINER["env"] if "value" in entry} == {"SENSE_WORK", "HF_HUB_CACHE"}
 
 
-def test_the_data_job_fetches_the_inputs():
-    container = JOB["spec"]["template"]["spec"]["containers"][0]
-    remote, *pairs = container["args"]
-    assert remote == CLUSTER.remote
-    assert {pair.split("=")[0] for pair in pairs} == {dvc("sft")["--strong"], dvc("sft")["--seed"]}
-    compile(container["command"][2], "job", "exec")
+@pytest.fixture(scope="module")
+def compiled():
+    return compile_pipeline(build(params(SEVERAL), "text", "code", "data"))
 
 
-def test_the_text_names_what_there_is():
-    assert set(re.findall(r"`(\w+)\.(?:train|lora)", TEXT)) <= set(Params.model_fields)
-    for claim in ("sense-run", "sense-checkpoints", "sense-weights"):
-        assert f"`{claim}`" in TEXT
-    for component in re.findall(r"-l app\.kubernetes\.io/component=(\w+)", TEXT):
-        assert component in {part["metadata"]["labels"]["app.kubernetes.io/component"] for part in (JOB, RUNTIME, TRAINING)}
+def test_the_task_gets_its_manifests_and_waits_with_little(compiled):
+    spec, platform = yaml.safe_load_all(compiled)
+    parameters = {name: task.get("inputs", {}).get("parameters", {}) for name, task in spec["root"]["dag"]["tasks"].items()}
+    jobs = {name: values["job"]["runtimeValue"]["constant"] for name, values in parameters.items() if "job" in values}
+    assert json.loads(jobs["sft"]) == MANIFESTS
+    assert jobs["sft-2"] == ""  # the weak model's, on one node
+    rows = {row["stage"]: row for row in describe_tasks(compiled)}
+    row = rows["sft"]
+    assert row["GPU"] == rows["dpo"]["GPU"] == "TrainJob: 2 nodes of 8 x nvidia.com/gpu"
+    assert (row["cpu"], row["memory"], row["nodes"], row["tolerations"], row["timeout"]) == ("1", "4Gi", "", "", "60 s")
+    assert "kueue" not in row["pod"]
+    assert "shared at /checkpoints" in row["volumes"]
+    executor = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]["exec-sft"]
+    assert executor["fieldPathAsEnv"] == [{"name": "SENSE_RUN_ID", "fieldPath": "metadata.labels['pipeline/runid']"}]
+
+
+def test_a_run_on_this_machine_has_one_node():
+    text = compile_pipeline(build(local.without_cluster(params(SEVERAL)), "text", "code", "data"))
+    assert "trainer.kubeflow.org" not in text
+    assert {row["GPU"] for row in describe_tasks(text) if row["stage"] == "sft"} == {"8 x nvidia.com/gpu"}
+
+
+@pytest.mark.parametrize("checkpoints", ["", "  checkpoints: {uri: s3://sense/work}\n"])
+def test_nodes_without_a_claim_are_refused(checkpoints):
+    with pytest.raises(ConfigError, match=r"resources.sft.nodes is 2, resources.weak.nodes is 3: .* ReadWriteMany claim"):
+        params(f"\ncluster:\n  disk_gb: 1\n{checkpoints}resources:\n  sft: {{nodes: 2}}\n  weak: {{nodes: 3}}\n")
+
+
+@pytest.mark.parametrize("task", ["evaluate", "defaults"])
+def test_only_trainings_have_several_nodes(task):
+    with pytest.raises(ConfigError, match="only sft, weak, dpo can use several nodes"):
+        params(f"\ncluster:\n  checkpoints: {{claim: a, path: /a}}\nresources:\n  {task}: {{nodes: 2}}\n")
+
+
+def test_the_page_and_the_role_name_what_there_is():
+    assert set(re.findall(r"`(\w+)\.(?:train|lora)", TEXT)) <= set(config.Params.model_fields)
+    (profile,) = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)]
+    parsed = params("\n" + yaml.safe_dump(profile))
+    assert parsed.resources.sft.nodes == 2
+    role, binding = yaml.safe_load_all((ROOT / "docs" / "trainer-rbac.yaml").read_text())
+    (objects,) = [rule for rule in role["rules"] if rule["apiGroups"] == [train_job.GROUP]]
+    assert objects["resources"] == [train_job.JOBS, train_job.RUNTIMES]
+    assert binding["roleRef"]["name"] == role["metadata"]["name"]

@@ -268,7 +268,7 @@ def test_quoted_yaml_is_the_same_for_go_and_python(value):
 @pytest.mark.parametrize(
     "file",
     [
-        "docs/trainjob.yaml",
+        "docs/trainer-rbac.yaml",
         *(f"charts/sense/examples/{file.name}" for file in CONFIGS.parent.glob("charts/sense/examples/*.yaml")),
     ],
 )
