@@ -10,7 +10,7 @@ IMAGE ?= sense-train:dev
 BUILD_FLAGS ?=
 # pip compiles nothing (--no-compile); modules are compiled at their first import, and Python keeps the result
 unexport PYTHONDONTWRITEBYTECODE
-# For `make demo TEACHER=http`: examples to keep, each on a database of its own, and the port of the endpoint.
+# For `make demo TEACHER=http`: examples to keep, and the port of the endpoint.
 HTTP_COUNT ?= 1000
 HTTP_PORT ?= 8090
 # in the form of code_revision in sense/tracking/runs.py

@@ -168,6 +168,7 @@ def asked_again(count: int) -> dict[str, int]:
                     "base_url": endpoint.base_url,
                     "concurrency": concurrency,
                     "answers": str(folder / "answers"),
+                    "questions": 1,
                 }
                 section = {"teacher": "llm", "llm": llm, "count": wanted, "suite": 0, "split": {"heldout_domains": 1}}
                 config = SynthesizeConfig.model_validate(section | {"execution": {"workers": 1}})

@@ -1,17 +1,12 @@
-"""The coarse structure of a query, and which constructs it has: section 1 of `benchmarks.synthesis`."""
+"""The coarse structure of a query, and which constructs are counted: section 1 of `benchmarks.synthesis`."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlglot import exp
 
 _COMPARISONS = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.Is)
 _VALUES = (exp.Literal, exp.Null, exp.Boolean)
 _SET_OPERATIONS = {exp.Union: "union", exp.Intersect: "intersect", exp.Except: "except"}
-_ARITHMETIC = (exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Mod)
-_DATE_FUNCTIONS = frozenset("date time datetime julianday strftime unixepoch timediff".split())
-_STRING_FUNCTIONS = frozenset(
-    "concat format instr length like_escape lower ltrim printf replace rtrim substr substring trim upper".split()
-)
 
 QUERY_FEATURES = (
     "3+ joins",
@@ -117,79 +112,3 @@ def without_quoted_values(tree: exp.Query, columns: Mapping[str, Sequence[str]])
         if column.this.args.get("quoted") and not column.table and column.name.lower() not in names:
             column.replace(exp.Literal.string(column.name))
     return tree
-
-
-def features(tree: exp.Query) -> set[str]:
-    """Which of QUERY_FEATURES and HARD_FEATURES a query has, in its subqueries too; columns are those that it returns.
-
-    >>> from sense.sql.tree import parse_query
-    >>> sorted(features(parse_query("SELECT a.x + 1 FROM t AS a LEFT JOIN t AS b ON a.x = b.y GROUP BY a.x, a.y")))
-    ['2 group keys', 'arithmetic', 'outer join', 'self join']
-    """
-    found = {"4+ columns"} if len(_first_select(tree).expressions) >= 4 else set()
-    for select in tree.find_all(exp.Select):
-        found |= set(_features_of_select(select))
-    for node in tree.walk():
-        found |= set(_features_of_node(node))
-    return found
-
-
-def _first_select(tree: exp.Expr) -> exp.Expr:
-    while isinstance(tree, (exp.SetOperation, exp.Subquery)):
-        tree = tree.this
-    return tree
-
-
-def _features_of_select(select: exp.Select) -> Iterator[str]:
-    joins = select.args.get("joins") or []
-    source = select.args.get("from_")
-    tables = [
-        node.name.lower()
-        for node in ([source.this] if source else []) + [join.this for join in joins]
-        if isinstance(node, exp.Table)
-    ]
-    if len(joins) >= 3:
-        yield "3+ joins"
-    if len(set(tables)) < len(tables):
-        yield "self join"
-    if any(join.side in ("LEFT", "RIGHT", "FULL") for join in joins):
-        yield "outer join"
-    clauses = [select.args[name].this for name in ("where", "having") if select.args.get(name) is not None]
-    if sum(len(list(_conditions(clause))) for clause in clauses) >= 3:
-        yield "3+ conditions"
-    if select.args.get("group") is not None and len(select.args["group"].expressions) >= 2:
-        yield "2 group keys"
-
-
-def _conditions(clause: exp.Expr) -> Iterator[exp.Expr]:
-    """The conditions that AND and OR put together."""
-    if isinstance(clause, (exp.Connector, exp.Paren)):
-        for side in clause.iter_expressions():
-            yield from _conditions(side)
-    else:
-        yield clause
-
-
-def _features_of_node(node: exp.Expr) -> Iterator[str]:
-    if isinstance(node, exp.Order) and len(node.expressions) >= 2 and not isinstance(node.parent, exp.Window):
-        yield "2 order keys"
-    elif isinstance(node, _ARITHMETIC):
-        yield "arithmetic"
-    elif isinstance(node, exp.Case) or (isinstance(node, exp.If) and not isinstance(node.parent, exp.Case)):
-        yield "CASE"
-    elif isinstance(node, exp.CTE):
-        yield "CTE"
-    elif isinstance(node, exp.Window):
-        yield "window"
-    elif isinstance(node, exp.Exists):
-        yield "EXISTS"
-    elif isinstance(node, exp.Cast):
-        yield "CAST"
-    elif isinstance(node, exp.DPipe):
-        yield "string function"
-    elif isinstance(node, exp.Func):
-        name = node.sql("sqlite").partition("(")[0].lower()
-        if name in _DATE_FUNCTIONS:
-            yield "date function"
-        elif name in _STRING_FUNCTIONS:
-            yield "string function"

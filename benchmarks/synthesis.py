@@ -6,9 +6,10 @@
     .venv/bin/python -m benchmarks.synthesis --read 120         rows to read, as a Markdown table, and nothing else
     .venv/bin/python -m benchmarks.synthesis --demo .           also the weak data and pairs of a finished run
     .venv/bin/python -m benchmarks.synthesis --asking           how an LLM is asked, and nothing else: under two minutes
+    .venv/bin/python -m benchmarks.synthesis --tokens           what an example of an LLM costs, and nothing else: some minutes
 
 Everything but the times is the same in every run with the same arguments. What is measured, and how, is in the modules:
-structures.py (SQL), databases.py, asking.py, questions.py and sense/teacher/question_rules.py, labels.py, splits.py.
+structures.py (SQL), databases.py, asking.py, tokens.py, questions.py and sense/teacher/question_rules.py, labels.py, splits.py.
 """
 
 import argparse
@@ -24,11 +25,12 @@ from random import Random
 from statistics import fmean, quantiles
 from typing import Any
 
-from benchmarks import asking, databases, labels, questions, splits, stand_in
+from benchmarks import asking, databases, labels, questions, splits, stand_in, tokens
 from benchmarks.corpora import SPLITS, Corpus, Row, read_data, read_questions
-from benchmarks.structures import HARD_FEATURES, QUERY_FEATURES, features, structure
+from benchmarks.structures import HARD_FEATURES, QUERY_FEATURES, structure
 from sense import records
 from sense.config import ExecutionConfig, SplitConfig, SynthesizeConfig
+from sense.sql.features import features
 from sense.stages import synthesize
 from sense.teacher.question_rules import NAMED_ROW, TWO_READINGS, ZERO_GROUPS, problems
 
@@ -341,6 +343,26 @@ def measure_asking() -> list[Figure]:
     return [Figure(label, {"ours": value}, unit) for label, (value, unit) in values.items()]
 
 
+def measure_tokens(count: int) -> list[Figure]:
+    """What an example costs with one question a request, and with several."""
+    figures: list[Figure] = []
+    for case, faults in (("no faults", {}), ("faults of the demo", tokens.FAULTS)):
+        runs = {number: tokens.measure(number, count, faults) for number in (1, 5, 10, 20)}
+        by_name = {f"{number} a request": run for number, run in runs.items()}
+        figures += [
+            Figure(f"{case}: requests", {name: run.requests for name, run in by_name.items()}),
+            Figure(f"{case}: prompt tokens an example", {name: round(run.prompt / run.kept) for name, run in by_name.items()}),
+            Figure(
+                f"{case}: completion tokens an example", {name: round(run.completion / run.kept) for name, run in by_name.items()}
+            ),
+            Figure(
+                f"{case}: examples a token, against one",
+                {name: round(runs[1].tokens / run.tokens, 2) for name, run in by_name.items()},
+            ),
+        ]
+    return figures
+
+
 # -- printing
 
 
@@ -388,6 +410,7 @@ def main() -> None:
     parser.add_argument("--speed-rows", type=int, default=1_000)
     parser.add_argument("--read", type=int, help="print so many rows to read, and nothing else")
     parser.add_argument("--asking", action="store_true", help="measure how an LLM is asked, and nothing else")
+    parser.add_argument("--tokens", action="store_true", help="measure what an example of an LLM costs, and nothing else")
     parser.add_argument("--json", type=Path, help="write all figures to this file")
     parser.add_argument("--before", type=Path, help="a file of --json, whose figures of our data stand beside these")
     options = parser.parse_args()
@@ -401,6 +424,9 @@ def main() -> None:
 
     if options.asking:
         report("7. Asking an LLM", measure_asking())
+        return
+    if options.tokens:
+        report("8. Tokens", measure_tokens(200))
         return
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)

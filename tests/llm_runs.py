@@ -70,6 +70,7 @@ def _settings(work: Path, url: str) -> dict[str, Any]:
         "retries": 0,
         "timeout_s": 20,
         "repair": False,
+        "questions": 1,
     }
 
 

@@ -366,7 +366,7 @@ def _flags(section, root, ports=()):
 def _llm_params(folder, base_url, **more):
     """The tiny profile with an LLM teacher, as a file."""
     params = yaml.safe_load(TINY.read_text())
-    llm = {"model": "fake", "base_url": base_url, "concurrency": 2, "retries": 0}
+    llm = {"model": "fake", "base_url": base_url, "concurrency": 2, "retries": 0, "questions": 1}
     params["synthesize"] |= {"teacher": "llm", "llm": llm, "count": 16, "suite": 0, "split": {"heldout_domains": 1}, **more}
     (folder / "llm.yaml").write_text(yaml.safe_dump(params))
     return folder / "llm.yaml"

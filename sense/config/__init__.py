@@ -24,6 +24,7 @@ from sense.config.data import (
     SampleConfig,
     ShardConfig,
     SplitConfig,
+    SqlFeature,
     SynthesizeConfig,
     TeacherConfig,
 )
@@ -116,6 +117,7 @@ __all__ = [
     "SftConfig",
     "ShardConfig",
     "SplitConfig",
+    "SqlFeature",
     "SynthesizeConfig",
     "Target",
     "TaskConfig",

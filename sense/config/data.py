@@ -108,6 +108,36 @@ QuestionStyle = Literal["question", "command", "keywords", "polite", "two senten
 """How a question is put; `with evidence` uses an expression that the example's evidence defines."""
 
 
+SqlFeature = Literal[
+    "join",
+    "aggregate",
+    "GROUP BY",
+    "HAVING",
+    "ORDER BY",
+    "LIMIT",
+    "DISTINCT",
+    "LIKE",
+    "subquery",
+    "set operation",
+    "3+ joins",
+    "self join",
+    "outer join",
+    "3+ conditions",
+    "4+ columns",
+    "2 group keys",
+    "2 order keys",
+    "arithmetic",
+    "CASE",
+    "CTE",
+    "window",
+    "EXISTS",
+    "date function",
+    "CAST",
+    "string function",
+]
+"""What a query may have."""
+
+
 class LlmConfig(Section):
     """A teacher behind an OpenAI-compatible endpoint. Its key is read from the environment variable SENSE_API_KEY.
 
@@ -121,6 +151,38 @@ class LlmConfig(Section):
     """What the LLM writes. question-first: database, question and SQL (the paper's prompt). sql-first: the question alone;
     database, rows and SQL are the grammar's, on databases of your own too.
     """
+    questions: Annotated[int, Field(ge=1, le=40)] = 10
+    """With question-first: the questions with SQL that one request asks for, on the one database that it has invented. 1 is the
+    paper's form. Each is an example of its own, and is checked and counted by itself.
+    """
+    quotas: dict[Hardness, dict[SqlFeature, Share]] = {
+        "easy": {"aggregate": 0.25, "DISTINCT": 0.1, "ORDER BY": 0.1},
+        "medium": {"join": 0.4, "GROUP BY": 0.25, "LIMIT": 0.1, "LIKE": 0.05, "3+ conditions": 0.05, "arithmetic": 0.05},
+        "hard": {
+            "subquery": 0.3,
+            "join": 0.3,
+            "HAVING": 0.1,
+            "set operation": 0.1,
+            "outer join": 0.05,
+            "CASE": 0.05,
+            "date function": 0.05,
+            "string function": 0.05,
+        },
+        "extra": {
+            "subquery": 0.3,
+            "join": 0.2,
+            "set operation": 0.15,
+            "CTE": 0.1,
+            "window": 0.1,
+            "EXISTS": 0.1,
+            "self join": 0.05,
+            "outer join": 0.05,
+            "3+ joins": 0.05,
+        },
+    }
+    """With several questions a request: of the examples of a hardness, the share that is to have a feature of SQL, at least. What
+    is missing of these, of `levels` and of `styles` is asked for.
+    """
     queries_per_request: Count = 10
     """With sql-first: the SQL queries, on one database, whose questions one request asks for."""
     styles: dict[QuestionStyle, Annotated[float, Field(ge=0)]] = {
@@ -133,7 +195,9 @@ class LlmConfig(Section):
         "colloquial": 0.12,
         "with evidence": 0.08,
     }
-    """With sql-first: weights with which the style of a question is drawn; a style that is left out has weight 0."""
+    """With sql-first, and with several questions a request: weights with which the style of a question is drawn; a style that is
+    left out has weight 0.
+    """
     agreement: Annotated[int, Field(ge=0, le=25)] = 0
     """Answers that the LLM is asked for to each question that passed the other checks, as SQL on the same schema. The example is
     kept if one of them or more gives the gold's result on the database and its suite, and no other result has more of them. 0:
@@ -182,7 +246,8 @@ class LlmConfig(Section):
     """
     match_level: bool = True
     """Drop drafts whose SQL has another hardness than the one asked for, after its repair; false keeps them at the hardness that
-    they have, which costs less where the model misses the levels often.
+    they have, which costs less where the model misses the levels often. Of several questions on one database the levels count
+    together: in which order they come does not matter.
     """
     prompt_price: Annotated[float, Field(ge=0)] | None = None
     """Price of a million prompt tokens, in any currency, for the cost in report and model card. It changes no data, but DVC runs

@@ -72,6 +72,16 @@ def teacher_rows(teachers: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, i
     return [(name, part["wanted"], part["asked"], part["kept"]) for name, part in teachers.items()]
 
 
+def quota_rows(quotas: Mapping[str, Mapping[str, Mapping[str, int]]]) -> list[tuple[str, str, int, int]]:
+    """(kind, name, asked, kept) of each level, feature of SQL and style that an LLM was asked for, or that was kept."""
+    return [
+        (kind, name, counts["asked"], counts["kept"])
+        for kind, names in quotas.items()
+        for name, counts in names.items()
+        if counts["asked"] or counts["kept"]
+    ]
+
+
 def agreement_sentence(counts: Mapping[str, Any]) -> str:
     """How many examples the LLM's own answers did not confirm, and where they are; empty if none was to be confirmed."""
     if not counts:

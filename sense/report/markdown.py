@@ -94,6 +94,10 @@ def _synthesize(metrics: Mapping[str, Any]) -> str:
         for kind, mutants, survived, rate in contents.false_right_rows(metrics.get("false_right", {}))
     ]
     teachers = contents.teacher_rows(metrics.get("teachers", {}))
+    quotas = [
+        (kind, name, text.number(asked), text.number(kept))
+        for kind, name, asked, kept in contents.quota_rows(metrics.get("quotas", {}))
+    ]
     return _page(
         f"Teacher: {escape(contents.teacher(metrics))}. Every SQL was executed on its database.",
         escape(contents.agreement_sentence(metrics.get("agreement", {}))),
@@ -103,6 +107,7 @@ def _synthesize(metrics: Mapping[str, Any]) -> str:
         _table(("funnel", "examples", "of asked"), [(bar.name, text.number(bar.n), bar.percentage) for bar in bars]),
         contents.repairs(metrics["funnel"]),
         _table(("hardness", "asked", "share", "kept", "share"), levels),
+        _table(("wish", "of the LLM", "asked", "kept"), quotas) if quotas else "",
         _table(("labels", "plausible wrong SQL", "as the gold", "share"), labels) if labels else "",
         _count_table("domain", "examples", metrics["domains"], sum(metrics["domains"].values())),
         _count_table("split", "examples", metrics["splits"], sum(metrics["splits"].values())),

@@ -57,6 +57,7 @@ def _data_section(run: RunData, seed: int) -> dict[str, Any]:
         "funnel": contents.funnel(metrics["funnel"]) if "funnel" in metrics else [],
         "teachers": contents.teacher_rows(metrics.get("teachers", {})),
         "agreement": contents.agreement_sentence(metrics.get("agreement", {})),
+        "quotas": contents.quota_rows(metrics.get("quotas", {})),
         "domains": contents.domains(metrics.get("domains", {})),
         "false_right": contents.false_right_rows(metrics.get("false_right", {})),
         "hardness": contents.hardness_rows(metrics.get("asked_hardness", {}), metrics["hardness"]) if has_hardness else [],

@@ -28,6 +28,7 @@ from sense.teacher.drafts import normalize_domain
 from sense.teacher.grammar.own.teacher import OwnPlan
 from sense.teacher.grammar.teacher import planned_heldout_domains
 from sense.teacher.mixture import Part
+from sense.teacher.quotas import asked_and_kept
 from sense.teacher.runs import Work
 from sense.teacher.splits import SPLITS, planned_splits, split_databases
 from sense.teacher.votes import AMBIGUOUS, HARD
@@ -244,6 +245,9 @@ def _write_datasets(
     if len(parts) > 1:
         kept_by = Counter(example.source for example in collection.examples)
         metrics["teachers"] = mixture.counts_by_teacher(parts, collections, kept_by)
+    if collection.units:
+        of_units = {part.name for part in parts if part.writes_units}
+        metrics["quotas"] = asked_and_kept(collection.wishes, [each for each in collection.examples if each.source in of_units])
     if any(llm.agreement for llm in config.llms().values()):
         metrics["agreement"] = _agreement_counts(collection)
     return metrics if plan is None else metrics | {"held_out_by": HELD_OUT_BY}
@@ -349,7 +353,8 @@ def _metrics(config: SynthesizeConfig, collection: Collection, splits: Mapping[s
             "kept": len(examples),
             "dropped": dict(sorted(collection.dropped.items())),
         }
-        | ({"repairs": {"asked": collection.repairs, "kept": collection.repaired}} if collection.repairs else {}),
+        | ({"repairs": {"asked": collection.repairs, "kept": collection.repaired}} if collection.repairs else {})
+        | ({"units": {"asked": collection.units, "kept": collection.units_kept}} if collection.units else {}),
         "hardness": {level: hardness_counts[level] for level in HARDNESS},
         "asked_hardness": {level: level_counts[level] for level in HARDNESS},
         "complexity": {band: collection.bands[band] for band in BANDS},

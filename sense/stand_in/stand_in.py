@@ -1,7 +1,7 @@
 """A stand-in for an LLM teacher: the grammar's drafts as answers of the chat protocol, with the faults of real endpoints.
 
-It answers three kinds of requests: for a data point, for the questions of SQL queries, and for the SQL of a question. That of a
-question it knows only if it has written the question itself.
+It answers four kinds of requests: for a data point, for a database with several questions, for the questions of SQL queries, and
+for the SQL of a question. That of a question it knows only if it has written the question itself.
 
 What it answers depends on its own seed and on the request alone: the model, the messages, the sampling parameters, the random
 seed. Faults of the transport (429, 500, slow) are drawn anew for each try of a request, as they pass in reality; those of the
@@ -25,6 +25,7 @@ from sense.errors import UserError
 from sense.records import HARDNESS, Hardness, Log, Record, dump
 from sense.sql.mutants import mutants
 from sense.stand_in.planted_faults import KINDS, plant
+from sense.stand_in.units import BROKEN_ITEM, StandInWish, UnitAuthor, is_repair, items_text, read_wishes, unit_text
 from sense.stand_in.wordings import wording
 from sense.teacher import CellValue, Draft
 from sense.teacher.grammar.teacher import GrammarTeacher
@@ -35,10 +36,13 @@ TRANSPORT = ("429", "500", "slow")
 CONTENT = ("truncated", "refusal", "wrong-sql", *KINDS)
 OF_QUESTIONS = ("truncated", "refusal", "wrong-question")
 OF_ANSWERS = ("truncated", "refusal", "wrong-answer")
+OF_UNITS = ("truncated", "refusal", "broken-key")
+OF_ITEMS = ("wrong-sql", *(kind for kind in KINDS if kind != "broken-key"), BROKEN_ITEM)
 EXPIRED = "batch-expired"
-FAULTS = (*TRANSPORT, *CONTENT, "wrong-question", "wrong-answer", EXPIRED)
+FAULTS = (*TRANSPORT, *CONTENT, "wrong-question", "wrong-answer", BROKEN_ITEM, EXPIRED)
 """`wrong-sql` is one of KINDS, drawn; `wrong-question` and `wrong-answer` meet requests for questions, and for the SQL of one,
-`batch-expired` a batch, which ends when half of its requests are answered.
+`broken-item` one of several questions, whose SQL is missing, `batch-expired` a batch, which ends when half of its requests are
+answered. Where several questions are asked for, faults of OF_ITEMS are drawn for each of them.
 """
 CHARACTERS_PER_TOKEN = 4
 _IDENTITY = ("model", "messages", "temperature", "top_p", "max_tokens", "max_completion_tokens", "seed")
@@ -65,7 +69,7 @@ class Behaviour:
         for name, rate in self.rates.items():
             if name not in FAULTS or not 0 <= rate <= 1:
                 raise UserError(f"--fault {name}={rate:g}: write FAULT=RATE, a rate from 0 to 1 and one of {', '.join(FAULTS)}")
-        for names in (TRANSPORT, CONTENT, OF_QUESTIONS, OF_ANSWERS, (EXPIRED,)):
+        for names in (TRANSPORT, CONTENT, OF_QUESTIONS, OF_ANSWERS, OF_ITEMS, (EXPIRED,)):
             if sum(self.rates.get(name, 0.0) for name in names) > 1 + 1e-9:
                 raise UserError(f"the rates of {', '.join(names)} add up to more than 1; lower some --fault")
 
@@ -103,6 +107,7 @@ class StandIn:
     ) -> None:
         self._behaviour, self._clock = behaviour, clock
         self._teacher = GrammarTeacher(grammar.model_copy(update={"per_database": 1}), behaviour.seed)
+        self._units = UnitAuthor(grammar, behaviour.seed)
         self._tries: Counter[str] = Counter()
         self._answers: Counter[str] = Counter()
         self._faults: Counter[str] = Counter()
@@ -185,16 +190,21 @@ class StandIn:
         user = first[-1]["content"]
         queries = [json.loads(line) for line in _QUERY.findall(user)]
         question = _QUESTION.search(user) if "Write one SELECT statement" in user else None
-        faults = OF_QUESTIONS if queries else OF_ANSWERS if question else CONTENT
-        fault = "" if turns else self.draw(faults, Random(f"{self._behaviour.seed}-{digest}-content"))
+        wishes = read_wishes(user)
+        faults = OF_QUESTIONS if queries else OF_ANSWERS if question else OF_UNITS if wishes else CONTENT
+        fault_rng = Random(f"{self._behaviour.seed}-{digest}-content")
+        repair = turns > 0 or (bool(wishes) and is_repair(user))
+        fault = "" if repair else self.draw(faults, fault_rng)
         if fault == "refusal":
             message = {"role": "assistant", "content": None, "refusal": "I can't help with that (planted)."}
             return _chat(request, message, "stop", digest)
         if queries:
-            numbers = set(map(int, _FAULTY_NUMBER.findall(messages[-1]["content"]))) if turns else set()
+            numbers: set[int] = set(map(int, _FAULTY_NUMBER.findall(messages[-1]["content"]))) if turns else set()
             text = self._questions([each for each in queries if not numbers or each["number"] in numbers], fault, rng)
         elif question:
             text = self._answer(question[1], fault, rng)
+        elif wishes:
+            text = self._unit(user, wishes, fault, (lambda: "") if repair else lambda: self._item_fault(fault_rng), rng)
         else:
             text = self._data_point(_level(messages), fault, rng)
         most = request.get("max_completion_tokens", request.get("max_tokens"))
@@ -210,6 +220,21 @@ class StandIn:
             draft = plant(draft, fault, rng)
         self._remember(draft.question, draft.sql)
         return answer_text(draft)
+
+    def _unit(self, prompt: str, wishes: Sequence[StandInWish], fault: str, item_fault: Callable[[], str], rng: Random) -> str:
+        """A database with questions, or questions alone where the prompt has the database."""
+        on_database = self._units.drafts_on(prompt, wishes, rng)
+        drafts = self._units.drafts(wishes, rng) if on_database is None else on_database
+        for draft in drafts.values():
+            self._remember(draft.question, draft.sql)
+        if on_database is not None:
+            return items_text(drafts, item_fault, rng)
+        return unit_text(drafts, fault if fault in KINDS else "", item_fault, rng)
+
+    def _item_fault(self, rng: Random) -> str:
+        """The fault of one of several questions, '' for none."""
+        fault = self.draw(OF_ITEMS, rng)
+        return rng.choice([kind for kind in OF_ITEMS if kind in KINDS]) if fault == "wrong-sql" else fault
 
     def _questions(self, queries: Sequence[Mapping[str, Any]], fault: str, rng: Random) -> str:
         """The questions of queries; with the fault wrong-question, one of them holds its SQL instead."""

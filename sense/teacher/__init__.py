@@ -47,7 +47,8 @@ class Draft:
     """One strong example before it is checked; drafts with the same `db_id` carry the same `ddl` and `rows`.
 
     `ddl` holds CREATE TABLE statements, `rows` the rows of each table in its column order. `level` is the hardness that the
-    teacher was asked for; the SQL may have another one. `evidence` is what one must know besides to write the SQL.
+    teacher was asked for; the SQL may have another one. `evidence` is what one must know besides to write the SQL. `style` is the
+    one in which the question was asked for, empty where in none.
     """
 
     db_id: str
@@ -58,6 +59,7 @@ class Draft:
     sql: str
     level: Hardness
     evidence: str = ""
+    style: str = ""
 
 
 @dataclass(frozen=True)

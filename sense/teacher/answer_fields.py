@@ -7,7 +7,7 @@ answers in one list the first is taken; of two different ones amid prose none, a
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sense.errors import SenseError
@@ -63,7 +63,7 @@ def read_fields(text: str) -> dict[str, Any]:
 
     The schema is a list of texts; rows are a list whose items are texts, or a table's name with its rows as lists or objects.
     """
-    text = (text if _is_json(text) else without_thoughts(text)).strip()
+    text = (text if is_json(text) else without_thoughts(text)).strip()
     if not 0 < len(text) <= MAX_ANSWER_CHARS:
         detail = f"{len(text)} characters, allowed are 1 to {MAX_ANSWER_CHARS}"
         raise UnusableError("too long" if text else "empty answer", detail)
@@ -73,8 +73,8 @@ def read_fields(text: str) -> dict[str, Any]:
             raise UnusableError("missing field", name)
     return {
         "domain": _text(fields, "domain"),
-        "schema": _schema_texts(fields["schema"]),
-        "rows": _row_items(fields["rows"]),
+        "schema": schema_texts(fields["schema"]),
+        "rows": row_items(fields["rows"]),
         "question": _text(fields, "question"),
         "sql": _text(fields, "sql"),
     }
@@ -84,18 +84,19 @@ def _text(fields: Mapping[str, Any], name: str) -> str:
     value = fields[name]
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
-    return _checked_text(value, name)
+    return checked_text(value, name)
 
 
-def _checked_text(value: Any, name: str) -> str:
+def checked_text(value: Any, name: str) -> str:
+    """The value of the field `name`; UnusableError if it is no text that can be used."""
     if not isinstance(value, str) or not value.strip() or _FORBIDDEN.search(value):
         raise UnusableError("bad field", f"{name} must be text without control characters, not {type(value).__name__}")
     return value
 
 
-def _schema_texts(value: Any) -> list[str]:
+def schema_texts(value: Any) -> list[str]:
     """The statements of the schema: a text, a list of texts or of objects with one each, or an object with one for each table."""
-    return [_checked_text(text, "schema") for text in _statement_texts(value, "schema", 0)]
+    return [checked_text(text, "schema") for text in _statement_texts(value, "schema", 0)]
 
 
 def _statement_texts(value: Any, name: str, depth: int) -> Iterator[Any]:
@@ -125,7 +126,7 @@ def _decoded(text: str) -> Any:
         return text
 
 
-def _row_items(value: Any) -> list[str | tuple[str, list[Any]]]:
+def row_items(value: Any) -> list[str | tuple[str, list[Any]]]:
     """The rows: statements, as those of the schema, or lists and objects of values for each table."""
     if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
         value = _decoded(value)
@@ -136,7 +137,7 @@ def _row_items(value: Any) -> list[str | tuple[str, list[Any]]]:
         if isinstance(item, dict) and (table := _table_item(item)):
             items.append((table[0], _checked_rows(table[1])))
         else:
-            items += [_checked_text(text, "rows") for text in _statement_texts(item, "rows", 0)]
+            items += [checked_text(text, "rows") for text in _statement_texts(item, "rows", 0)]
     return items
 
 
@@ -146,7 +147,9 @@ def _are_rows(rows: list[Any]) -> bool:
 
 def _table_item(item: Mapping[str, Any]) -> tuple[str, list[Any]] | None:
     """The table and the rows in {"table": "bell", "rows": [[1, "Emma"]]}."""
-    names = [value for key, value in item.items() if isinstance(value, str) and key.lower() in ("table", "name", "table_name")]
+    names = [
+        value for key, value in item.items() if isinstance(value, str) and key.lower() in ("table", "name", "table_name", "t")
+    ]
     rows = [value for value in item.values() if isinstance(value, list) and _are_rows(value)]
     return (names[0], rows[0]) if len(names) == len(rows) == 1 else None
 
@@ -162,7 +165,8 @@ def _checked_rows(rows: list[Any]) -> list[Any]:
 # --- Where the fields stand
 
 
-def _is_json(text: str) -> bool:
+def is_json(text: str) -> bool:
+    """Whether a text is JSON as a whole, line breaks within its texts allowed."""
     try:
         _DECODER.decode(text)
     except (ValueError, RecursionError):
@@ -173,14 +177,14 @@ def _is_json(text: str) -> bool:
 def _find_fields(text: str) -> dict[str, Any]:
     """The fields by their names: those of the only object in the text with all of them, or of its headings or tags."""
     answers: list[dict[str, Any]] = []
-    for read in (_strict_objects, _loose_objects, _sections, _tags):
-        answers = [fields for fields in map(_named, read(text)) if fields]
+    for read in (strict_objects, loose_objects, _sections, _tags):
+        answers = [fields for fields in map(named_fields, read(text)) if fields]
         whole = [fields for fields in answers if fields.keys() >= set(FIELDS)]
         if any(fields != whole[0] for fields in whole):
             raise UnusableError("several answers", f"{len(whole)} of them: {text[:80]!r}")
         if whole:
             return whole[0]
-    parts = [fields for fields in map(_named, _strict_objects(text)) if fields]
+    parts = [fields for fields in map(named_fields, strict_objects(text)) if fields]
     if not parts:
         raise UnusableError("not json", f"no JSON object with {', '.join(FIELDS)}: {text[:80]!r}")
     if len(set().union(*parts)) == sum(map(len, parts)):  # an object for each field
@@ -190,8 +194,10 @@ def _find_fields(text: str) -> dict[str, Any]:
     return parts[0]
 
 
-def _strict_objects(text: str) -> Iterator[dict[str, Any]]:
-    """The JSON objects in the text that are in no other one; those in a JSON text or list too."""
+def strict_objects(text: str, names: Sequence[str] = FIELDS) -> Iterator[dict[str, Any]]:
+    """The JSON objects in the text that are in no other one; those in a JSON text or list too, of which the first is taken if it
+    has all fields `names`.
+    """
     value: Any = text
     for _ in range(_MAX_NESTING):
         if not isinstance(value, str):
@@ -202,13 +208,13 @@ def _strict_objects(text: str) -> Iterator[dict[str, Any]]:
             break
     if isinstance(value, dict):
         yield value
-    elif isinstance(value, list) and value and isinstance(value[0], dict) and _named(value[0]).keys() >= set(FIELDS):
+    elif isinstance(value, list) and value and isinstance(value[0], dict) and named_fields(value[0], names).keys() >= set(names):
         yield value[0]
     else:
         yield from _objects(value if isinstance(value, str) else text, _DECODER.raw_decode, MAX_BRACES)
 
 
-def _loose_objects(text: str) -> Iterator[dict[str, Any]]:
+def loose_objects(text: str) -> Iterator[dict[str, Any]]:
     """The same, where they are JSON for those who wrote them alone."""
     return _objects(text, parse_object, MAX_LOOSE_BRACES)
 
@@ -225,9 +231,9 @@ def _objects(text: str, decode: Callable[[str, int], tuple[Any, int]], most: int
         start = text.find("{", end)
 
 
-def _named(fields: dict[str, Any]) -> dict[str, Any]:
-    """The fields under our own names, of the object within objects of one key such as {"data_point": {...}} as well."""
-    while len(fields) == 1:
+def named_fields(fields: dict[str, Any], names: Sequence[str] = FIELDS) -> dict[str, Any]:
+    """The fields `names` under our own names, of the object within objects of one key such as {"data_point": {...}} as well."""
+    while len(fields) == 1 and not fields.keys() & set(names):
         inner = next(iter(fields.values()))
         if isinstance(inner, list) and inner and all(isinstance(item, dict) for item in inner):
             inner = inner[0]
@@ -235,9 +241,9 @@ def _named(fields: dict[str, Any]) -> dict[str, Any]:
             break
         fields = inner
     plain = {re.sub(r"[\s-]+", "_", name.strip().lower()): value for name, value in fields.items()}
-    named = {name: plain[name] for name in FIELDS if name in plain}
+    named = {name: plain[name] for name in names if name in plain}
     for name, value in plain.items():
-        if name in _FIELD_OF:
+        if _FIELD_OF.get(name) in names:
             named.setdefault(_FIELD_OF[name], value)
     return named
 

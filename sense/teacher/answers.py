@@ -58,27 +58,56 @@ class _DraftTable:
     ddl: str
 
 
+@dataclass(frozen=True)
+class WrittenDatabase:
+    """A database as a model wrote it: its domain, a name for its files, CREATE TABLE statements and rows."""
+
+    domain: str
+    slug: str
+    ddl: tuple[str, ...]
+    rows: TableRows
+
+
 def parse_draft(text: str, index: int, level: Hardness) -> Draft:
     """Draft number `index`, read from a model's answer; raises UnusableError."""
     fields = read_fields(text)
     tables, inserts = _parse_tables(fields["schema"])
-    sql = tidy(html.unescape(fields["sql"]) if _ENTITY.search(fields["sql"]) else fields["sql"])
+    sql = parse_sql(fields["sql"])
+    database = _database(fields["domain"], tables, [*inserts, *fields["rows"]])
+    return Draft(
+        db_id=f"{database.slug}_{index:06d}",
+        domain=database.domain,
+        ddl=database.ddl,
+        rows=database.rows,
+        question=" ".join(fields["question"].split()),
+        sql=sql,
+        level=level,
+    )
+
+
+def parse_database(domain: str, schema: Sequence[str], rows: Sequence[str | tuple[str, list[Any]]]) -> WrittenDatabase:
+    """The database of an answer, of which `schema` and `rows` are as in `read_fields`; raises UnusableError."""
+    tables, inserts = _parse_tables(schema)
+    return _database(domain, tables, [*inserts, *rows])
+
+
+def parse_sql(text: str) -> str:
+    """The one SELECT in the text of an answer's SQL; raises UnusableError."""
+    sql = tidy(html.unescape(text) if _ENTITY.search(text) else text)
     if not sql[:1].isalpha():  # in a fence or a tag
         sql = extract(sql)
     problem = check_select(sql)
     if problem:
         raise UnusableError("not a select", problem)
-    domain = " ".join(fields["domain"].lower().split())[:80]
+    return sql
+
+
+def _database(
+    text: str, tables: dict[str, "_DraftTable"], rows: Sequence[str | exp.Expr | tuple[str, list[Any]]]
+) -> WrittenDatabase:
+    domain = " ".join(text.lower().split())[:80]
     slug = re.sub(r"[^a-z0-9]+", "_", domain).strip("_")[:40].strip("_") or "database"
-    return Draft(
-        db_id=f"{slug}_{index:06d}",
-        domain=domain,
-        ddl=tuple(table.ddl for table in tables.values()),
-        rows=_parse_rows([*inserts, *fields["rows"]], tables),
-        question=" ".join(fields["question"].split()),
-        sql=sql,
-        level=level,
-    )
+    return WrittenDatabase(domain, slug, tuple(table.ddl for table in tables.values()), _parse_rows(rows, tables))
 
 
 def _parse_statements(text: str, reason: str) -> list[exp.Expr]:

@@ -27,11 +27,13 @@ from sense.teacher.checks import CheckedDraft, CheckedUnit
 from sense.teacher.drafts import CheckedAnswer, LoggedTeacher, normalize_domain, over_represented_domains
 from sense.teacher.labels import Label
 from sense.teacher.openai import NO_ANSWER
+from sense.teacher.quotas import Kind
 
 MAX_REJECTED_DRAFTS = 20
 """Drafts in a row that cannot be kept before an LLM teacher counts as failing: so many at the start, and later so many times the
 number of drafts that it has taken so far to get one example. By chance alone a teacher of whose drafts every second can be kept
-gets there once in 10^6 times at the start, and later, whatever the share, once in 10^8 times.
+gets there once in 10^6 times at the start, and later, whatever the share, once in 10^8 times. Where a request asks for several
+drafts, which may fail together, it is so many requests.
 """
 MAX_FAILED_REQUESTS = 10
 """Requests in a row that bring no answer before an LLM teacher counts as failing, as long as there is no example."""
@@ -58,6 +60,8 @@ class Collection:
     drafts were rejected that the run ends. `labels` are those of all new drafts with a result, kept or not, by hardness; `suite`
     and `sizes` (bytes) are about the databases written. `disagreements` are the drafts whose gold the LLM's own answers did not
     confirm. `name` is the teacher's, the `source` of its examples; without one it is "grammar" or "llm".
+    Of an LLM that is asked for several drafts at once, `per_request` is their number, `units` are the requests counted, `wishes`
+    what was asked for in them, `units_kept` those that brought an example, and `barren` those since the last one.
     """
 
     config: SynthesizeConfig
@@ -78,6 +82,11 @@ class Collection:
     sizes: list[int] = field(default_factory=list)
     disagreements: list[Disagreement] = field(default_factory=list)
     name: str = ""
+    per_request: int = 1
+    units: int = 0
+    units_kept: int = 0
+    barren: int = 0
+    wishes: Counter[tuple[Kind, str]] = field(default_factory=Counter)
     _queries: set[tuple[str, str]] = field(default_factory=set)  # (db_id, fingerprint)
     _answered: Counter[str] = field(default_factory=Counter)  # drafts by domain, kept or not
     _lessons: dict[int, list[str]] = field(default_factory=lambda: {0: []})  # over-represented domains, by `checked`
@@ -168,14 +177,15 @@ class Collection:
 
     def failed_requests(self) -> int:
         """Requests in a row, up to the last one, that brought no answer."""
-        return sum(draft.failed_requests for draft in takewhile(lambda draft: draft.failed_requests > 0, reversed(self.rejected)))
+        failed = takewhile(lambda draft: draft.failed_requests > 0, reversed(self.rejected))
+        return sum(draft.failed_requests for draft in failed) // self.per_request
 
     def _fails(self) -> bool:
         """Whether the teacher fails, judged by the drafts since the last example."""
         until_then = self.checked - len(self.rejected)
         scale = max(1.0, until_then / max(1, len(self.examples)))
         max_requests = MAX_LATER_FAILED_REQUESTS * scale if self.examples else MAX_FAILED_REQUESTS
-        return self.failed_requests() >= max_requests or len(self.rejected) >= MAX_REJECTED_DRAFTS * scale
+        return self.failed_requests() >= max_requests or len(self.rejected) >= MAX_REJECTED_DRAFTS * scale * self.per_request
 
 
 def collect_drafts(
@@ -307,4 +317,5 @@ def _example(source: str, index: int, checked: CheckedDraft) -> Example:
             "level": draft.level,
             "complexity": checked.analysis.complexity.band,
         }
+        | ({"style": draft.style} if draft.style else {})
     )

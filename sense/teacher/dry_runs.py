@@ -17,7 +17,9 @@ from sense.teacher.estimate import LEVEL, estimate
 from sense.teacher.exchanges import ChatRequest
 from sense.teacher.ledger import Ledger, Tokens, price
 from sense.teacher.mixture import Part
+from sense.teacher.quotas import Quotas
 from sense.teacher.sql_first import QuestionWriter
+from sense.teacher.units import unit_request
 
 
 def dry_run(
@@ -64,9 +66,10 @@ def _probe(part: Part, seeds: Path, screen: Callable[[Path], Screen], say: Calla
     whole = estimate(config.count, most, kept, tokens, money or None, config.seed)
     return [
         *lines,
-        f"{tried.kept} of {len(tried.tokens)} drafts kept; tokens of a request: "
+        f"{tried.kept} of {len(tried.tokens)} drafts kept; tokens of a draft: prompt "
         f"{fmean(each.prompt for each in tokens):,.0f} ({fmean(each.cached for each in tokens):,.0f} from the server's cache), "
-        f"of an answer: {fmean(each.completion for each in tokens):,.0f}",
+        f"answer {fmean(each.completion for each in tokens):,.0f}"
+        + (f"; of an example: {sum(each.prompt + each.completion for each in tokens) / kept:,.0f}" if kept else ""),
         f"{config.count:,} examples, with {LEVEL:.0%} intervals:",
         f"  drafts             {whole.drafts.text(',.0f')}",
         f"  prompt tokens      {whole.prompt.text(',.0f')}",
@@ -89,7 +92,17 @@ def _first_answers(
 ) -> tuple[ChatRequest, _Probe]:
     """The first request, and what became of the first `probe` drafts or more; none of them if that is less than two."""
     config, llm = part.config, part.llm
-    if part.writes_domains:
+    if part.writes_units:
+        wishes = Quotas(config, llm).wishes(0)
+        first = unit_request(llm, config.seed, runs.demonstrations(seeds), 0, wishes, [])
+        if probe < 2:
+            return first, _Probe([], 0)
+        client = runs.chat_client(part, work, ledger)
+        units = -(-probe // llm.questions)
+        tokens: list[Tokens | None]
+        collection = runs.write_wished_units(part, client, work, screen(work.built), seeds, units=units)
+        tokens = [Tokens(0, 0, 0)] * collection.requested
+    elif part.writes_domains:
         teacher = runs.llm_teacher(part, seeds, work, ledger)
         first = ChatRequest(*teacher.messages(0, draw_level(config, 0), []), seed=0)
         if probe < 2:

@@ -32,12 +32,16 @@ def closed_object(properties: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class ChatRequest(NamedTuple):
-    """A system and a user message, and the turns after them: each an answer of the model and the user's next message."""
+    """A system and a user message, and the turns after them: each an answer of the model and the user's next message.
+
+    `response_format` is the form of the answer where it is not that of the client.
+    """
 
     system: str
     user: str
     seed: int
     turns: tuple[tuple[str, str], ...] = ()
+    response_format: Mapping[str, Any] | None = None
 
 
 class FailedRequest(Record):
@@ -81,7 +85,9 @@ class Exchanges:
         outcome = self._failed.get(key)
         if outcome is not None:
             return outcome
-        answer = self._client.chat(request.system, request.user, seed=request.seed, turns=request.turns)
+        answer = self._client.chat(
+            request.system, request.user, seed=request.seed, turns=request.turns, response_format=request.response_format
+        )
         if not isinstance(answer, FailedExchange):
             tokens = self._client.tokens(request.system, request.user, seed=request.seed, turns=request.turns)
             with self._lock:

@@ -105,16 +105,20 @@ class LlmTeacher:
 
     def _prompt(self, index: int, level: Hardness, avoid: Sequence[str]) -> str:
         """The paper's prompt: demonstrations drawn at random, then the request for one more data point."""
-        count = min(self._config.demonstrations, len(self._demonstrations))
-        drawn = random.Random(f"{self._seed}-demo-{index}").sample(self._demonstrations, count)
-        demonstrations = [
-            {
-                "domain": example.domain or example.db_id.replace("_", " "),
-                "schema": schema,
-                "question": example.question,
-                "sql": example.sql,
-            }
-            for example, schema in drawn
-        ]
+        demonstrations = draw_demonstrations(self._demonstrations, self._config.demonstrations, f"{self._seed}-demo-{index}")
         domains = list(dict.fromkeys([*OVERREPRESENTED, *avoid]))
         return render_prompt("strong", level=level, avoid=domains, demonstrations=demonstrations)
+
+
+def draw_demonstrations(examples: Sequence[tuple[Example, str]], count: int, seed: str) -> list[dict[str, str]]:
+    """`count` of the examples, each with its schema as text, drawn with `seed`, as prompts show them."""
+    drawn = random.Random(seed).sample(examples, min(count, len(examples)))
+    return [
+        {
+            "domain": example.domain or example.db_id.replace("_", " "),
+            "schema": schema,
+            "question": example.question,
+            "sql": example.sql,
+        }
+        for example, schema in drawn
+    ]

@@ -22,6 +22,8 @@ _ESCAPED = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "\n": ""}
 # What stands behind the quote that ends a value: the end of its container, or a comma and what may be another element. A quote
 # before anything else, such as a number, belongs to the text.
 _AFTER_VALUE = re.compile(r"\s*+(?:[\]}/#]|\Z|,\s*+(?:[\]}\[{/#\"'`“‘]|\Z|[A-Za-z_]\w*+\s*+:))")
+# In a row, a list within a list, a number or a constant may be the next value.
+_AFTER_CELL = re.compile(rf"{_AFTER_VALUE.pattern}|\s*+,\s*+(?:[-+]?\d+(?:\.\d*)?|null|None|true|True|false|False)\s*+[,\]]")
 _AFTER_NAME = re.compile(r"\s*+:")
 
 
@@ -44,6 +46,7 @@ class _Reader:
 
     def __init__(self, text: str, start: int) -> None:
         self.text, self.position = text, start
+        self._lists = 0  # around what is read, without an object between them
 
     def value(self, depth: int) -> Any:
         self._skip_space()
@@ -55,7 +58,7 @@ class _Reader:
         if first == "[":
             return self.array(depth)
         if quote := _QUOTE.match(self.text, self.position):
-            return self.quoted(quote, _AFTER_VALUE)
+            return self.quoted(quote, _AFTER_CELL if self._lists > 1 else _AFTER_VALUE)
         if number := _NUMBER.match(self.text, self.position):
             self.position = number.end()
             return json.loads(number[0].lstrip("+")) if re.fullmatch(r"-?(0|[1-9]\d{0,18})", number[0]) else float(number[0])
@@ -67,6 +70,7 @@ class _Reader:
 
     def object(self, depth: int) -> dict[str, Any]:
         fields: dict[str, Any] = {}
+        lists, self._lists = self._lists, 0
         self.position += 1
         while not self._take("}"):
             name = self.name()
@@ -74,14 +78,17 @@ class _Reader:
                 raise self._error(f"{name[:40]!r} twice, or without a colon")
             fields[name] = self.value(depth + 1)
             self._end_element("}")
+        self._lists = lists
         return fields
 
     def array(self, depth: int) -> list[Any]:
         values: list[Any] = []
+        self._lists += 1
         self.position += 1
         while not self._take("]"):
             values.append(self.value(depth + 1))
             self._end_element("]")
+        self._lists -= 1
         return values
 
     def name(self) -> str:

@@ -47,6 +47,11 @@ class Part:
         """Whether the subjects of its databases are the model's, and not those of the grammar."""
         return self.config.teacher == "llm" and self.llm.strategy == "question-first"
 
+    @property
+    def writes_units(self) -> bool:
+        """Whether one request asks an LLM for a database with several questions."""
+        return self.writes_domains and self.llm.questions > 1
+
     def label(self) -> str:
         """The teacher in a message."""
         return f"teacher {self.name}" if self.suffix else f"the {self.name} teacher"
@@ -136,6 +141,9 @@ def merge(config: SynthesizeConfig, collections: Sequence[Collection]) -> Collec
         whole.suite += each.suite
         whole.sizes += each.sizes
         whole.disagreements += each.disagreements
+        whole.units += each.units
+        whole.units_kept += each.units_kept
+        whole.wishes += each.wishes
     return whole
 
 

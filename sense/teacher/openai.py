@@ -88,15 +88,23 @@ class ChatClient:
         return client
 
     def chat(
-        self, system: str, user: str, *, seed: int, turns: Sequence[tuple[str, str]] = ()
+        self,
+        system: str,
+        user: str,
+        *,
+        seed: int,
+        turns: Sequence[tuple[str, str]] = (),
+        response_format: Mapping[str, Any] | None = None,
     ) -> ChatCompletion | FailedExchange:
         """The model's completion, as structured output, of a system and a user message, or why this exchange brought none.
 
-        `turns` are what came after them: each an answer of the model and the user's next message. A request that was
-        answered before is not made. `seed` is sent to the endpoint and also fixes the jitter of the pauses between tries. Raises
-        EndpointError when the endpoint fails for good, BudgetError when the request might cost too much.
+        `turns` are what came after them: each an answer of the model and the user's next message. `response_format` is that of the
+        answer where it is not this client's. A request that was answered before is not made. `seed` is sent to the
+        endpoint and also fixes the jitter of the pauses between tries. Raises EndpointError when the endpoint fails for good,
+        BudgetError when the request might cost too much.
         """
         request = self._full_body(system, user, seed, turns)
+        request["response_format"] = dict(response_format or self._response_format)
         body = self._answers.read(key(request)) if self._answers is not None else None
         if body is not None:
             outcome, tries = _read_again(body, request), 0

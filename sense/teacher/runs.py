@@ -18,9 +18,10 @@ from sense.decontamination.screen import Screen
 from sense.errors import EndpointError, InputError, UserError
 from sense.records import Example, Hardness
 from sense.schema import introspect, schema_text
-from sense.teacher import Draft, Teacher, UnitTeacher, agreement, sql_first
+from sense.teacher import Draft, RejectedDraft, Teacher, UnitTeacher, agreement, sql_first, unit_answers
 from sense.teacher.agreement import Agreement, Disagreement
 from sense.teacher.answer_cache import AnswerCache
+from sense.teacher.batch_client import make_client
 from sense.teacher.checks import CheckedUnit, UnitWorker
 from sense.teacher.collection import Collection, collect_drafts, collect_units
 from sense.teacher.drafts import LoggedTeacher
@@ -32,7 +33,10 @@ from sense.teacher.llm import LlmTeacher
 from sense.teacher.mixture import Part, PrefixedTeacher, with_prefix
 from sense.teacher.openai import ChatClient
 from sense.teacher.processes import Processes
+from sense.teacher.quotas import Quotas, Wish
 from sense.teacher.sql_first import QuestionWriter
+from sense.teacher.unit_collection import collect_wished_units
+from sense.teacher.units import UnitWriter, WishedUnit
 from sense.teacher.votes import Vote
 
 
@@ -54,7 +58,9 @@ def write_part(part: Part, work: Work, screen: Screen, advance: Callable[[], Non
         return write_units(part, grammar_teacher(part), work, screen, advance)
     try:
         with _ledger(part, work) as ledger:
-            if part.writes_domains:
+            if part.writes_units:
+                collection = write_wished_units(part, chat_client(part, work, ledger), work, screen, seeds, advance)
+            elif part.writes_domains:
                 teacher = llm_teacher(part, seeds, work, ledger)
                 collection = write_drafts(part, teacher, teacher.client, work, screen, advance)
             else:
@@ -113,6 +119,61 @@ def write_questions(
 
         collection = collect_units(config, write, 2 * llm.concurrency, screen, advance, units, part.name)
         _end(part, collection, agreement, writer.forget)
+    return collection
+
+
+def write_wished_units(
+    part: Part,
+    client: ChatClient,
+    work: Work,
+    screen: Screen,
+    seeds: Path,
+    advance: Callable[[], None] = lambda: None,
+    units: int | None = None,
+) -> Collection:
+    """Has an LLM write databases with several questions each, until there are enough, or `units` databases.
+
+    Demonstrations are drawn from the dataset `seeds`. Raises InputError if an offline client lacks answers.
+    """
+    config, llm = part.config, part.llm
+    client_of_units = client.for_answers(unit_answers.FORMAT)
+    in_batches = llm.mode == "batch"
+    examples = demonstrations(seeds)
+    with (
+        Processes(partial(UnitWorker, None, work.built, config), config.execution.processes) as processes,
+        _agreement(part, client, work, processes) as agreement,
+    ):
+
+        def check(drafts: tuple[Draft | RejectedDraft, ...]) -> CheckedUnit:
+            prefixed = [with_prefix(draft, part.database_prefix) for draft in drafts]
+            return processes.submit(UnitWorker.check, prefixed).result()
+
+        check_once = cache(check) if in_batches else check
+
+        def collect(own_screen: Screen, progress: Callable[[], None]) -> tuple[Collection, UnitWriter]:
+            with (
+                ThreadPoolExecutor(2 * llm.concurrency, thread_name_prefix="unit") as pool,
+                exchanges_of(part, client_of_units, work, "units") as exchanges,
+            ):
+                writer = UnitWriter(llm, config.seed, examples, exchanges, check_once)
+
+                def write_unit(number: int, wishes: Sequence[Wish], avoid: Sequence[str]) -> WishedUnit:
+                    wished = writer.write(number, wishes, avoid)
+                    return wished._replace(unit=agreement.confirm_unit(wished.unit)) if agreement else wished
+
+                def write(number: int, wishes: Sequence[Wish], avoid: Sequence[str]) -> Future[WishedUnit]:
+                    return pool.submit(write_unit, number, wishes, avoid)
+
+                window, quotas = 2 * llm.concurrency, Quotas(config, llm)
+                return collect_wished_units(config, quotas, write, window, own_screen, progress, units, part.name), writer
+
+        kept = 0
+        while True:  # once, unless answers come in batches: then until no more is asked that no batch has brought
+            collection, writer = collect(screen.copy() if in_batches else screen, _beyond(kept, advance))
+            kept = max(kept, len(collection.examples))
+            if not client_of_units.fetch():
+                break
+        _end(part, collection, agreement, partial(writer.forget, collection.units - collection.barren))
     return collection
 
 
@@ -224,21 +285,21 @@ def _ledger(part: Part, work: Work) -> Ledger:
 
 def chat_client(part: Part, work: Work, ledger: Ledger) -> ChatClient:
     """The client of a part's LLM, with the answers that are kept."""
-    return ChatClient(part.llm, _key(part), say=work.say, answers=AnswerCache(answers_of(part.llm)), ledger=ledger)
+    return make_client(part.llm, _key(part), say=work.say, answers=AnswerCache(answers_of(part.llm)), ledger=ledger)
 
 
 def llm_teacher(part: Part, seeds: Path, work: Work, ledger: Ledger) -> LlmTeacher:
     """An LLM that writes databases, questions and SQL, with demonstrations from the dataset `seeds`."""
     answers = AnswerCache(answers_of(part.llm))
-    demonstrations = _demonstrations(seeds)
-    return LlmTeacher(part.llm, part.config.seed, demonstrations, _key(part), say=work.say, answers=answers, ledger=ledger)
+    examples = demonstrations(seeds)
+    return LlmTeacher(part.llm, part.config.seed, examples, _key(part), say=work.say, answers=answers, ledger=ledger)
 
 
 def _key(part: Part) -> str:
     return api_key(part.name if part.suffix else "")
 
 
-def _demonstrations(seed: Path) -> list[tuple[Example, str]]:
+def demonstrations(seed: Path) -> list[tuple[Example, str]]:
     """The examples of the seed dataset, each with its schema as text."""
     examples = records.read_dataset(seed)
     schemas = {}
@@ -249,8 +310,11 @@ def _demonstrations(seed: Path) -> list[tuple[Example, str]]:
 
 def _absent_error(part: Part, collection: Collection) -> InputError:
     """Why an offline run ends: answers are missing, or so many at least, as later requests depend on them."""
+    absent, requested = collection.absent, collection.requested
+    if collection.per_request > 1:
+        absent, requested = -(-absent // collection.per_request), collection.units
     return InputError(
-        f"{answers_of(part.llm)}: {collection.absent} of the {collection.requested} answers that {part.config.count} examples "
+        f"{answers_of(part.llm)}: {absent} of the {requested} answers that {part.config.count} examples "
         "need at least are not there; run without --offline (synthesize.llm.offline) to ask for them, or name the folder that "
         "has them in SENSE_ANSWERS or synthesize.llm.answers"
     )

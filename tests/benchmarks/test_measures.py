@@ -61,32 +61,6 @@ def test_structure(one, other, same):
     assert (structures.structure(parse_query(one)) == structures.structure(parse_query(other))) is same
 
 
-@pytest.mark.parametrize(
-    ("sql", "expected"),
-    [
-        ("SELECT a.x FROM a JOIN b ON a.i = b.i JOIN c ON b.i = c.i JOIN d ON c.i = d.i", {"3+ joins"}),
-        ("SELECT x FROM t WHERE a = 1 AND (b = 2 OR c = 3)", {"3+ conditions"}),
-        ("SELECT x FROM t WHERE a = 1 AND b BETWEEN 2 AND 3", set()),
-        ("SELECT a, b, c, d FROM t UNION SELECT e, f, g, h FROM u", {"4+ columns"}),
-        ("SELECT x FROM t ORDER BY a, b", {"2 order keys"}),
-        ("SELECT x * 2 FROM t", {"arithmetic"}),
-        ("SELECT CASE WHEN x > 1 THEN 'a' ELSE 'b' END FROM t", {"CASE"}),
-        ("SELECT IIF(x > 1, 'a', 'b') FROM t", {"CASE"}),
-        ("WITH a AS (SELECT x FROM t) SELECT x FROM a", {"CTE"}),
-        ("SELECT RANK() OVER (PARTITION BY x ORDER BY y, z) FROM t", {"window"}),
-        ("SELECT x FROM t WHERE NOT EXISTS (SELECT 1 FROM u WHERE u.i = t.i)", {"EXISTS"}),
-        ("SELECT strftime('%Y', d), date(d), julianday(d) FROM t", {"date function"}),
-        ("SELECT CAST(x AS REAL) FROM t", {"CAST"}),
-        ("SELECT UPPER(x) FROM t", {"string function"}),
-        ("SELECT substr(x, 1, 2), instr(x, 'a') FROM t", {"string function"}),
-        ("SELECT x || y FROM t", {"string function"}),
-        ("SELECT COALESCE(x, 0), ROUND(y) FROM t", set()),
-    ],
-)
-def test_features(sql, expected):
-    assert structures.features(parse_query(sql)) == expected
-
-
 def test_a_name_in_double_quotes_is_a_value_unless_it_is_a_column():
     one, other = (
         row("?", 'SELECT name FROM pet WHERE home_city = "Rome"'),

@@ -155,6 +155,17 @@ def test_synthesize_with_several_teachers_and_examples_set_apart():
     assert "confirm every example" in none
 
 
+def test_what_an_llm_was_asked_for_stands_beside_what_was_kept():
+    quotas = {
+        "level": {"easy": {"asked": 40, "kept": 31}},
+        "feature": {"CTE": {"asked": 1200, "kept": 90}, "CAST": {"asked": 0, "kept": 0}},
+    }
+    summary = markdown.summary("synthesize", SYNTHESIZE | {"quotas": quotas})
+    assert "| level | easy | 40 | 31 |" in summary
+    assert "| feature | CTE | 1,200 | 90 |" in summary
+    assert "CAST" not in summary
+
+
 def test_rare_domains_are_one_row():
     many = {f"d{n:02}": 100 - n for n in range(40)}
     rows = table_cells(markdown.summary("synthesize", SYNTHESIZE | {"domains": many}))

@@ -167,7 +167,7 @@ def test_the_dry_run_shows_a_prompt_and_a_cost_and_its_answers_are_not_paid_twic
     value, low, high = map(float, money.groups())
     assert low <= value <= high
     assert low <= 600 * COSTS <= high
-    assert "tokens of a request: 1,000 (0 from the server's cache), of an answer: 100" in text
+    assert "tokens of a draft: prompt 1,000 (0 from the server's cache), answer 100" in text
     assert not (tmp_path / "out").exists()
     assert command() == (0, 2)
     assert len(records.read_dataset(tmp_path / "out" / "strong")) > 0

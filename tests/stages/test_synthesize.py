@@ -93,7 +93,10 @@ def good_question(index: int) -> str:
 def synthesize_config(count: int = 24, concurrency: int = 0, **options: Any) -> SynthesizeConfig:
     """With a concurrency the section is the LLM teacher's, else the grammar's, with units of three drafts."""
     llm = (
-        {"teacher": "llm", "llm": {"model": "m", "concurrency": concurrency, "repair": False, "match_level": False}}
+        {
+            "teacher": "llm",
+            "llm": {"model": "m", "questions": 1, "concurrency": concurrency, "repair": False, "match_level": False},
+        }
         if concurrency
         else {}
     )
@@ -245,7 +248,7 @@ def test_no_draft_kept_is_an_error_with_the_reasons(tmp_path: Path):
 
 LLM: dict[str, Any] = {
     "teacher": "llm",
-    "llm": {"model": "m", "concurrency": 1, "repair": False, "match_level": False},
+    "llm": {"model": "m", "questions": 1, "concurrency": 1, "repair": False, "match_level": False},
 }  # the zoo has easy SQL
 
 
@@ -428,7 +431,7 @@ def run_over_http(answer: Answerer, seed: Path, work: Path) -> tuple[dict, list[
     """Runs the stage against an endpoint; the metrics and the prompts as they arrived."""
     with Endpoint(answer) as endpoint:
         llm = {"model": "m", "base_url": endpoint.base_url, "concurrency": 4, "retries": 0, "timeout_s": 20, "repair": False}
-        llm["answers"] = str(work / "answers")
+        llm |= {"answers": str(work / "answers"), "questions": 1}
         config = synthesize_config(count=20, teacher="llm", llm=llm)
         try:
             metrics = synthesize.run(config, synthesize.Inputs(seed=seed, dev=seed), output_paths(work))

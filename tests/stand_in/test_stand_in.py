@@ -1,21 +1,28 @@
 """The stand-in for an LLM: its answers are good ones, the same for the same request; its faults come at their rates."""
 
 import json
+import sqlite3
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sense.config import GrammarConfig
+from sense.config import GrammarConfig, LlmConfig
 from sense.errors import UserError
 from sense.prompts import render_prompt
 from sense.records import HARDNESS
 from sense.sql.hardness import hardness
 from sense.stand_in.planted_faults import KINDS
 from sense.stand_in.stand_in import Behaviour, StandIn, StandInReply
+from sense.teacher import database_bytes
 from sense.teacher.answers import parse_draft
 from sense.teacher.question_values import missing_values
+from sense.teacher.quotas import Wish
+from sense.teacher.unit_answers import Item, read_items, read_unit
+from sense.teacher.units import on_database_prompt
+from sense.teacher.units import unit_request as unit_answer_request
 from tests.llm_runs import LlmRun, run_llm
 from tests.stand_ins import answerer
 
@@ -216,3 +223,48 @@ def test_it_knows_the_sql_of_its_own_questions_after_a_restart_too(tmp_path: Pat
     mutants = {json.loads(text(wrong.reply(sql_request(written[0], seed))))["sql"] for seed in range(9)}
     assert SQLS[0] not in mutants
     assert len(mutants) > 1
+
+
+def unit_request(seed: int = 1, **more: Any) -> dict[str, Any]:
+    config = LlmConfig.model_validate({"model": "grammar", "questions": 6})
+    wishes = [Wish("easy", "aggregate", "command"), Wish("medium", "join", "question"), Wish("hard", None, "polite")]
+    asked = unit_answer_request(config, seed, [], 0, wishes, ["travel"])
+    messages = [{"role": "system", "content": asked.system}, {"role": "user", "content": asked.user}]
+    return {"model": "grammar", "messages": messages, "temperature": 1.0, "max_tokens": 4096, "seed": asked.seed} | more
+
+
+def items_of(answer: str) -> dict[int, Item]:
+    return {number: item for number, item in read_unit(answer).items.items() if isinstance(item, Item)}
+
+
+def test_a_unit_has_the_questions_that_the_prompt_wishes_for_on_one_database():
+    teacher = stand_in()
+    for seed in range(3):
+        items = items_of(text(teacher.reply(unit_request(seed))))
+        assert [hardness(item.sql) for item in items.values()] == ["easy", "medium", "hard"]
+        assert "JOIN" in items[2].sql
+    assert text(stand_in().reply(unit_request(2))) == text(teacher.reply(unit_request(2)))
+
+
+def test_faults_meet_questions_of_a_unit_one_by_one():
+    teacher = stand_in(rates={"broken-item": 0.5})
+    counts = Counter(len(items_of(text(teacher.reply(unit_request(seed))))) for seed in range(12))
+    assert set(counts) <= {0, 1, 2, 3}
+    assert 9 <= sum(number * count for number, count in counts.items()) <= 27  # 18 of 36, and 3 standard deviations of 3
+    cut = text(stand_in(rates={"truncated": 1.0}).reply(unit_request()))
+    assert len(cut) < len(text(stand_in().reply(unit_request())))
+
+
+def test_questions_on_the_database_of_a_prompt_run_on_it(tmp_path):
+    teacher = stand_in()
+    database = read_unit(text(teacher.reply(unit_request()))).database
+    wishes = [(4, Wish("easy", None, "command")), (9, Wish("medium", None, "question"))]
+    user = on_database_prompt(database.ddl, database.rows, wishes)
+    items = read_items(text(teacher.reply(unit_request(messages=[{"role": "user", "content": user}]))))
+    assert set(items) == {4, 9}
+    file = tmp_path / "database.sqlite"
+    file.write_bytes(database_bytes("database", database.ddl, database.rows))
+    with closing(sqlite3.connect(file)) as connection:
+        for item in items.values():
+            assert isinstance(item, Item)
+            assert connection.execute(item.sql).fetchall()
