@@ -426,7 +426,7 @@ def main() -> None:
         report("7. Asking an LLM", measure_asking())
         return
     if options.tokens:
-        report("8. Tokens", measure_tokens(200))
+        report("8. Tokens", measure_tokens(120))
         return
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)

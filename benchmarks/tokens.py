@@ -48,6 +48,7 @@ def measure(questions: int, count: int, faults: Mapping[str, float]) -> Paid:
         with Endpoint(answerer(stand_in)) as endpoint:
             llm = {"model": "grammar", "base_url": endpoint.base_url, "answers": str(folder / "answers"), "questions": questions}
             section = {"teacher": "llm", "llm": llm, "count": count, "split": {"heldout_domains": 1}}
+            section |= {"execution": {"workers": 1}}
             config = SynthesizeConfig.model_validate(section)
             names = ("strong", "unseen", "heldout", "decontamination", "metrics")
             paths = synthesize.Outputs(**{port: folder / "work" / port for port in names})

@@ -328,7 +328,7 @@ class SynthesizeConfig(Section):
     grammar: GrammarConfig = GrammarConfig()
     """Settings of the built-in teacher."""
     own: list[str] = []
-    """Dataset folders that `sense own` wrote, on whose databases the grammar writes instead of inventing some. Skeletons of SQL
+    """Dataset folders that `sense own` wrote, on whose databases all teachers write instead of inventing some. Skeletons of SQL
     are held out then, not databases. DVC does not watch them: after a change in them, `dvc repro -f synthesize`.
     """
     llm: LlmConfig | None = None
@@ -362,10 +362,6 @@ class SynthesizeConfig(Section):
             raise ValueError("the grammar is one teacher; all but one of teachers need an llm section (model, base_url)")
         if self.teacher == "llm" and self.llm is None:
             raise ValueError("teacher: llm needs an llm section (model, base_url)")
-        if self.own and any(llm.strategy != "sql-first" for llm in self.llms().values()):
-            raise ValueError(
-                "own needs teacher: grammar, or llm.strategy: sql-first; question-first writes on databases of its own"
-            )
         if sum(self.levels.values()) <= 0:
             raise ValueError("levels must give at least one hardness a weight above 0")
         return self

@@ -23,7 +23,7 @@ from sense.teacher.grammar.teacher import GrammarTeacher, write_draft
 
 BROKEN_ITEM = "broken-item"
 _WISH = re.compile(rf"^ *(\d+): ({'|'.join(HARDNESS)}); ([^;\n]+); [^;\n]+$", re.MULTILINE)
-_DATABASE = re.compile(r"\ASchema:\n(?P<schema>.*?)^Rows:\n(?P<rows>(?:\{.*\}\n)*)", re.MULTILINE | re.DOTALL)
+_DATABASE = re.compile(r"\ASchema:\n(?P<schema>.*?)^Rows[^\n]*:\n(?P<rows>(?:\{.*\}\n)*)", re.MULTILINE | re.DOTALL)
 _MARK = "cannot be used"  # stands in every repair
 _DB_ID = "database"
 _PER_DATABASE = 400

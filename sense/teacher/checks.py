@@ -5,7 +5,7 @@ databases can be shared out among processes: `UnitWorker` is what each process h
 """
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -51,6 +51,21 @@ class CheckedUnit(NamedTuple):
     repaired: Sequence[bool] = ()
 
 
+def join_units(drafts: Sequence[RejectedDraft | None], units: Mapping[Sequence[int], CheckedUnit]) -> CheckedUnit:
+    """Units on several databases as one: `units` by the positions of their drafts among all; other `drafts` are rejected.
+
+    Its size is the mean of theirs.
+    """
+    joined: list[CheckedDraft | RejectedDraft | None] = [*drafts]
+    for positions, unit in units.items():
+        for position, draft in zip(positions, unit.drafts, strict=True):
+            joined[position] = draft
+    suite = sum((unit.suite for unit in units.values()), start=SuiteCounts())
+    sizes = [unit.size for unit in units.values() if unit.size]
+    whole = [draft for draft in joined if draft is not None]
+    return CheckedUnit(whole, suite, round(sum(sizes) / len(sizes)) if sizes else 0)
+
+
 class DraftChecker:
     """Builds the databases of drafts in `folder` and checks the drafts on them; use it in a `with` block."""
 
@@ -58,6 +73,7 @@ class DraftChecker:
         limits = config.execution.model_copy(update={"workers": 1})
         self._folder, self._suite, self._seed = folder, config.suite, config.seed
         self._llm = config.llm if config.teacher == "llm" and config.llm and config.llm.strategy == "question-first" else None
+        self._own = bool(config.own)  # whose rows are as they are
         self._executor = Executor(limits)
         # A mutant may join every row with every other one. It is wrong as well if it is not executed to the end.
         self._mutant_executor = Executor(limits.model_copy(update={"max_steps": min(limits.max_steps, MUTANT_STEPS)}))
@@ -87,7 +103,7 @@ class DraftChecker:
             build_database(written[0], database)
         except InputError as error:
             return CheckedUnit(_rejected(drafts, "database cannot be built", str(error)), SuiteCounts(), 0)
-        if self._llm and (problem := broken_keys(database)):
+        if self._llm and not self._own and (problem := broken_keys(database)):
             return CheckedUnit(_rejected(drafts, "broken foreign key", problem), SuiteCounts(), 0)
         outcomes = iter(self._executor.run_all(database, [draft.sql for draft in written]))
         results = [

@@ -19,7 +19,6 @@ from sense.teacher.ledger import Ledger, Tokens, price
 from sense.teacher.mixture import Part
 from sense.teacher.quotas import Quotas
 from sense.teacher.sql_first import QuestionWriter
-from sense.teacher.units import unit_request
 
 
 def dry_run(
@@ -94,7 +93,7 @@ def _first_answers(
     config, llm = part.config, part.llm
     if part.writes_units:
         wishes = Quotas(config, llm).wishes(0)
-        first = unit_request(llm, config.seed, runs.demonstrations(seeds), 0, wishes, [])
+        first = runs.unit_source(part, seeds).request(0, wishes, [])
         if probe < 2:
             return first, _Probe([], 0)
         client = runs.chat_client(part, work, ledger)

@@ -44,13 +44,15 @@ class Part:
 
     @property
     def writes_domains(self) -> bool:
-        """Whether the subjects of its databases are the model's, and not those of the grammar."""
-        return self.config.teacher == "llm" and self.llm.strategy == "question-first"
+        """Whether the subjects of its databases are the model's, and not those of the grammar or of one's own."""
+        return self.config.teacher == "llm" and self.llm.strategy == "question-first" and not self.config.own
 
     @property
     def writes_units(self) -> bool:
-        """Whether one request asks an LLM for a database with several questions."""
-        return self.writes_domains and self.llm.questions > 1
+        """Whether one request asks an LLM for several questions on a database; on one's own, where it may be one, too."""
+        if self.config.teacher != "llm" or self.llm.strategy != "question-first":
+            return False
+        return self.llm.questions > 1 or bool(self.config.own)
 
     def label(self) -> str:
         """The teacher in a message."""

@@ -98,8 +98,8 @@ class ChatClient:
     ) -> ChatCompletion | FailedExchange:
         """The model's completion, as structured output, of a system and a user message, or why this exchange brought none.
 
-        `turns` are what came after them: each an answer of the model and the user's next message. `response_format` is that of the
-        answer where it is not this client's. A request that was answered before is not made. `seed` is sent to the
+        `turns` are what came after them: each an answer of the model and the user's next message. `response_format` is that of
+        the answer where it is not this client's. A request that was answered before is not made. `seed` is sent to the
         endpoint and also fixes the jitter of the pauses between tries. Raises EndpointError when the endpoint fails for good,
         BudgetError when the request might cost too much.
         """

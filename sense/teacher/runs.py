@@ -22,7 +22,7 @@ from sense.teacher import Draft, RejectedDraft, Teacher, UnitTeacher, agreement,
 from sense.teacher.agreement import Agreement, Disagreement
 from sense.teacher.answer_cache import AnswerCache
 from sense.teacher.batch_client import make_client
-from sense.teacher.checks import CheckedUnit, UnitWorker
+from sense.teacher.checks import CheckedUnit, UnitWorker, join_units
 from sense.teacher.collection import Collection, collect_drafts, collect_units
 from sense.teacher.drafts import LoggedTeacher
 from sense.teacher.exchanges import Exchanges
@@ -36,6 +36,7 @@ from sense.teacher.processes import Processes
 from sense.teacher.quotas import Quotas, Wish
 from sense.teacher.sql_first import QuestionWriter
 from sense.teacher.unit_collection import collect_wished_units
+from sense.teacher.unit_sources import InventedDatabases, OwnDatabases, UnitSource
 from sense.teacher.units import UnitWriter, WishedUnit
 from sense.teacher.votes import Vote
 
@@ -138,7 +139,7 @@ def write_wished_units(
     config, llm = part.config, part.llm
     client_of_units = client.for_answers(unit_answers.FORMAT)
     in_batches = llm.mode == "batch"
-    examples = demonstrations(seeds)
+    source = unit_source(part, seeds)
     with (
         Processes(partial(UnitWorker, None, work.built, config), config.execution.processes) as processes,
         _agreement(part, client, work, processes) as agreement,
@@ -146,7 +147,16 @@ def write_wished_units(
 
         def check(drafts: tuple[Draft | RejectedDraft, ...]) -> CheckedUnit:
             prefixed = [with_prefix(draft, part.database_prefix) for draft in drafts]
-            return processes.submit(UnitWorker.check, prefixed).result()
+            positions: dict[str, list[int]] = {}
+            for position, draft in enumerate(prefixed):
+                if isinstance(draft, Draft):
+                    positions.setdefault(draft.db_id, []).append(position)
+            futures = {
+                tuple(on_one): processes.submit(UnitWorker.check, [prefixed[position] for position in on_one])
+                for on_one in positions.values()
+            }
+            rejected = [draft if isinstance(draft, RejectedDraft) else None for draft in prefixed]
+            return join_units(rejected, {on_one: future.result() for on_one, future in futures.items()})
 
         check_once = cache(check) if in_batches else check
 
@@ -155,7 +165,7 @@ def write_wished_units(
                 ThreadPoolExecutor(2 * llm.concurrency, thread_name_prefix="unit") as pool,
                 exchanges_of(part, client_of_units, work, "units") as exchanges,
             ):
-                writer = UnitWriter(llm, config.seed, examples, exchanges, check_once)
+                writer = UnitWriter(llm, config.seed, source, exchanges, check_once)
 
                 def write_unit(number: int, wishes: Sequence[Wish], avoid: Sequence[str]) -> WishedUnit:
                     wished = writer.write(number, wishes, avoid)
@@ -258,6 +268,15 @@ def _agreement(part: Part, client: ChatClient | None, work: Work, processes: Pro
         yield Agreement(part.llm.agreement, part.config.seed, exchanges, count_votes, prompt_schema)
 
 
+def unit_source(part: Part, seeds: Path) -> UnitSource:
+    """The databases on which an LLM writes several questions at once, with demonstrations from the dataset `seeds`."""
+    config = part.config
+    if config.own:
+        folders = [Path(folder) for folder in config.own]
+        return OwnDatabases(part.llm, config.seed, folders, config.split, records.read_dataset(seeds))
+    return InventedDatabases(part.llm, config.seed, _demonstrations(seeds))
+
+
 def exchanges_of(part: Part, client: ChatClient, work: Work, kind: str) -> Exchanges:
     """Requests of one kind, which `client` makes."""
     log = work.folder / f"{kind}-failures{part.suffix}.jsonl"
@@ -291,7 +310,7 @@ def chat_client(part: Part, work: Work, ledger: Ledger) -> ChatClient:
 def llm_teacher(part: Part, seeds: Path, work: Work, ledger: Ledger) -> LlmTeacher:
     """An LLM that writes databases, questions and SQL, with demonstrations from the dataset `seeds`."""
     answers = AnswerCache(answers_of(part.llm))
-    examples = demonstrations(seeds)
+    examples = _demonstrations(seeds)
     return LlmTeacher(part.llm, part.config.seed, examples, _key(part), say=work.say, answers=answers, ledger=ledger)
 
 
@@ -299,7 +318,7 @@ def _key(part: Part) -> str:
     return api_key(part.name if part.suffix else "")
 
 
-def demonstrations(seed: Path) -> list[tuple[Example, str]]:
+def _demonstrations(seed: Path) -> list[tuple[Example, str]]:
     """The examples of the seed dataset, each with its schema as text."""
     examples = records.read_dataset(seed)
     schemas = {}

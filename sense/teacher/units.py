@@ -1,42 +1,33 @@
-"""Several questions a request: an LLM invents a database with rows and writes questions with SQL on it, each as wished for.
+"""Several questions a request: an LLM writes questions with SQL on one database, each as wished for.
 
 The database is paid for once. What is wrong with single questions is told in one message, with what SQLite or the checks say of
 each, and those are written again; then the unit is checked again as a whole. What is wrong with the database is told instead
 where no question can be kept because of it.
 """
 
-import json
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sense.config import LlmConfig
 from sense.prompts import render_prompt
-from sense.records import HARDNESS, Example, Hardness
+from sense.records import HARDNESS, Hardness
 from sense.sql.hardness import hardness
 from sense.suite import SuiteCounts
-from sense.teacher import Draft, RejectedDraft, TableRows
+from sense.teacher import Draft, RejectedDraft
 from sense.teacher.answer_fields import UnusableError
 from sense.teacher.answers import WrittenDatabase
 from sense.teacher.checks import CheckedUnit
 from sense.teacher.drafts import REPAIRABLE
 from sense.teacher.exchanges import ChatRequest, Exchanges
-from sense.teacher.llm import OVERREPRESENTED, draw_demonstrations
 from sense.teacher.openai import NO_ANSWER, FailedExchange
 from sense.teacher.quotas import Wish
 from sense.teacher.responses import ChatCompletion
-from sense.teacher.sql_first import STYLES
-from sense.teacher.unit_answers import QUESTIONS_FORMAT, Item, read_items, read_unit
+from sense.teacher.unit_answers import QUESTIONS_FORMAT, Item, read_items
+from sense.teacher.unit_sources import UnitSource, on_database_prompt
 
-LEVELS: Mapping[Hardness, str] = {
-    "easy": "a simple query on one table",
-    "medium": "a join of two tables, or aggregates and grouping",
-    "hard": "several advanced features together: joins, GROUP BY with HAVING, ORDER BY with LIMIT, or a subquery",
-    "extra": "nested and combined: subqueries or set operations together with joins, aggregates, conditions and ordering",
-}
-"""Level -> what the prompt says of it."""
 NO_QUESTION = "no question"
 """The reason of a question that is missing in an answer."""
 _OF_DATABASE = ("database cannot be built", "broken foreign key")
@@ -60,25 +51,24 @@ class _Written(NamedTuple):
 class UnitWriter:
     """Has units written by an LLM; they depend on its configuration, its seed, the wishes and `check` alone.
 
-    It is thread-safe. `check` has the drafts of a unit checked. `demonstrations` are human-written examples, each with its schema
-    as text.
+    It is thread-safe. `source` has the databases, `check` has the drafts of a unit checked.
     """
 
     def __init__(
         self,
         config: LlmConfig,
         seed: int,
-        demonstrations: Sequence[tuple[Example, str]],
+        source: UnitSource,
         exchanges: Exchanges,
         check: Callable[[tuple[Draft | RejectedDraft, ...]], CheckedUnit],
     ) -> None:
-        self._config, self._seed, self._demonstrations = config, seed, demonstrations
+        self._config, self._seed, self._source = config, seed, source
         self._exchanges, self._check = exchanges, check
         self._requests: dict[int, list[ChatRequest]] = {}  # those of each unit
 
     def write(self, number: int, wishes: Sequence[Wish], avoid: Sequence[str]) -> WishedUnit:
         """Unit `number`, as wished for, away from the domains in `avoid`. Raises what the client raises."""
-        request = self.request(number, wishes, avoid)
+        request = self._source.request(number, wishes, avoid)
         self._requests[number] = [request]
         first = self._exchanges.submit(request).result()
         if isinstance(first, FailedExchange):
@@ -100,10 +90,6 @@ class UnitWriter:
             unit = unit._replace(repaired=repaired)
         return WishedUnit(unit, written.database.domain if written.database else "")
 
-    def request(self, number: int, wishes: Sequence[Wish], avoid: Sequence[str]) -> ChatRequest:
-        """What is asked for unit `number`, without its repair."""
-        return unit_request(self._config, self._seed, self._demonstrations, number, wishes, avoid)
-
     def forget(self, start: int) -> None:
         """Forgets, after the end, all answers from unit `start` on and what failed: a rerun asks for them again."""
         numbers = [number for number in self._requests if number >= start]
@@ -111,13 +97,13 @@ class UnitWriter:
 
     def _read(self, number: int, wishes: Sequence[Wish], answer: ChatCompletion) -> _Written:
         try:
-            database, items = read_unit(answer.text)
+            database, items = self._source.read(number, wishes, answer.text)
         except UnusableError as error:
             reason, detail = error.reason, error.detail
             if answer.truncated:
                 reason, detail = "cut off", f"stopped after {self._config.max_tokens} tokens; raise llm.max_tokens"
             return _Written(None, [RejectedDraft(reason, detail, wish.level) for wish in wishes])
-        drafts = _drafts(f"{database.slug}_{number:06d}", database, dict(enumerate(wishes)), items, answer.truncated)
+        drafts = self._drafts(number, database, dict(enumerate(wishes)), items, answer.truncated)
         return _Written(database, match_levels([drafts[position] for position in range(len(wishes))]))
 
     def _repair(
@@ -148,7 +134,7 @@ class UnitWriter:
         ]
         database = written.database
         asked = [(position + 1, wishes[position]._replace(level=fault.level)) for position, fault in faults.items()]
-        user = on_database_prompt(database.ddl, database.rows, asked, faults=lines)
+        user = on_database_prompt(database.ddl, self._source.shown_rows(number, database), asked, faults=lines)
         seed = random.Random(f"{self._seed}-unit-{number}-repair").getrandbits(31)
         return ChatRequest(render_prompt("strong_system"), user, seed, response_format=QUESTIONS_FORMAT)
 
@@ -168,50 +154,41 @@ class UnitWriter:
         except UnusableError as error:
             items = {position + 1: error for position in faults}
         levels = {position: wishes[position]._replace(level=fault.level) for position, fault in faults.items()}
-        again = _drafts(f"{written.database.slug}_{number:06d}", written.database, levels, items, answer.truncated)
+        again = self._drafts(number, written.database, levels, items, answer.truncated)
         mended = dict(zip(again, match_levels(list(again.values())), strict=True))
         return written._replace(drafts=[mended.get(position, draft) for position, draft in enumerate(written.drafts)])
 
+    def _drafts(
+        self,
+        number: int,
+        database: WrittenDatabase,
+        wishes: Mapping[int, Wish],
+        items: Mapping[int, Item | UnusableError],
+        truncated: bool,
+    ) -> dict[int, Draft | RejectedDraft]:
+        """The draft at each position that is wished for, whose number in the answer is one more."""
 
-def unit_request(
-    config: LlmConfig,
-    seed: int,
-    demonstrations: Sequence[tuple[Example, str]],
-    number: int,
-    wishes: Sequence[Wish],
-    avoid: Sequence[str],
-) -> ChatRequest:
-    """The request for unit `number`: its prompt, and a random seed of its own."""
-    name = f"{seed}-unit-{number}"
-    user = render_prompt(
-        "unit",
-        **_wishes(list(enumerate(wishes, start=1))),
-        avoid=list(dict.fromkeys([*OVERREPRESENTED, *avoid])),
-        demonstrations=draw_demonstrations(demonstrations, config.demonstrations, f"{name}-demo"),
-    )
-    return ChatRequest(render_prompt("strong_system"), user, random.Random(name).getrandbits(31))
+        def draft(position: int, wish: Wish) -> Draft | RejectedDraft:
+            item = items.get(position + 1)
+            if item is None:
+                return RejectedDraft(
+                    "cut off" if truncated else NO_QUESTION, f"the answer has no number {position + 1}", wish.level
+                )
+            if isinstance(item, UnusableError):
+                return RejectedDraft(item.reason, item.detail, wish.level)
+            return Draft(
+                db_id=self._source.db_id(number, database, item.sql),
+                domain=database.domain,
+                ddl=database.ddl,
+                rows=database.rows,
+                question=item.question,
+                sql=item.sql,
+                level=wish.level,
+                evidence=item.evidence,
+                style=wish.style,
+            )
 
-
-def on_database_prompt(
-    ddl: Sequence[str],
-    rows: TableRows,
-    wishes: Sequence[tuple[int, Wish]],
-    faults: Sequence[Mapping[str, object]] = (),
-) -> str:
-    """The user's message that asks for questions, by their numbers, on a database that is there; `faults` are to be mended."""
-    lines = [json.dumps({"t": table, "r": values}, ensure_ascii=False, separators=(",", ":")) for table, values in rows]
-    return render_prompt("unit_on_database", schema=ddl, rows=lines, faults=faults, **_wishes(wishes))
-
-
-def _wishes(wishes: Sequence[tuple[int, Wish]]) -> dict[str, Any]:
-    """What the prompts' part about wishes shows."""
-    levels, styles = {wish.level for _, wish in wishes}, {wish.style for _, wish in wishes}
-    return {
-        "wishes": wishes,
-        "levels": [(level, LEVELS[level]) for level in HARDNESS if level in levels],
-        "styles": [(style, meaning) for style, meaning in STYLES.items() if style in styles],
-        "evidence": "with evidence" in styles,
-    }
+        return {position: draft(position, wish) for position, wish in wishes.items()}
 
 
 def match_levels(drafts: Sequence[Draft | RejectedDraft]) -> list[Draft | RejectedDraft]:
@@ -229,36 +206,6 @@ def match_levels(drafts: Sequence[Draft | RejectedDraft]) -> list[Draft | Reject
         if number not in levels:
             levels[number] = left.pop(0)
     return [replace(draft, level=levels.get(number, draft.level)) for number, draft in enumerate(drafts)]
-
-
-def _drafts(
-    db_id: str,
-    database: WrittenDatabase,
-    wishes: Mapping[int, Wish],
-    items: Mapping[int, Item | UnusableError],
-    truncated: bool,
-) -> dict[int, Draft | RejectedDraft]:
-    """The draft at each position that is wished for, whose number in the answer is one more."""
-
-    def draft(position: int, wish: Wish) -> Draft | RejectedDraft:
-        item = items.get(position + 1)
-        if item is None:
-            return RejectedDraft("cut off" if truncated else NO_QUESTION, f"the answer has no number {position + 1}", wish.level)
-        if isinstance(item, UnusableError):
-            return RejectedDraft(item.reason, item.detail, wish.level)
-        return Draft(
-            db_id=db_id,
-            domain=database.domain,
-            ddl=database.ddl,
-            rows=database.rows,
-            question=item.question,
-            sql=item.sql,
-            level=wish.level,
-            evidence=item.evidence,
-            style=wish.style,
-        )
-
-    return {position: draft(position, wish) for position, wish in wishes.items()}
 
 
 def _failed(wishes: Sequence[Wish], exchange: FailedExchange) -> CheckedUnit:

@@ -119,7 +119,6 @@ def test_a_part_is_that_of_the_simple_form_for_the_two_names_of_it_alone():
         ({"teachers": {"a": {"share": 1}, "b": {"share": 1}}}, "all but one of teachers need an llm section"),
         ({"teachers": {"a": {"share": 0}}}, "greater than 0"),
         ({"teachers": {"A b": {"share": 1}}}, "pattern"),
-        ({"teachers": {"a": {"share": 1, "llm": {"model": "m"}}}, "own": ["data/own"]}, "own needs teacher: grammar"),
     ],
 )
 def test_sections_that_make_no_mixture(section: dict[str, Any], message: str):

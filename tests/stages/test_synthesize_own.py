@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from sense import cli, config, records
+from sense import cli, records
 from sense.config import SynthesizeConfig
 from sense.decontamination.compared_sets import ComparedSet, read_dataset
-from sense.errors import ConfigError, UserError
+from sense.errors import UserError
 from sense.report import results
 from sense.stages import synthesize
 from sense.teacher import runs
@@ -121,8 +121,3 @@ def test_a_database_of_which_nothing_can_be_asked_is_called_so(tmp_path, monkeyp
     assert cli.main(["own", "bare.sqlite"]) == 0
     with pytest.raises(UserError, match=r"could be kept; copy more rows or tables \(sense own\)"):
         write(section(count=4), empty_sets(), outputs(tmp_path / "out"))
-
-
-def test_own_databases_are_the_grammars():
-    with pytest.raises(ConfigError, match="own needs teacher: grammar"):
-        config.validate(SynthesizeConfig, {"own": ["data/own"], "teacher": "llm", "llm": {"model": "m"}}, "params.yaml")

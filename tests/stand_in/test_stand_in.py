@@ -21,8 +21,7 @@ from sense.teacher.answers import parse_draft
 from sense.teacher.question_values import missing_values
 from sense.teacher.quotas import Wish
 from sense.teacher.unit_answers import Item, read_items, read_unit
-from sense.teacher.units import on_database_prompt
-from sense.teacher.units import unit_request as unit_answer_request
+from sense.teacher.unit_sources import InventedDatabases, on_database_prompt
 from tests.llm_runs import LlmRun, run_llm
 from tests.stand_ins import answerer
 
@@ -228,7 +227,7 @@ def test_it_knows_the_sql_of_its_own_questions_after_a_restart_too(tmp_path: Pat
 def unit_request(seed: int = 1, **more: Any) -> dict[str, Any]:
     config = LlmConfig.model_validate({"model": "grammar", "questions": 6})
     wishes = [Wish("easy", "aggregate", "command"), Wish("medium", "join", "question"), Wish("hard", None, "polite")]
-    asked = unit_answer_request(config, seed, [], 0, wishes, ["travel"])
+    asked = InventedDatabases(config, seed, []).request(0, wishes, ["travel"])
     messages = [{"role": "system", "content": asked.system}, {"role": "user", "content": asked.user}]
     return {"model": "grammar", "messages": messages, "temperature": 1.0, "max_tokens": 4096, "seed": asked.seed} | more
 

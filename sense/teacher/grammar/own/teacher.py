@@ -9,6 +9,7 @@ with questions of one part.
 import hashlib
 import math
 from collections.abc import Sequence
+from itertools import count, islice
 from pathlib import Path
 from random import Random
 
@@ -50,6 +51,11 @@ class OwnPlan:
         turn, index = divmod(number, len(self.databases))
         folder, name = self.databases[index]
         return folder, name, self._part(turn)
+
+    def copy_number(self, index: int, part: str, turn: int) -> int:
+        """The number of the unit that is copy `turn`, from 0, of database `index` for `part`, whose share is above 0."""
+        turns = (each for each in count() if self._part(each) == part)
+        return next(islice(turns, turn, None)) * len(self.databases) + index
 
     def part(self, db_id: str) -> str:
         """The part of the unit whose database is called `db_id`."""
