@@ -1,5 +1,7 @@
 """A strong LLM as the teacher (paper section 3.1): one prompt asks for a new database with one question and its SQL.
 
+This is the form for `llm.questions: 1`; sense.teacher.units has the one for several.
+
 An answer from which no draft can be read is a RejectedDraft with its reason, as is an exchange that failed; only a failing
 endpoint is an error.
 """
