@@ -1,7 +1,7 @@
 """Teachers write strong data: a database, a question on it and the SQL that answers it (paper section 3.1).
 
-`GrammarTeacher` (sense.teacher.grammar.teacher) needs no model at all; `LlmTeacher` (sense.teacher.llm) asks an endpoint for drafts
-that have a database each, `UnitWriter` (sense.teacher.units) for several on one database, a unit, as the grammar writes them.
+`GrammarTeacher` (sense.teacher.grammar.teacher) needs no model at all. `LlmTeacher` (sense.teacher.llm) asks an endpoint for
+drafts on a database of their own, `UnitWriter` (sense.teacher.units) for several on one database: a unit, as the grammar writes.
 What a teacher writes is a draft: nothing is known to be right until its database has been built and its SQL executed.
 """
 
