@@ -143,7 +143,7 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
             from sense import config
 
             value = config.parse(text, "tiny.yaml")
-            llm = {"model": "m", "base_url": endpoint.base_url, "concurrency": 2} | PRICES
+            llm = {"model": "m", "base_url": endpoint.base_url, "concurrency": 2, "questions": 1} | PRICES
             value["synthesize"] |= {"teacher": teacher, "count": 6, "llm": llm, "split": {"heldout_domains": 1}} | section
             (tmp_path / "params.yaml").write_text(json.dumps(value))
             names = ("strong", "unseen", "heldout", "decontamination", "metrics")
