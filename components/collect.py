@@ -22,6 +22,7 @@ def collect(
     """Puts metrics and curves into one folder; `summary` shows what the tasks have cost."""
     from pathlib import Path
 
+    from sense.kubeflow import stage_task
     from sense.kubeflow.task_files import collect_metrics
     from sense.records import read_json
     from sense.report import costs
@@ -30,6 +31,8 @@ def collect(
     artifacts |= {"sample": sample, "prefer": prefer, "dpo": dpo, "evaluate": evaluate}
     files = {name: Path(artifact.path) for name, artifact in artifacts.items()}
     curves = {"sft": Path(sft_curve.path), "weak": Path(weak_curve.path), "dpo": Path(dpo_curve.path)}
-    collect_metrics(files, curves, Path(metrics.path))
     numbers = {name: artifact.metadata for name, artifact in artifacts.items()}
-    Path(summary.path).write_text(costs.markdown(costs.from_numbers(numbers, read_json(files["evaluate"]))))
+    with stage_task.tracked(summary):
+        collect_metrics(files, curves, Path(metrics.path))
+        text = costs.markdown(costs.from_numbers(numbers, read_json(files["evaluate"])))
+        stage_task.write_summary(summary, text)

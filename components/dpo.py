@@ -20,15 +20,9 @@ def dpo(
     summary: dsl.Output[dsl.Markdown],
 ):
     """Runs the stage dpo on `processes` GPUs, or on the nodes of the TrainJob that `job` describes."""
-    from pathlib import Path
+    from sense.kubeflow import stage_task
 
-    from sense.cost import record
-    from sense.kubeflow.launch import launch
-    from sense.records import finite_numbers
-    from sense.report import markdown
-
-    inputs = {"sft": sft.path, "pairs": pairs.path, "samples": samples.path, "unseen": unseen.path}
-    outputs = {"model": model.path, "curve": curve.path, "metrics": metrics.path}
-    stage_metrics = launch("dpo", section, inputs, outputs, processes, job)
-    metrics.metadata.update(finite_numbers(stage_metrics) | record.numbers("dpo", Path(metrics.path)))
-    Path(summary.path).write_text(markdown.summary("dpo", stage_metrics))
+    inputs = {"sft": sft, "pairs": pairs, "samples": samples, "unseen": unseen}
+    outputs = {"model": model, "curve": curve, "metrics": metrics}
+    revisions = {"code_digest": code_rev, "data_rev": data_rev}
+    stage_task.run("dpo", section, inputs, outputs, summary, revisions, processes, job)

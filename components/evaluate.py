@@ -21,16 +21,18 @@ def evaluate(
     summary: dsl.Output[dsl.Markdown],
 ):
     """Runs the stage evaluate; `summary` is the results table."""
-    from pathlib import Path
+    from sense.kubeflow import stage_task
 
-    from sense.cost import record
-    from sense.records import finite_numbers
-    from sense.report import markdown
-    from sense.stages import execute
-
-    inputs = {"sft": sft.path, "sense": sense.path, "dev": dev.path, "heldout": heldout.path}
-    inputs |= {"strong": strong.path, "unseen": unseen.path, "seed": seed.path, "decontamination": decontamination.path}
-    outputs = {"predictions": predictions.path, "metrics": metrics.path}
-    stage_metrics = execute("evaluate", section, inputs, outputs)
-    metrics.metadata.update(finite_numbers(stage_metrics) | record.numbers("evaluate", Path(metrics.path)))
-    Path(summary.path).write_text(markdown.summary("evaluate", stage_metrics))
+    inputs = {
+        "sft": sft,
+        "sense": sense,
+        "dev": dev,
+        "heldout": heldout,
+        "strong": strong,
+        "unseen": unseen,
+        "seed": seed,
+        "decontamination": decontamination,
+    }
+    outputs = {"predictions": predictions, "metrics": metrics}
+    revisions = {"code_digest": code_rev, "data_rev": data_rev}
+    stage_task.run("evaluate", section, inputs, outputs, summary, revisions)

@@ -14,9 +14,12 @@ def gate(
     """True if the registry's champion is not better on the same set; `summary` gives the reason."""
     from pathlib import Path
 
+    from sense.kubeflow import stage_task
     from sense.report import markdown
     from sense.stages.publish import preview
 
-    decision = preview(section, Path(evaluation.path))
-    Path(summary.path).write_text(markdown.decision(decision))
+    with stage_task.tracked(summary, section, {"code_digest": code_rev, "data_rev": data_rev}) as run:
+        decision = preview(section, Path(evaluation.path))
+        stage_task.write_summary(summary, markdown.decision(decision))
+        stage_task.finish(run, {"promoted": int(decision.promoted)})
     return decision.promoted

@@ -15,15 +15,9 @@ def ingest(
     summary: dsl.Output[dsl.Markdown],
 ):
     """Runs the stage ingest; `summary` shows what was dropped and why."""
-    from pathlib import Path
+    from sense.kubeflow import stage_task
 
-    from sense.cost import record
-    from sense.records import finite_numbers
-    from sense.report import markdown
-    from sense.stages import execute
-
-    inputs = {"seeds": seeds.path}
-    outputs = {"seed": seed.path, "dev": dev.path, "metrics": metrics.path}
-    stage_metrics = execute("ingest", section, inputs, outputs)
-    metrics.metadata.update(finite_numbers(stage_metrics) | record.numbers("ingest", Path(metrics.path)))
-    Path(summary.path).write_text(markdown.summary("ingest", stage_metrics))
+    inputs = {"seeds": seeds}
+    outputs = {"seed": seed, "dev": dev, "metrics": metrics}
+    revisions = {"code_digest": code_rev, "data_rev": data_rev}
+    stage_task.run("ingest", section, inputs, outputs, summary, revisions)

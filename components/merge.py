@@ -20,12 +20,13 @@ def merge(
     from pathlib import Path
 
     from sense.cost import record
-    from sense.records import finite_numbers, write_json
-    from sense.report import markdown
+    from sense.kubeflow import stage_task
+    from sense.records import write_json
     from sense.stages.sample import merge
 
-    stage_metrics = merge(section, Path(unseen.path), [Path(part.path) for part in parts], Path(samples.path))
-    write_json(Path(metrics.path), stage_metrics)
-    record.write_sum("sample", Path(metrics.path), [part.metadata for part in parts])
-    metrics.metadata.update(finite_numbers(stage_metrics) | record.numbers("sample", Path(metrics.path)))
-    Path(summary.path).write_text(markdown.summary("sample", stage_metrics))
+    with stage_task.tracked(summary, section, {"code_digest": code_rev, "data_rev": data_rev}) as run:
+        stage_metrics = merge(section, Path(unseen.path), [Path(part.path) for part in parts], Path(samples.path))
+        write_json(Path(metrics.path), stage_metrics)
+        record.write_sum("sample", Path(metrics.path), [part.metadata for part in parts])
+        stage_task.describe("sample", stage_metrics, metrics, summary)
+        stage_task.finish(run, stage_metrics)

@@ -15,15 +15,9 @@ def prefer(
     summary: dsl.Output[dsl.Markdown],
 ):
     """Runs the stage prefer; `summary` shows the funnel of pairs."""
-    from pathlib import Path
+    from sense.kubeflow import stage_task
 
-    from sense.cost import record
-    from sense.records import finite_numbers
-    from sense.report import markdown
-    from sense.stages import execute
-
-    inputs = {"samples": samples.path, "unseen": unseen.path}
-    outputs = {"pairs": pairs.path, "metrics": metrics.path}
-    stage_metrics = execute("prefer", section, inputs, outputs)
-    metrics.metadata.update(finite_numbers(stage_metrics) | record.numbers("prefer", Path(metrics.path)))
-    Path(summary.path).write_text(markdown.summary("prefer", stage_metrics))
+    inputs = {"samples": samples, "unseen": unseen}
+    outputs = {"pairs": pairs, "metrics": metrics}
+    revisions = {"code_digest": code_rev, "data_rev": data_rev}
+    stage_task.run("prefer", section, inputs, outputs, summary, revisions)

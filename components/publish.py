@@ -22,24 +22,20 @@ def publish(
     summary: dsl.Output[dsl.Markdown],
 ):
     """Runs the stage publish; without `promote` the version is registered and champion stays. `record` names the version."""
-    from pathlib import Path
-
-    from sense.cost import record as costs
-    from sense.records import finite_numbers
-    from sense.report import markdown
-    from sense.stages import execute
+    from sense import tracking
+    from sense.kubeflow import stage_task
 
     inputs = {
-        "sense": sense.path,
-        "evaluation": evaluation.path,
-        "predictions": predictions.path,
-        "dev": dev.path,
-        "heldout": heldout.path,
-        "strong": strong.path,
-        "samples": samples.path,
-        "pairs": pairs.path,
+        "sense": sense,
+        "evaluation": evaluation,
+        "predictions": predictions,
+        "dev": dev,
+        "heldout": heldout,
+        "strong": strong,
+        "samples": samples,
+        "pairs": pairs,
     }
-    outputs = {"record": record.path, "metrics": metrics.path}
-    stage_metrics = execute("publish", section | {"promote": promote}, inputs, outputs)
-    metrics.metadata.update(finite_numbers(stage_metrics) | costs.numbers("publish", Path(metrics.path)))
-    Path(summary.path).write_text(markdown.summary("publish", stage_metrics))
+    outputs = {"record": record, "metrics": metrics}
+    revisions = {"code_digest": code_rev, "data_rev": data_rev}
+    published = stage_task.run("publish", section | {"promote": promote}, inputs, outputs, summary, revisions)
+    tracking.tag_pipeline_run({"sense.version": f"models:/{published['model']}/{published['version']}"})

@@ -19,20 +19,8 @@ def report(
     report: dsl.Output[dsl.HTML],
 ):
     """Runs the stage report."""
-    from sense.stages import execute
+    from sense.kubeflow import stage_task
 
-    execute(
-        "report",
-        section,
-        {
-            "metrics": metrics.path,
-            "strong": strong.path,
-            "unseen": unseen.path,
-            "samples": samples.path,
-            "pairs": pairs.path,
-            "dev": dev.path,
-            "heldout": heldout.path,
-            "predictions": predictions.path,
-        },
-        {"report": report.path},
-    )
+    inputs = {"metrics": metrics, "strong": strong, "unseen": unseen, "samples": samples, "pairs": pairs}
+    inputs |= {"dev": dev, "heldout": heldout, "predictions": predictions}
+    stage_task.run("report", section, inputs, {"report": report}, None, {"code_digest": code_rev, "data_rev": data_rev})

@@ -20,13 +20,10 @@ def sample(
     from pathlib import Path
 
     from sense.cost import record
-    from sense.records import finite_numbers
-    from sense.report import markdown
-    from sense.stages import execute
+    from sense.kubeflow import stage_task
 
-    inputs = {"model": model.path, "unseen": unseen.path}
-    outputs = {"samples": samples.path, "metrics": metrics.path}
-    stage_metrics = execute("sample", section | {"shard": {"number": shard, "of": shards}}, inputs, outputs)
-    metrics.metadata.update(finite_numbers(stage_metrics) | record.numbers("sample", Path(metrics.path)))
+    inputs = {"model": model, "unseen": unseen}
+    outputs = {"samples": samples, "metrics": metrics}
+    revisions = {"code_digest": code_rev, "data_rev": data_rev}
+    stage_task.run("sample", section | {"shard": {"number": shard, "of": shards}}, inputs, outputs, summary, revisions)
     samples.metadata.update(record.numbers("sample", Path(metrics.path)))  # for merge, which adds the shards up
-    Path(summary.path).write_text(markdown.summary("sample", stage_metrics))

@@ -17,7 +17,9 @@ def seeds(
     """Fetches `revision` from the DVC remote; without one, takes `folder`. Likewise `own_revisions` and `own_folders`."""
     from pathlib import Path
 
+    from sense.kubeflow import stage_task
     from sense.kubeflow.task_files import fetch_own, fetch_seeds
 
-    fetch_seeds(remote, revision, folder, Path(seeds.path))
-    fetch_own(remote, own_revisions, own_folders, Path(own.path))
+    with stage_task.tracked(seeds, {"revision": revision, "own": own_revisions}, {"data_rev": data_rev}):
+        fetch_seeds(remote, revision, folder, Path(seeds.path))
+        fetch_own(remote, own_revisions, own_folders, Path(own.path))

@@ -21,15 +21,9 @@ def sft(
 
     The base model comes from the claim of weights or the hub.
     """
-    from pathlib import Path
+    from sense.kubeflow import stage_task
 
-    from sense.cost import record
-    from sense.kubeflow.launch import launch
-    from sense.records import finite_numbers
-    from sense.report import markdown
-
-    inputs = {"strong": strong.path, "seed": seed.path}
-    outputs = {"model": model.path, "curve": curve.path, "metrics": metrics.path}
-    stage_metrics = launch("sft", section, inputs, outputs, processes, job)
-    metrics.metadata.update(finite_numbers(stage_metrics) | record.numbers("sft", Path(metrics.path)))
-    Path(summary.path).write_text(markdown.summary("sft", stage_metrics))
+    inputs = {"strong": strong, "seed": seed}
+    outputs = {"model": model, "curve": curve, "metrics": metrics}
+    revisions = {"code_digest": code_rev, "data_rev": data_rev}
+    stage_task.run("sft", section, inputs, outputs, summary, revisions, processes, job)

@@ -21,15 +21,10 @@ def synthesize(
     """Runs the stage synthesize, on the databases in `own` if there are any; `summary` shows the funnel and the hardness."""
     from pathlib import Path
 
-    from sense.cost import record
+    from sense.kubeflow import stage_task
     from sense.kubeflow.task_files import place_own
-    from sense.records import finite_numbers
-    from sense.report import markdown
-    from sense.stages import execute
 
-    inputs = {"seed": seed.path, "dev": dev.path}
-    outputs = {"strong": strong.path, "unseen": unseen.path, "heldout": heldout.path}
-    outputs |= {"decontamination": decontamination.path, "metrics": metrics.path}
-    stage_metrics = execute("synthesize", place_own(section, Path(own.path)), inputs, outputs)
-    metrics.metadata.update(finite_numbers(stage_metrics) | record.numbers("synthesize", Path(metrics.path)))
-    Path(summary.path).write_text(markdown.summary("synthesize", stage_metrics))
+    inputs = {"seed": seed, "dev": dev}
+    outputs = {"strong": strong, "unseen": unseen, "heldout": heldout, "decontamination": decontamination, "metrics": metrics}
+    revisions = {"code_digest": code_rev, "data_rev": data_rev}
+    stage_task.run("synthesize", place_own(section, Path(own.path)), inputs, outputs, summary, revisions)

@@ -35,10 +35,12 @@ def version(
     from pathlib import Path
 
     from sense import data_versions
+    from sense.kubeflow import stage_task
     from sense.report import markdown
 
     artifacts = {name: Path(ports[name].path) for name in data_versions.ARTIFACTS}
-    digests = data_versions.commit(Path(project), remote, params, artifacts, Path(lock.path))
-    lock.metadata.update(digests)
-    lock.metadata["run_id"] = data_versions.record(digests, remote, Path(lock.path))
-    Path(summary.path).write_text(markdown.summary("version", digests))
+    with stage_task.tracked(summary, None, {"code_digest": code_rev, "data_rev": data_rev}):
+        digests = data_versions.commit(Path(project), remote, params, artifacts, Path(lock.path))
+        lock.metadata.update(digests)
+        lock.metadata["run_id"] = data_versions.record(digests, remote, Path(lock.path))
+        stage_task.write_summary(summary, markdown.summary("version", digests))

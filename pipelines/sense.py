@@ -1,5 +1,6 @@
 """The pipeline on Kubeflow: how the components are connected, what each task requests of the cluster, and what is cached."""
 
+import inspect
 import json
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -23,32 +24,32 @@ from components import (
     synthesize,
     version,
 )
-from sense.config import ClusterConfig, NodeRequirementConfig, Params, TaskConfig
-from sense.kubeflow import train_job
+from sense.config import PIPELINE_VARIABLES, ClusterConfig, NodeRequirementConfig, Params, TaskConfig
+from sense.kubeflow import run_inputs, train_job
 
+_DESCRIPTION = "SENSE (arXiv 2408.03256): synthetic data, SFT, weak samples, cDPO, evaluation, registry"
 _LOADS_MODELS = {"sft", "weak", "sample", "dpo", "evaluate", "publish"}
+_READS_WEIGHTS = {"check", *_LOADS_MODELS}
 # Tasks that keep unfinished work on the volume of checkpoints; the check is here because it looks for space on that volume.
 _RESUMES = {"check", "ingest", "synthesize", "prefer", "report", *_LOADS_MODELS}
+# What Kubeflow Pipelines and Argo label every pod with. As variables, not as inputs, they are no part of Kubeflow's cache keys.
+_POD_LABELS = {"run_id": "pipeline/runid", "workflow": "workflows.argoproj.io/workflow"}
 _NEVER_CACHED = {"check", "gate", "publish", "version"}  # they look at, or change, what lies outside the pipeline
 
 
 def build(params: Params, text: str, code_rev: str, data_rev: str, project: str = "/opt/sense") -> Callable[..., Any]:
-    """The pipeline for `params`; `text` is the content of the file they come from.
+    """The pipeline for `params`; `text` is the content of the file they come from. Its inputs are `run_inputs.INPUTS`.
 
-    `code_rev` and `data_rev` are inputs of every task that is cached, because Kubeflow's cache keys hold no file contents: a
-    change in the code, the seeds or one's own databases changes the keys. `project` is the folder with dvc.yaml: in the image, or
-    the working copy for a run on this machine.
+    `code_rev` and the data that the first task resolves (from `data_rev`, and `latest`) are inputs of every task that is cached,
+    because Kubeflow's cache keys hold no file contents: a change in the code, the seeds or one's own databases changes the keys.
+    `project` is the folder with dvc.yaml: in the image, or the working copy for a run on this machine.
     """
-    sections = {
-        name: section
-        for name, section in params.model_dump(mode="json", exclude_none=True).items()
-        if name not in ("cluster", "resources")
-    }
-    revisions = {"code_rev": code_rev, "data_rev": data_rev}
     cluster = params.cluster
 
     def configure(name: str, task: dsl.PipelineTask) -> dsl.PipelineTask:
         return _configure(params, name, task)
+
+    inputs = run_inputs.defaults(params)
 
     def spread(name: str) -> dict[str, Any]:
         """Over how many processes a training is spread, and, where they are on several nodes, as which TrainJob."""
@@ -56,27 +57,37 @@ def build(params: Params, text: str, code_rev: str, data_rev: str, project: str 
         job = json.dumps(train_job.manifests(name, params), sort_keys=True) if resources.nodes > 1 else ""
         return {"processes": max(1, resources.gpus), "job": job}
 
-    @dsl.pipeline(
-        name="sense", description="SENSE (arXiv 2408.03256): synthetic data, SFT, weak samples, cDPO, evaluation, registry"
-    )
-    def sense() -> None:
-        """Every task of the run, connected by the artifacts that they pass on."""
-        check_task = configure(
-            "check",
-            check.check(params=text, gpus=params.resources.of("check").gpus, disk_gb=cluster.disk_gb, remote=cluster.remote),
+    def check_parameters(values: dict[str, Any]) -> dsl.PipelineTask:
+        """The first task; its outputs are the sections, changed by `values`: a stage's cache key has its own section alone."""
+        claims = {claim.claim for claim in (cluster.weights, cluster.checkpoints) if claim and claim.claim}
+        task = check.check(
+            params=text,
+            gpus=params.resources.of("check").gpus,
+            disk_gb=cluster.disk_gb,
+            remote=cluster.remote,
+            data_rev=data_rev,
+            weights=cluster.weights.path if cluster.weights else "",
+            shm=params.resources.of("check").shm or "",
+            claims=sorted(claims),
+            **values,
         )
+        return configure("check", task)
+
+    def sense(*channels: Any) -> None:
+        check_task = check_parameters(dict(zip(inputs, channels, strict=True)))
+        sections = check_task.outputs
+        revisions = {"code_rev": code_rev, "data_rev": sections["data_key"]}
         seeds_task = configure(
             "seeds",
             seeds.seeds(
                 remote=cluster.remote,
-                revision=cluster.seeds,
+                revision=sections["seeds"],
                 folder=params.data.seeds,
-                own_revisions=list(cluster.own),
+                own_revisions=sections["own"],
                 own_folders=list(params.synthesize.own),
-                data_rev=data_rev,
+                data_rev=sections["data_key"],
             ),
         )
-        seeds_task.after(check_task)
         ingested = configure(
             "ingest", ingest.ingest(section=sections["ingest"], seeds=seeds_task.outputs["seeds"], **revisions)
         ).outputs
@@ -124,7 +135,7 @@ def build(params: Params, text: str, code_rev: str, data_rev: str, project: str 
             configure(
                 "version",
                 version.version(
-                    params=text,
+                    params=sections["merged"],
                     remote=cluster.remote,
                     project=project,
                     seeds=seeds_task.outputs["seeds"],
@@ -198,17 +209,25 @@ def build(params: Params, text: str, code_rev: str, data_rev: str, project: str 
                 **revisions,
             ),
         )
-        publish_if_better(params, revisions, sense=tuned["model"], evaluation=evaluated["metrics"], **results)
+        publish_if_better(
+            params, sections["publish"], revisions, sense=tuned["model"], evaluation=evaluated["metrics"], **results
+        )
 
-    return sense
+    sense.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # as KFP reads it: inputs with types and defaults
+        [
+            inspect.Parameter(row.name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=inputs[row.name], annotation=row.kind)
+            for row in run_inputs.INPUTS
+        ]
+    )
+    sense.__doc__ = "\n".join([_DESCRIPTION, "", "Args:", *(f"    {row.name}: {row.description}" for row in run_inputs.INPUTS)])
+    return dsl.pipeline(sense, name="sense", description=_DESCRIPTION)
 
 
-def publish_if_better(params: Params, revisions: dict[str, str], **inputs: Any) -> None:
+def publish_if_better(params: Params, section: Any, revisions: dict[str, str], **inputs: Any) -> None:
     """The gate and its two branches: the model is registered in both, and may become champion in one.
 
-    `inputs` are those of the stage publish.
+    `section` and `inputs` are those of the stage publish.
     """
-    section = params.publish.model_dump(mode="json", exclude_none=True)
     gate_task = _configure(params, "gate", gate.gate(section=section, evaluation=inputs["evaluation"], **revisions))
     with dsl.If(gate_task.outputs["Output"] == True, name="better"):  # noqa: E712  (KFP overloads the comparison)
         task = publish.publish(section=section, promote=True, **inputs, **revisions)
@@ -224,12 +243,12 @@ def _configure(params: Params, name: str, task: dsl.PipelineTask) -> dsl.Pipelin
     task.set_container_image(cluster.image)
     task.set_caching_options(cluster.cache and name not in _NEVER_CACHED)
     if resources.nodes > 1:  # the task creates a TrainJob, and waits
-        kubernetes.use_field_path_as_env(task, "SENSE_RUN_ID", "metadata.labels['pipeline/runid']")
         resources = resources.waiting()
     _set_resources(task, resources)
     _set_pod(task, resources, cluster)
     _mount_volumes(task, name, resources, cluster)
     _set_environment(task, cluster)
+    _name_run(task, name, cluster)
     return task
 
 
@@ -268,7 +287,7 @@ def _mount_volumes(task: dsl.PipelineTask, name: str, resources: TaskConfig, clu
     """Shared memory, the claims, and the certificates, with the variables that name their places."""
     if resources.shm:
         kubernetes.empty_dir_mount(task, "shm", "/dev/shm", medium="Memory", size_limit=resources.shm)  # noqa: S108
-    if cluster.weights and name in _LOADS_MODELS:
+    if cluster.weights and name in _READS_WEIGHTS:
         kubernetes.mount_pvc(task, cluster.weights.claim, cluster.weights.path)
         task.set_env_variable("HF_HUB_CACHE", cluster.weights.path)
     if cluster.checkpoints and cluster.checkpoints.uri and name in _RESUMES:
@@ -290,6 +309,14 @@ def _set_environment(task: dsl.PipelineTask, cluster: ClusterConfig) -> None:
         kubernetes.use_secret_as_env(task, secret, dict(keys), optional=True)
     for config_map, keys in sorted(cluster.config_maps.items()):
         kubernetes.use_config_map_as_env(task, config_map, dict(keys), optional=True)
+
+
+def _name_run(task: dsl.PipelineTask, name: str, cluster: ClusterConfig) -> None:
+    """Tells the task in its environment of which pipeline run it is which task, for its run in MLflow."""
+    task.set_env_variable(PIPELINE_VARIABLES["name"], name)
+    task.set_env_variable(PIPELINE_VARIABLES["image"], cluster.image)
+    for field, label in _POD_LABELS.items():
+        kubernetes.use_field_path_as_env(task, PIPELINE_VARIABLES[field], f"metadata.labels['{label}']")
 
 
 def _add_node_affinity(task: dsl.PipelineTask, rules: Sequence[NodeRequirementConfig]) -> None:

@@ -1,4 +1,4 @@
-"""A stand-in for a model hub on 127.0.0.1: what huggingface_hub calls to create a repository and to commit files to it.
+"""A stand-in for a model hub on 127.0.0.1: what huggingface_hub calls to create a repository, commit files and ask for one.
 
 with Hub() as hub:
     monkeypatch.setenv("HF_ENDPOINT", hub.address)
@@ -21,6 +21,7 @@ class Repository:
     """A model repository: its branches, each a mapping of paths to contents."""
 
     private: bool
+    gated: bool = False
     branches: dict[str, dict[str, bytes]] = field(default_factory=lambda: {"main": {}})
     commits: list[dict[str, Any]] = field(default_factory=list)
 
@@ -32,6 +33,7 @@ class Hub:
         self.repositories: dict[str, Repository] = {}
         self.large_files: dict[str, bytes] = {}
         self.fail: dict[str, int] = {}
+        self.members: set[str] = set()  # tokens that may read gated repositories
         self.requests: list[tuple[str, str, str]] = []  # method, path, Authorization
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = False  # so that closing waits for them, and no socket outlives the test
@@ -74,6 +76,21 @@ class Hub:
         if repository is None:
             return 404, {"error": "Repository not found"}
         return self._repository_answer(f"{owner}/{name}", repository, action, body)
+
+    def describe_file(self, path: str, token: str) -> tuple[int, dict[str, str]]:
+        """The status and the headers for a file that is asked for by /OWNER/NAME/resolve/REVISION/FILE."""
+        self.requests.append(("HEAD", path, token))
+        owner, name, _, revision, *file = unquote(path).removeprefix("/").split("/")
+        repository = self.repositories.get(f"{owner}/{name}")
+        if repository is None or (repository.private and token != f"Bearer {TOKEN}"):
+            return 404 if token else 401, {"X-Error-Code": "RepoNotFound"}
+        if repository.gated and token.removeprefix("Bearer ") not in self.members:
+            return 403 if token else 401, {"X-Error-Code": "GatedRepo"}
+        if revision not in repository.branches:
+            return 404, {"X-Error-Code": "RevisionNotFound"}
+        if "/".join(file) not in repository.branches[revision]:
+            return 404, {"X-Error-Code": "EntryNotFound"}
+        return 200, {"X-Repo-Commit": "0" * 40, "ETag": '"1"'}
 
     def _create(self, body: dict[str, Any]) -> tuple[int, Any]:
         name = f"{body['organization']}/{body['name']}"
@@ -126,6 +143,14 @@ class Hub:
 
             def do_POST(self) -> None:
                 self._answer()
+
+            def do_HEAD(self) -> None:
+                status, headers = hub.describe_file(urlsplit(self.path).path, self.headers.get("Authorization", ""))
+                self.send_response(status)
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", "1")
+                self.end_headers()
 
             def do_PUT(self) -> None:
                 self._answer()

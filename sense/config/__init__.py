@@ -29,6 +29,9 @@ from sense.config.data import (
     TeacherConfig,
 )
 from sense.config.environment import (
+    PIPELINE_VARIABLES,
+    PipelineTask,
+    TrackingTarget,
     answers_folder,
     api_key,
     api_key_variable,
@@ -38,10 +41,14 @@ from sense.config.environment import (
     environment,
     generator_key,
     is_main_process,
+    pipeline_task,
     processes,
     set_defaults,
+    tracking_target,
     tracking_uri,
+    tracking_variables,
     trusted_authorities,
+    with_variables,
     work_root,
 )
 from sense.config.evaluation import EvaluateConfig, PublishConfig, ReportConfig
@@ -76,6 +83,7 @@ from sense.config.training import (
 
 __all__ = [
     "GENERATOR_WITHOUT_EFFECT",
+    "PIPELINE_VARIABLES",
     "TRAININGS",
     "AbortConfig",
     "BackendConfig",
@@ -102,6 +110,7 @@ __all__ = [
     "NodeRequirementConfig",
     "OwnConfig",
     "Params",
+    "PipelineTask",
     "PreferConfig",
     "PromptConfig",
     "PublishConfig",
@@ -122,6 +131,7 @@ __all__ = [
     "Target",
     "TaskConfig",
     "TeacherConfig",
+    "TrackingTarget",
     "TrainConfig",
     "VllmConfig",
     "answers_folder",
@@ -135,10 +145,14 @@ __all__ = [
     "is_main_process",
     "load",
     "parse",
+    "pipeline_task",
     "processes",
     "set_defaults",
+    "tracking_target",
     "tracking_uri",
+    "tracking_variables",
     "trusted_authorities",
     "validate",
+    "with_variables",
     "work_root",
 ]

@@ -229,11 +229,13 @@ class ClusterConfig(Section):
     """Whether a task whose code, section and inputs are those of an earlier run is taken from Kubeflow's cache."""
     remote: str = ""
     """DVC remote of the data: s3://bucket/prefix or a path; empty for none."""
-    seeds: Annotated[str, Field(pattern=r"^([0-9a-f]{32}(\.dir)?)?$")] = ""
-    """Revision of the seeds in the remote: the md5 in dvc.lock or a .dvc file; empty takes the built-in ones."""
-    own: tuple[Annotated[str, Field(pattern=r"^[0-9a-f]{32}(\.dir)?$")], ...] = ()
-    """Revisions in the remote of the folders that `synthesize.own` names, in their order: the md5s in their .dvc files; empty
-    takes the folders themselves, where they are in the image.
+    seeds: Annotated[str, Field(pattern=r"^([0-9a-f]{32}(\.dir)?|latest)?$")] = ""
+    """Revision of the seeds in the remote: the md5 in dvc.lock or a .dvc file. Or `latest`: what `sense data push` has sent
+    last under the name of the folder in `data.seeds`, when a run starts. Empty takes the built-in ones.
+    """
+    own: tuple[Annotated[str, Field(pattern=r"^([0-9a-f]{32}(\.dir)?|latest)$")], ...] = ()
+    """Revisions in the remote of the folders that `synthesize.own` names, in their order: the md5s in their .dvc files, or
+    `latest`, as in `seeds`; empty takes the folders themselves, where they are in the image.
     """
     shards: Count = 1
     """Tasks that sample at the same time."""

@@ -1,12 +1,49 @@
 """Environment variables: secrets, addresses and paths come from them. No other module reads the environment."""
 
 import os
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, fields
 from math import ceil
 from pathlib import Path
 
 _CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")  # "<microseconds> <of how many>", or "max ..."
+
+
+@dataclass(frozen=True)
+class PipelineTask:
+    """The task of a Kubeflow pipeline that this process works for; what nobody has set is empty."""
+
+    run_id: str
+    """Id of the pipeline run, as the Kubeflow page has it."""
+    name: str
+    """The task's, such as sft or weak."""
+    workflow: str = ""
+    """Name of the Argo workflow, which the names of its pods begin with."""
+    version: str = ""
+    """Name of the pipeline version."""
+    host: str = ""
+    """Address of the Kubeflow Pipelines page."""
+    image: str = ""
+    """Image of the task."""
+
+    @property
+    def url(self) -> str:
+        """The page of the run, empty where the host is not known."""
+        return f"{self.host.rstrip('/')}/#/runs/details/{self.run_id}" if self.host else ""
+
+
+# The environment variable of each field of PipelineTask: the pipeline sets them in its tasks.
+PIPELINE_VARIABLES = {field.name: f"SENSE_PIPELINE_{field.name.upper()}" for field in fields(PipelineTask)}
+
+
+@dataclass(frozen=True)
+class TrackingTarget:
+    """Where MLflow's own variables say that runs belong: beneath a run, and into an experiment; empty texts leave it open."""
+
+    parent_run: str = ""
+    experiment_id: str = ""
+    experiment: str = ""
 
 
 def environment(name: str, default: str = "") -> str:
@@ -17,6 +54,23 @@ def environment(name: str, default: str = "") -> str:
 def tracking_uri() -> str:
     """MLflow's store: MLFLOW_TRACKING_URI, else, or where that is empty, mlflow.db in the working copy."""
     return environment("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
+
+
+def tracking_target() -> TrackingTarget:
+    """MLFLOW_RUN_ID, MLFLOW_EXPERIMENT_ID and MLFLOW_EXPERIMENT_NAME, which Kubeflow Pipelines may set."""
+    return TrackingTarget(*map(environment, ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME")))
+
+
+def tracking_variables() -> dict[str, str]:
+    """What a process elsewhere needs in its environment to log into this task's run in MLflow."""
+    names = (*PIPELINE_VARIABLES.values(), "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME")
+    return {name: value for name, value in os.environ.items() if name in names}
+
+
+def pipeline_task() -> PipelineTask | None:
+    """The task of a pipeline run that the environment names; None outside of one, as under `dvc repro`."""
+    values = {field: environment(variable) for field, variable in PIPELINE_VARIABLES.items()}
+    return PipelineTask(**values) if values["run_id"] and values["name"] else None
 
 
 def trusted_authorities() -> str:
@@ -49,6 +103,21 @@ def set_defaults(variables: Mapping[str, str]) -> None:
     """Sets environment variables that a library reads in this process, where the user has not set them."""
     for name, value in variables.items():
         os.environ.setdefault(name, value)
+
+
+@contextmanager
+def with_variables(variables: Mapping[str, str]) -> Iterator[None]:
+    """Within the block this process, and those that it starts, have these environment variables."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def processes() -> int:

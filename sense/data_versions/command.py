@@ -1,4 +1,4 @@
-"""The command `sense data`: what changed between two versions of the data, and the removal of data that nothing names."""
+"""The command `sense data`: what changed between two versions, the newest one for the cluster, the removal of others."""
 
 import argparse
 import json
@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sense import console
-from sense.data_versions import garbage
+from sense.data_versions import garbage, latest
 from sense.data_versions.dataset_version import DataRow, read_version
 from sense.data_versions.difference import EVIDENCE, KINDS, Difference, Figure, RowChange, compare
 from sense.data_versions.garbage import GarbagePlan
@@ -24,6 +24,7 @@ from sense.report import text
 
 _HELP = "rows, databases and figures of two data versions: what was added, removed, changed"
 _GC_HELP = "delete from DVC's cache and remote what no registered version, no open run in MLflow and no dvc.lock here names"
+_PUSH_HELP = "send a folder to a data remote as the newest version under its name, which pipeline runs take for `latest`"
 _OLDER_THAN = 14.0  # days
 _DAY = 86_400
 _DEFAULT_PATH = Path("data/strong")
@@ -53,6 +54,15 @@ def add_arguments(parser: argparse.ArgumentParser, _name: str) -> None:
         "--path", type=Path, default=_DEFAULT_PATH, metavar="PATH", help=f"the data in a revision, default: {_DEFAULT_PATH}"
     )
     diff.add_argument("--json", action="store_true", help="print all of it as JSON on stdout, nothing else")
+    push = actions.add_parser(
+        "push",
+        help=_PUSH_HELP,
+        description=f"{_PUSH_HELP[0].upper()}{_PUSH_HELP[1:]}. Prints its md5.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="example:\n  sense data push data/own --remote s3://bucket/prefix",
+    )
+    push.add_argument("folder", type=Path, metavar="FOLDER", help="such as data/own, which sense own writes")
+    push.add_argument("--remote", required=True, metavar="REMOTE", help="s3://bucket/prefix or a folder: cluster.remote")
     _add_gc(actions)
 
 
@@ -87,6 +97,9 @@ def main(options: argparse.Namespace) -> int:
     if options.action == "gc":
         _collect_garbage(options)
         return 0
+    if options.action == "push":
+        print(latest.push(options.folder, options.remote))
+        return 0
     console.quiet(options.json)
     difference = compare(read_version(options.old, options.path), read_version(options.new, options.path))
     if options.json:
@@ -109,7 +122,8 @@ def _collect_garbage(options: argparse.Namespace) -> None:
                 f"{address}: no registered version and no open run names data; if this is not the store that you publish to, set "
                 "MLFLOW_TRACKING_URI, else use dvc gc --workspace"
             )
-        plan = garbage.plan(stores, references + garbage.workspace_references(project, options.all_commits), youngest)
+        references += garbage.latest_references(stores) + garbage.workspace_references(project, options.all_commits)
+        plan = garbage.plan(stores, references, youngest)
         _print_plan(plan, options)
         if options.yes:
             for store, objects in plan.garbage:

@@ -14,8 +14,8 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from sense import object_store, records
+from sense.data_versions import latest, workspace
 from sense.data_versions import remote as remotes
-from sense.data_versions import workspace
 from sense.errors import EndpointError, InputError, UserError
 
 if TYPE_CHECKING:
@@ -124,6 +124,21 @@ def workspace_references(project: Any, all_commits: bool) -> "list[DataReference
         outputs = [out for out in project.index.outs if out.use_cache and out.hash_info]
         label = f"commit {revision[:8]}" if revision not in ("", "workspace") else "the workspace"
         references.append(DataReference(label, {str(out): out.hash_info.value for out in outputs}))
+    return references
+
+
+def latest_references(stores: Sequence[ObjectStore]) -> "list[DataReference]":
+    """The newest version of each folder that `sense data push` has written to a remote."""
+    from sense.tracking import DataReference
+
+    references = []
+    for store in stores:
+        folder = f"{store.database.path.rsplit('/', 2)[0]}/{latest.FOLDER}"
+        with _access_errors(store.name):
+            for path in store.database.fs.find(folder) if store.database.fs.exists(folder) else ():
+                with store.database.fs.open(path, "rb") as stream:
+                    name, revision = PurePosixPath(path).name, stream.read().decode("utf-8").strip()
+                references.append(DataReference(f"latest {name}", {name: revision}))
     return references
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.request import url2pathname
 
-from sense import object_store
+from sense import object_store, records
 from sense.errors import EndpointError, UserError
 
 _PROBE = ".sense-probe"  # one name for all: where it cannot be deleted again there is at least never more than one
@@ -81,6 +81,27 @@ def missing_revisions(remote: Remote, revisions: Iterable[str]) -> list[str]:
         missing = _missing_keys(remote.url, remote.bucket, [remote.prefix + key for key in keys.values()])
         return [revision for revision, key in keys.items() if remote.prefix + key in missing]
     return [revision for revision, key in keys.items() if not (remote.folder / key).is_file()]
+
+
+def write_text(remote: Remote, key: str, text: str) -> None:
+    """Writes a small file below the remote, whole or not at all; EndpointError if it cannot be written."""
+    if remote.folder is None:
+        with object_store.client(f"the data remote {remote.url}", "be written") as client:
+            client.put_object(Bucket=remote.bucket, Key=remote.prefix + key, Body=text.encode())
+    else:
+        records.write_text(remote.folder / key, text)
+
+
+def read_text(remote: Remote, key: str) -> str | None:
+    """The content of a small file below the remote, None if there is none; EndpointError if it cannot be read."""
+    if remote.folder is not None:
+        file = remote.folder / key
+        return file.read_text(encoding="utf-8") if file.is_file() else None
+    with object_store.client(f"the data remote {remote.url}", "be read") as client:
+        if not _has_object(client, remote.bucket, remote.prefix + key):
+            return None
+        body: bytes = client.get_object(Bucket=remote.bucket, Key=remote.prefix + key)["Body"].read()
+    return body.decode("utf-8")
 
 
 def object_path(revision: str) -> str:

@@ -13,7 +13,7 @@ from sense.config import DataConfig, Params
 from sense.errors import UserError
 
 ACTIONS = {
-    "check": "look at parameters, MLflow, data remote, GPUs and disk from here",
+    "check": "look at parameters, MLflow, data remote, seeds, base models, teacher, GPUs and disk from here",
     "compile": "write the pipeline as YAML for the Kubeflow UI",
     "describe": "a table of what each task asks of the cluster",
     "run": "run the pipeline on this machine: every task a process, or a container of the image",
@@ -50,15 +50,22 @@ def _compile_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def _describe_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="the rows as JSON on stdout")
+    parser.add_argument("--json", action="store_true", help="tasks and inputs as JSON on stdout")
+
+
+def _input_flag(parser: argparse.ArgumentParser) -> None:
+    help_line = "an input of this run, as `sense pipeline describe` lists them; may be repeated"
+    parser.add_argument("--input", action="append", default=[], metavar="NAME=VALUE", help=help_line)
 
 
 def _run_flags(parser: argparse.ArgumentParser) -> None:
+    _input_flag(parser)
     parser.add_argument("--runner", choices=("subprocess", "docker"), default="subprocess", help="default: subprocess")
     parser.add_argument("--root", type=Path, default=Path(".sense/kfp"), metavar="DIR", help="outputs, default: .sense/kfp")
 
 
 def _submit_flags(parser: argparse.ArgumentParser) -> None:
+    _input_flag(parser)
     parser.add_argument("--host", required=True, metavar="URL", help="the Kubeflow Pipelines API")
     parser.add_argument("--experiment", default="sense", metavar="NAME", help="default: sense")
     parser.add_argument("--namespace", metavar="NAME", help="a Kubeflow profile's, where there are several users")
@@ -119,11 +126,21 @@ def _check(params_file: ParamsFile, _options: argparse.Namespace) -> None:
 
     cluster = params_file.params.cluster
     value = config.parse(params_file.text, "params.yaml")
-    results = preflight.run_checks(value, params_file.params.resources.of("check").gpus, cluster.disk_gb, cluster.remote)
+    around = preflight.Surroundings(params_file.params.resources.of("check").gpus, cluster.disk_gb, cluster.remote)
+    results = preflight.run_checks(value, around)
     for result in results:
-        console.say(f"{'ok  ' if result.ok else 'FAIL'} {result.name}: {result.detail}")
+        console.say(f"{result.state:7} {result.name}: {result.detail}")
     _say_access_modes(cluster)
     preflight.require_all(results)
+
+
+def _inputs(params_file: ParamsFile, options: argparse.Namespace) -> dict[str, Any]:
+    """The inputs of a run that the flags give, of their types; ConfigError if the parameters would be wrong with them."""
+    from sense.kubeflow import run_inputs
+
+    values = run_inputs.parse(options.input)
+    run_inputs.check(params_file.text, values)
+    return values
 
 
 def _compile(params_file: ParamsFile, options: argparse.Namespace) -> None:
@@ -134,13 +151,16 @@ def _compile(params_file: ParamsFile, options: argparse.Namespace) -> None:
 
 
 def _describe(params_file: ParamsFile, options: argparse.Namespace) -> None:
-    from sense.kubeflow.pipeline_spec import compile_pipeline, describe_tasks, print_tasks
+    from sense.kubeflow import run_inputs
+    from sense.kubeflow.pipeline_spec import compile_pipeline, describe_tasks, print_rows
 
     rows = describe_tasks(compile_pipeline(_build(params_file)))
+    inputs = run_inputs.describe(params_file.params)
     if options.json:
-        print(json.dumps(rows, indent=2))
+        print(json.dumps({"tasks": rows, "inputs": inputs}, indent=2))
     else:
-        print_tasks(rows)
+        print_rows(rows)
+        print_rows(inputs)
         _say_access_modes(params_file.params.cluster)
 
 
@@ -161,6 +181,7 @@ def _run(params_file: ParamsFile, options: argparse.Namespace) -> None:
     from sense.kubeflow import local
     from sense.kubeflow.pipeline_spec import compile_pipeline
 
+    inputs = _inputs(params_file, options)
     project = str(Path.cwd())
     if options.runner == "docker":
         project = "/opt/sense"
@@ -168,7 +189,7 @@ def _run(params_file: ParamsFile, options: argparse.Namespace) -> None:
     pipeline = _build(params_file._replace(params=local.without_cluster(params_file.params)), project)
     environment = {**config.container_variables(), **params_file.params.cluster.env}
     user = f"{os.getuid() or params_file.params.cluster.run_as_user}:{params_file.params.cluster.run_as_group}"  # never root
-    folder = local.run(pipeline, options.runner, options.root, environment, user)
+    folder = local.run(pipeline, options.runner, options.root, environment, user, inputs)
     local.verify(folder, compile_pipeline(pipeline))
     console.say(f"outputs: {folder}\nreport:  {folder / 'report' / 'report'}")
 
@@ -178,12 +199,15 @@ def _submit(params_file: ParamsFile, options: argparse.Namespace) -> None:
     import tempfile
 
     from sense.kubeflow import submit
-    from sense.kubeflow.pipeline_spec import compile_pipeline
+    from sense.kubeflow.pipeline_spec import compile_pipeline, with_variables
 
     if options.cron and options.wait:
         raise UserError("--wait is for one run: leave it out with --cron")
+    inputs = _inputs(params_file, options)
     text = compile_pipeline(_build(params_file._replace(params=_for_submit(params_file.params, options))))
     version = hashlib.sha256(text.encode()).hexdigest()[:12]
+    names = config.PIPELINE_VARIABLES
+    text = with_variables(text, {names["version"]: version, names["host"]: options.host})
     settings = submit.RunSettings(
         f"sense {version} {datetime.now():%Y-%m-%d %H:%M:%S}",
         options.experiment,
@@ -191,6 +215,7 @@ def _submit(params_file: ParamsFile, options: argparse.Namespace) -> None:
         options.service_account,
         options.pipeline_root,
         options.cron,
+        inputs,
     )
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "pipeline.yaml"

@@ -4,15 +4,20 @@ import os
 import re
 import subprocess
 import tempfile
+import uuid
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
+from unittest import mock
 
 import yaml
 from kfp import local
+from kfp.local.orchestrator import task_spec_utils
 
-from sense.config import TRAININGS, Params
+from sense.config import PIPELINE_VARIABLES, TRAININGS, Params, with_variables
 from sense.errors import SenseError, UserError
 
 Runner = Literal["subprocess", "docker"]
@@ -38,32 +43,59 @@ def require_image(image: str) -> None:
         raise UserError(f"no Docker engine answers ({message}); start it, or take --runner subprocess")
 
 
-def run(pipeline: Callable[..., Any], runner: Runner, root: Path, environment: Mapping[str, str], user: str) -> Path:
+def run(
+    pipeline: Callable[..., Any],
+    runner: Runner,
+    root: Path,
+    environment: Mapping[str, str],
+    user: str,
+    inputs: Mapping[str, Any] = MappingProxyType({}),
+) -> Path:
     """Runs `pipeline`; returns the folder of its outputs, a new one in `root`. Call `verify` on it: KFP may report false success.
 
-    `environment` and `user` (uid:gid) are for containers; processes run with this process's own. UserError if a task failed; its
-    log is on the terminal.
+    `environment` and `user` (uid:gid) are for containers; processes run with this process's own. `inputs` are those of the
+    pipeline that differ from their defaults. All tasks get the id of this pipeline run, by which they share one run in MLflow.
+    UserError if a task failed; its log is on the terminal.
     """
+    run_id = {PIPELINE_VARIABLES["run_id"]: f"local-{uuid.uuid4().hex}"}
     mask = os.umask(0o002)  # containers of another user in the same group write into these folders
     try:
-        return _run(pipeline, _runner(runner, environment, user), root.resolve())
+        with with_variables(run_id):
+            return _run(pipeline, _runner(runner, {**environment, **run_id}, user), root.resolve(), inputs)
     finally:
         os.umask(mask)
 
 
-def _run(pipeline: Callable[..., Any], runner: Any, root: Path) -> Path:
+def _run(pipeline: Callable[..., Any], runner: Any, root: Path, inputs: Mapping[str, Any]) -> Path:
     root.mkdir(parents=True, exist_ok=True)
     before = set(root.iterdir())
-    with tempfile.TemporaryDirectory(prefix="sense-workspace-") as workspace, warnings.catch_warnings():
+    workspaces = tempfile.TemporaryDirectory(prefix="sense-workspace-")
+    with workspaces as workspace, warnings.catch_warnings(), _outputs_in_loops():
         warnings.simplefilter("ignore")  # KFP's, that resources such as memory have no effect in a local run
         local.init(runner, pipeline_root=str(root), workspace_root=workspace)
         try:
-            pipeline()
+            pipeline(**inputs)
         except RuntimeError as error:  # KFP's only way to say that a task failed
             message = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).rstrip(".")
             raise UserError(f"{message}; its log is above, the outputs of finished tasks are in {root}") from None
     (folder,) = set(root.iterdir()) - before
     return folder
+
+
+@contextmanager
+def _outputs_in_loops() -> Iterator[None]:
+    """Within the block tasks in a loop get outputs of tasks outside of it; KFP 2.17 gives them the loop's item instead."""
+    create = task_spec_utils.create_parameter_loop_iteration_task_spec
+
+    def create_with_outputs(loop: Any, item: Any, name: str) -> Any:
+        iteration = create(loop, item, name)
+        for key, value in loop.inputs.parameters.items():
+            if value.HasField("task_output_parameter"):
+                iteration.inputs.parameters[key].CopyFrom(value)
+        return iteration
+
+    with mock.patch.object(task_spec_utils, create.__name__, create_with_outputs):
+        yield
 
 
 def _runner(runner: Runner, environment: Mapping[str, str], user: str) -> Any:

@@ -2,7 +2,7 @@
 
 Its argument is a folder, which lies on a claim that all nodes and the task of the pipeline mount:
 
-    order.json    the stage, its section, and the paths of its inputs and outputs
+    order.json    the stage, its section, the paths of its inputs and outputs, and the task's variables for its run in MLflow
     inputs/, outputs/
     result.json   the metrics, once the outputs are there
     error.json    what ended a process, if it is no defect: the text and the exit code
@@ -24,7 +24,8 @@ def main(folder: Path) -> int:
     order = records.read_json(folder / ORDER)
     inputs, outputs = ({name: Path(path) for name, path in order[ports].items()} for ports in ("inputs", "outputs"))
     try:
-        metrics = execute(order["stage"], order["section"], inputs, outputs)
+        with config.with_variables(order["environment"]):
+            metrics = execute(order["stage"], order["section"], inputs, outputs)
     except SenseError as error:
         records.write_json(folder / ERROR, {"error": str(error), "exit_code": error.exit_code})
         return error.exit_code

@@ -38,7 +38,7 @@ def run(
     UserError for what the user can mend, EndpointError for a cluster that refuses; SystemExit if the task is cancelled (SIGTERM).
     """
     documents = json.loads(manifests)
-    run_id = config.environment("SENSE_RUN_ID")
+    run_id = config.environment(config.PIPELINE_VARIABLES["run_id"])
     name = _name(stage, documents, section, inputs, run_id)
     folder = config.work_root().absolute().parent / "jobs" / name
     job = _Job(name, _named(documents, name, folder, run_id))
@@ -93,6 +93,7 @@ def _write_order(
         "section": dict(section),
         "inputs": {port: str(folder / "inputs" / port) for port in inputs},
         "outputs": {port: str(folder / "outputs" / port) for port in outputs},
+        "environment": config.tracking_variables(),
     }
     records.write_json(folder / ORDER, order)
 

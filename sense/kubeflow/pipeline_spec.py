@@ -35,6 +35,14 @@ def compile_pipeline(pipeline: Callable[..., Any]) -> str:
     return _leading_comments(text) + quoted_yaml(spec, *platform)
 
 
+def with_variables(text: str, variables: Mapping[str, str]) -> str:
+    """The compiled pipeline `text` with environment variables for every task: what is known when it is submitted alone."""
+    spec, *platform = yaml.safe_load_all(text)
+    for executor in spec["deploymentSpec"]["executors"].values():
+        executor["container"].setdefault("env", []).extend({"name": name, "value": value} for name, value in variables.items())
+    return _leading_comments(text) + quoted_yaml(spec, *platform)
+
+
 def quoted_yaml(*documents: Mapping[str, Any]) -> str:
     """The documents as YAML; every text, keys too, stands in double quotes, so that no reader takes it for another type."""
     return yaml.dump_all(documents, Dumper=_QuotingDumper, width=_WIDTH, allow_unicode=True, sort_keys=False)
@@ -64,7 +72,7 @@ def describe_tasks(text: str) -> list[dict[str, str]]:
     return rows
 
 
-def print_tasks(rows: list[dict[str, str]]) -> None:
+def print_rows(rows: list[dict[str, str]]) -> None:
     """Prints the rows as a table of at least 170 characters: narrower columns could not be read."""
     console = Console()
     Console(width=max(console.width, _MIN_WIDTH)).print(_table(rows))
@@ -72,10 +80,10 @@ def print_tasks(rows: list[dict[str, str]]) -> None:
 
 def _table(rows: list[dict[str, str]]) -> Table:
     table = Table(box=SIMPLE_HEAD)
-    for column in COLUMNS:
-        table.add_column(column, overflow="fold", no_wrap=column in ("stage", "cpu", "memory"))
+    for column in rows[0]:
+        table.add_column(column, overflow="fold", no_wrap=column in ("stage", "cpu", "memory", "input", "key"))
     for row in rows:
-        table.add_row(*(row[column] for column in COLUMNS))
+        table.add_row(*row.values())
     return table
 
 

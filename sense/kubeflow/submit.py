@@ -9,7 +9,7 @@ import ssl
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -47,8 +47,8 @@ class SubmittedRun(NamedTuple):
 class RunSettings:
     """What a run of the pipeline is started with, beside the pipeline itself; empty texts leave it to the server.
 
-    With a `cron` schedule (of six fields, the first
-    one seconds) runs recur, one at a time; what was due while the server was down is skipped.
+    With a `cron` schedule (of six fields, the first one seconds) runs recur, one at a time; what was due while the server was
+    down is skipped. `inputs` of the pipeline that are not named have their defaults.
     """
 
     name: str
@@ -57,6 +57,7 @@ class RunSettings:
     service_account: str = ""
     pipeline_root: str = ""
     cron: str = ""
+    inputs: Mapping[str, Any] = field(default_factory=dict)
 
 
 def submit(host: str, file: Path, version: str, settings: RunSettings, ca_file: Path | None = None) -> SubmittedRun:
@@ -74,7 +75,9 @@ def submit(host: str, file: Path, version: str, settings: RunSettings, ca_file: 
             "pipeline_version_reference": rest.V2beta1PipelineVersionReference(
                 pipeline, _version(client, pipeline, file, version)
             ),
-            "runtime_config": rest.V2beta1RuntimeConfig(parameters={}, pipeline_root=settings.pipeline_root or None),
+            "runtime_config": rest.V2beta1RuntimeConfig(
+                parameters=dict(settings.inputs), pipeline_root=settings.pipeline_root or None
+            ),
             "service_account": settings.service_account or None,
         }
         if settings.cron:

@@ -3,14 +3,40 @@
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sense import records
-from sense.config import DataConfig
+from sense.config import DataConfig, Params
 from sense.errors import InputError
 
 _OWN_LIST = "folders.json"
 _BUILT_IN_SEEDS = Path(__file__).parents[1] / "seeds"
+
+
+class DataRevisions(NamedTuple):
+    """Which data a run takes: `key` tells it from all other data, `seeds` and `own` are revisions of the remote, if any."""
+
+    key: str
+    seeds: str
+    own: list[str]
+
+
+def resolve_data(params: Params, data_rev: str) -> DataRevisions:
+    """The revisions of seeds and own databases, `latest` resolved now; `data_rev` tells the rest of the data from other data.
+
+    UserError if the remote has no newest version.
+    """
+    cluster = params.cluster
+    if "latest" not in (cluster.seeds, *cluster.own):
+        return DataRevisions(data_rev, cluster.seeds, list(cluster.own))
+    from sense import data_versions
+
+    def resolve(revision: str, folder: str) -> str:
+        return data_versions.resolve(cluster.remote, Path(folder).name) if revision == data_versions.LATEST else revision
+
+    seeds = resolve(cluster.seeds, params.data.seeds)
+    own = [resolve(*pair) for pair in zip(cluster.own, params.synthesize.own, strict=False)]
+    return DataRevisions(" ".join([data_rev, seeds, *own]), seeds, own)
 
 
 def fetch_seeds(remote: str, revision: str, folder: str, target: Path) -> None:

@@ -23,7 +23,7 @@ from sense.prompts.dataset import question_prompts
 from sense.registry import card, comparison, gate
 from sense.registry.gate import EARLY_MODE, VersionScore
 from sense.report import costs
-from sense.tracking import DATA_TAG, runs
+from sense.tracking import DATA_TAG, code_revision
 from sense.training import model_files
 
 # What `mlflow models serve` and `mlflow.transformers.load_model` need, pinned to what wrote the model.
@@ -106,7 +106,7 @@ def build_package(name: str, sources: ModelSources, extra_tags: Mapping[str, str
     digests = {f"sense.digest.{source}": digest for source, digest in sources.digests.items()}
     digests["sense.digest.model"] = sources.digests["sense"] if folder == sources.model else records.digest(folder)
     data = {f"{DATA_TAG}{name}": revision for name, revision in sources.revisions.items()}
-    params, code = _params(folder), runs.code_revision()
+    params, code = _params(folder), code_revision()
     cost = costs.read_until_ex(sources.evaluation)
     facts = card.CardFacts(
         name=name,

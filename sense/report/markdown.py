@@ -55,9 +55,9 @@ def decision(gate: Decision) -> str:
     return _page(f"**{escape(gate.version[:1].upper() + gate.version[1:])} {outcome}**: {escape(gate.reason)}.")
 
 
-def findings(checks: Iterable[tuple[str, bool, str]]) -> str:
-    """The checks before a pipeline run (sense.kubeflow.preflight) as a table; a check is (name, whether it passed, details)."""
-    return _page(_table(("what", "", "found"), [(name, "ok" if ok else "FAILED", details) for name, ok, details in checks]))
+def findings(checks: Iterable[tuple[str, str, str]]) -> str:
+    """The checks before a pipeline run (sense.kubeflow.preflight) as a table; a check is (name, how it ended, details)."""
+    return _page(_table(("what", "", "found"), checks))
 
 
 def escape(untrusted: str) -> str:

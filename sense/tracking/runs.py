@@ -1,7 +1,6 @@
 """Runs in MLflow: a training stage's, with parameters, curve and final metrics, and `data`. A killed stage continues its run."""
 
 import re
-import subprocess
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -16,8 +15,9 @@ from sense import config, records
 from sense.cost import meter
 from sense.errors import EndpointError
 from sense.records import flatten, is_number
-from sense.tracking import store
+from sense.tracking import pipeline_runs, store
 from sense.tracking.data_references import DATA_TAG
+from sense.tracking.revision import code_revision
 
 # MLflow's limits: characters of a key, of a parameter's and of a tag's value; entries of one request.
 _KEY_LENGTH, _PARAM_LENGTH, _TAG_LENGTH = 250, 6000, 8000
@@ -61,6 +61,11 @@ class TrackedRun:
         self.log(0, {"final": metrics, **({} if cost is None else cost.numbers())})
         self._client.set_terminated(self.id, "FINISHED")
 
+    @store.endpoint_errors()
+    def has_ended(self) -> bool:
+        """Whether the store has the run as ended well, whoever has ended it."""
+        return bool(self._client.get_run(self.id).info.status == "FINISHED")
+
     def _logged_steps(self) -> dict[str, set[int]]:
         """The steps logged so far, per key: read from the store once, when a run is continued."""
         if self._logged is None:
@@ -97,30 +102,37 @@ _parent: ContextVar[str] = ContextVar("parent", default="")
 
 
 @contextmanager
+def nested(run_id: str) -> Iterator[None]:
+    """Within the block every new run is a child of the run `run_id`."""
+    token = _parent.set(run_id)
+    try:
+        yield
+    finally:
+        _parent.reset(token)
+
+
+@contextmanager
 def parent_run(name: str, key: str, params: Mapping[str, Any]) -> Iterator[TrackedRun]:
     """The run `name`, of which every training run that is opened within the block is a child; the same `key` is the same run."""
-    with open_run(name, key, params, {"sense.code_rev": code_revision()}) as run:
-        token = _parent.set(run.id)
-        try:
-            yield run
-        finally:
-            _parent.reset(token)
+    with open_run(name, key, params, {"sense.code_rev": code_revision()}) as run, nested(run.id):
+        yield run
 
 
 @store.endpoint_errors()
 def training_run(name: str, params: Mapping[str, Any], resume_file: Path) -> TrackedRun | SilentRun:
     """Opens the run `name`; the same `resume_file` gives the same run again, unless that was deleted from the store.
 
-    `params` may be nested: keys are joined with dots, and long values cut at MLflow's limits. Of several processes that
-    train together (accelerate, torchrun) only the first has a run.
+    In a task of a pipeline it is the task's run, whatever the file. `params` may be nested: keys are joined with dots, and long
+    values cut at MLflow's limits. Of several processes that train together (accelerate, torchrun) only the first has a run.
     """
     if not config.is_main_process():
         return SilentRun()
+    tags = {"sense.code_rev": code_revision()}
+    task = config.pipeline_task()
+    if task is not None:
+        return open_run(task.name, pipeline_runs.task_key(task), params, {**pipeline_runs.lineage_tags(task), **tags})
     if not resume_file.is_file():
         records.write_json(resume_file, {"key": uuid.uuid4().hex})  # first, so that no run is ever left without its key
-    tags = {"sense.code_rev": code_revision()}
-    if _parent.get():
-        tags["mlflow.parentRunId"] = _parent.get()  # MLflow's page shows it as a nested run
     return open_run(name, str(records.read_json(resume_file)["key"]), params, tags)
 
 
@@ -128,8 +140,13 @@ def training_run(name: str, params: Mapping[str, Any], resume_file: Path) -> Tra
 def record_data(key: str, digests: Mapping[str, str], remote: str, lock: str) -> str:
     """Logs the run `data`: digests as tags `sense.data.<name>`, the remote, and the text of dvc.lock; returns the run's id.
 
-    What has the same `key` is the same run, so a killed call is completed by its repetition.
+    What has the same `key` is the same run, so a killed call is completed by its repetition. In a task of a pipeline it is the
+    task's run, and the digests are tags of the pipeline run's own run too.
     """
+    task = config.pipeline_task()
+    if task is not None:
+        key = pipeline_runs.task_key(task)
+        pipeline_runs.tag_pipeline_run({f"{DATA_TAG}{name}": digest for name, digest in digests.items()})
     tags = {f"{DATA_TAG}{name}": digest for name, digest in digests.items()}
     tags |= {"sense.data_remote": remote, "sense.code_rev": code_revision()}
     opened = store.open_store()
@@ -147,7 +164,8 @@ def open_run(name: str, key: str, params: Mapping[str, Any], tags: Mapping[str, 
     opened = store.open_store()
     run = store.find_run(opened, key)
     if run is None:
-        run = opened.client.create_run(opened.experiment, run_name=name, tags={store.KEY_TAG: key})
+        nesting = {"mlflow.parentRunId": _parent.get()} if _parent.get() else pipeline_runs.parent_tags(opened)
+        run = opened.client.create_run(opened.experiment, run_name=name, tags={store.KEY_TAG: key, **nesting})
     else:
         opened.client.update_run(run.info.run_id, status="RUNNING")
     # MLflow refuses to write a parameter a second time
@@ -167,25 +185,3 @@ def mlflow_keys(value: Mapping[str, Any]) -> dict[str, Any]:
 def _batches(rows: list[Any], size: int) -> Iterator[list[Any]]:
     for start_at in range(0, len(rows), size):
         yield rows[start_at : start_at + size]
-
-
-def code_revision(package: Path = Path(__file__).parent.parent) -> str:
-    """The commit of the repository that tracks `package`, with `-dirty` if that folder differs from it.
-
-    Without git or such a repository (an image), the environment variable SENSE_CODE_REV; without that, `unknown`.
-    """
-    tracked = _git(package, "ls-files", "--error-unmatch", "__init__.py")
-    commit = _git(package, "rev-parse", "HEAD")
-    if not tracked or not commit:
-        return config.environment("SENSE_CODE_REV") or "unknown"
-    # only this folder: dvc.lock changes with every stage of every run
-    return f"{commit}-dirty" if _git(package, "status", "--porcelain", "--", ".") else commit
-
-
-def _git(folder: Path, *arguments: str) -> str:
-    """What git prints, or nothing if there is no git, no repository or git refuses."""
-    try:
-        process = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        return ""
-    return process.stdout.strip() if process.returncode == 0 else ""

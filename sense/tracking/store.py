@@ -3,7 +3,6 @@
 import fcntl
 import functools
 import logging
-import os
 import re
 import threading
 import warnings
@@ -25,6 +24,7 @@ from sense.errors import EndpointError, InputError
 EXPERIMENT = "sense"
 # Every run, logged model and version of SENSE carries this tag; what is found by it is continued, not made again.
 KEY_TAG = "sense.key"
+_PROBE_TAG = "sense.probe"
 _SHORT_TIMEOUTS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
@@ -38,7 +38,7 @@ logging.getLogger("mlflow.store.db.utils").addFilter(lambda record: not record.e
 
 @dataclass(frozen=True)
 class TrackingStore:
-    """An open store and the id of the experiment `sense` in it."""
+    """An open store and the id of the experiment in it that runs go into: `sense`, unless MLflow's variables name another."""
 
     client: Any
     experiment: str
@@ -83,17 +83,8 @@ def short_timeouts() -> Iterator[None]:
 
     MLflow reads them from the environment at each request, so one thread at a time.
     """
-    with _ENVIRONMENT_LOCK:
-        before = {name: os.environ.get(name) for name in _SHORT_TIMEOUTS}
-        os.environ.update(_SHORT_TIMEOUTS)
-        try:
-            yield
-        finally:
-            for name, value in before.items():
-                if value is None:
-                    del os.environ[name]
-                else:
-                    os.environ[name] = value
+    with _ENVIRONMENT_LOCK, config.with_variables(_SHORT_TIMEOUTS):
+        yield
 
 
 @endpoint_errors()
@@ -103,6 +94,21 @@ def check_store() -> str:
         store = open_store()
         store.client.get_experiment(store.experiment)  # a request in any case: `open_store` may remember an answer
     return address()
+
+
+@endpoint_errors()
+def check_writable() -> str:
+    """As `check_store`, once the experiment has taken a tag, which is removed again: what needs the right to log runs."""
+    address = check_store()
+    with short_timeouts():
+        store = open_store()
+        store.client.set_experiment_tag(store.experiment, _PROBE_TAG, "written to see whether runs can be logged")
+        try:
+            store.client.delete_experiment_tag(store.experiment, _PROBE_TAG)
+        except MlflowException as error:
+            if error.error_code not in ("ENDPOINT_NOT_FOUND", "RESOURCE_DOES_NOT_EXIST"):  # an older server, or another check
+                raise
+    return address
 
 
 @endpoint_errors()
@@ -123,7 +129,8 @@ def read_client() -> Any:
 
 def open_store() -> TrackingStore:
     """The store that config.tracking_uri() names, made at its first use."""
-    return _open(config.tracking_uri(), Path.cwd())  # a relative sqlite path means another file in another folder
+    # a relative sqlite path means another file in another folder
+    return _open(config.tracking_uri(), Path.cwd(), config.tracking_target())
 
 
 def find_run(store: TrackingStore, key: str) -> Any | None:
@@ -134,11 +141,30 @@ def find_run(store: TrackingStore, key: str) -> Any | None:
 
 
 @functools.cache
-def _open(uri: str, folder: Path) -> TrackingStore:
+def _open(uri: str, folder: Path, target: config.TrackingTarget) -> TrackingStore:
     client = _client(uri, folder)
     with _locked(uri), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return TrackingStore(client, _experiment_id(client, uri))
+        return TrackingStore(client, _target_experiment(client, uri, target))
+
+
+def _target_experiment(client: Any, uri: str, target: config.TrackingTarget) -> str:
+    """The id of the experiment for new runs; InputError if one of MLflow's variables names what is not there."""
+    try:
+        if target.parent_run:  # MLflow nests only runs of one experiment
+            return str(client.get_run(target.parent_run).info.experiment_id)
+        if target.experiment_id:
+            return str(client.get_experiment(target.experiment_id).experiment_id)
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
+        variable = "MLFLOW_RUN_ID" if target.parent_run else "MLFLOW_EXPERIMENT_ID"
+        value = target.parent_run or target.experiment_id
+        noun = "run" if target.parent_run else "experiment"
+        raise InputError(
+            f"{variable} = {value}: MLflow ({address()}) has no such {noun}; correct the variable or unset it"
+        ) from None
+    return _experiment_id(client, uri, target.experiment or EXPERIMENT)
 
 
 @functools.cache
@@ -184,19 +210,19 @@ def _locked(uri: str) -> Iterator[None]:
         yield
 
 
-def _experiment_id(client: Any, uri: str) -> str:
+def _experiment_id(client: Any, uri: str, name: str) -> str:
     """The experiment's id; it is created at first use, and restored if somebody deleted it."""
-    experiment = client.get_experiment_by_name(EXPERIMENT)
+    experiment = client.get_experiment_by_name(name)
     if experiment is None:
         database = _sqlite_file(uri)
         # MLflow would take the folder the process happens to run in; beside the database they stay together.
         artifacts = str(database.resolve().parent / "mlruns") if database else None
         try:
-            return str(client.create_experiment(EXPERIMENT, artifact_location=artifacts))
+            return str(client.create_experiment(name, artifact_location=artifacts))
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
-            experiment = client.get_experiment_by_name(EXPERIMENT)  # another process was faster, on a server
+            experiment = client.get_experiment_by_name(name)  # another process was faster, on a server
     if experiment.lifecycle_stage == LifecycleStage.DELETED:
         client.restore_experiment(experiment.experiment_id)
     return str(experiment.experiment_id)

@@ -58,7 +58,7 @@ def test_nothing_in_a_component_has_the_name_of_a_port(name):
 @pytest.mark.parametrize("name", TASKS)
 def test_a_component_is_short_and_installs_nothing(name):
     text = (ROOT / "components" / f"{name}.py").read_text()
-    assert len(text.splitlines()) <= 60
+    assert len(text.splitlines()) <= 70  # of check, which names all inputs and sections
     command = json.dumps(spec(name).implementation.container.command)
     assert "pip install" not in command
     assert "from __future__" not in text

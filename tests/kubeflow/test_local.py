@@ -25,6 +25,7 @@ from tests.registered_models import publish_inputs
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
+INPUTS = {"sample_k": 3, "dpo_learning_rate": 1.0e-4}  # the profile has 2 and 5e-5
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +40,8 @@ def root(tmp_path_factory):
         shutil.copy(ROOT / name, folder / name)
     (folder / "remote").mkdir()
     command = [sys.executable, "-m", "sense", "pipeline", "run", "--runner", "subprocess", "--root", "out"]
-    done = subprocess.run(command, check=False, cwd=folder, capture_output=True, text=True, timeout=1200)
+    command += [word for name, value in INPUTS.items() for word in ("--input", f"{name}={value}")]
+    done = subprocess.run(command, check=False, cwd=folder, capture_output=True, text=True, timeout=3600)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     return folder
 
@@ -58,6 +60,43 @@ def test_every_task_has_left_its_outputs(run):
     )
     assert (run / "report" / "report").read_text().startswith("<!doctype html>")
     assert "| SENSE |" in (run / "evaluate" / "summary").read_text()
+
+
+def test_mlflow_has_one_tree_of_all_tasks_and_the_page_links_to_it(root, run):
+    client = opened(root / "mlflow.db")
+    rows = client.search_runs([client.get_experiment_by_name("sense").experiment_id])
+    (whole,) = [row for row in rows if "mlflow.parentRunId" not in row.data.tags]
+    assert whole.info.status == "FINISHED"
+    beneath = [row for row in rows if row.data.tags.get("mlflow.parentRunId") == whole.info.run_id]
+    tasks = (
+        "check seeds ingest synthesize sft weak sample-0 sample-1 merge prefer version dpo evaluate collect gate publish report"
+    )
+    assert sorted(row.data.tags["sense.task"] for row in beneath) == sorted(tasks.split())
+    assert {row.info.status for row in beneath} == {"FINISHED"}
+    assert {row.data.tags["kfp.pipeline_run_id"] for row in beneath} == {whole.data.tags["kfp.pipeline_run_id"]}
+    by_task = {row.data.tags["sense.task"]: row for row in beneath}
+    assert by_task["evaluate"].data.metrics["final.sets.dev.models.sense.ex"] >= 0
+    (version_run,) = [row for row in rows if row not in [whole, *beneath]]
+    assert version_run.data.tags["mlflow.parentRunId"] == by_task["publish"].info.run_id
+    assert whole.data.tags["sense.data.strong"] == by_task["version"].data.tags["sense.data.strong"]
+    notes = json.loads((run / "sft" / "executor_output.json").read_text())["artifacts"]["summary"]["artifacts"][0]
+    assert notes["metadata"]["mlflow_run_id"] == by_task["sft"].info.run_id
+    assert by_task["sft"].info.run_id in (run / "sft" / "summary").read_text()
+
+
+def test_the_inputs_of_the_run_reach_the_stages_the_data_version_and_mlflow(root, run):
+    client = opened(root / "mlflow.db")
+    rows = client.search_runs([client.get_experiment_by_name("sense").experiment_id])
+    by_task = {row.data.tags.get("sense.task", ""): row.data.params for row in rows if "kfp.pipeline_run_id" in row.data.tags}
+    assert by_task[""]["sample_k"] == by_task["sample-0"]["k"] == "3"
+    assert by_task["dpo"]["train.learning_rate"] == "0.0001"
+    assert {by_task[name]["train.learning_rate"] for name in ("sft", "weak")} == {"0.002"}
+    samples = records.read_rows(run / "merge" / "samples", records.Sample)
+    assert len(samples) == 3 * len(
+        {sample.id.rpartition("/")[0] if "/" in sample.id else sample.example_id for sample in samples}
+    )
+    lock = yaml.safe_load((run / "version" / "lock").read_text())
+    assert lock["stages"]["sample"]["params"]["params.yaml"]["sample"]["k"] == 3
 
 
 def test_the_costs_of_all_tasks_stand_beside_collect(run):
@@ -125,7 +164,8 @@ def _judging(model, params):
             name: dsl.importer(artifact_uri=str(getattr(model, name)), artifact_class=kind, reimport=True).output
             for name, kind in kinds.items()
         }
-        publish_if_better(params, {"code_rev": "code", "data_rev": "data"}, **artifacts)
+        section = params.publish.model_dump(mode="json", exclude_none=True)
+        publish_if_better(params, section, {"code_rev": "code", "data_rev": "data"}, **artifacts)
 
     return judging
 

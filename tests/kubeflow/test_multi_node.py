@@ -142,7 +142,7 @@ def test_the_task_gets_its_manifests_and_waits_with_little(compiled):
     assert "kueue" not in row["pod"]
     assert "shared at /checkpoints" in row["volumes"]
     executor = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]["exec-sft"]
-    assert executor["fieldPathAsEnv"] == [{"name": "SENSE_RUN_ID", "fieldPath": "metadata.labels['pipeline/runid']"}]
+    assert {"name": "SENSE_PIPELINE_RUN_ID", "fieldPath": "metadata.labels['pipeline/runid']"} in executor["fieldPathAsEnv"]
 
 
 def test_a_run_on_this_machine_has_one_node():

@@ -47,7 +47,7 @@ class Killed(BaseException):
 def cluster(tmp_path, monkeypatch):
     """A claim and a way to a cluster: call it with what `Trainer` takes."""
     monkeypatch.setenv("SENSE_WORK", str(tmp_path / "claim" / "work"))
-    monkeypatch.setenv("SENSE_RUN_ID", "run-1")
+    monkeypatch.setenv("SENSE_PIPELINE_RUN_ID", "run-1")
     monkeypatch.setattr(nodes, "_POLL_S", 0.02)
     monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "kubeconfig"))
     running = []
@@ -136,7 +136,7 @@ def test_the_result_of_a_job_that_ended_while_nobody_waited_is_taken(cluster, tm
 def test_another_run_has_a_job_of_its_own(cluster, tmp_path, monkeypatch):
     trainer = cluster(START, WAIT, FINISH)
     train_until_killed(tmp_path, monkeypatch)
-    monkeypatch.setenv("SENSE_RUN_ID", "run-2")
+    monkeypatch.setenv("SENSE_PIPELINE_RUN_ID", "run-2")
     train_until_killed(tmp_path, monkeypatch)
     assert len({document["metadata"]["name"] for document in trainer.jobs()}) == 2
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 from google.protobuf import json_format
+from google.protobuf.struct_pb2 import Struct
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kfp import components
@@ -14,6 +15,7 @@ from kfp.kubernetes.kubernetes_executor_config_pb2 import KubernetesExecutorConf
 from pipelines.sense import build
 from sense import cli, config
 from sense.errors import ConfigError
+from sense.kubeflow import run_inputs
 from sense.kubeflow.pipeline_spec import compile_pipeline, describe_tasks, quoted_yaml
 from tests.yaml_texts import SHORT, TEXTS, read_as_go, read_as_python
 
@@ -47,9 +49,12 @@ def test_a_section_arrives_at_its_component_as_it_is_in_the_file(profile):
     params = config.load(CONFIGS / f"{profile}.yaml")
     spec = next(yaml.safe_load_all(built(profile)))
     tasks = spec["root"]["dag"]["tasks"]
+    sections = run_inputs.sections(params)
     for task, name in (("ingest", "ingest"), ("synthesize", "synthesize"), ("sft", "sft"), ("sft-2", "weak"), ("dpo", "dpo")):
-        sent = tasks[task]["inputs"]["parameters"]["section"]["runtimeValue"]["constant"]
+        source = tasks[task]["inputs"]["parameters"]["section"]["taskOutputParameter"]
+        assert source == {"outputParameterKey": name, "producerTask": "check"}
         section = getattr(params, name)
+        sent = json_format.MessageToDict(json_format.ParseDict(sections[name], Struct()))
         assert config.validate(type(section), sent, name) == section
 
 
@@ -187,6 +192,17 @@ def test_secrets_are_named_and_never_written(large, monkeypatch):
     assert [secret["optional"] for secret in executor] == [True] * 3
 
 
+def test_a_task_learns_of_its_run_from_labels_of_its_pod_and_not_from_inputs(large):
+    """An input with the id of the run would be another cache key in every run."""
+    spec, platform = yaml.safe_load_all(large)
+    executor = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]["exec-sft-2"]
+    paths = {one["name"]: one["fieldPath"] for one in executor["fieldPathAsEnv"]}
+    assert paths["SENSE_PIPELINE_RUN_ID"] == "metadata.labels['pipeline/runid']"
+    env = {one["name"]: one["value"] for one in spec["deploymentSpec"]["executors"]["exec-sft-2"]["container"]["env"]}
+    assert env["SENSE_PIPELINE_NAME"] == "weak"
+    assert "{{$.pipeline_job" not in large
+
+
 def test_a_run_parameter_changes_the_cache_keys():
     one, other = (next(yaml.safe_load_all(built("tiny", rev))) for rev in ("one", "other"))
     parameters = [spec["root"]["dag"]["tasks"]["sft"]["inputs"]["parameters"]["code_rev"] for spec in (one, other)]
@@ -246,7 +262,8 @@ def test_every_text_of_the_parameters_is_a_text_for_go_wherever_it_stands():
     assert {secret["secretName"] for secret in task["secretAsEnv"]} == {"y", "1e5"}
     (seeds,) = [one for name, one in spec["root"]["dag"]["tasks"].items() if name == "seeds"]
     assert seeds["inputs"]["parameters"]["folder"]["runtimeValue"]["constant"] == "0o14"
-    assert seeds["inputs"]["parameters"]["data_rev"]["runtimeValue"]["constant"] == "n"
+    (check,) = [one for name, one in spec["root"]["dag"]["tasks"].items() if name == "check"]
+    assert check["inputs"]["parameters"]["data_rev"]["runtimeValue"]["constant"] == "n"
 
 
 _TEXT = st.sampled_from(TEXTS) | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))

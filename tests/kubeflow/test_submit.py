@@ -57,6 +57,10 @@ def test_the_same_parameters_are_one_version_and_every_submit_a_run(tmp_path, ca
         assert command(server, "--experiment", "nightly") == 0
         assert [row["pipeline_spec"]["pipelineInfo"]["name"] for row in server.versions] == ["sense"]
         assert command(server, params=other) == 0
+    env = server.versions[0]["pipeline_spec"]["deploymentSpec"]["executors"]["exec-sft"]["container"]["env"]
+    variables = {one["name"]: one["value"] for one in env}
+    assert variables["SENSE_PIPELINE_VERSION"] == server.versions[0]["name"]
+    assert variables["SENSE_PIPELINE_HOST"] == server.url
     assert [row["display_name"] for row in server.pipelines] == ["sense"]
     assert [row["display_name"] for row in server.experiments] == ["sense", "nightly"]
     one, two = (row["pipeline_version_id"] for row in server.versions)

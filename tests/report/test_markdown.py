@@ -282,11 +282,11 @@ def test_digests_and_findings_of_the_checks():
         ["data/strong", "a1.dir"],
         ["seeds", "b2"],
     ]
-    checks = [("MLflow", True, "sqlite:///mlflow.db"), ("GPUs", False, "1 wanted | 0 there")]
+    checks = [("MLflow", "ok", "sqlite:///mlflow.db"), ("GPUs", "FAIL", "1 wanted | 0 there")]
     assert table_cells(markdown.findings(checks)) == [
         ["what", "", "found"],
         ["MLflow", "ok", r"sqlite\:///mlflow.db"],
-        ["GPUs", "FAILED", r"1 wanted \| 0 there"],
+        ["GPUs", "FAIL", r"1 wanted \| 0 there"],
     ]
 
 
