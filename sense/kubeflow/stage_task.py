@@ -28,8 +28,8 @@ def run(
 ) -> dict[str, Any]:
     """Runs `stage` in `processes` processes, or as the TrainJob `job`, as `launch` does; returns its metrics.
 
-    `inputs` and `outputs` map its ports to KFP's artifacts. The metrics and the cost become metadata of the artifact `metrics`, and
-    a table in `summary`, if there are these. `revisions` are the digests that the task is cached by, for the run in MLflow.
+    `inputs` and `outputs` map its ports to KFP's artifacts. The metrics and the cost become metadata of the artifact `metrics`,
+    and a table in `summary`, if there are these. `revisions` are the digests that the task is cached by, for the run in MLflow.
     """
     settings = config.validate(module(stage).Config, section, f"the section of {stage}")
     part = str(section["shard"]["number"]).removesuffix(".0") if "shard" in section else ""
