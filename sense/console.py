@@ -76,6 +76,13 @@ def _table_rows(prefix: str, value: Any) -> Iterator[tuple[str, str]]:
     if isinstance(value, Mapping) and len(value) > _MAX_COUNTS and all(isinstance(inner, int) for inner in value.values()):
         largest = sorted(value.items(), key=lambda item: -item[1])[:3]
         yield prefix, f"{len(value)}, most often " + ", ".join(f"{key} ({count})" for key, count in largest)
+    elif isinstance(value, Mapping) and len(value) > _MAX_COUNTS and all(map(_is_asked_and_kept, value.values())):
+        asked = {key: inner for key, inner in value.items() if inner["asked"]}
+        least = sorted(asked.items(), key=lambda item: item[1]["kept"] / item[1]["asked"])[:3]
+        counts = ", ".join(f"{key} ({inner['kept']} of {inner['asked']})" for key, inner in least)
+        yield prefix, f"{len(asked)} asked for, fewest kept: {counts}"
+    elif _is_asked_and_kept(value):
+        yield prefix, f"{value['kept']} kept, {value['asked']} asked for"
     elif isinstance(value, Mapping) and set(value) == {"n", "ex"}:
         yield prefix, f"{value['ex']:.1%} of {value['n']}"
     elif isinstance(value, Mapping):
@@ -85,3 +92,7 @@ def _table_rows(prefix: str, value: Any) -> Iterator[tuple[str, str]]:
         yield prefix, f"{value:.4g}"
     else:
         yield prefix, str(value)
+
+
+def _is_asked_and_kept(value: Any) -> bool:
+    return isinstance(value, Mapping) and set(value) == {"asked", "kept"}

@@ -1,0 +1,24 @@
+"""The table at the end of a stage: many counts are one line."""
+
+from sense.console import _table_rows
+
+
+def rows(value):
+    return list(_table_rows("", value))
+
+
+def test_what_was_asked_for_and_kept_is_one_line():
+    assert rows({"funnel": {"units": {"asked": 9, "kept": 7}}}) == [("funnel.units", "7 kept, 9 asked for")]
+
+
+def test_of_many_those_of_which_the_fewest_were_kept_are_named():
+    counts = {f"f{number:02}": {"asked": number, "kept": 20} for number in range(12)}
+    counts["LIKE"] = {"asked": 8, "kept": 2}
+    (row,) = rows({"feature": counts})
+    assert row == ("feature", "12 asked for, fewest kept: LIKE (2 of 8), f11 (20 of 11), f10 (20 of 10)")
+
+
+def test_of_many_counts_the_largest_are_named():
+    assert rows({"domains": {f"d{number:02}": number for number in range(12)}}) == [
+        ("domains", "12, most often d11 (11), d10 (10), d09 (9)")
+    ]
