@@ -1,10 +1,13 @@
 """Two real vLLM servers behind the gateway: each version its share, and an answer for every question when one is killed."""
 
+from dataclasses import replace
+
 import pytest
 from scipy import stats
 
 from sense import config
 from sense.registry.rollout import Canary, Rollout
+from sense.serving import canary as canary_module
 from sense.serving.canary import CanaryBackend, version_server
 from sense.serving.vllm import VllmBackend
 from sense.training import model_folder, nano
@@ -38,12 +41,13 @@ def start(folder, name):
     return Vllm(command, env, port, folder / f"{name}.log")
 
 
-def test_a_canary_before_two_servers(folder, shop):  # noqa: F811
+def test_a_canary_before_two_servers(folder, shop, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(canary_module, "REST_S", 0.0)  # each question of a candidate that is away is a failure at once
     with start(folder, "sense-1") as champion, start(folder, "sense-2") as candidate:
         champion.ready()
         candidate.ready()
         vllm = {"url": candidate.url, "models": {"sense-2": {"name": "sense", "version": "2"}}}
-        limits = {"error_share": None, "abstention_share": None, "latency_ratio": None, "vote_share": None}
+        limits = {"answers": 20, "abstention_share": None, "latency_ratio": None, "vote_share": None}
         generation = {"max_new_tokens": 16}
         changes = {"canary": {"vllm": vllm, "abort": limits}, "generation": generation}
         config_ = settings(champion.url, shop, **changes)
@@ -62,5 +66,14 @@ def test_a_canary_before_two_servers(folder, shop):  # noqa: F811
             assert stats.binomtest(versions(40).count("2"), 40, 0.5).pvalue > 1e-4
             source.rollout = Rollout("2", None, Canary("2", 50.0, "now", "ann", end="promoted"))
             assert set(versions(5)) == {"2"}
+            again = Canary("2", 50.0, "later", "ann")
+            source.rollout = Rollout("1", "2", again)
+            assert set(versions(20)) == {"1", "2"}
+            assert source.aborts == []
             candidate.kill()
+            assert set(versions(100)) == {"1"}
+            [(aborted, reason)] = source.aborts
+            assert aborted == again
+            assert "failed requests" in reason
+            source.rollout = Rollout("2", None, replace(again, end="promoted"))
             assert set(versions(5)) == {"1"}
