@@ -24,7 +24,7 @@ def merge(
     from sense.records import write_json
     from sense.stages.sample import merge
 
-    with stage_task.tracked(summary, section, {"code_digest": code_rev, "data_rev": data_rev}) as run:
+    with stage_task.tracked(summary, None, {"code_digest": code_rev, "data_rev": data_rev}) as run:
         stage_metrics = merge(section, Path(unseen.path), [Path(part.path) for part in parts], Path(samples.path))
         write_json(Path(metrics.path), stage_metrics)
         record.write_sum("sample", Path(metrics.path), [part.metadata for part in parts])

@@ -78,6 +78,7 @@ def test_mlflow_has_one_tree_of_all_tasks_and_the_page_links_to_it(root, run):
     assert by_task["evaluate"].data.metrics["final.sets.dev.models.sense.ex"] >= 0
     (version_run,) = [row for row in rows if row not in [whole, *beneath]]
     assert version_run.data.tags["mlflow.parentRunId"] == by_task["publish"].info.run_id
+    assert whole.data.tags["sense.version"] == "models:/sense/1"
     assert whole.data.tags["sense.data.strong"] == by_task["version"].data.tags["sense.data.strong"]
     notes = json.loads((run / "sft" / "executor_output.json").read_text())["artifacts"]["summary"]["artifacts"][0]
     assert notes["metadata"]["mlflow_run_id"] == by_task["sft"].info.run_id

@@ -2,6 +2,7 @@
 
 import inspect
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -10,6 +11,7 @@ from components.check import check
 from sense import cli, config
 from sense.errors import ConfigError, UserError
 from sense.kubeflow import run_inputs
+from tests.mlflow_store import fresh
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 TINY = (CONFIGS / "tiny.yaml").read_text()
@@ -47,6 +49,22 @@ def test_a_change_reaches_its_key_and_no_other():
     assert after == before
     changed, same = run_inputs.sections(params(text)), run_inputs.sections(params(LARGE))
     assert {name for name in same if same[name] != changed[name]} == {"weak", "sample", "synthesize", "publish"}
+
+
+def test_the_first_task_gives_the_changed_sections_or_fails_with_the_key(tmp_path, monkeypatch):
+    fresh(tmp_path, monkeypatch)
+    monkeypatch.setenv("SENSE_WORK", str(tmp_path / "work"))
+    summary = SimpleNamespace(path=str(tmp_path / "summary"), metadata={})
+    around = {"gpus": 0, "disk_gb": 0.001, "remote": "", "weights": "", "shm": "", "claims": []}
+    values = run_inputs.defaults(params(TINY)) | {"sample_k": 5}
+    text, data_key, seeds, own, *sections = check.python_func(params=TINY, data_rev="d1", summary=summary, **around, **values)
+    assert (data_key, seeds, own) == ("d1", "", [])
+    assert params(text).sample.k == dict(zip(run_inputs.SECTIONS, sections, strict=True))["sample"]["k"] == 5
+    assert "| parameters | ok | valid |" in (tmp_path / "summary").read_text()
+    values |= {"sample_k": 0, "dpo_beta": -1.0}
+    with pytest.raises(UserError, match=r"1 of 13 checks failed(.|\n)*sample\.k = 0: (.|\n)*dpo\.beta = -1\.0: "):
+        check.python_func(params=TINY, data_rev="d1", summary=summary, **around, **values)
+    assert "| parameters | FAIL |" in (tmp_path / "summary").read_text()
 
 
 def test_sections_that_share_an_alias_change_apart():
