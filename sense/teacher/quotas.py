@@ -1,15 +1,15 @@
 """What an LLM is asked for by what is missing: the hardness, a feature of SQL and the style of each question of a unit.
 
 The shares aimed at are those of the section: `levels`, of each level the features of `llm.quotas`, and `llm.styles`. Of the first
-m units it is counted what was asked for and what was kept, as measured on the SQL. A later unit asks for what is missing until
-there are twice as many examples, the more the less often it came when it was asked for.
+m units it is counted what was asked for and what was kept, as measured on the SQL; of the units after them, what was asked for
+and will come as often as it did before. A unit asks for what is missing then, the more the less often it came.
 
 Unit number n knows the first m(n) units, about half of those before it, in whole rounds. So half of them may be on their way, and
 neither the order in which answers come nor their number at a time changes what is asked for.
 """
 
 import random
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeVar
@@ -22,6 +22,8 @@ from sense.teacher.drafts import normalize_domain, over_represented_domains
 
 ROUND = 8
 """Units whose examples are counted together."""
+_AHEAD = 4  # units among which what is missing is shared out, so that none is all of one kind
+_ANYWAY = 0.25  # of the questions: at the levels as they are aimed at, so that a model which never reaches one writes others
 _LEAST_YIELD = 0.1  # what hardly ever comes is asked for ten times as often, and no more
 
 T = TypeVar("T")
@@ -49,13 +51,21 @@ def known_units(number: int) -> int:
 class _Counts:
     """What was asked for in some first units, and what of it was kept; `domains` are those of all databases."""
 
-    kept: int = 0
+    kept: float = 0
     asked_of: Counter[tuple[str, ...]] = field(default_factory=Counter)
-    kept_of: Counter[tuple[str, ...]] = field(default_factory=Counter)
+    kept_of: defaultdict[tuple[str, ...], float] = field(default_factory=lambda: defaultdict(float))
     domains: Counter[str] = field(default_factory=Counter)
 
     def copy(self) -> "_Counts":
         return _Counts(self.kept, self.asked_of.copy(), self.kept_of.copy(), self.domains.copy())
+
+    def expect(self, wishes: Sequence[Wish]) -> None:
+        """Counts wishes that are on their way as kept, as often as such were kept so far."""
+        chances = {name: self.chance(*name) for wish in wishes for name in _wish_names(wish)}
+        for wish in wishes:
+            self.kept += chances[wish.level,]
+            for name in _wish_names(wish):
+                self.kept_of[name] += chances[name]
 
     def chance(self, *name: str) -> float:
         """How often what was asked for came, as far as one knows."""
@@ -72,14 +82,16 @@ class Quotas:
         self._counts = _Counts()
         self._snapshots = {0: self._counts.copy()}
         self._added = 0
+        self._wishes: list[list[Wish]] = []
 
     def add(self, wishes: Sequence[Wish], examples: Sequence[Example], domain: str) -> None:
         """Counts the next unit: what was asked for, the examples that were kept of it, and the domain of its database, if any."""
         counts = self._counts
         for wish in wishes:
-            counts.asked_of.update(_names(wish.level, [wish.feature] if wish.feature else [], wish.style))
+            counts.asked_of.update(_wish_names(wish))
         for example in examples:
-            counts.kept_of.update(_names(example.hardness, sql_features(example.sql), example_style(example)))
+            for name in _names(example.hardness, sql_features(example.sql), example_style(example)):
+                counts.kept_of[name] += 1
         counts.kept += len(examples)
         if domain:
             counts.domains[normalize_domain(domain)] += 1
@@ -97,11 +109,18 @@ class Quotas:
 
     def wishes(self, number: int) -> list[Wish]:
         """What unit `number`, which is ready, asks for: from easy to extra, in styles of random order."""
-        counts = self._snapshots[known_units(number)]
+        while len(self._wishes) <= number:
+            self._wishes.append(self._next_wishes(len(self._wishes)))
+        return self._wishes[number]
+
+    def _next_wishes(self, number: int) -> list[Wish]:
+        counts = self._snapshots[known_units(number)].copy()
+        counts.expect([wish for wishes in self._wishes[known_units(number) :] for wish in wishes])
         rng = random.Random(f"{self._seed}-wishes-{number}")
-        horizon = 2 * counts.kept + self.size
+        horizon = counts.kept + _AHEAD * self.size
         missing = {level: max(0.0, share * horizon - counts.kept_of[level,]) for level, share in self._levels.items()}
-        weights = {level: amount / counts.chance(level) for level, amount in missing.items()}
+        lacking = _shares({level: amount / counts.chance(level) for level, amount in missing.items()})
+        weights = {level: (1 - _ANYWAY) * lacking[level] + _ANYWAY * share for level, share in self._levels.items()}
         levels = [level for level in HARDNESS if self._levels[level] > 0]
         drawn = _spread(weights, self.size, rng)
         style_weights = {
@@ -117,7 +136,7 @@ class Quotas:
         return wishes
 
     def _features(
-        self, level: Hardness, number: int, horizon: int, missing: float, counts: _Counts, rng: random.Random
+        self, level: Hardness, number: int, horizon: float, missing: float, counts: _Counts, rng: random.Random
     ) -> list[SqlFeature | None]:
         """The features that the questions of a level ask for; as many ask for none as there are questions to spare."""
         in_all = self._levels[level] * horizon
@@ -168,6 +187,10 @@ def asked_and_kept(asked: Mapping[tuple[Kind, str], int], examples: Sequence[Exa
     return {
         kind: {name: {"asked": asked.get((kind, name), 0), "kept": kept[kind, name]} for name in names[kind]} for kind in kinds
     }
+
+
+def _wish_names(wish: Wish) -> list[tuple[str, ...]]:
+    return _names(wish.level, [wish.feature] if wish.feature else [], wish.style)
 
 
 def _names(level: Hardness, of_sql: Sequence[SqlFeature], style: str) -> list[tuple[str, ...]]:

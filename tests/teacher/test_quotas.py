@@ -1,5 +1,6 @@
 """Wishes follow the shares of the section, and what is missing of them among the examples that are there."""
 
+import random
 from collections import Counter
 from typing import Any
 
@@ -63,7 +64,7 @@ def test_what_is_missing_is_asked_for_as_soon_as_its_round_is_known():
     assert some.is_ready(2 * ROUND)
     wishes = wishes_of(some, range(2 * ROUND, 4 * ROUND))
     counts = Counter(wish.level for wish in wishes)
-    assert counts["hard"] > 0.85 * len(wishes)  # 5 of 6 are missing, and hardly any that was asked for came
+    assert counts["hard"] > 0.8 * len(wishes)  # 5 of 6 are missing, and hardly any that was asked for came
     assert counts["easy"] > 0
     assert sum(wish.style == "question" for wish in wishes) == 0  # of these there are enough already
     assert some.avoid(2 * ROUND) == ["bell foundry"]
@@ -77,6 +78,18 @@ def test_a_feature_that_is_there_already_is_asked_for_no_more():
     counts = count_wishes(wishes_of(some, range(2 * ROUND, 4 * ROUND)))
     assert counts["feature", "subquery"] == 0
     assert counts["feature", "HAVING"] > 40
+
+
+def test_a_model_that_fails_at_what_is_hard_is_asked_for_more_of_it_until_the_shares_are_met():
+    chances = {"easy": 0.95, "hard": 0.3}
+    some, rng = quotas(questions=10), random.Random(0)
+    kept: Counter[str] = Counter()
+    for number in range(100):
+        wishes = some.wishes(number)
+        examples = [example(wish.level, wish.style) for wish in wishes if rng.random() < chances[wish.level]]
+        kept.update(each.hardness for each in examples)
+        some.add(wishes, examples, "")
+    assert 0.45 <= kept["hard"] / kept.total() <= 0.55  # without, it would be 0.24
 
 
 def test_asked_and_kept_are_counted_by_level_feature_and_style():
