@@ -122,7 +122,7 @@ def test_batches_bring_the_same_data(tmp_path: Path):
     answer = stand_in({"wrong-sql": 0.2})
     single = run(tmp_path / "single", answer, {"repair": True}, count=16)
     with BatchEndpoint(answer) as endpoint:
-        llm = UNITS | {"mode": "batch", "batch_least": 2, "repair": True}
+        llm = UNITS | {"mode": "batch", "batch_least": 1, "repair": True}
         metrics, message = run_at(endpoint.base_url, tmp_path / "batch", llm, count=16, max_attempts=4, levels=LEVELS)
     assert message == ""
     assert metrics == single.metrics
