@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ _DELETION_S = 20.0  # of the 30 that Kubernetes gives a pod to end
 _RUN_LABEL = "pipeline/runid"  # as Kubeflow Pipelines labels the pods of a run
 _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _SIGTERM_CODE = 128 + signal.SIGTERM
+_RIGHTS = [(verb, GROUP, plural) for plural in (JOBS, RUNTIMES) for verb in ("create", "get", "delete")]
+_RIGHTS += [("list", "", "pods"), ("get", "", "pods/log")]
 _TRANSIENT = (429, 500, 502, 503, 504)
 
 
@@ -58,6 +61,11 @@ def run(
         job.delete()  # before the folder: a try that is killed here finds the result
         records.remove(folder)
     return metrics
+
+
+def check_access() -> str:
+    """Asks the cluster whether Trainer is installed and this task may use it; EndpointError or UserError with the fix if not."""
+    return _Api().check_access()
 
 
 def _name(
@@ -266,6 +274,29 @@ class _Api:
             ) from None
         self._objects, self._core = client.CustomObjectsApi(), client.CoreV1Api()
 
+    def check_access(self) -> str:
+        """Lists what is there, and asks about each right; returns what it saw."""
+        from kubernetes import client
+
+        for plural in (JOBS, RUNTIMES):
+            path = (GROUP, VERSION, self._namespace, plural)
+            self._call("list", plural, partial(self._objects.list_namespaced_custom_object, *path, limit=1))
+        api = client.AuthorizationV1Api()
+        for verb, group, resource in _RIGHTS:
+            kind, _, part = resource.partition("/")
+            attributes = {"namespace": self._namespace, "verb": verb, "group": group, "resource": kind, "subresource": part}
+            review = client.V1SelfSubjectAccessReview(spec={"resourceAttributes": attributes})
+            answer = self._call("ask about", resource, partial(api.create_self_subject_access_review, review))
+            if not answer.status.allowed:
+                raise self._forbidden(verb, resource)
+        return f"{VERSION} answers, and the namespace {self._namespace} may be used"
+
+    def _forbidden(self, verb: str, resource: str) -> EndpointError:
+        return EndpointError(
+            f"Kubernetes does not let this task {verb} {resource} in the namespace {self._namespace}; "
+            "give its service account the role of docs/trainer-rbac.yaml"
+        )
+
     def get(self, plural: str, name: str) -> dict[str, Any] | None:
         """An object, or None if there is none."""
         path = (GROUP, VERSION, self._namespace, plural, name)
@@ -322,10 +353,7 @@ class _Api:
                 if error.status in (expected or {}):
                     return (expected or {})[error.status]
                 if error.status in (401, 403):
-                    raise EndpointError(
-                        f"Kubernetes does not let this task {verb} {resource} in the namespace {self._namespace}; "
-                        "give its service account the role of docs/trainer-rbac.yaml"
-                    ) from None
+                    raise self._forbidden(verb, resource) from None
                 problem = f"{error.status} {error.reason}: {_message(error)}"
                 transient = error.status in _TRANSIENT
                 if error.status == 404:

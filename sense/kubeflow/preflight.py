@@ -74,6 +74,7 @@ def run_checks(params: Mapping[str, Any], around: Surroundings) -> list[CheckRes
         _run_check("disk", lambda: _disk(around.disk_gb)),
         _run_check("claims", lambda: _claims(around.claims)),
         _run_check("checkpoint store", _checkpoint_store, "sense.checkpoint_store"),
+        _run_check("Kubeflow Trainer", lambda: _trainer(_valid(params)), "sense.kubeflow.nodes"),
     ]
 
 
@@ -140,6 +141,14 @@ def _remote(remote: str) -> str:
     parsed = data_versions.parse_remote(remote)
     data_versions.check_writable(parsed)
     return f"{parsed.url} can be read and written"
+
+
+def _trainer(params: config.Params) -> str:
+    if all(params.resources.of(task).nodes == 1 for task in config.TRAININGS):
+        raise _SkippedError("no training is spread over several nodes: nothing to look at")
+    from sense.kubeflow import nodes
+
+    return nodes.check_access()
 
 
 def _checkpoint_store() -> str:

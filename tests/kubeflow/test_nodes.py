@@ -11,9 +11,9 @@ import pytest
 from sense import config, records
 from sense.cost import record
 from sense.errors import EndpointError, SenseError, UserError
-from sense.kubeflow import nodes, train_job
+from sense.kubeflow import nodes, preflight, train_job
 from sense.kubeflow.launch import launch
-from tests import pipeline
+from tests import mlflow_store, pipeline
 from tests.dataset_folder import write_dataset
 from tests.kubeflow.trainer import Trainer
 
@@ -209,6 +209,32 @@ def test_a_missing_role_is_named(cluster, tmp_path):
     with pytest.raises(EndpointError, match="not let this task create trainingruntimes in the namespace research; give"):
         train(tmp_path)
     assert left(tmp_path, trainer) == []
+
+
+def checked(tmp_path):
+    """What is looked at before a run whose SFT is to train on two nodes."""
+    text = pipeline.TINY.read_text().partition("\ncluster:")[0] + CLUSTER.replace("PATH", str(tmp_path / "claim"))
+    result = preflight.run_checks(config.parse(text, "params.yaml"), preflight.Surroundings())[-1]
+    assert result.name == "Kubeflow Trainer"
+    return result
+
+
+@pytest.mark.parametrize(
+    ("forbidden", "expected"),
+    [
+        ([], "v1alpha1 answers, and the namespace research may be used"),
+        (["GET trainjobs"], "not let this task list trainjobs"),
+        (["create trainingruntimes"], "not let this task create trainingruntimes"),
+        (["get pods/log"], "not let this task get pods/log in the namespace research; give its service account the role"),
+        (["trainjobs"], "is Kubeflow Trainer 2 installed?"),
+    ],
+)
+def test_trainer_and_the_role_are_looked_at_before_a_run(cluster, tmp_path, monkeypatch, forbidden, expected):
+    mlflow_store.fresh(tmp_path, monkeypatch)
+    cluster(forbidden=forbidden)
+    result = checked(tmp_path)
+    assert result.state == ("FAIL" if forbidden else "ok")
+    assert expected in result.detail
 
 
 def test_without_a_cluster_the_fix_is_named(tmp_path, monkeypatch):

@@ -19,7 +19,7 @@ from tests.pipeline import TINY
 
 NAMES = [
     *("parameters", "MLflow", "data remote", "seeds", "base models", "weights", "teacher's key", "teacher", "GPUs"),
-    *("shared memory", "disk", "claims", "checkpoint store"),
+    *("shared memory", "disk", "claims", "checkpoint store", "Kubeflow Trainer"),
 ]
 
 
@@ -63,7 +63,7 @@ def test_all_is_well(params, root):
     assert store.open_store().client.get_experiment_by_name("sense").tags == {}
     assert results["data remote"].detail == f"{root}/remote can be read and written"
     assert {name for name, result in results.items() if result.state == "skipped"} == {
-        *("weights", "teacher's key", "teacher", "GPUs", "claims", "checkpoint store")
+        *("weights", "teacher's key", "teacher", "GPUs", "claims", "checkpoint store", "Kubeflow Trainer")
     }
     assert results["GPUs"].detail == "none asked for: not looked at"
     assert results["seeds"].detail == "the built-in ones"
@@ -86,7 +86,7 @@ def test_everything_that_fails_is_listed_with_its_fix(params, root, monkeypatch)
     assert [name for name, result in results.items() if result.state == "ok"] == []
     assert results["teacher"].detail == "the parameters are wrong: mend them first"
     message = error_message(results)
-    assert message.startswith("6 of 13 checks failed; nothing has been run\n")
+    assert message.startswith("6 of 14 checks failed; nothing has been run\n")
     for expected in (
         "parameters: params.yaml: 2 errors",
         "sample.k = 0",
@@ -108,7 +108,7 @@ def test_everything_that_fails_is_listed_with_its_fix(params, root, monkeypatch)
 
 def test_only_what_fails_is_listed(params, root):
     message = error_message(run_checks(params, root, disk_gb=1e9))
-    assert message.startswith("1 of 13 checks failed; nothing has been run\ndisk: ")
+    assert message.startswith("1 of 14 checks failed; nothing has been run\ndisk: ")
 
 
 def test_the_checkpoint_store_is_looked_at_where_there_is_one(params, root, monkeypatch):
@@ -116,9 +116,9 @@ def test_the_checkpoint_store_is_looked_at_where_there_is_one(params, root, monk
     with ObjectStore() as running:
         for name, value in running.environment.items():
             monkeypatch.setenv(name, value)
-        results = [preflight.run_checks(params, Surroundings(disk_gb=0.001))[-1]]
+        results = [preflight.run_checks(params, Surroundings(disk_gb=0.001))[-2]]
         running.client.delete_bucket(Bucket=BUCKET)
-        results += [preflight.run_checks(params, Surroundings(disk_gb=0.001))[-1]]
+        results += [preflight.run_checks(params, Surroundings(disk_gb=0.001))[-2]]
     assert [(result.name, result.ok) for result in results] == [("checkpoint store", True), ("checkpoint store", False)]
     assert results[0].detail == f"s3://{BUCKET}/work can be written"
     assert "NoSuchBucket" in results[1].detail

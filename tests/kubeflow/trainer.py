@@ -5,7 +5,8 @@
 
 For each TrainJob it starts a process a node, a "pod", with the variables that Trainer sets: the job's own command, or `program`
 in its place, with the job's last argument. A pod that fails ends the others, and all start again, as often as the runtime's
-failure policy says. `trouble`: statuses to answer with before anything else; `forbidden`: requests that are answered with 403.
+failure policy says. `trouble`: statuses to answer with before anything else; `forbidden`: requests that are answered with 403
+("POST trainjobs"), rights that there are not ("create trainjobs"), and kinds of objects that the cluster lacks ("trainjobs").
 """
 
 import json
@@ -106,11 +107,11 @@ class Trainer:
         return self
 
     def __exit__(self, *_):
-        for (plural, _), document in list(self.objects.items()):
-            if plural == "trainjobs":
+        with self._lock:  # a controller starts no pod meanwhile, and none after it
+            for document in self.jobs():
                 document["metadata"]["deletionTimestamp"] = "now"
-        for pod in self.pods:
-            pod.kill()
+            for pod in self.pods:
+                pod.kill()
         for controller in self._controllers:
             controller.join()
         self._server.shutdown()
@@ -147,6 +148,10 @@ class Trainer:
                 return 403, {"message": "forbidden"}
             with self._lock:
                 return self._object(method, plural, name, body)
+        if path.endswith("/selfsubjectaccessreviews"):
+            asked = body["spec"]["resourceAttributes"]
+            resource = "/".join(filter(None, [asked["resource"], asked["subresource"]]))
+            return 201, {"spec": {}, "status": {"allowed": f"{asked['verb']} {resource}" not in self.forbidden}}
         name = path.removeprefix(PODS).strip("/").removesuffix("/log")
         if name:
             return 200, next(pod for pod in self.pods if pod.name == name).log()
@@ -155,6 +160,8 @@ class Trainer:
         return 200, {"items": [row for row in rows if labels.items() <= row["metadata"]["labels"].items()]}
 
     def _object(self, method, plural, name, body):
+        if method == "GET" and not name:
+            return (404, {}) if plural in self.forbidden else (200, {"items": []})
         key = (plural, name or body["metadata"]["name"])
         if method == "POST":
             if key in self.objects:
@@ -227,6 +234,8 @@ class Trainer:
         trainer = self
 
         class Handler(BaseHTTPRequestHandler):  # HTTP/1.0: each request on a connection of its own
+            timeout = 2  # a task that is cancelled may have connected, and sends nothing any more
+
             def do_GET(self):
                 body = self.rfile.read(int(self.headers.get("content-length", 0)))
                 target = urlsplit(self.path)
