@@ -7,6 +7,7 @@ refused: a text that has no end is never given one.
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 MAX_DEPTH = 20
@@ -39,6 +40,21 @@ def parse_object(text: str, start: int) -> tuple[dict[str, Any], int]:
     """
     reader = _Reader(text, start)
     return reader.object(0), reader.position
+
+
+def iter_objects(text: str, start: int, tries: int) -> Iterator[dict[str, Any]]:
+    """The objects from an offset on, one after another; of one that cannot be read, those within it. At most `tries` are read."""
+    start = text.find("{", start)
+    for _ in range(tries):
+        if start < 0:
+            return
+        try:
+            value, end = parse_object(text, start)
+        except (LooseJsonError, RecursionError):
+            end = start + 1  # it may break off itself
+        else:
+            yield value
+        start = text.find("{", end)
 
 
 class _Reader:

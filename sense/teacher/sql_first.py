@@ -18,7 +18,7 @@ from sense.sql.extract import without_thoughts
 from sense.teacher import Draft, RejectedDraft
 from sense.teacher.answer_fields import MAX_ANSWER_CHARS
 from sense.teacher.exchanges import ChatRequest, Exchanges, closed_object, json_format
-from sense.teacher.loose_json import LooseJsonError, parse_object
+from sense.teacher.loose_json import iter_objects
 from sense.teacher.openai import NO_ANSWER, FailedExchange
 from sense.teacher.question_rules import problems
 from sense.teacher.question_values import missing_values, sql_in_words
@@ -259,16 +259,7 @@ def _items(text: str) -> list[dict[str, Any]]:
     """The objects with a question in an answer: in a list of one object, or one after another."""
     text = without_thoughts(text)[:MAX_ANSWER_CHARS]
     items: list[dict[str, Any]] = []
-    start = text.find("{")
-    for _ in range(_MAX_OBJECTS):
-        if start < 0:
-            break
-        try:
-            value, end = parse_object(text, start)
-        except (LooseJsonError, RecursionError):
-            end = start + 1  # the objects within it, where it breaks off itself
-        else:
-            inner = value.get("questions")
-            items += [each for each in inner if isinstance(each, dict)] if isinstance(inner, list) else [value]
-        start = text.find("{", end)
+    for value in iter_objects(text, 0, _MAX_OBJECTS):
+        inner = value.get("questions")
+        items += [each for each in inner if isinstance(each, dict)] if isinstance(inner, list) else [value]
     return items

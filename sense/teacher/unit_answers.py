@@ -23,7 +23,7 @@ from sense.teacher.answer_fields import (
 )
 from sense.teacher.answers import WrittenDatabase, parse_database, parse_sql
 from sense.teacher.exchanges import closed_object, json_format
-from sense.teacher.loose_json import LooseJsonError, parse_object
+from sense.teacher.loose_json import iter_objects
 
 _ITEM = {"n": {"type": "integer"}, "q": {"type": "string"}, "s": {"type": "string"}}
 _ITEMS = {"type": "array", "items": {"anyOf": [closed_object(_ITEM), closed_object(_ITEM | {"e": {"type": "string"}})]}}
@@ -127,18 +127,9 @@ def _with_broken_list(text: str) -> dict[str, Any] | None:
 def _objects_from(text: str, start: int) -> list[dict[str, Any]]:
     """The objects from an offset on, each an item; where an object holds a list of them, its items."""
     values: list[dict[str, Any]] = []
-    start = text.find("{", start)
-    for _ in range(_MAX_OBJECTS):
-        if start < 0:
-            break
-        try:
-            value, end = parse_object(text, start)
-        except (LooseJsonError, RecursionError):
-            end = start + 1  # the objects within it, where it breaks off itself
-        else:
-            inner = named_fields(value, _UNIT).get("questions")
-            values += [each for each in inner if isinstance(each, dict)] if isinstance(inner, list) else [value]
-        start = text.find("{", end)
+    for value in iter_objects(text, start, _MAX_OBJECTS):
+        inner = named_fields(value, _UNIT).get("questions")
+        values += [each for each in inner if isinstance(each, dict)] if isinstance(inner, list) else [value]
     return values
 
 
