@@ -1,15 +1,17 @@
-"""What writes completions (a Generator), and the one on transformers: seeded, batched by length, in the order of the prompts."""
+"""What writes completions (a Generator), and the one on transformers: seeded, in batches, in the order of the prompts."""
 
+import inspect
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from transformers import PreTrainedTokenizerBase, set_seed
+from transformers import BatchEncoding, DynamicCache, PreTrainedTokenizerBase, set_seed
 
 from sense.cost import usage
-from sense.training import checks, model_folder, tokenization
+from sense.training import checks, kv_cache, model_folder, tokenization
 from sense.training.devices import device, use_gpus
+from sense.training.prefixes import PrefixGroup, batches, group_by_prefix
 
 
 class Generator(Protocol):
@@ -49,7 +51,9 @@ def load_generator(folder: Path, batch_size: int, base: bool = False, completion
 class TransformersGenerator:
     """A Generator on a model in memory, on the GPU where there is one.
 
-    A batch has `batch_size` prompts, and at most `completions` completions (None: any number), but one prompt at least.
+    A batch has `batch_size` prompts, and at most `completions` completions (None: any number), but one prompt at least. What
+    prompts of a batch have in common at their beginning, such as a schema, the model reads once, and so it does for all
+    completions of a prompt.
     """
 
     def __init__(self, model: Any, tokenizer: PreTrainedTokenizerBase, batch_size: int, completions: int | None = None) -> None:
@@ -62,6 +66,7 @@ class TransformersGenerator:
         self._batch_size = batch_size
         self._completions = completions
         self.context = checks.context_length(model.config)
+        self._reads_prefixes = _reads_prefixes(model)
 
     def count_tokens(self, prompts: Sequence[str]) -> list[int]:
         """How many tokens each prompt has."""
@@ -72,33 +77,76 @@ class TransformersGenerator:
     ) -> list[list[str]]:
         """`n` completions for each prompt, without the prompt and without EOS; temperature 0 is greedy (then n must be 1)."""
         completions: list[list[str]] = [[] for _ in prompts]
-        for number, indices in enumerate(self._batches(prompts, n)):
+        size = self._batch_size if self._completions is None else max(1, min(self._batch_size, self._completions // n))
+        tokens = tokenization.prompt_tokens(self._tokenizer, prompts)
+        for number, batch in enumerate(batches(self._groups(tokens), size)):
             set_seed(seed + number)
-            texts = self._generate_batch([prompts[index] for index in indices], n, temperature, top_p, max_tokens)
+            indices = [index for group in batch for index in group.indices]
+            prefixes = [(len(group.indices), group.length) for group in batch]
+            texts = self._generate_batch([tokens[index] for index in indices], n, temperature, top_p, max_tokens, prefixes)
             for position, index in enumerate(indices):
                 completions[index] = texts[position * n : (position + 1) * n]
         return completions
 
-    def _batches(self, prompts: Sequence[str], n: int) -> Iterator[list[int]]:
-        """Indices of the prompts, which get `n` completions each, in batches of similar length, so that little is padded."""
-        size = self._batch_size if self._completions is None else max(1, min(self._batch_size, self._completions // n))
-        order = sorted(range(len(prompts)), key=lambda index: (len(prompts[index]), index))
-        for start in range(0, len(order), size):
-            yield order[start : start + size]
+    def _groups(self, tokens: Sequence[list[int]]) -> list[PrefixGroup]:
+        """The prompts in groups with a prefix; one by one without any, by length, if the model cannot go on after a prefix."""
+        if self._reads_prefixes:
+            return group_by_prefix(tokens)
+        return [PrefixGroup((index,), 0) for index in sorted(range(len(tokens)), key=lambda index: (len(tokens[index]), index))]
 
-    def _generate_batch(self, prompts: list[str], n: int, temperature: float, top_p: float, max_tokens: int) -> list[str]:
-        """The completions of the first prompt, then those of the second, and so on: n x len(prompts) texts."""
-        encoded = self._tokenizer(prompts, return_tensors="pt", padding=True, return_token_type_ids=False)
-        inputs = encoded.to(device())
+    def _generate_batch(
+        self,
+        prompts: list[list[int]],
+        n: int,
+        temperature: float,
+        top_p: float,
+        max_tokens: int,
+        prefixes: Sequence[tuple[int, int]],
+    ) -> list[str]:
+        """The completions of the first prompt, then those of the second, and so on: n x len(prompts) texts.
+
+        `prompts` are token ids; `prefixes` says of how many prompts in turn how many tokens are the same.
+        """
+        groups = [group for group, (count, _) in enumerate(prefixes) for _ in range(count)]
+        suffixes = self._pad([ids[prefixes[group][1] :] for ids, group in zip(prompts, groups, strict=True)])
+        rows = torch.arange(len(prompts), device=device()).repeat_interleave(n)
+        input_ids, mask = suffixes["input_ids"][rows], suffixes["attention_mask"][rows]
         sampling: dict[str, Any] = {"do_sample": False}
         if temperature > 0:
-            sampling = {"do_sample": True, "temperature": temperature, "top_p": top_p, "top_k": 0, "num_return_sequences": n}
+            sampling = {"do_sample": True, "temperature": temperature, "top_p": top_p, "top_k": 0}
         with torch.inference_mode():
-            outputs = self._model.generate(**inputs, **sampling, max_new_tokens=max_tokens)
-        completions = outputs[:, inputs["input_ids"].shape[1] :]
+            if any(length for _, length in prefixes):
+                first_of = {group: ids for ids, group in zip(reversed(prompts), reversed(groups), strict=True)}
+                prefix = self._pad([first_of[group][:length] for group, (_, length) in enumerate(prefixes)])
+                prefix_rows = torch.tensor(groups, device=device())[rows]
+                tokens = prefix["input_ids"].shape[1] + input_ids.shape[1] + max_tokens
+                sampling["past_key_values"] = self._read(prefix, prefix_rows, tokens)
+                input_ids = torch.cat([prefix["input_ids"][prefix_rows], input_ids], dim=1)
+                mask = torch.cat([prefix["attention_mask"][prefix_rows], mask], dim=1)
+            outputs = self._model.generate(input_ids=input_ids, attention_mask=mask, **sampling, max_new_tokens=max_tokens)
+        completions = outputs[:, input_ids.shape[1] :]
         usage.count("generated", _count_tokens(completions, self._tokenizer.eos_token_id))
         texts: list[str] = self._tokenizer.batch_decode(completions, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return texts
+
+    def _pad(self, tokens: list[list[int]]) -> BatchEncoding:
+        """Token ids with padding before them: input_ids and attention_mask of shape (len(tokens), longest)."""
+        return self._tokenizer.pad({"input_ids": tokens}, padding_side="left", return_tensors="pt").to(device())
+
+    def _read(self, prefixes: BatchEncoding, rows: torch.Tensor, tokens: int) -> DynamicCache:
+        """Keys and values of the prefixes, with room for sequences of `tokens` tokens; `rows` has the prefix of each sequence."""
+        cache = kv_cache.with_room(self._model.config, tokens)
+        positions = (prefixes["attention_mask"].cumsum(dim=-1) - 1).clamp(min=0)
+        self._model(**prefixes, position_ids=positions, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        cache.batch_select_indices(rows)
+        return cache
+
+
+def _reads_prefixes(model: Any) -> bool:
+    """Whether the model can go on after a prefix that others share: attention to all tokens before, at given positions."""
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    parameters = inspect.signature(base.forward).parameters.keys()
+    return {"position_ids", "past_key_values", "logits_to_keep"} <= parameters and kv_cache.is_plain(base.config)
 
 
 def _count_tokens(completions: torch.Tensor, eos: int) -> int:

@@ -1,0 +1,99 @@
+"""Prompts that begin alike: how they are grouped, and that a model which reads a beginning once writes what it would write."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from transformers import (
+    AutoModelForCausalLM,
+    GPT2Config,
+    LlamaConfig,
+    MistralConfig,
+    PreTrainedConfig,
+    Qwen2Config,
+)
+
+from sense.training import generate, kv_cache, nano
+from sense.training.prefixes import PrefixGroup, batches, group_by_prefix
+
+SCHEMAS = [
+    "CREATE TABLE pets (name TEXT, age INT, owner TEXT)\n",
+    "CREATE TABLE owners (city TEXT, name TEXT, born INT, phone INT)\n",
+]
+QUESTIONS = ["How many are there?", "Name and age of all", "Who is the oldest of them, and where does he live?", "x"]
+PROMPTS = ["-- ", *(schema + question + "\n" for schema in SCHEMAS for question in QUESTIONS), "SELECT"]
+TOKENIZER = nano.train_tokenizer(PROMPTS, 300)
+SIZE = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 48}
+token_lists = st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=8), max_size=12)
+
+
+@given(token_lists)
+def test_each_prompt_is_in_one_group_and_begins_as_the_others_there(prompts):
+    groups = group_by_prefix(prompts)
+    assert sorted(index for group in groups for index in group.indices) == list(range(len(prompts)))
+    for group in groups:
+        beginnings = {tuple(prompts[index][: group.length]) for index in group.indices}
+        assert len(beginnings) == 1
+        assert all(len(prompts[index]) > group.length for index in group.indices)
+
+
+def test_questions_on_one_schema_are_a_group():
+    first, second = [1, 2, 3, 4, 5, 6], [1, 7, 8, 9, 9, 9]
+    groups = group_by_prefix([[*first, 20], [*second, 22, 20], [*first, 21, 23], [*second, 20]])
+    assert groups == [PrefixGroup((0, 2), 6), PrefixGroup((3, 1), 6)]
+
+
+@given(token_lists, st.integers(1, 5))
+def test_batches_are_full_and_keep_the_order(prompts, size):
+    groups = group_by_prefix(prompts)
+    in_batches = [[index for group in batch for index in group.indices] for batch in batches(groups, size)]
+    assert [index for batch in in_batches for index in batch] == [index for group in groups for index in group.indices]
+    assert all(len(batch) == size for batch in in_batches[:-1])
+
+
+def _answers(model_config: PreTrainedConfig, reads_prefixes: bool, n: int) -> tuple[bool, list[list[str]]]:
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(model_config)
+    for parameter in model.parameters():
+        parameter.data *= 5  # so that the scores of tokens differ
+    generator = generate.TransformersGenerator(model, TOKENIZER, 4)
+    able = generator._reads_prefixes
+    generator._reads_prefixes = able and reads_prefixes
+    greedy = generator.generate(PROMPTS, n=1, temperature=0, top_p=1, max_tokens=12, seed=0)
+    sampled = generator.generate(PROMPTS, n=n, temperature=1e-4, top_p=1, max_tokens=12, seed=0)
+    assert [answers[0] for answers in sampled] == [answer for (answer,) in greedy] or not able
+    assert all(len(answers) == n for answers in sampled)
+    return able, greedy
+
+
+@pytest.mark.parametrize(
+    ("kind", "able"),
+    [
+        (LlamaConfig(**SIZE), True),
+        (Qwen2Config(**SIZE), True),
+        (GPT2Config(n_embd=32, n_layer=2, n_head=4), True),
+        (MistralConfig(**SIZE, sliding_window=16), False),
+    ],
+    ids=["llama", "qwen2", "gpt2", "sliding-window"],
+)
+def test_with_prefixes_read_once_a_model_writes_the_same(kind, able):
+    kind.vocab_size, kind.pad_token_id, kind.eos_token_id = len(TOKENIZER), TOKENIZER.pad_token_id, TOKENIZER.eos_token_id
+    kind.bos_token_id = None
+    plain, prefixed = _answers(kind, reads_prefixes=False, n=1), _answers(kind, reads_prefixes=True, n=3)
+    assert plain[0] == prefixed[0] == able
+    assert plain[1] == prefixed[1]
+    assert len({answer for (answer,) in plain[1]}) > 1
+
+
+def test_a_cache_grows_beyond_its_room():
+    cache = kv_cache.with_room(LlamaConfig(**SIZE), 3)
+    parts = [torch.randn(2, 2, length, 8) for length in (2, 1, 4)]
+    for part in parts:
+        keys, values = cache.update(part, -part, 0)
+    whole = torch.cat(parts, dim=2)
+    assert torch.equal(keys, whole)
+    assert torch.equal(values, -whole)
+    cache.batch_select_indices(torch.tensor([1, 1, 0]))
+    keys, _ = cache.update(parts[0][[0, 0, 0]], parts[0][[0, 0, 0]], 0)
+    assert torch.equal(keys[:, :, :7], whole[[1, 1, 0]])
+    assert cache.get_seq_length() == 9
