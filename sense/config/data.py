@@ -327,6 +327,11 @@ class SynthesizeConfig(Section):
     """Weights with which a level of Spider's hardness is asked for; a level that is left out has weight 0."""
     grammar: GrammarConfig = GrammarConfig()
     """Settings of the built-in teacher."""
+    databases: Literal["invented", "dev"] = "invented"
+    """On what the teachers write: databases that they invent, or those of dev, as if they were your own. Skeletons of SQL are
+    held out then, not databases, and no draft has one of dev's. They are read whole: large ones belong into `own`. With
+    `own` the key has no effect.
+    """
     own: list[str] = []
     """Dataset folders that `sense own` wrote, on whose databases all teachers write instead of inventing some. Skeletons of SQL
     are held out then, not databases. DVC does not watch them: after a change in them, `dvc repro -f synthesize`.

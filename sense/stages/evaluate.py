@@ -111,7 +111,10 @@ def run(config: EvaluateConfig, inputs: Inputs, outputs: Outputs) -> dict[str, A
                 else:
                     _copy_answers(each, same, model, outputs.predictions)
                     judged[each.name, model] = judged[each.name, same]
-    metrics = {each.name: _metrics(each, {model: judged[each.name, model] for model in MODELS}, config) for each in sets}
+    by = held_out_by(sets)
+    metrics = {
+        each.name: _metrics(each, {model: judged[each.name, model] for model in MODELS}, config) | by[each.name] for each in sets
+    }
     for name, origin in origins.items():
         _compare_with_original(metrics[name], origin, name, judged, config)
     return {"sets": metrics}
@@ -262,13 +265,20 @@ def _metrics(each: EvaluationSet, judged: Mapping[str, Judged], config: Evaluate
         }
         before = right
     suite = {"suite": {"mode": modes.STRICT_TS, "databases": len(further), "digest": each.suite_digest}} if further else {}
-    return {"n": len(each.examples), "digest": each.digest, "mode": modes.STRICT, **_held_out_by(each), **suite, "models": models}
+    return {"n": len(each.examples), "digest": each.digest, "mode": modes.STRICT, **suite, "models": models}
 
 
-def _held_out_by(each: EvaluationSet) -> dict[str, str]:
-    """What the questions are held out by, where their manifest says that it is not the database."""
-    held_out_by = read_manifest(each.folder).held_out_by if (each.folder / FILE).is_file() else None
-    return {"held_out_by": held_out_by} if held_out_by else {}
+def held_out_by(sets: Sequence[EvaluationSet]) -> dict[str, dict[str, str]]:
+    """What the questions of each set are held out by, where that is not the database: so their manifests say.
+
+    That of dev cannot know that the teachers wrote on its databases; the one of what they wrote does.
+    """
+    manifests = {each.name: read_manifest(each.folder) for each in sets if (each.folder / FILE).is_file()}
+    what = {name: manifest.held_out_by for name, manifest in manifests.items()}
+    heldout = manifests.get("heldout")
+    if heldout is not None and heldout.section.get("databases") == "dev":
+        what["dev"] = heldout.held_out_by
+    return {each.name: {"held_out_by": by} if (by := what.get(each.name)) else {} for each in sets}
 
 
 def _compare_with_original(

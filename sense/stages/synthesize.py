@@ -81,10 +81,18 @@ def further_paths(config: SynthesizeConfig) -> dict[str, Path]:
 
 def run(config: SynthesizeConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any]:
     """Writes the three datasets; EndpointError if a teacher's endpoint fails, UserError if no draft can be kept."""
+    config = _with_databases(config, inputs)
     planned = frozenset[str]()
     if not config.own and not all(part.writes_domains for part in mixture.parts(config)):
         planned = planned_heldout_domains(config.split, config.seed)
     return write(config, read_human_sets(config, inputs), outputs, partial(runs.write_part, seeds=inputs.seed), planned)
+
+
+def _with_databases(config: SynthesizeConfig, inputs: Inputs) -> SynthesizeConfig:
+    """The configuration with the folder of dev as one's own, if that is what the teachers write on; `own` goes before it."""
+    if config.own:
+        return config.model_copy(update={"databases": "invented"})
+    return config.model_copy(update={"own": [str(inputs.dev)]}) if config.databases == "dev" else config
 
 
 def write(
@@ -152,6 +160,7 @@ def dry_run(config: SynthesizeConfig, inputs: Inputs, probe: int) -> str:
 
     These answers are kept. Without a probe of two there is no estimate. Raises what a run raises.
     """
+    config = _with_databases(config, inputs)
     human_sets = read_human_sets(config, inputs)
     return dry_runs.dry_run(config, inputs.seed, human_sets.screen, console.say, probe)
 
@@ -223,7 +232,8 @@ def _write_datasets(
     report = _drop_overlaps(collection, human_sets, splits, built)
     write_report(outputs.decontamination, report)
     section = config.model_dump(mode="json", exclude=_NOT_IN_MANIFEST)
-    section |= {"own": [Path(folder).name for folder in config.own]}  # no path: elsewhere the same data lie in another place
+    own = [] if config.databases == "dev" else config.own
+    section |= {"own": [Path(folder).name for folder in own]}  # no path: elsewhere the same data lie in another place
     revision = code_dependencies.revision("synthesize")
     rate = _false_right(collection)
     _write_disagreements(collection.disagreements, built, outputs.strong)

@@ -1,6 +1,7 @@
 """Strong data on one's own databases: every part has them, and by what it is held out stands in manifest, metrics and report."""
 
 import json
+import shutil
 import sqlite3
 from contextlib import closing
 from functools import partial
@@ -12,8 +13,10 @@ from sense import cli, records
 from sense.config import SynthesizeConfig
 from sense.decontamination.compared_sets import ComparedSet, read_dataset
 from sense.errors import UserError
+from sense.evaluation import evaluation_set
+from sense.manifest import read_manifest
 from sense.report import results
-from sense.stages import synthesize
+from sense.stages import evaluate, synthesize
 from sense.teacher import runs
 from sense.teacher.grammar.own.teacher import skeleton
 from tests.own.shop import write_shop
@@ -121,3 +124,33 @@ def test_a_database_of_which_nothing_can_be_asked_is_called_so(tmp_path, monkeyp
     assert cli.main(["own", "bare.sqlite"]) == 0
     with pytest.raises(UserError, match=r"could be kept; copy more rows or tables \(sense own\)"):
         write(section(count=4), empty_sets(), outputs(tmp_path / "out"))
+
+
+def test_on_the_databases_of_dev_the_teachers_write_as_on_ones_own(run, tmp_path):
+    """With `databases: dev` the data are those of the same folder under `own`, and evaluation learns what dev is held out by."""
+    _, folder = run
+    seed, dev = tmp_path / "seed", tmp_path / "dev"
+    shutil.copytree(folder / "data/own", dev)
+    seed.mkdir()
+    records.write_jsonl(seed / "examples.jsonl", [])
+    records.write_jsonl(dev / "examples.jsonl", [])
+    paths = outputs(tmp_path / "out")
+    metrics = synthesize.run(section(own=[], databases="dev"), synthesize.Inputs(seed, dev), paths)
+    assert metrics["held_out_by"] == "SQL skeleton"
+    for part in PARTS:
+        assert records.digest(getattr(paths, part) / "examples.jsonl") == records.digest(folder / "out" / part / "examples.jsonl")
+    manifest = read_manifest(paths.heldout)
+    assert (manifest.section["databases"], manifest.section["own"]) == ("dev", [])
+    sets = [evaluation_set.EvaluationSet(name, path, []) for name, path in (("dev", dev), ("heldout", paths.heldout))]
+    assert evaluate.held_out_by(sets) == {name: {"held_out_by": "SQL skeleton"} for name in ("dev", "heldout")}
+
+
+def test_own_databases_go_before_those_of_dev(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(run[1])
+    for name in ("seed", "dev"):
+        (tmp_path / name).mkdir()
+        records.write_jsonl(tmp_path / name / "examples.jsonl", [])
+    paths = outputs(tmp_path / "out")
+    synthesize.run(section(databases="dev"), synthesize.Inputs(tmp_path / "seed", tmp_path / "dev"), paths)
+    manifest = read_manifest(paths.heldout)
+    assert (manifest.section["databases"], manifest.section["own"]) == ("invented", ["own"])
