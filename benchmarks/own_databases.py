@@ -80,7 +80,7 @@ def human_questions(spider: Path, database: str, folder: Path) -> list[Example]:
 def train(spider: Path, database: str, folder: Path, count: int) -> Duration:
     """From the database's file to a trained model, `folder`/model; returns how long it took."""
     settings = {"synthesize.own": "[own]", "synthesize.count": count, "synthesize.split": "{unseen: 0.05, heldout: 0.15}"}
-    settings |= {"sft.train.epochs": 3, "sft.train.max_length": 1024}
+    settings |= {"sft.train.max_length": 1024}
     (folder / "params.yaml").write_bytes((ROOT / "configs" / "nano.yaml").read_bytes())
     changes = [argument for key, value in settings.items() for argument in ("--set", f"{key}={value}")]
     run_sense(folder, "profile", *changes, "--set", "sft.data=strong")
