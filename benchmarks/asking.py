@@ -1,24 +1,25 @@
 """How an LLM is asked: throughput, rate limits, requests made again, against an endpoint on this machine that waits as LLMs do.
 
-The endpoint runs in a process of its own. Its latency depends on the request alone, so that the ideal is known: the sum of all
-latencies divided by the requests in flight.
+The endpoint runs in a process of its own. Its latency depends on the request alone, so that the ideal is known: the time of a
+client that costs nothing, has all of its requests in flight from the first moment, and starts the next when one is answered.
 """
 
 import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from heapq import heapreplace
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any
 
 import httpx
 
-from benchmarks.stand_in import serve
+from benchmarks.stand_in import LATENCIES, serve
 from sense.config import LlmConfig, SynthesizeConfig
 from sense.decontamination.screen import Screen
 from sense.endpoint import CallFailure
@@ -112,9 +113,25 @@ class _Asker:
         return False
 
 
-def ask(count: int, concurrency: int, latency: str, rate: float | None = None) -> Asked:
-    """Has `count` drafts collected as the stage collects them, but neither read nor checked."""
-    with TemporaryDirectory() as folder, serve(latency, rate) as (url, counts):
+def ideal_seconds(latencies: Iterable[float], concurrency: int) -> float:
+    """Seconds until requests of these latencies are all answered, so many of them in flight, each started as soon as one ends.
+
+    >>> ideal_seconds([3, 1, 1, 2], 2)
+    4.0
+    """
+    ends = [0.0] * concurrency
+    for latency in latencies:
+        heapreplace(ends, ends[0] + latency)
+    return max(ends)
+
+
+def ask(folder: Path, count: int, concurrency: int, latency: str, rate: float | None = None) -> Asked:
+    """Has `count` drafts collected as the stage collects them, but neither read nor checked. What is written stays in `folder`.
+
+    It must stay until all is measured: for minutes after many files were deleted, a new one takes ext4 several times as long.
+    """
+    work = Path(mkdtemp(dir=folder))
+    with serve(latency, rate) as (url, counts):
         llm = {"model": "m", "base_url": url, "concurrency": concurrency}
         config = SynthesizeConfig.model_validate({"teacher": "llm", "llm": llm, "count": count, "suite": 0})
         assert config.llm is not None
@@ -123,13 +140,14 @@ def ask(count: int, concurrency: int, latency: str, rate: float | None = None) -
         def check(draft: Draft) -> CheckedUnit:
             return CheckedUnit([CheckedDraft(draft, analysis, Label(0, (0,), ()))], SuiteCounts(), 1)
 
-        asker = _Asker(config.llm, Path(folder) / "answers")
-        with LoggedTeacher(asker, Path(folder) / "failures.jsonl", 2 * concurrency, check) as teacher:
+        asker = _Asker(config.llm, work / "answers")
+        with LoggedTeacher(asker, work / "failures.jsonl", 2 * concurrency, check) as teacher:
             started, cpu = time.monotonic(), time.process_time()
             collect_drafts(config, teacher, _NoScreen(), concurrency, lambda: None)
             seconds, cpu = time.monotonic() - started, time.process_time() - cpu
     in_flight, full = mean_in_flight(asker.client.spans, concurrency)
-    return Asked(counts.answered, counts.refused, seconds, counts.seconds / concurrency, in_flight, full, cpu)
+    ideal = ideal_seconds(map(LATENCIES[latency], range(count)), concurrency)
+    return Asked(counts.answered, counts.refused, seconds, ideal, in_flight, full, cpu)
 
 
 class _NoScreen(Screen):
@@ -142,10 +160,10 @@ class _NoScreen(Screen):
         """Refuses nothing."""
 
 
-def ask_limited(count: int, rates: Sequence[float]) -> list[Asked]:
+def ask_limited(folder: Path, count: int, rates: Sequence[float]) -> list[Asked]:
     """Under limits of so many requests for a second, at the same time: the endpoints are idle for the most part."""
     with ThreadPoolExecutor(len(rates)) as pool:
-        return list(pool.map(lambda rate: ask(round(count * rate / max(rates)), 16, "200 ms", rate), rates))
+        return list(pool.map(lambda rate: ask(folder, round(count * rate / max(rates)), 16, "200 ms", rate), rates))
 
 
 def asked_again(count: int) -> dict[str, int]:

@@ -324,19 +324,19 @@ def measure_speed(rows: int, seed: int, folder: Path) -> list[Figure]:
     ]
 
 
-def measure_asking() -> list[Figure]:
-    """How an LLM is asked, against a stand-in on this machine."""
+def measure_asking(folder: Path) -> list[Figure]:
+    """How an LLM is asked, against a stand-in on this machine; what is written lies in `folder`."""
     values: dict[str, tuple[Value, str]] = {}
     for concurrency, count in ((16, 800), (64, 4000)):
         for latency in stand_in.LATENCIES:
-            run = asking.ask(count, concurrency, latency)
+            run = asking.ask(folder, count, concurrency, latency)
             case = f"{concurrency} in flight, {latency}"
             values[f"{case}: throughput against ideal"] = (run.ideal / run.seconds, "%")
             values[f"{case}: in flight, of those that may be"] = (run.in_flight / concurrency, "%")
             values[f"{case}: from start to as many"] = (round(run.full_s, 2), "s")
             values[f"{case}: client's CPU time a request"] = (round(1000 * run.cpu_s / run.answered, 2), "ms")
     rates = (4.0, 1.5)
-    for rate, run in zip(rates, asking.ask_limited(120, rates), strict=True):
+    for rate, run in zip(rates, asking.ask_limited(folder, 120, rates), strict=True):
         values[f"limit of {rate:g} requests/s: share answered 429"] = (run.refused / (run.answered + run.refused), "%")
         values[f"limit of {rate:g} requests/s: answered for a second"] = (round(run.answered / run.seconds, 2), "")
     values |= {f"asked again after: {change}": (count, "") for change, count in asking.asked_again(8).items()}
@@ -423,7 +423,8 @@ def main() -> None:
         print_table(title, [add_before(figure, earlier.get(figure.label)) for figure in rows] if earlier else rows)
 
     if options.asking:
-        report("7. Asking an LLM", measure_asking())
+        with tempfile.TemporaryDirectory() as temporary:
+            report("7. Asking an LLM", measure_asking(Path(temporary)))
         return
     if options.tokens:
         report("8. Tokens", measure_tokens(120))

@@ -313,9 +313,8 @@ def write_first(path: Path, content: bytes) -> bool:
     """
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with temporary.open("xb") as stream:
+            with _create(temporary) as stream:
                 stream.write(content)
                 stream.flush()
                 os.fsync(stream.fileno())
@@ -329,6 +328,15 @@ def write_first(path: Path, content: bytes) -> bool:
             f"{path}: cannot be written ({error.strerror or error}); free space or mend permissions, then rerun"
         ) from error
     return True
+
+
+def _create(path: Path) -> IO[bytes]:
+    """Opens a new file, in a new folder if need be."""
+    try:
+        return path.open("xb")
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("xb")
 
 
 def _link(source: Path, target: Path) -> None:

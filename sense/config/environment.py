@@ -51,6 +51,15 @@ def environment(name: str, default: str = "") -> str:
     return os.environ.get(name, default)
 
 
+def proxy_url(scheme: str, host: str) -> str | None:
+    """The proxy to `host` for URLs of this scheme, by HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY; None without one."""
+    from urllib.request import getproxies, proxy_bypass  # costs 20 ms
+
+    proxies = getproxies()
+    proxy = None if proxy_bypass(host) else proxies.get(scheme) or proxies.get("all")
+    return proxy if proxy is None or "://" in proxy else f"http://{proxy}"
+
+
 def tracking_uri() -> str:
     """MLflow's store: MLFLOW_TRACKING_URI, else, or where that is empty, mlflow.db in the working copy."""
     return environment("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"

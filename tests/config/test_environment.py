@@ -17,3 +17,24 @@ def test_cores_are_those_of_the_container(tmp_path, monkeypatch, quota, expected
     if quota is not None:
         (tmp_path / "cpu.max").write_text(quota)
     assert config.cores() == expected
+
+
+@pytest.mark.parametrize(
+    ("variables", "proxy"),
+    [
+        ({}, None),
+        ({"https_proxy": "http://proxy:3128"}, "http://proxy:3128"),
+        ({"https_proxy": "proxy:3128"}, "http://proxy:3128"),
+        ({"http_proxy": "http://proxy:3128"}, None),
+        ({"all_proxy": "http://proxy:3128"}, "http://proxy:3128"),
+        ({"https_proxy": "http://proxy:3128", "no_proxy": "localhost,example.com"}, None),
+        ({"https_proxy": "http://proxy:3128", "no_proxy": "elsewhere.com"}, "http://proxy:3128"),
+        ({"https_proxy": "http://proxy:3128", "no_proxy": "*"}, None),
+    ],
+)
+def test_the_proxy_to_a_host(monkeypatch, variables, proxy):
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert config.proxy_url("https", "api.example.com") == proxy

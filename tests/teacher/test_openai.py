@@ -1,6 +1,9 @@
 """The chat client against a real server on the loopback interface; pauses are recorded, not slept."""
 
+import gzip
+import json
 import logging
+from base64 import b64decode
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -113,6 +116,28 @@ def test_sends_no_key_where_there_is_none_and_strips_a_line_break():
         client(endpoint, key=f"{KEY}\n").chat("s", "u", seed=1)
     assert "authorization" not in endpoint.requests[0].headers
     assert endpoint.requests[1].headers["authorization"] == f"Bearer {KEY}"
+
+
+def test_a_name_and_a_password_in_the_address_are_sent():
+    with Endpoint([OK]) as endpoint:
+        chat_text(client(endpoint, base_url=endpoint.base_url.replace("http://", "http://me:se%40cret@")))
+    scheme, _, value = endpoint.requests[0].headers["authorization"].partition(" ")
+    assert (scheme, b64decode(value)) == ("Basic", b"me:se@cret")
+
+
+def test_requests_go_through_the_proxy_of_the_environment(monkeypatch):
+    with Endpoint([OK]) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.base_url.removesuffix("/v1"))
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        assert chat_text(client(proxy, base_url="http://llm.invalid/v1")) == "{}"
+    assert proxy.requests[0].path == "http://llm.invalid/v1/chat/completions"
+    assert proxy.requests[0].headers["authorization"] == f"Bearer {KEY}"
+
+
+def test_a_compressed_answer_is_read():
+    with Endpoint([(200, {"Content-Encoding": "gzip"}, gzip.compress(json.dumps(chat_reply("hello")[2]).encode()))]) as endpoint:
+        assert chat_text(client(endpoint)) == "hello"
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503])
