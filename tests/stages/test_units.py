@@ -105,6 +105,31 @@ def test_a_database_with_a_fault_is_asked_for_as_a_whole_once_more(tmp_path: Pat
     assert turns[3]["content"].startswith("This database cannot be used: broken foreign key. row ")
 
 
+def test_a_budget_ends_the_run_before_it_is_crossed_and_a_higher_one_pays_nothing_twice(tmp_path: Path):
+    def payments(work: Path) -> list[float]:
+        lines = [line for file in work.glob("answers/ledger/*.jsonl") for line in file.read_text().splitlines()]
+        return [json.loads(line)["money"] for line in lines]
+
+    def requests(*runs: LlmRun) -> Counter[tuple[int, str]]:
+        return Counter((each.body["seed"], json.dumps(each.body["messages"])) for run in runs for each in run.requests)
+
+    answer = stand_in({"wrong-sql": 0.2})  # some are repaired, by requests of another size
+    llm = {"repair": True, "concurrency": 3, "prompt_price": 2.0, "completion_price": 10.0, "max_tokens": 1000}
+    undisturbed = run(tmp_path / "undisturbed", answer, llm, count=20)
+    cost, work = sum(payments(tmp_path / "undisturbed")), tmp_path / "run"
+    broken = run(work, answer, llm | {"budget": 0.7 * cost}, count=20)
+    assert f"the budget of {0.7 * cost:g} (--budget, synthesize.llm.budget) is used up" in broken.message
+    assert len(payments(work)) == len(broken.requests) >= 2
+    assert 0 < sum(payments(work)) <= 0.7 * cost
+    stays = run(work, answer, llm | {"budget": 0.7 * cost}, count=20)
+    assert (stays.message, stays.requests) == (broken.message, [])
+    whole = run(work, answer, llm | {"budget": 10 * cost}, count=20)
+    assert whole.metrics == undisturbed.metrics
+    assert digests(work) == digests(tmp_path / "undisturbed")
+    assert max(requests(broken, whole).values()) == 1
+    assert len(payments(work)) == len(broken.requests) + len(whole.requests)
+
+
 @pytest.mark.parametrize("moments", [(4, 19, 33)])
 def test_a_killed_run_ends_as_if_it_had_not_been_killed(tmp_path: Path, moments: tuple[int, ...]):
     rates = {"500": 0.1, "wrong-sql": 0.2}
