@@ -26,6 +26,7 @@ from sense.teacher.agreement import Disagreement
 from sense.teacher.checks import CheckedDraft, CheckedUnit
 from sense.teacher.drafts import CheckedAnswer, LoggedTeacher, normalize_domain, over_represented_domains
 from sense.teacher.labels import Label
+from sense.teacher.ledger import Tokens
 from sense.teacher.openai import NO_ANSWER
 from sense.teacher.quotas import Kind
 
@@ -61,7 +62,8 @@ class Collection:
     and `sizes` (bytes) are about the databases written. `disagreements` are the drafts whose gold the LLM's own answers did not
     confirm. `name` is the teacher's, the `source` of its examples; without one it is "grammar" or "llm".
     Of an LLM that is asked for several drafts at once, `per_request` is their number, `units` are the requests counted, `wishes`
-    what was asked for in them, `units_kept` those that brought an example, and `barren` those since the last one.
+    what was asked for in them, `units_kept` those that brought an example, and `barren` those since the last one; `unit_costs`
+    says of each how many examples it brought, and the tokens of its answers.
     """
 
     config: SynthesizeConfig
@@ -85,6 +87,7 @@ class Collection:
     per_request: int = 1
     units: int = 0
     units_kept: int = 0
+    unit_costs: list[tuple[int, Sequence[Tokens | None]]] = field(default_factory=list)
     barren: int = 0
     wishes: Counter[tuple[Kind, str]] = field(default_factory=Counter)
     _queries: set[tuple[str, str]] = field(default_factory=set)  # (db_id, fingerprint)

@@ -1,9 +1,9 @@
 """What an LLM's part of a run is going to cost, before it is written: its first prompt, and an estimate by its first answers."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import astuple, replace
 from pathlib import Path
-from statistics import fmean
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
@@ -55,20 +55,20 @@ def _probe(part: Part, seeds: Path, screen: Callable[[Path], Screen], say: Calla
                 f"{characters:,} characters, about {characters // 4:,} tokens; --dry-run 10 estimates what the run costs",
             ]
         paid = ledger.summary()
-    tokens = [answer for answer in tried.tokens if answer is not None]
-    if len(tokens) < 2:
-        raise UserError(f"{len(tokens)} of {len(tried.tokens)} answers count their tokens: too few for an estimate; raise N")
+    counted = [(kept, answer) for kept, answer in zip(tried.kept, tried.tokens, strict=True) if answer is not None]
+    if len(counted) < 2:
+        raise UserError(f"{len(counted)} of {len(tried.tokens)} answers count their tokens: too few for an estimate; raise N")
+    kept, tokens = [each for each, _ in counted], [each for _, each in counted]
     prices = [price(llm, each, in_batch) for each in tokens]
     money = [each for each in prices if each is not None]
-    kept = round(tried.kept * len(tokens) / len(tried.tokens))
-    most = config.count * config.max_attempts
-    whole = estimate(config.count, most, kept, tokens, money or None, config.seed)
+    most, drafts = config.count * config.max_attempts, tried.size * len(tokens)
+    whole = estimate(config.count, most, kept, tried.size, tokens, money or None, config.seed)
+    prompt, cached, completion = (sum(getattr(each, name) for each in tokens) for name in ("prompt", "cached", "completion"))
     return [
         *lines,
-        f"{tried.kept} of {len(tried.tokens)} drafts kept; tokens of a draft: prompt "
-        f"{fmean(each.prompt for each in tokens):,.0f} ({fmean(each.cached for each in tokens):,.0f} from the server's cache), "
-        f"answer {fmean(each.completion for each in tokens):,.0f}"
-        + (f"; of an example: {sum(each.prompt + each.completion for each in tokens) / kept:,.0f}" if kept else ""),
+        f"{sum(tried.kept)} of {tried.size * len(tried.kept)} drafts kept; tokens of a draft: prompt "
+        f"{prompt / drafts:,.0f} ({cached / drafts:,.0f} from the server's cache), answer {completion / drafts:,.0f}"
+        + (f"; of an example: {(prompt + completion) / sum(kept):,.0f}" if sum(kept) else ""),
         f"{config.count:,} examples, with {LEVEL:.0%} intervals:",
         f"  drafts             {whole.drafts.text(',.0f')}",
         f"  prompt tokens      {whole.prompt.text(',.0f')}",
@@ -80,10 +80,11 @@ def _probe(part: Part, seeds: Path, screen: Callable[[Path], Screen], say: Calla
 
 
 class _Probe(NamedTuple):
-    """What the first drafts took each, None where it is not counted, and how many of them became examples."""
+    """What the first requests took each, None where it is not counted, and how many examples each brought of `size` drafts."""
 
     tokens: list[Tokens | None]
-    kept: int
+    kept: list[int]
+    size: int = 1
 
 
 def _first_answers(
@@ -95,17 +96,21 @@ def _first_answers(
         wishes = Quotas(config, llm).wishes(0)
         first = runs.unit_source(part, seeds).request(0, wishes, [])
         if probe < 2:
-            return first, _Probe([], 0)
+            return first, _Probe([], [])
         client = runs.chat_client(part, work, ledger)
-        units = -(-probe // llm.questions)
-        tokens: list[Tokens | None]
-        collection = runs.write_wished_units(part, client, work, screen(work.built), seeds, units=units)
-        tokens = [Tokens(0, 0, 0)] * collection.requested
-    elif part.writes_domains:
+        units = max(2, -(-probe // llm.questions))
+        whole = replace(part, config=config.model_copy(update={"count": max(config.count, units * llm.questions)}))
+        collection = runs.write_wished_units(whole, client, work, screen(work.built), seeds, units=units)
+        answers = [_sum(answers) for _, answers in collection.unit_costs]
+        others = Counter(work.usage) - Counter(each for _, tokens in collection.unit_costs for each in tokens)
+        kept = [examples for examples, _ in collection.unit_costs]
+        return first, _Probe(_with_shares(answers, [*others.elements()]), kept, llm.questions)
+    tokens: list[Tokens | None]
+    if part.writes_domains:
         teacher = runs.llm_teacher(part, seeds, work, ledger)
         first = ChatRequest(*teacher.messages(0, draw_level(config, 0), []), seed=0)
         if probe < 2:
-            return first, _Probe([], 0)
+            return first, _Probe([], [])
         collection = runs.write_drafts(part, teacher, teacher.client, work, screen(work.built), drafts=probe)
         tokens = [teacher.tokens(index, draw_level(config, index), []) for index in range(collection.requested)]
     else:
@@ -116,17 +121,25 @@ def _first_answers(
         with runs.exchanges_of(part, client, work, "first") as exchanges:
             first = QuestionWriter(llm, config.seed, exchanges).requests(0, *drafts)[0]
         if probe < 2:
-            return first, _Probe([], 0)
+            return first, _Probe([], [])
         units = -(-probe // config.grammar.per_database)
         collection = runs.write_questions(part, runs.chat_client(part, work, ledger), work, screen(work.built), units=units)
         tokens = [Tokens(0, 0, 0)] * collection.requested
-    return first, _Probe([_plus(each, work.usage, len(tokens)) for each in tokens], len(collection.examples))
+    examples = len(collection.examples)
+    return first, _Probe(_with_shares(tokens, work.usage), [1] * examples + [0] * (len(tokens) - examples))
 
 
-def _plus(tokens: Tokens | None, usage: Sequence[Tokens | None], drafts: int) -> Tokens | None:
-    """What a draft took, with its even share of the answers in `usage`; None if that is not counted."""
-    counted = [each for each in usage if each is not None]
-    if tokens is None or len(counted) < len(usage):
+def _with_shares(tokens: Sequence[Tokens | None], others: Sequence[Tokens | None]) -> list[Tokens | None]:
+    """What each request took, with its even share of the `others` that were made for all; None where it is not counted."""
+    whole = _sum(others)
+    if whole is None:
+        return [None] * len(tokens)
+    share = Tokens(*(round(value / len(tokens)) for value in astuple(whole)))
+    return [None if each is None else _sum([each, share]) for each in tokens]
+
+
+def _sum(tokens: Sequence[Tokens | None]) -> Tokens | None:
+    """All of them together; None if one is not counted."""
+    if any(each is None for each in tokens):
         return None
-    names = ("prompt", "cached", "completion")
-    return Tokens(*(getattr(tokens, name) + round(sum(getattr(each, name) for each in counted) / drafts) for name in names))
+    return Tokens(*(sum(getattr(each, name) for each in tokens) for name in ("prompt", "cached", "completion")))

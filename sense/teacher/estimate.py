@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
 from random import Random
-from statistics import fmean, stdev
+from statistics import fmean, linear_regression, stdev, variance
 
 from sense.teacher.ledger import Tokens
 
@@ -36,22 +36,40 @@ class Estimate:
     money: Range | None
 
 
-def estimate(count: int, most: int, kept: int, tokens: Sequence[Tokens], money: Sequence[float] | None, seed: int) -> Estimate:
-    """The cost of `count` examples, for which at most `most` drafts are asked, by two probed drafts or more.
+def estimate(
+    count: int, most: int, kept: Sequence[int], size: int, tokens: Sequence[Tokens], money: Sequence[float] | None, seed: int
+) -> Estimate:
+    """The cost of `count` examples, for which at most `most` drafts are asked, by two probed requests or more.
 
-    `kept` of them became examples. `tokens` and `money` have an item for each probed draft. The share that is kept is drawn from
-    its posterior under Jeffreys' prior, the means of tokens and money from Student's distribution; the draws come from `seed`.
+    Each asked for `size` drafts; `kept` of them became examples. `kept`, `tokens` and `money` have an item for each request. The
+    share that is kept is drawn from its posterior under Jeffreys' prior, the means of tokens and money from Student's
+    distribution; the draws come from `seed`. Drafts of one request fare alike, so that they tell less than as many of requests of
+    their own would: less by the factor by which `kept` varies more (the design effect), which is drawn too.
     """
     random, n = Random(seed), len(tokens)
-    shares = [max(random.betavariate(kept + 0.5, n - kept + 0.5), 1e-9) for _ in range(DRAWS)]
-    deviates = [random.gauss(0, 1) / sqrt(random.gammavariate((n - 1) / 2, 2) / (n - 1)) for _ in range(DRAWS)]
+    drafts_probed, examples = n * size, sum(kept)
+    deviates, scales = [], []
+    for _ in range(DRAWS):
+        scale = random.gammavariate((n - 1) / 2, 2) / (n - 1)  # of a sample's variance, against the true one
+        deviates.append(random.gauss(0, 1) / sqrt(scale))
+        scales.append(scale)
+    smoothed = (examples + 0.5) / (drafts_probed + 1)
+    excess = variance(kept) / (size * smoothed * (1 - smoothed))
+    effects = [min(max(excess / scale, 1.0), float(size)) for scale in scales]
+    shares = [
+        max(random.betavariate(examples / effect + 0.5, (drafts_probed - examples) / effect + 0.5), 1e-9) for effect in effects
+    ]
     drafts = [min(count / share, most) for share in shares]
-    expected = min(count * n / kept, most) if kept else most
+    expected = min(count * drafts_probed / examples, most) if examples else most
 
     def total(costs: Sequence[float]) -> Range:
-        mean, error = fmean(costs), stdev(costs) / sqrt(n)
-        sums = [number * max(mean + error * deviate, min(costs)) for number, deviate in zip(drafts, deviates, strict=True)]
-        return _range(expected * mean, sums)
+        mean, least = fmean(costs), min(costs) / 2  # of two or three requests both may cost more than most
+        slope, error = _regression(kept, costs)
+        sums = [
+            number / size * max(mean + slope * (size * share - examples / n) + error * deviate, least)
+            for number, share, deviate in zip(drafts, shares, deviates, strict=True)
+        ]
+        return _range(expected / size * mean, sums)
 
     return Estimate(
         drafts=_range(expected, drafts),
@@ -59,6 +77,19 @@ def estimate(count: int, most: int, kept: int, tokens: Sequence[Tokens], money: 
         completion=total([each.completion for each in tokens]),
         money=None if money is None else total(money),
     )
+
+
+def _regression(kept: Sequence[int], costs: Sequence[float]) -> tuple[float, float]:
+    """How much more a request costs for each draft that is kept of it (less, if faults are repaired), and the error of the mean.
+
+    Two or three requests do not tell.
+    """
+    n = len(costs)
+    if n < 4 or len(set(kept)) == 1:
+        return 0.0, stdev(costs) / sqrt(n)
+    slope, intercept = linear_regression(kept, costs)
+    rest = sum((cost - intercept - slope * number) ** 2 for number, cost in zip(kept, costs, strict=True))
+    return slope, sqrt(rest / (n - 2) / n)
 
 
 def _range(value: float, draws: Sequence[float]) -> Range:

@@ -89,9 +89,8 @@ class Exchanges:
             request.system, request.user, seed=request.seed, turns=request.turns, response_format=request.response_format
         )
         if not isinstance(answer, FailedExchange):
-            tokens = self._client.tokens(request.system, request.user, seed=request.seed, turns=request.turns)
             with self._lock:
-                self._usage.append(tokens)
+                self._usage.append(answer.tokens)
         elif answer.requests:
             row = FailedRequest(seed=key[0], turns=key[1], reason=answer.reason, detail=answer.detail, requests=answer.requests)
             with self._lock:

@@ -50,11 +50,19 @@ class Payment(Record):
 
 
 def read_tokens(body: bytes) -> Tokens | None:
-    """The tokens that an answer says it took (thoughts are among the completion's); None if it does not say."""
+    """The tokens that an answer says it took; None if it does not say."""
     try:
-        counts = json.loads(body)["usage"]
+        return tokens_of(json.loads(body))
+    except (ValueError, RecursionError):
+        return None
+
+
+def tokens_of(answer: Any) -> Tokens | None:
+    """The tokens of an answer as JSON (thoughts are among the completion's); None if it does not say."""
+    try:
+        counts = answer["usage"]
         prompt, completion = counts["prompt_tokens"], counts["completion_tokens"]
-    except (ValueError, RecursionError, KeyError, TypeError):
+    except (KeyError, TypeError):
         return None
     if type(prompt) is not int or type(completion) is not int:
         return None

@@ -9,12 +9,13 @@ the former: an endpoint that answers nothing is noticed after a few exchanges, b
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import httpx
 
 from sense.endpoint import MAX_RETRY_AFTER_S, CallFailure, ErrorBody, error_fields, parse_error, retry_after
+from sense.teacher.ledger import Tokens, tokens_of
 
 TRUNCATED = ("length", "max_tokens")  # finish reasons
 SYSTEM_ROLE = "system role"
@@ -25,10 +26,11 @@ JSON_SCHEMA = "json_schema"
 
 @dataclass(frozen=True)
 class ChatCompletion:
-    """The text that the model wrote, never empty; `truncated` if it stopped at max_tokens."""
+    """The text that the model wrote, never empty; `truncated` if it stopped at max_tokens; `tokens` if the server counts them."""
 
     text: str
     truncated: bool
+    tokens: Tokens | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,8 @@ def read_response(
         if isinstance(container, dict) and container.get("error"):
             return _read_error(_status_of(container["error"]), error_fields(container), response.headers, request)
     outcome = _read_choice(choice, request) if isinstance(choice, dict) and "message" in choice else None
+    if isinstance(outcome, ChatCompletion):
+        return replace(outcome, tokens=tokens_of(value))
     if outcome is None and choices == []:
         outcome = CallFailure("HTTP 200 without choices", _NO_CAUSE_FIX, reason="empty answer")
     if outcome is None:

@@ -70,6 +70,7 @@ def _add(collection: Collection, quotas: Quotas, wishes: Sequence[Wish], wished:
     examples = collection.examples[before:]
     collection.units += 1
     collection.units_kept += bool(examples)
+    collection.unit_costs.append((len(examples), wished.tokens))
     collection.barren = 0 if examples else collection.barren + 1
     collection.wishes += count_wishes(wishes[:counted])
     if not collection.absent:  # else nobody knows yet what is missing

@@ -22,6 +22,7 @@ from sense.teacher.answers import WrittenDatabase
 from sense.teacher.checks import CheckedUnit
 from sense.teacher.drafts import REPAIRABLE
 from sense.teacher.exchanges import ChatRequest, Exchanges
+from sense.teacher.ledger import Tokens
 from sense.teacher.openai import NO_ANSWER, FailedExchange
 from sense.teacher.quotas import Wish
 from sense.teacher.responses import ChatCompletion
@@ -35,10 +36,14 @@ _REPAIRABLE = (*REPAIRABLE, NO_QUESTION)
 
 
 class WishedUnit(NamedTuple):
-    """What has become of the questions that were wished for, one draft for each, and the domain of the database, '' without."""
+    """What has become of the questions that were wished for, one draft for each, and the domain of the database, '' without.
+
+    `tokens` are those of its answers, None where one does not say.
+    """
 
     unit: CheckedUnit
     domain: str
+    tokens: tuple[Tokens | None, ...] = ()
 
 
 class _Written(NamedTuple):
@@ -73,6 +78,7 @@ class UnitWriter:
         first = self._exchanges.submit(request).result()
         if isinstance(first, FailedExchange):
             return WishedUnit(_failed(wishes, first), "")
+        tokens: tuple[Tokens | None, ...] = (first.tokens,)
         written = self._read(number, wishes, first)
         unit = self._check(tuple(written.drafts))
         faults = _faults(unit)
@@ -82,13 +88,14 @@ class UnitWriter:
             second = self._exchanges.submit(again).result()
             repaired = [position in faults for position in range(len(wishes))]
             if not isinstance(second, FailedExchange):
+                tokens = (first.tokens, second.tokens)
                 written = self._mend(number, wishes, written, faults, second)
                 unit = self._check(tuple(written.drafts))
             elif second.reason == NO_ANSWER:
                 absent = _failed(wishes, second).drafts
                 unit = unit._replace(drafts=[absent[n] if n in faults else draft for n, draft in enumerate(unit.drafts)])
             unit = unit._replace(repaired=repaired)
-        return WishedUnit(unit, written.database.domain if written.database else "")
+        return WishedUnit(unit, written.database.domain if written.database else "", tokens)
 
     def forget(self, start: int) -> None:
         """Forgets, after the end, all answers from unit `start` on and what failed: a rerun asks for them again."""
