@@ -119,6 +119,17 @@ class Collection:
         """The domains that draft number `index` is to avoid; None as long as too few drafts are checked to know them."""
         return self._lessons.get(_lesson(index))
 
+    def add_unit(self, unit: CheckedUnit, advance: Callable[[], None]) -> int:
+        """Counts a database and its drafts as far as they are needed; how many. `advance` is called for each example."""
+        self.add_database(unit)
+        before = self.requested
+        for checked, repaired in zip(unit.drafts, unit.repaired or repeat(False), strict=False):
+            if self.missing > 0 and not self.failed:
+                self.requested += 1
+                if self.add(checked, repaired):
+                    advance()
+        return self.requested - before
+
     def add_answer(self, answer: CheckedAnswer) -> bool:
         """Counts the next draft of an LLM, whose database is its own; True if it becomes an example."""
         if isinstance(answer.outcome, CheckedUnit):
@@ -270,13 +281,7 @@ def collect_units(
             number += 1
         if not pending:
             break
-        unit = pending.popleft().result()
-        collection.add_database(unit)
-        for checked, repaired in zip(unit.drafts, unit.repaired or repeat(False), strict=False):
-            if collection.missing > 0 and not collection.failed:
-                collection.requested += 1
-                if collection.add(checked, repaired):
-                    advance()
+        collection.add_unit(pending.popleft().result(), advance)
         if collection.failed:
             break
     for future in pending:

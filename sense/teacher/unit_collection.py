@@ -6,7 +6,6 @@ Units count in the order of their numbers, whichever has been answered first, an
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from itertools import repeat
 
 from sense.config import SynthesizeConfig
 from sense.decontamination.screen import Screen
@@ -58,15 +57,8 @@ def collect_wished_units(
 
 def _add(collection: Collection, quotas: Quotas, wishes: Sequence[Wish], wished: WishedUnit, advance: Callable[[], None]) -> None:
     """Counts the next unit, as far as it is needed."""
-    unit, before = wished.unit, len(collection.examples)
-    collection.add_database(unit)
-    counted = 0
-    for checked, repaired in zip(unit.drafts, unit.repaired or repeat(False), strict=False):
-        if collection.missing > 0 and not collection.failed:
-            collection.requested += 1
-            counted += 1
-            if collection.add(checked, repaired):
-                advance()
+    before = len(collection.examples)
+    counted = collection.add_unit(wished.unit, advance)
     examples = collection.examples[before:]
     collection.units += 1
     collection.units_kept += bool(examples)
