@@ -10,7 +10,7 @@ from transformers import DynamicCache, PreTrainedConfig
 from transformers.cache_utils import DynamicLayer
 
 
-class _Layer(DynamicLayer):  # type: ignore[misc]
+class _Layer(DynamicLayer):  # type: ignore[misc]  # transformers has no types
     """Keys and values of one layer, of shape (batch, heads, tokens, size of a head), with room for `tokens` tokens."""
 
     def __init__(self, tokens: int) -> None:
