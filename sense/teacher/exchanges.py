@@ -4,7 +4,7 @@ What has failed is logged the moment it happens, and a rerun after a kill counts
 not been killed; answers are kept by the client.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock
@@ -74,7 +74,7 @@ class Exchanges:
         """What becomes of a request, as a future; it raises what the client raises."""
         return self._pool.submit(self._exchange, request)
 
-    def forget(self, requests: Sequence[ChatRequest]) -> None:
+    def forget(self, requests: Iterable[ChatRequest]) -> None:
         """Forgets, after the end, the answers to these requests, and all that failed: a rerun asks for them again."""
         for request in requests:
             self._client.forget(request.system, request.user, seed=request.seed, turns=request.turns)

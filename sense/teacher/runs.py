@@ -104,22 +104,24 @@ def write_questions(
     make_worker = partial(UnitWorker, grammar_teacher(part), work.built, config)
     with (
         Processes(make_worker, config.execution.processes) as processes,
-        ThreadPoolExecutor(2 * llm.concurrency, thread_name_prefix="unit") as pool,
         _agreement(part, client, work, processes) as agreement,
-        exchanges_of(part, client.for_answers(sql_first.FORMAT), work, "questions") as exchanges,
     ):
-        writer = QuestionWriter(llm, config.seed, exchanges)
+        with (
+            ThreadPoolExecutor(2 * llm.concurrency, thread_name_prefix="unit") as pool,
+            exchanges_of(part, client.for_answers(sql_first.FORMAT), work, "questions") as exchanges,
+        ):
+            writer = QuestionWriter(llm, config.seed, exchanges)
 
-        def write_unit(number: int, levels: Sequence[Hardness]) -> CheckedUnit:
-            written = writer.write(number, *processes.submit(UnitWorker.draft, number, levels).result())
-            unit = processes.submit(UnitWorker.check, written.drafts).result()._replace(repaired=written.repaired)
-            return agreement.confirm_unit(unit) if agreement else unit
+            def write_unit(number: int, levels: Sequence[Hardness]) -> CheckedUnit:
+                written = writer.write(number, *processes.submit(UnitWorker.draft, number, levels).result())
+                unit = processes.submit(UnitWorker.check, written.drafts).result()._replace(repaired=written.repaired)
+                return agreement.confirm_unit(unit) if agreement else unit
 
-        def write(number: int, levels: Sequence[Hardness]) -> Future[CheckedUnit]:
-            return pool.submit(write_unit, number, levels)
+            def write(number: int, levels: Sequence[Hardness]) -> Future[CheckedUnit]:
+                return pool.submit(write_unit, number, levels)
 
-        collection = collect_units(config, write, 2 * llm.concurrency, screen, advance, units, part.name)
-        _end(part, collection, agreement, writer.forget)
+            collection = collect_units(config, write, 2 * llm.concurrency, screen, advance, units, part.name)
+        _end(part, collection, agreement, writer.forget)  # when no thread is left that could keep a further answer
     return collection
 
 

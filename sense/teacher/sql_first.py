@@ -98,7 +98,7 @@ class QuestionWriter:
 
     def __init__(self, config: LlmConfig, seed: int, exchanges: Exchanges) -> None:
         self._config, self._seed, self._exchanges = config, seed, exchanges
-        self._useless: list[ChatRequest] = []
+        self._useless: set[ChatRequest] = set()  # requests that have not brought a question, or not yet
 
     def write(self, number: int, drafts: Sequence[Draft | RejectedDraft], schema: str) -> WrittenUnit:
         """The drafts on database `number`, whose schema is `schema` as a text, with questions of the model.
@@ -108,15 +108,13 @@ class QuestionWriter:
         """
         chunks = self._chunks(number, drafts)
         requests = self.requests(number, drafts, schema)
+        self._useless.update(requests)
         answers = [self._exchanges.submit(request) for request in requests]
         outcomes: list[tuple[Draft | RejectedDraft, bool]] = [
             (draft, False) for draft in drafts if isinstance(draft, RejectedDraft)
         ]
         for request, (_, queries), answer in zip(requests, chunks, answers, strict=True):
-            written = self._outcomes(request, queries, answer)
-            if not any(isinstance(draft, Draft) for draft, _ in written):
-                self._useless.append(request)
-            outcomes += written
+            outcomes += self._outcomes(request, queries, answer)
         return WrittenUnit([draft for draft, _ in outcomes], [repaired for _, repaired in outcomes])
 
     def requests(self, number: int, drafts: Sequence[Draft | RejectedDraft], schema: str) -> list[ChatRequest]:
@@ -124,7 +122,7 @@ class QuestionWriter:
         return [self._request(number, start, queries, schema) for start, queries in self._chunks(number, drafts)]
 
     def forget(self) -> None:
-        """Forgets, after the end, answers that were of no use and failed exchanges: a rerun asks for them again."""
+        """Forgets, after the end, answers that brought no question or were not read, and what failed: a rerun asks again."""
         self._exchanges.forget(self._useless)
 
     def _chunks(self, number: int, drafts: Sequence[Draft | RejectedDraft]) -> list[tuple[int, list[_Query]]]:
@@ -172,11 +170,15 @@ class QuestionWriter:
             return [(draft, False) for draft in _failed(queries, first)]
         drafts = _read(queries, first.text, first.truncated)
         faults = {query.number: draft for query, draft in zip(queries, drafts, strict=True) if isinstance(draft, RejectedDraft)}
+        if len(faults) < len(queries):
+            self._useless.discard(request)
         if not faults or not self._config.repair:
             return [(draft, False) for draft in drafts]
         lines = [{"number": number, "reason": fault.reason, "detail": fault.detail} for number, fault in faults.items()]
         problem = render_prompt("questions_repair", faults=lines)
-        second = self._exchanges.submit(request._replace(turns=((first.text, problem),))).result()
+        repair = request._replace(turns=((first.text, problem),))
+        self._useless.add(repair)
+        second = self._exchanges.submit(repair).result()
         faulty = [query for query in queries if query.number in faults]
         if isinstance(second, FailedExchange):
             again: dict[int, Draft | RejectedDraft] = dict(faults)
@@ -186,6 +188,8 @@ class QuestionWriter:
             again = {
                 query.number: draft for query, draft in zip(faulty, _read(faulty, second.text, second.truncated), strict=True)
             }
+            if any(isinstance(draft, Draft) for draft in again.values()):
+                self._useless -= {request, repair}
         return [(again.get(query.number, draft), query.number in faults) for query, draft in zip(queries, drafts, strict=True)]
 
 
