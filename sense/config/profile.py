@@ -41,7 +41,10 @@ def _assignment(item: str) -> tuple[list[str], str]:
 
 
 def edit(path: Path, assignments: Sequence[tuple[list[str], str]]) -> str:
-    """The text of `path` with each (key path, value as YAML) set; ConfigError names a key whose section is not there."""
+    """The text of `path` with each (key path, value as YAML) set; sections that are missing are added, known or not.
+
+    ConfigError names a key in something that is no section.
+    """
     yaml = YAML()
     yaml.width, yaml.preserve_quotes = 130, True
     try:
@@ -50,12 +53,13 @@ def edit(path: Path, assignments: Sequence[tuple[list[str], str]]) -> str:
         raise ConfigError(f"{path}: cannot be read as YAML ({error}); profiles to start from lie in configs/") from None
     for keys, value in assignments:
         section = document
-        for key in keys[:-1]:
-            if not isinstance(section, dict) or key not in section:
-                raise ConfigError(f"{path}: no section {key!r} for {'.'.join(keys)}")
-            section = section[key]
-        if not isinstance(section, dict):
-            raise ConfigError(f"{path}: {'.'.join(keys[:-1]) or 'the file'} holds no keys, so none can be set in it")
+        for depth, key in enumerate(keys):
+            if not isinstance(section, dict):
+                raise ConfigError(f"{path}: {'.'.join(keys[:depth]) or 'the file'} holds no keys, so none can be set in it")
+            if depth < len(keys) - 1:
+                if section.get(key) is None:
+                    section[key] = {}
+                section = section[key]
         new = params.parse(value, f"--set {'.'.join(keys)}={value}")
         if not (isinstance(new, str) and section.get(keys[-1]) == new):  # a text that stays is not put in quotes
             section[keys[-1]] = _with_quotes(new)

@@ -106,9 +106,10 @@ class TrainConfig(Section):
     """Autocast: bf16, fp32 for none, or auto (bf16 where the GPU or, without one, the processor multiplies it in hardware: many
     processors emulate it, ten times slower); weights under training are float32.
     """
-    freeze_embeddings: bool = False
-    """Train all weights but the embeddings of the tokens and the output layer. AdamW moves those of tokens that the data lack as
-    far as the others, all the same way: a small model then forgets how to copy names that it was not trained on.
+    freeze_embeddings: bool | Literal["unused"] = False
+    """Embeddings of tokens, in the output layer too, that are not trained: `unused` those of tokens that the rows lack, true all
+    of them. AdamW moves those of unused tokens as far as the others, all the same way: a small model then forgets how to copy
+    names that it was not trained on. `unused` works with whole weights in each process (no FSDP).
     """
     gradient_checkpointing: bool = False
     """Compute activations again in the backward pass: less memory, about a third slower."""
@@ -271,3 +272,9 @@ class DpoConfig(Section):
     """Settings of the method grpo, to which those of DPO do not apply."""
     train: TrainConfig = TrainConfig(learning_rate=1e-6)
     """The optimization."""
+
+    @model_validator(mode="after")
+    def _rows_have_the_tokens(self) -> "DpoConfig":
+        if self.method == "grpo" and self.train.freeze_embeddings == "unused":
+            raise ValueError("grpo trains on answers that no row has; set train.freeze_embeddings to true or false")
+        return self

@@ -6,7 +6,7 @@ import io
 import math
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
 from sense import checkpoint_store, config, console, records
 from sense.cost import usage
-from sense.training import devices, model_folder, shared_schema
+from sense.training import devices, frozen_embeddings, model_folder, shared_schema
 
 # Called with the step and the values of each logged point of the training curve.
 OnLog = Callable[[int, dict[str, float]], None]
@@ -100,7 +100,7 @@ def sft(
         peft_config=_lora(settings.lora, model),
         callbacks=[TrainingProgress(label, on_log, counts_tokens=collator is None)],
     )
-    return run_trainer(trainer, checkpoints, settings.train)
+    return run_trainer(trainer, checkpoints, settings.train, _tokens(rows, "input_ids"))
 
 
 def _ordered(sequences: Sequence[dict[str, list[int]]], settings: config.SftConfig, passes: float) -> list[dict[str, list[int]]]:
@@ -150,7 +150,7 @@ def dpo(
         processing_class=tokenizer,
         callbacks=[TrainingProgress("dpo", on_log)],
     )
-    return run_trainer(trainer, checkpoints, settings.train)
+    return run_trainer(trainer, checkpoints, settings.train, _tokens(rows, "prompt_ids", "chosen_ids", "rejected_ids"))
 
 
 def curve_csv(curve: Sequence[dict[str, float]]) -> str:
@@ -218,6 +218,11 @@ def _lora(lora: config.LoraConfig | None, model: Any) -> LoraConfig | None:
     )
 
 
+def _tokens(rows: Sequence[dict[str, list[int]]], *columns: str) -> set[int]:
+    """All token ids in these columns of the rows."""
+    return {token for row in rows for column in columns for token in row[column]}
+
+
 def to_dataset(rows: Sequence[Any]) -> Any:
     """The rows as the trainers want them."""
     disable_progress_bars()
@@ -237,15 +242,18 @@ def _shared_dataset(dataset: Any, folder: Path) -> Any:
     return dataset.map(lambda row: row, cache_file_name=str(file), load_from_cache_file=False)
 
 
-def run_trainer(trainer: Any, checkpoints: Path, train: config.TrainConfig) -> tuple[Any, list[dict[str, float]]]:
-    """Runs a trainer from its last complete checkpoint to its end; returns the model and its training curve."""
+def run_trainer(
+    trainer: Any, checkpoints: Path, train: config.TrainConfig, used_tokens: Iterable[int] = ()
+) -> tuple[Any, list[dict[str, float]]]:
+    """Runs a trainer from its last complete checkpoint to its end; returns the model and its training curve.
+
+    `used_tokens` are those that the rows have; only `train.freeze_embeddings` = unused asks for them.
+    """
     trainer.remove_callback(PrinterCallback)
-    if train.freeze_embeddings:
-        for layer in (trainer.model.get_input_embeddings(), trainer.model.get_output_embeddings()):
-            layer.weight.requires_grad_(False)
     for parameter in trainer.model.parameters():
         if parameter.requires_grad:  # TRL 1.16 makes an adapter on a quantized base bfloat16, in which small steps are lost
             parameter.data = parameter.data.to(model_folder.TRAINING_DTYPE)
+    frozen_embeddings.freeze(trainer, train, used_tokens)
     checkpoint = last_complete_checkpoint(checkpoints)
     if checkpoint is not None:
         state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))

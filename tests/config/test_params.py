@@ -141,6 +141,19 @@ def test_set_edits_one_key_and_keeps_the_comments(tmp_path, capsys):
     assert path.read_text() == before
 
 
+def test_set_adds_a_section_that_is_missing_and_no_unknown_one(tmp_path, capsys):
+    path = tmp_path / "params.yaml"
+    shutil.copy(ROOT / "configs/nano.yaml", path)
+    assert cli.main(["profile", "--params", str(path), "--set", "sft.rename.copies=2", "--set", "dpo.rft.plans=3"]) == 0
+    assert config.load(path).sft.rename.copies == 2
+    assert config.load(path).dpo.rft.plans == 3
+    before = path.read_text()
+    assert cli.main(["profile", "--params", str(path), "--set", "sft.renam.copies=2"]) == 2
+    assert "sft.renam = {" in (printed := capsys.readouterr().err)
+    assert "unknown key; allowed here: data, lora" in printed
+    assert path.read_text() == before
+
+
 def test_the_key_comes_from_the_environment(monkeypatch):
     monkeypatch.delenv("SENSE_API_KEY", raising=False)
     monkeypatch.setenv("OPENAI_API_KEY", "b")

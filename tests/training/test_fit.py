@@ -22,6 +22,7 @@ TRAIN = config.TrainConfig(
     max_steps=6, batch_size=4, learning_rate=3e-3, max_length=96, save_steps=2, log_steps=1, precision="fp32"
 )
 FROZEN_EMBEDDINGS = TRAIN.model_copy(update={"freeze_embeddings": True})
+UNUSED_EMBEDDINGS = TRAIN.model_copy(update={"freeze_embeddings": "unused", "weight_decay": 0.1})
 
 
 class Killed(Exception):
@@ -82,7 +83,10 @@ def trained_dpo(start, folder, on_log=ignore, train=TRAIN, **changes):
 
 @pytest.mark.parametrize(
     "how",
-    [{}, {"loss_on": "sequence"}, {"packing": True}, {"lora": config.LoraConfig(r=4, dropout=0.1)}, {"train": FROZEN_EMBEDDINGS}],
+    [
+        *({}, {"loss_on": "sequence"}, {"packing": True}, {"lora": config.LoraConfig(r=4, dropout=0.1)}),
+        *({"train": FROZEN_EMBEDDINGS}, {"train": UNUSED_EMBEDDINGS}),
+    ],
 )
 def test_a_killed_sft_resumes_to_the_same_weights_and_curve(tmp_path, how):
     whole, curve = trained_sft(tmp_path / "whole", **how)
@@ -105,6 +109,43 @@ def test_frozen_embeddings_stay_in_both_steps_and_all_other_weights_move(tmp_pat
         weights_now = model_folder.load_model(folder).state_dict()
         stay = {name for name, value in weights_now.items() if torch.equal(value, before[name])}
         assert stay == {"model.embed_tokens.weight", "lm_head.weight"}
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_embeddings_of_unused_tokens_stay_in_both_steps_and_those_of_used_ones_move(tmp_path, monkeypatch, tied):
+    tokenizer = train_tokenizer()
+    create = nano.create_model
+
+    def create_model(*arguments):
+        model = create(*arguments)
+        if not tied:
+            model.config.tie_word_embeddings = False
+            model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight.detach().clone())
+        return model
+
+    monkeypatch.setattr(nano, "create_model", create_model)
+    before = nano.create_model(NANO, tokenizer, 0).state_dict()
+    start, _ = trained_sft(tmp_path / "sft", train=UNUSED_EMBEDDINGS)
+    after, _ = trained_dpo(start, tmp_path / "dpo", train=UNUSED_EMBEDDINGS, sft_weight=0.5)
+    texts = [row["prompt"] + answer for row in PAIRS for answer in (row["chosen"], row["rejected"])]
+    used = {number for text in texts for number in tokenizer(text)["input_ids"]}
+    used |= {number for row in ROWS for number in tokenizer(row["prompt"] + row["completion"])["input_ids"]}
+    used.add(tokenizer.eos_token_id)
+    for folder in (start, after):
+        weights_now = model_folder.load_model(folder).state_dict()
+        for name in ("model.embed_tokens.weight", "lm_head.weight"):
+            moved = (weights_now[name] != before[name]).any(dim=1).nonzero().flatten().tolist()
+            assert moved
+            assert set(moved) <= used
+    if tied:
+        assert len(moved) > 20
+
+
+def test_the_embeddings_of_unused_tokens_move_where_nothing_is_frozen(tmp_path):
+    before = nano.create_model(NANO, train_tokenizer(), 0).state_dict()
+    start, _ = trained_sft(tmp_path)
+    moved = (model_folder.load_model(start).state_dict()["lm_head.weight"] != before["lm_head.weight"]).any(dim=1)
+    assert moved.all()
 
 
 @pytest.mark.parametrize("lora", [None, config.LoraConfig(r=4, dropout=0.0)])
