@@ -9,7 +9,8 @@ data files beside them (prompts, word lists, folders of data) those that a used 
 import ast
 import hashlib
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -97,19 +98,27 @@ def _file(module: str) -> Path:
 
 def _imports(module: str) -> Iterator[str]:
     """The modules of the package that a module imports, at its top or inside a function, other than for type checking."""
-    waiting: list[ast.AST] = [ast.parse(_file(module).read_text(encoding="utf-8"))]
+    for name, attribute in _import_statements(_file(module).read_text(encoding="utf-8")):
+        inner = f"{name}.{attribute}"
+        yield inner if attribute and _file(inner).is_file() else name
+
+
+@cache  # a process that runs many stages reads the same source again and again
+def _import_statements(source: str) -> Sequence[tuple[str, str]]:
+    """What a source imports of the package: (module, name in it), the name empty where the module is imported as a whole."""
+    imports: list[tuple[str, str]] = []
+    waiting: list[ast.AST] = [ast.parse(source)]
     while waiting:
         node = waiting.pop()
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
             waiting += node.orelse
             continue
-        waiting += ast.iter_child_nodes(node)
+        waiting += (child for child in ast.iter_child_nodes(node) if not isinstance(child, ast.expr))
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names if alias.name.split(".")[0] == "sense")
+            imports += [(alias.name, "") for alias in node.names if alias.name.split(".")[0] == "sense"]
         elif isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "sense":
-            for alias in node.names:
-                inner = f"{node.module}.{alias.name}"
-                yield inner if _file(inner).is_file() else node.module
+            imports += [(node.module, alias.name) for alias in node.names]
+    return imports
 
 
 def stage_of(entry: Mapping[str, Any]) -> str:
