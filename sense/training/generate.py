@@ -13,6 +13,8 @@ from sense.training import checks, kv_cache, model_folder, tokenization
 from sense.training.devices import device, use_gpus
 from sense.training.prefixes import PrefixGroup, batches, group_by_prefix
 
+_TOKENS_AT_A_TIME = 16  # between two looks at which sequences have ended
+
 
 class Generator(Protocol):
     """Whatever writes completions for prompts. `context` is how many tokens prompt and completion may have, None if unknown."""
@@ -120,14 +122,41 @@ class TransformersGenerator:
                 prefix = self._pad([first_of[group][:length] for group, (_, length) in enumerate(prefixes)])
                 prefix_rows = torch.tensor(groups, device=device())[rows]
                 tokens = prefix["input_ids"].shape[1] + input_ids.shape[1] + max_tokens
-                sampling["past_key_values"] = self._read(prefix, prefix_rows, tokens)
+                cache = self._read(prefix, prefix_rows, tokens)
                 input_ids = torch.cat([prefix["input_ids"][prefix_rows], input_ids], dim=1)
                 mask = torch.cat([prefix["attention_mask"][prefix_rows], mask], dim=1)
-            outputs = self._model.generate(input_ids=input_ids, attention_mask=mask, **sampling, max_new_tokens=max_tokens)
-        completions = outputs[:, input_ids.shape[1] :]
+                completions = self._go_on(input_ids, mask, cache, sampling, max_tokens)
+            else:
+                outputs = self._model.generate(input_ids=input_ids, attention_mask=mask, **sampling, max_new_tokens=max_tokens)
+                completions = outputs[:, input_ids.shape[1] :]
         usage.count("generated", _count_tokens(completions, self._tokenizer.eos_token_id))
         texts: list[str] = self._tokenizer.batch_decode(completions, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return texts
+
+    def _go_on(
+        self, input_ids: torch.Tensor, mask: torch.Tensor, cache: DynamicCache, sampling: dict[str, Any], max_tokens: int
+    ) -> torch.Tensor:
+        """The completions of sequences whose beginnings `cache` has: (sequences, tokens), padded after EOS.
+
+        Every few tokens the sequences that have ended are left out: one long answer in a batch does not keep all others busy.
+        """
+        completions = input_ids.new_full((len(input_ids), max_tokens), self._tokenizer.pad_token_id)
+        rows, written = torch.arange(len(input_ids), device=device()), 0
+        while len(rows) and written < max_tokens:
+            step = min(_TOKENS_AT_A_TIME, max_tokens - written)
+            before = input_ids.shape[1]
+            input_ids = self._model.generate(
+                input_ids=input_ids, attention_mask=mask, past_key_values=cache, **sampling, max_new_tokens=step
+            )
+            new = input_ids[:, before:]
+            completions[rows, written : written + new.shape[1]] = new
+            written += new.shape[1]
+            unfinished = (new != self._tokenizer.eos_token_id).all(dim=1).nonzero().flatten()
+            if len(unfinished) < len(rows) and written < max_tokens:
+                rows, input_ids, mask = rows[unfinished], input_ids[unfinished], mask[unfinished]
+                cache.batch_select_indices(unfinished)
+            mask = torch.nn.functional.pad(mask, (0, input_ids.shape[1] - mask.shape[1]), value=1)
+        return completions
 
     def _pad(self, tokens: list[list[int]]) -> BatchEncoding:
         """Token ids with padding before them: input_ids and attention_mask of shape (len(tokens), longest)."""

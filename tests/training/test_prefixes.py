@@ -1,5 +1,7 @@
 """Prompts that begin alike: how they are grouped, and that a model which reads a beginning once writes what it would write."""
 
+import copy
+
 import pytest
 import torch
 from hypothesis import given
@@ -83,6 +85,32 @@ def test_with_prefixes_read_once_a_model_writes_the_same(kind, able):
     assert plain[0] == prefixed[0] == able
     assert plain[1] == prefixed[1]
     assert len({answer for (answer,) in plain[1]}) > 1
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_answers_of_different_lengths_are_those_of_generate(monkeypatch, n):
+    """Every three tokens the sequences that have ended are left out of the batch."""
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(LlamaConfig(**SIZE, vocab_size=len(TOKENIZER), bos_token_id=None))
+    for parameter in model.parameters():
+        parameter.data *= 5
+    tokenizer = copy.deepcopy(TOKENIZER)
+    tokenizer.eos_token = "2"  # which some of the answers have early and others late
+
+    def write(reads_prefixes: bool) -> list[list[str]]:
+        generator = generate.TransformersGenerator(model, tokenizer, 32)
+        generator._reads_prefixes = reads_prefixes
+        return generator.generate(PROMPTS, n=n, temperature=1e-4 if n > 1 else 0, top_p=1, max_tokens=20, seed=0)
+
+    expected = write(reads_prefixes=False)
+    monkeypatch.setattr(generate, "_TOKENS_AT_A_TIME", 3)
+    sizes: list[int] = []
+    whole = model.generate
+    monkeypatch.setattr(model, "generate", lambda input_ids, **rest: sizes.append(len(input_ids)) or whole(input_ids, **rest))
+    assert write(reads_prefixes=True) == expected
+    assert sizes == sorted(sizes, reverse=True)
+    assert len(set(sizes)) > 1
+    assert sizes[0] == n * len(PROMPTS)
 
 
 def test_a_cache_grows_beyond_its_room():

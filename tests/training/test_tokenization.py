@@ -44,7 +44,7 @@ def generated_prompts(generator, monkeypatch):
 
     def record(input_ids, attention_mask, **_):
         read.extend([ids[mask == 1].tolist() for ids, mask in zip(input_ids, attention_mask, strict=True)])
-        return input_ids
+        return torch.nn.functional.pad(input_ids, (0, 1), value=generator._tokenizer.eos_token_id)
 
     monkeypatch.setattr(generator._model, "generate", record)
     for prompts in ([PROMPTS[0]], [PROMPTS[1]], PROMPTS):
