@@ -36,7 +36,11 @@ if first:
         Path(path).write_text(f"{port} from {Path(order['inputs']['strong']).read_text()}")
     (folder / "result.json").write_text(json.dumps({"metrics": {"steps": 1, "section": order["section"]}}))
 """
-MISTAKE = "(folder / 'error.json').write_text(json.dumps({'error': 'no example fits', 'exit_code': 2})); sys.exit(2)"
+MISTAKE = """
+(folder / "new").write_text(json.dumps({"error": "no example fits", "exit_code": 2}))
+(folder / "new").rename(folder / "error.json")  # whole at once, as the real program writes it
+sys.exit(2)
+"""
 
 
 class Killed(BaseException):
