@@ -6,7 +6,7 @@ import io
 import math
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -218,9 +218,9 @@ def _lora(lora: config.LoraConfig | None, model: Any) -> LoraConfig | None:
     )
 
 
-def _tokens(rows: Sequence[dict[str, list[int]]], *columns: str) -> set[int]:
-    """All token ids in these columns of the rows."""
-    return {token for row in rows for column in columns for token in row[column]}
+def _tokens(rows: Sequence[dict[str, list[int]]], *columns: str) -> Iterator[int]:
+    """All token ids in these columns of the rows, read when they are asked for: few trainings do."""
+    return (token for row in rows for column in columns for token in row[column])
 
 
 def to_dataset(rows: Sequence[Any]) -> Any:

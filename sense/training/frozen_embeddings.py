@@ -33,7 +33,7 @@ def freeze(trainer: Any, train: config.TrainConfig, used_tokens: Iterable[int]) 
             weight.requires_grad_(False)
 
 
-class _UnusedRows(TrainerCallback):  # type: ignore[misc]
+class _UnusedRows(TrainerCallback):  # type: ignore[misc]  # transformers has no types
     """Keeps rows of matrices of shape (tokens, hidden): without a gradient, and put back after each step.
 
     The optimizer moves them even so, by weight decay.
