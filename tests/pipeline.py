@@ -62,6 +62,7 @@ INPUTS: dict[str, dict[str, str]] = {
         "pairs": "data/pairs/pairs.jsonl",
         "samples": "data/weak/samples.jsonl",
         "unseen": "data/unseen",
+        "strong": "data/strong",
     },
     "evaluate": {
         "sft": "models/sft",

@@ -211,6 +211,12 @@ class RftConfig(Section):
     """Right samples of a question that are trained on at most, all of them different queries; the first sampled."""
     gold: bool = True
     """Train on the gold of a question without a right sample; false leaves the question out."""
+    questions: Literal["all", "missed"] = "all"
+    """Questions that are trained on: all that were sampled, or those with a wrong sample at least (missed)."""
+    data: Literal["samples", "samples+strong"] = "samples"
+    """Train on the right answers alone, or on the strong examples of the SFT again too (samples+strong), so that they are not
+    forgotten.
+    """
     loss_on: Literal["completion", "question"] = "completion"
     """Tokens that bear loss, as in the section `sft`: those of the answer, or of question and answer."""
     questions_per_sequence: Count = 1
@@ -265,6 +271,10 @@ class DpoConfig(Section):
     max_chosen_drop: Positive = 1.0
     """Nats by which the mean log-probability of a chosen answer may fall below the SFT model's; beyond it there is a warning, and
     `chosen_dropped` in the metrics is true.
+    """
+    average_with_sft: Share = 0.0
+    """Share of the SFT model in the result, which is the average of the weights before and after this step (WiSE-FT): it keeps
+    more of what SFT has taught. 0 leaves the SFT model out. Not with a LoRA adapter.
     """
     rft: RftConfig = RftConfig()
     """Settings of the method rft, to which those of DPO do not apply."""

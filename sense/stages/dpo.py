@@ -4,6 +4,7 @@
 rewards what is right. All read and write the same files.
 """
 
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,9 +15,8 @@ from typing import TYPE_CHECKING, Any
 from sense import console, manifest, prompts, records
 from sense.config import DpoConfig, PromptConfig, SftConfig, is_main_process, processes
 from sense.errors import InputError, UserError
-from sense.prompts.dataset import database_keys, question_prompts, read_schemas
+from sense.prompts.dataset import database_keys, question_prompts
 from sense.records import Example, Pair
-from sense.schema import Schema, schema_text
 from sense.sql.execute import Executor
 from sense.stages import rejection_sampling
 from sense.stages.execution_reward import ExecutionReward
@@ -37,12 +37,16 @@ _OnLog = Callable[[int, dict[str, float]], None]
 
 @dataclass(frozen=True)
 class Inputs:
-    """The SFT model, the preference pairs, the samples with their verdicts, and the dataset folder with their questions."""
+    """The SFT model, the preference pairs, the samples with their verdicts, and the dataset folder with their questions.
+
+    `strong` is the dataset folder that SFT was on, which RFT can rehearse.
+    """
 
     sft: Path
     pairs: Path
     samples: Path
     unseen: Path
+    strong: Path
 
 
 @dataclass(frozen=True)
@@ -71,19 +75,25 @@ class _Training:
 def run(config: DpoConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any]:
     """Trains; returns the method, what it trained on, steps, loss, what the curve shows, and what was dropped by reason."""
     from sense import tracking
-    from sense.training import checks, fit, model_folder
+    from sense.training import averaging, checks, fit, model_folder
 
     if config.method == "dpo" and config.label_smoothing == "auto":
         config = config.model_copy(update={"label_smoothing": _measured_smoothing(inputs.unseen)})
     info = model_folder.read_info(inputs.sft)
     sft_model = model_folder.load_model(inputs.sft, trainable=True, dtype=model_folder.TRAINING_DTYPE)
     checks.check_max_length(sft_model, config.train.max_length, str(inputs.sft))
+    if config.average_with_sft and hasattr(sft_model, "peft_config"):
+        raise UserError(
+            f"{inputs.sft} is a LoRA adapter, and dpo.average_with_sft = {config.average_with_sft:g} averages whole weights; "
+            "set it to 0, or train whole weights (sft.lora: null)"
+        )
     tokenizer = model_folder.load_tokenizer(inputs.sft)
     examples = records.read_dataset(inputs.unseen)
     training = _METHODS[config.method](config, inputs, info, tokenizer, examples)
     with tracking.training_run("dpo", config.model_dump(mode="json"), outputs.metrics.with_name("mlflow.json")) as tracked_run:
         model, curve = training.train(sft_model, outputs.model.with_name("checkpoints"), tracked_run.log)
         if is_main_process():
+            averaging.move_towards(model, inputs.sft, config.average_with_sft)
             recipe = {**info.recipe, "dpo": config.model_dump(mode="json")}
             trained_on = [example for example in examples if example.id in training.example_ids]
             keys = None if info.databases is None else info.databases | set(database_keys(inputs.unseen, trained_on).values())
@@ -132,29 +142,11 @@ def _preference(config: DpoConfig, inputs: Inputs, info: "ModelInfo", tokenizer:
 def _rejection_sampling(
     config: DpoConfig, inputs: Inputs, info: "ModelInfo", tokenizer: Any, examples: Sequence[Example]
 ) -> _Training:
-    """SFT on the right samples; InputError if there is nothing to train on."""
-    from sense.training import fit, shared_schema, tokenization
+    """SFT on the right samples, and on strong if asked for; InputError if there is no right answer to train on."""
+    from sense.stages import sft_rows
+    from sense.training import fit
 
     rft = config.rft
-    answers, dropped, samples = rejection_sampling.select(rft, examples, samples_by_question(inputs.samples, list(examples)))
-    groups = rejection_sampling.sequences(answers, rft.questions_per_sequence, config.seed)
-    answers = [answer for group in groups for answer in group]
-    schemas = read_schemas(inputs.unseen, [answer.example for answer in answers], info.prompt)
-    rows = [
-        _row(answer, schemas[answer.example.db_id], info.prompt, number)
-        for number, group in enumerate(groups)
-        for answer in group
-    ]
-    tokenized = tokenization.sft_rows(tokenizer, rows, rft.loss_on)
-    fits = [len(row["input_ids"]) <= config.train.max_length for row in tokenized]
-    fitting, fitting_answers = list(compress(tokenized, fits)), list(compress(answers, fits))
-    if not fitting:
-        raise InputError(
-            f"{inputs.samples}: no right answer to train on ({len(rows)} longer than train.max_length = "
-            f"{config.train.max_length}; questions left out: {dict(dropped)}); sample more, or set dpo.rft.gold: true"
-        )
-    if rft.questions_per_sequence > 1:
-        fitting = shared_schema.sequences(tokenizer, list(compress(rows, fits)), fitting, config.train.max_length)
     settings = SftConfig(
         seed=config.seed,
         model=info.base,
@@ -163,31 +155,32 @@ def _rejection_sampling(
         loss_on=rft.loss_on,
         questions_per_sequence=rft.questions_per_sequence,
     )
+    answers, dropped, samples = rejection_sampling.select(rft, examples, samples_by_question(inputs.samples, list(examples)))
+    rows = list(sft_rows.rows(inputs.unseen, answers, settings))
+    if rft.data == "samples+strong":
+        rehearsed = (example.model_copy(update={"source": "strong"}) for example in records.read_dataset(inputs.strong))
+        rows += sft_rows.rows(inputs.strong, list(rehearsed), settings)
+    fitting, tokenized = sft_rows.tokenize(tokenizer, rows, settings)
+    sources = Counter(row["source"] for row in fitting)
+    if not sources["sample"] + sources["gold"]:
+        raise InputError(
+            f"{inputs.samples}: no right answer to train on ({len(answers)} longer than train.max_length = "
+            f"{config.train.max_length}; questions left out: {dict(dropped)}); sample more, or set dpo.rft.gold: true"
+        )
 
     def train(model: Any, checkpoints: Path, log: _OnLog) -> tuple[Any, list[dict[str, float]]]:
-        return fit.sft(model, tokenizer, fitting, settings, checkpoints=checkpoints, on_log=log, label="rft")
+        return fit.sft(model, tokenizer, tokenized, settings, checkpoints=checkpoints, on_log=log, label="rft")
 
-    sources = [answer.source for answer in fitting_answers]
-    ids = {answer.example.id for answer in fitting_answers}
+    ids = {row["id"] for row in fitting if row["source"] != "strong"}
     counts = {
         "examples": len(ids),
-        "rows": len(fitting_answers),
-        "answers": {source: sources.count(source) for source in ("sample", "gold")},
+        "rows": len(fitting),
+        "answers": {source: sources[source] for source in ("sample", "gold")},
+        "strong": sources["strong"],
         "dropped": {"longer than max_length": len(rows) - len(fitting), **dict(sorted(dropped.items()))},
         "samples_left_out": {reason: n for reason, n in sorted(samples.items()) if n},
     }
     return _Training(ids, counts, train, lambda _: {})
-
-
-def _row(answer: rejection_sampling.RightAnswer, schema: Schema, prompt: PromptConfig, sequence: int) -> dict[str, Any]:
-    """What RFT trains on for one answer; rows that follow each other and have the same `sequence` share their schema."""
-    example = answer.example
-    return {
-        "schema": schema_text(schema, prompt.schema_style),
-        "prompt": prompts.question_prompt(schema, example.question, example.evidence, prompt.schema_style),
-        "completion": prompts.completion(answer.sql, prompt.target),
-        "sequence": sequence,
-    }
 
 
 def _reinforcement(

@@ -124,7 +124,8 @@ def test_the_second_step_in_two_processes(method, data, tmp_path, environment):
     right = [Sample(id=f"{row.id}#0", example_id=row.id, sql=row.sql, correct=True, verdict="match") for row in examples]
     records.write_jsonl(tmp_path / "samples.jsonl", right)
     data_ports = {name: tmp_path / name for name in ("sft", "pairs.jsonl", "samples.jsonl")}
-    data_ports = {name.removesuffix(".jsonl"): path for name, path in data_ports.items()} | {"unseen": data["strong"]}
+    data_ports = {name.removesuffix(".jsonl"): path for name, path in data_ports.items()}
+    data_ports |= {"unseen": data["strong"], "strong": data["strong"]}
     metrics = launch("dpo", section, data_ports, outputs(tmp_path / "out"), 2)
     counts = {
         "dpo": {"pairs": 10},

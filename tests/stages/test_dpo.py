@@ -1,6 +1,5 @@
 """The second step on hand-made pairs and samples: what each method trains on, and that all resume."""
 
-import itertools
 import json
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import pytest
 
 from sense import config, manifest, records
 from sense.errors import InputError, UserError
+from sense.prompts.dataset import database_keys
 from sense.records import Example, Pair, Sample
 from sense.sql.execute import Executor
 from sense.stages import dpo, rejection_sampling
@@ -27,8 +27,11 @@ def inputs(tmp_path: Path) -> dpo.Inputs:
     pair = Pair(id="q0#pair0", example_id="q0", chosen=GOLD, rejected="SELECT age FROM pet", strategy="all", error="mismatch")
     records.write_jsonl(tmp_path / "pairs.jsonl", [pair])
     records.write_jsonl(tmp_path / "samples.jsonl", [sample("q0", 0, GOLD)])
+    strong = write_dataset(
+        tmp_path / "strong", "cats", PETS, {"s0": ("Which ages?", "SELECT age FROM pet"), "s1": ("Who?", GOLD)}
+    )
     (tmp_path / "sft").mkdir()
-    return dpo.Inputs(tmp_path / "sft", tmp_path / "pairs.jsonl", tmp_path / "samples.jsonl", dataset)
+    return dpo.Inputs(tmp_path / "sft", tmp_path / "pairs.jsonl", tmp_path / "samples.jsonl", dataset, strong)
 
 
 def sample(question: str, number: int, sql: str, verdict: str = "match") -> Sample:
@@ -134,7 +137,7 @@ def test_rft_takes_distinct_right_samples_and_else_the_gold() -> None:
         "q2": [sample("q2", 0, GOLD, "gold_error")],
     }
     with_gold = rejection_sampling.select(config.RftConfig(plans=2), examples(4), by_question)
-    assert [(answer.example.id, answer.sql, answer.source) for answer in with_gold.answers] == [
+    assert [(answer.id, answer.sql, answer.source) for answer in with_gold.answers] == [
         ("q0", "SELECT name FROM pet WHERE age > 3", "sample"),
         ("q0", "SELECT name FROM pet WHERE age >= 4", "sample"),
         ("q1", GOLD, "gold"),
@@ -146,12 +149,20 @@ def test_rft_takes_distinct_right_samples_and_else_the_gold() -> None:
         "more than rft.plans": 1,
         "gold_error": 1,
     }
-    groups = rejection_sampling.sequences(with_gold.answers, 2, seed=1)
-    assert [len(group) for group in groups] == [2, 1]
-    assert sorted(answer.sql for answer in itertools.chain(*groups)) == sorted(answer.sql for answer in with_gold.answers)
     without = rejection_sampling.select(config.RftConfig(gold=False), examples(4), by_question)
-    assert [answer.example.id for answer in without.answers] == ["q0"] * 3
+    assert [answer.id for answer in without.answers] == ["q0"] * 3
     assert without.questions == {"gold_error": 1, "no right sample": 1}
+
+
+def test_rft_on_missed_questions_leaves_out_those_with_right_samples_alone() -> None:
+    by_question = {
+        "q0": [sample("q0", 0, GOLD), sample("q0", 1, "SELECT name FROM pet WHERE age > 0")],
+        "q1": [sample("q1", 0, GOLD), sample("q1", 1, "SELECT age FROM pet", "mismatch")],
+        "q2": [sample("q2", 0, "SELECT nam FROM pet", "error")],
+    }
+    missed = rejection_sampling.select(config.RftConfig(questions="missed"), examples(3), by_question)
+    assert [(answer.id, answer.source) for answer in missed.answers] == [("q1", "sample"), ("q2", "gold")]
+    assert missed.questions == {"all samples right": 1}
 
 
 @pytest.mark.parametrize(
@@ -245,10 +256,55 @@ def test_rft_and_grpo_say_what_they_trained_on(inputs: dpo.Inputs, tmp_path: Pat
     write_sft(inputs)
     rft = run_method("rft", inputs, tmp_path / "rft")
     assert (rft["examples"], rft["rows"], rft["answers"]) == (1, 1, {"sample": 1, "gold": 0})
+    assert rft["strong"] == 0
     grpo = run_method("grpo", inputs, tmp_path / "grpo")
     assert (grpo["examples"], grpo["dropped"]) == (1, {"longer than max_length": 0})
     assert grpo["reward"] == {"first": 0.0, "last": 0.0}  # random weights write no SQL
     assert grpo["learnt_from"] == 0.0
+
+
+@pytest.mark.slow
+def test_rft_rehearses_the_strong_examples(inputs: dpo.Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sense.training import fit
+
+    write_sft(inputs)
+    trained_on = []
+    sft = fit.sft
+    monkeypatch.setattr(fit, "sft", lambda *args, **options: trained_on.append(args[2]) or sft(*args, **options))
+    monkeypatch.setitem(METHODS, "rft", {"rft": METHODS["rft"]["rft"] | {"data": "samples+strong"}})
+    metrics = run_method("rft", inputs, tmp_path / "rft")
+    assert (metrics["examples"], metrics["rows"], metrics["answers"], metrics["strong"]) == (1, 3, {"sample": 1, "gold": 0}, 2)
+    assert [max(sequence["segments"]) for sequence in trained_on[0]] == [1, 2]  # each database has its sequence
+    assert json.loads((tmp_path / "rft" / "model" / "sense.json").read_text())["databases"] == databases_of(inputs)
+
+
+def databases_of(inputs: dpo.Inputs) -> list[str]:
+    """What a model of these inputs was trained on: what SFT was, and the questions of unseen; strong belongs to SFT's."""
+    keys = database_keys(inputs.unseen, records.read_dataset(inputs.unseen)).values()
+    return sorted({"other:0", *keys})
+
+
+@pytest.mark.slow
+def test_the_average_with_the_sft_model(inputs: dpo.Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from safetensors.torch import load_file
+
+    write_sft(inputs)
+    run_method("rft", inputs, tmp_path / "whole")
+    monkeypatch.setitem(METHODS, "rft", METHODS["rft"] | {"average_with_sft": 0.25})
+    run_method("rft", inputs, tmp_path / "averaged")
+    folders = (inputs.sft, tmp_path / "whole" / "model", tmp_path / "averaged" / "model")
+    before, after, averaged = (load_file(folder / "model.safetensors") for folder in folders)
+    assert any((before[name] != after[name]).any() for name in after)
+    for name, weight in averaged.items():
+        assert (weight - (0.25 * before[name] + 0.75 * after[name])).abs().max() < 1e-6
+
+
+@pytest.mark.slow
+def test_an_adapter_is_not_averaged(inputs: dpo.Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_sft(inputs, adapter=True)
+    monkeypatch.setitem(METHODS, "rft", METHODS["rft"] | {"average_with_sft": 0.25})
+    with pytest.raises(UserError, match=r"sft is a LoRA adapter, and dpo.average_with_sft = 0.25 averages whole weights; set"):
+        run_method("rft", inputs, tmp_path / "averaged")
 
 
 @pytest.mark.slow
