@@ -5,7 +5,7 @@
     .venv/bin/python -m benchmarks.synthesis --data data        strong, unseen and heldout of a finished run
     .venv/bin/python -m benchmarks.synthesis --read 120         rows to read, as a Markdown table, and nothing else
     .venv/bin/python -m benchmarks.synthesis --demo .           also the weak data and pairs of a finished run
-    .venv/bin/python -m benchmarks.synthesis --asking           how an LLM is asked, and nothing else: under two minutes
+    .venv/bin/python -m benchmarks.synthesis --asking           how an LLM is asked, and nothing else: four minutes
     .venv/bin/python -m benchmarks.synthesis --tokens           what an example of an LLM costs, and nothing else: some minutes
 
 Everything but the times is the same in every run with the same arguments. What is measured, and how, is in the modules:
@@ -327,7 +327,7 @@ def measure_speed(rows: int, seed: int, folder: Path) -> list[Figure]:
 def measure_asking(folder: Path) -> list[Figure]:
     """How an LLM is asked, against a stand-in on this machine; what is written lies in `folder`."""
     values: dict[str, tuple[Value, str]] = {}
-    for concurrency, count in ((16, 800), (64, 4000)):
+    for concurrency, count in ((16, 2400), (64, 9600)):  # 30 s each, so that the careful start weighs as little as in a real run
         for latency in stand_in.LATENCIES:
             run = asking.ask(folder, count, concurrency, latency)
             case = f"{concurrency} in flight, {latency}"
