@@ -12,7 +12,7 @@ import select
 import sys
 from typing import Any, NamedTuple
 
-from sense import __version__
+from sense import __version__, garbage
 from sense.errors import SenseError, UserError
 
 STAGES_MODULE = "sense.stages.command"
@@ -72,6 +72,7 @@ COMMANDS = {
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command; returns the exit code."""
+    garbage.collect_old_rarely()
     arguments = sys.argv[1:] if arguments is None else arguments
     name = arguments[0] if arguments else ""
     parser = _parser(name)

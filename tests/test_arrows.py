@@ -16,6 +16,7 @@ ARROWS: dict[str, set[str]] = {
     "errors": set(),
     "verdicts": set(),
     "console": set(),
+    "garbage": set(),
     "templates": set(),
     "mlflow_settings": set(),
     "records": {"errors", "verdicts"},
@@ -69,10 +70,10 @@ ARROWS: dict[str, set[str]] = {
     },
     "ablation": {"config", "console", "errors", "evaluation", "records", "stages", "tracking"},
     "kubeflow": {
-        *("checkpoint_store", "config", "console", "cost", "data_versions", "endpoint", "errors", "records", "report", "stages"),
-        *("tracking", "training"),
+        *("checkpoint_store", "config", "console", "cost", "data_versions", "endpoint", "errors", "garbage", "records", "report"),
+        *("stages", "tracking", "training"),
     },
-    "cli": {"errors"},  # and the module of a subcommand, by its name, when it is used
+    "cli": {"errors", "garbage"},  # and the module of a subcommand, by its name, when it is used
 }
 TRAINING = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "tokenizers", "safetensors")
 # The only parts that import a heavy library.

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sense import config, console
+from sense import config, console, garbage
 from sense.errors import SenseError, UserError
 from sense.kubeflow import nodes
 from sense.stages import execute, module
@@ -101,6 +101,7 @@ def _run_processes(command: list[str]) -> tuple[int, list[dict[str, Any]]]:
 
 def main(text: str) -> int:
     """One of the processes: runs the stage that `text` describes; returns the exit code."""
+    garbage.collect_old_rarely()
     threading.Thread(target=_end_with_launcher, daemon=True).start()
     console.quiet(not config.is_main_process())
     order = json.loads(text)

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from sense import config, console
+from sense import config, console, garbage
 from sense.cost import record as costs
 from sense.errors import EndpointError
 from sense.kubeflow.launch import TRAINING, launch
@@ -31,6 +31,7 @@ def run(
     `inputs` and `outputs` map its ports to KFP's artifacts. The metrics and the cost become metadata of the artifact `metrics`,
     and a table in `summary`, if there are these. `revisions` are the digests that the task is cached by, for the run in MLflow.
     """
+    garbage.collect_old_rarely()
     settings = config.validate(module(stage).Config, section, f"the section of {stage}")
     part = str(section["shard"]["number"]).removesuffix(".0") if "shard" in section else ""
     params = {} if stage in TRAINING else settings.model_dump(mode="json")  # what trains logs its own
