@@ -12,8 +12,9 @@ import signal
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
@@ -287,6 +288,22 @@ def _child(stage_run: StageRun, pipe: Any) -> None:
     sys.addaudithook(changes.audit)
     stages.execute(stage_run.stage, stage_run.settings, stage_run.inputs, stage_run.outputs)
     changes.tell()
+
+
+def start(arguments: Sequence[str], folder: Path, variables: Mapping[str, str]) -> ForkServerProcess:
+    """Starts `sense ARGUMENTS` in `folder` with these environment variables, in a process of its own."""
+    process = FORKS.Process(target=_command, args=(arguments, folder, variables))
+    process.start()
+    return process
+
+
+def _command(arguments: Sequence[str], folder: Path, variables: Mapping[str, str]) -> None:
+    os.environ.clear()
+    os.environ.update(variables)
+    os.chdir(folder)
+    from sense import cli
+
+    raise SystemExit(cli.main([*arguments]))
 
 
 def environment(dirs: RunDirs) -> None:

@@ -3,14 +3,14 @@
 import json
 import re
 import socket
-import subprocess
-import sys
 import time
+from pathlib import Path
 
 import httpx
 import pytest
 import yaml
 
+from tests import pipeline
 from tests.own.shop import write_shop
 from tests.stages.test_report import visible_text
 from tests.test_pipeline import Copy, make_checkout
@@ -42,7 +42,14 @@ def checkout(tmp_path_factory):
     checkout.stdout("sense", "own", "databases/shop.sqlite", "--rows", "60", "--mask", "email", "--questions", "questions.jsonl")
     checkout.stdout("sense", "profile", "--set", "data.seeds=data/own", "--set", "synthesize.own=[data/own]")
     checkout.stdout("sense", "profile", "--set", "synthesize.count=120")
-    checkout.stdout("dvc", "repro")
+    checkout.stdout("dvc", "repro", "synthesize")
+    for section in pipeline.SECTIONS[2:]:  # DVC would start each in a new process, whose imports take longer than it works here
+        ports = pipeline.inputs(section, Path()) | pipeline.outputs(section, Path())
+        flags = [word for name, path in ports.items() for word in (f"--{name}", str(path))]
+        stage = "sft" if section == "weak" else section
+        process = pipeline.start([stage, "--section", section, *flags], checkout.root, checkout.environment)
+        process.join()
+        assert process.exitcode == 0, section
     return checkout
 
 
@@ -79,13 +86,10 @@ def test_the_model_is_asked_on_the_database_and_its_feedback_is_in_the_next_vers
         port = free.getsockname()[1]
     settings = {"port": port, "databases": {"folders": ["databases"]}, "feedback": "feedback", "data": None}
     (checkout.root / "gateway.yaml").write_text(yaml.safe_dump(settings))
-    command = [sys.executable, "-m", "sense", "serve", "--config", "gateway.yaml"]
     before = questions(checkout, "seed") | questions(checkout, "dev")
-    with (
-        subprocess.Popen(command, cwd=checkout.root, env=checkout.environment) as gateway,
-        httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False) as client,
-    ):
-        while gateway.poll() is None and not _is_ready(client):
+    gateway = pipeline.start(["serve", "--config", "gateway.yaml"], checkout.root, checkout.environment)
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False) as client:
+        while gateway.is_alive() and not _is_ready(client):
             time.sleep(0.2)
         ask = {"question": "How many employees are there?", "database": "shop"}
         answer = client.post("/v1/sql", json=ask).raise_for_status().json()
@@ -93,6 +97,7 @@ def test_the_model_is_asked_on_the_database_and_its_feedback_is_in_the_next_vers
         feedback = {"id": "one", **ask, "sql": answer["sql"] or "", "correct": False, "corrected": right}
         client.post("/v1/feedback", json=feedback).raise_for_status()
         gateway.terminate()
+        gateway.join()
     printed = checkout.stdout(
         "sense", "own", "databases/shop.sqlite", "--rows", "60", "--mask", "email", "--questions", "questions.jsonl", "feedback"
     )
