@@ -27,6 +27,7 @@ FORKS.set_forkserver_preload(
     ["sense.cli", "sense.training.fit", "sense.training.generate", "sense.tracking", "sense.report.page"]
     + [f"mlflow.store.{kind}.sqlalchemy_store" for kind in ("tracking", "model_registry")]
     + [f"sense.stages.{stage}" for stage in ("ingest", "synthesize", "sft", "sample", "prefer", "dpo", "evaluate", "publish")]
+    + ["tests.frozen"]
 )
 
 
