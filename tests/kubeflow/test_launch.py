@@ -104,9 +104,9 @@ def test_killed_and_launched_again_it_ends_as_accelerate_by_hand(data, tmp_path,
     assert digests(tmp_path / "out") == digests(tmp_path / "hand")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("method", ["dpo", "rft", "grpo"])
-def test_the_second_step_in_two_processes(method, data, tmp_path, environment):
+@pytest.fixture
+def second_step(data, tmp_path):
+    """The input ports of the second step on a tiny model, and the section with another method."""
     from sense.training import model_folder, nano
 
     nano_config = config.NanoConfig(vocabulary=300, hidden=16, layers=1, heads=2, context=1024)
@@ -119,22 +119,51 @@ def test_the_second_step_in_two_processes(method, data, tmp_path, environment):
         for row in examples
     ]
     records.write_jsonl(tmp_path / "pairs.jsonl", pairs)
-    section = PARAMS["dpo"] | {"method": method, "train": PARAMS["dpo"]["train"] | {"max_steps": 2, "max_length": 1024}}
-    section["grpo"] = {"num_generations": 4, "max_completion_length": 8}  # 8 answers a step: a question for each process
     right = [Sample(id=f"{row.id}#0", example_id=row.id, sql=row.sql, correct=True, verdict="match") for row in examples]
     records.write_jsonl(tmp_path / "samples.jsonl", right)
     data_ports = {name: tmp_path / name for name in ("sft", "pairs.jsonl", "samples.jsonl")}
     data_ports = {name.removesuffix(".jsonl"): path for name, path in data_ports.items()}
     data_ports |= {"unseen": data["strong"], "strong": data["strong"]}
-    metrics = launch("dpo", section, data_ports, outputs(tmp_path / "out"), 2)
-    counts = {
-        "dpo": {"pairs": 10},
-        "rft": {"examples": 10, "answers": {"sample": 10, "gold": 0}},
-        "grpo": {"examples": 10},
-    }
-    assert metrics["steps"] == 2
-    assert counts[method].items() <= metrics.items()
+
+    def section(method):
+        train = PARAMS["dpo"]["train"] | {"max_steps": 2, "max_length": 1024}
+        # 8 answers a step: a question for each process
+        return PARAMS["dpo"] | {"method": method, "train": train, "grpo": {"num_generations": 4, "max_completion_length": 8}}
+
+    return data_ports, section
+
+
+@pytest.mark.slow
+def test_the_second_step_in_two_processes(second_step, tmp_path, environment):
+    data_ports, section = second_step
+    metrics = launch("dpo", section("dpo"), data_ports, outputs(tmp_path / "out"), 2)
+    assert (metrics["steps"], metrics["pairs"]) == (2, 10)
     assert (tmp_path / "out" / "model" / "model.safetensors").is_file()
+    assert [path.name for path in (tmp_path / "work").iterdir()] == ["cost"]
+
+
+@pytest.mark.slow
+def test_the_other_methods_in_two_processes(second_step, tmp_path, environment):
+    """Both in the same two, whose start takes far longer than the training."""
+    data_ports, section = second_step
+    counts = {"rft": {"examples": 10, "answers": {"sample": 10, "gold": 0}}, "grpo": {"examples": 10}}
+    orders = [
+        {
+            "stage": "dpo",
+            "section": section(method),
+            "inputs": {name: str(path) for name, path in data_ports.items()},
+            "outputs": {name: str(path) for name, path in outputs(tmp_path / method).items()},
+        }
+        for method in counts
+    ]
+    command = launching._command(2, json.dumps(orders))
+    command[command.index("sense.kubeflow.launch")] = "tests.kubeflow.several_launches"
+    code, messages = launching._run_processes(command)
+    assert (code, len(messages)) == (0, 2)
+    for (method, expected), message in zip(counts.items(), messages, strict=True):
+        assert message["metrics"]["steps"] == 2
+        assert expected.items() <= message["metrics"].items()
+        assert (tmp_path / method / "model" / "model.safetensors").is_file()
     assert [path.name for path in (tmp_path / "work").iterdir()] == ["cost"]
 
 
