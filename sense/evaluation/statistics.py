@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
 
 
 def interval(correct: Sequence[bool], resamples: int, seed: int) -> tuple[float, float]:
@@ -32,4 +31,6 @@ def mcnemar(before: Sequence[bool], after: Sequence[bool]) -> tuple[int, int, fl
     losses = sum(a and not b for a, b in zip(before, after, strict=True))
     if wins + losses == 0:
         return 0, 0, 1.0
+    from scipy import stats  # half a second, which every command of the registry would wait for
+
     return wins, losses, float(stats.binomtest(wins, wins + losses).pvalue)
