@@ -54,8 +54,9 @@ endif
 	  $(BIN)/python -m webbrowser "file://$(CURDIR)/report/index.html"; fi
 
 # one thread in each worker: two workers keep two processors busy
+WORKERS ?= 2
 test: $(READY)
-	@OMP_NUM_THREADS=1 PATH="$(CURDIR)/$(BIN):$$PATH" pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=10
+	@OMP_NUM_THREADS=1 PATH="$(CURDIR)/$(BIN):$$PATH" pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=10
 
 check: $(READY)
 	@$(BIN)/ruff format --check .
