@@ -165,7 +165,7 @@ def test_a_changed_section_runs_its_stage_and_what_comes_after(copy, section):
         ("sense/teacher/drafts.py", {"synthesize"}),
         ("sense/teacher/openai.py", {"synthesize"}),
         ("sense/stages/shards.py", {"sample"}),
-        ("sense/training/words.txt", {"sft", "weak"}),
+        ("sense/training/words.txt", {"sft", "weak", "dpo"}),
         ("sense/schema.py", {"ingest", "synthesize", "sft", "weak", "sample", "prefer", "dpo", "evaluate"}),
         ("sense/console.py", set()),
     ],
