@@ -23,6 +23,7 @@ def render(run: RunData, seed: int, examples: int) -> str:
     metrics = run.metrics
     sets = results.set_results(metrics.get("evaluate", {}))
     css = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
+    method = metrics.get("dpo", {}).get("method", "dpo")
     template = _environment().get_template("page.html.j2")
     html = template.render(
         css=Markup(css),  # noqa: S704  (our own file)
@@ -33,6 +34,8 @@ def render(run: RunData, seed: int, examples: int) -> str:
         verdicts=_verdicts_section(run),
         pairs=_pairs_section(run, seed),
         curves=charts.training_charts(run.curves),
+        second_step=text.second_step(method),
+        learns_from_pairs=method == "dpo",
         trainings=[(name, metrics[name]) for name in TRAININGS if name in metrics],
         comparisons=contents.compare_models(run, seed, examples),
         publish=metrics.get("publish"),

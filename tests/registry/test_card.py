@@ -32,5 +32,14 @@ def test_the_card_tells_the_results_on_every_set_and_the_origin(tmp_path):
     recipe = {"dpo": {"beta": 0.1, "loss": "sigmoid"}}
     markdown = card.render(card.CardFacts("sense", sets, {}, recipe, {"strong": "12ab"}, "abc", 1024))
     assert "| held out | SENSE | 4 | 75.0% | 0.0% to 90.0% | 75.0% | < 0.001 |" in markdown
-    for fact in ("`abc`", "dpo.beta", "`0.1`", "`12ab`"):
+    for fact in (
+        "`abc`",
+        "dpo.beta",
+        "`0.1`",
+        "`12ab`",
+        "then trained by preference learning (DPO) on pairs of executed samples.",
+    ):
         assert fact in markdown
+    recipe = {"dpo": {"method": "rft"}}
+    markdown = card.render(card.CardFacts("sense", sets, {}, recipe, {}, "abc", 1024))
+    assert "then trained by fine-tuning on executed samples that are right (RFT)." in markdown

@@ -287,3 +287,15 @@ def test_missing_predictions_are_named(inputs):
     (inputs.predictions / "heldout.sense.verdicts.jsonl").unlink()
     with pytest.raises(InputError, match=r"heldout\.sense\.verdicts\.jsonl: no such file"):
         run_report(inputs)
+
+
+def test_pairs_that_were_not_trained_on_are_said_to_be_so(inputs):
+    text = visible_text(run_report(inputs)[0])
+    assert "after preference learning (DPO) on pairs of executed samples." in text
+    assert "They were not trained on here" not in text
+    metrics = records.read_json(inputs.metrics / "dpo.json")
+    records.write_json(inputs.metrics / "dpo.json", metrics | {"method": "rft"})
+    text = visible_text(run_report(inputs)[0])
+    step = "fine-tuning on executed samples that are right (RFT)"
+    assert f"They were not trained on here: the second step was {step}." in text
+    assert f"after {step}." in text
