@@ -134,7 +134,7 @@ def test_set_edits_one_key_and_keeps_the_comments(tmp_path, capsys):
     assert cli.main(["profile", "--params", str(path), "--set", "data.seeds=../spider", "--set", "dpo.beta=0.3"]) == 0
     assert config.load(path).data.seeds == "../spider"
     assert config.load(path).dpo.beta == 0.3
-    assert "# cDPO" in path.read_text()
+    assert "dpo: # the second step" in path.read_text()
     before = path.read_text()
     assert cli.main(["profile", "--params", str(path), "--set", "dpo.bet=0.3"]) == 2
     assert "dpo.bet = 0.3: unknown key" in capsys.readouterr().err

@@ -118,12 +118,12 @@ def satisfies_constraint(choice):
 
 def test_candidates_of_one_request_differ_and_are_reproducible(cluster, champion):
     with Running(settings(cluster, {})) as gateway:
-        examples = questions("heldout")[:10]
+        examples = [example for example in questions("heldout") if example.hardness == "hard"][:10]
         first, second = ([candidates(gateway, example) for example in examples] for _ in range(2))
     assert first == second
     expected = evaluated_sql("heldout", "sense")
     assert [sqls[0] for sqls in first] == [expected[example.id] for example in examples]
-    assert any(len(set(sqls)) > 1 for sqls in first)  # of some questions the model is sure
+    assert any(len(set(sqls)) > 1 for sqls in first)  # of some questions, even of hard ones, the model is sure
 
 
 def candidates(gateway, example):

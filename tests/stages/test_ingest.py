@@ -208,7 +208,8 @@ def test_real_spider_keeps_its_databases_apart(tmp_path: Path):
     write_json(seeds / "tables.json", [])
     write_json(seeds / "train_spider.json", json.loads((SPIDER / "train_spider.json").read_text())[:1000])
     (seeds / "database").symlink_to(SPIDER / "database")
-    seed, dev, metrics = run_stage(seeds, tmp_path / "out", holdout=5, dev_limit=50)
+    limits = {"workers": 1, "timeout_s": 60}  # steps limit the slowest gold too, and those are the same on a busy machine
+    seed, dev, metrics = run_stage(seeds, tmp_path / "out", holdout=5, dev_limit=50, execution=limits)
     assert metrics["source"] == "spider"
     assert len(dev) == 50
     assert metrics["dev"]["databases"] == len({example.db_id for example in dev}) <= 5
