@@ -165,7 +165,8 @@ def _rejection_sampling(
     if not sources["sample"] + sources["gold"]:
         raise InputError(
             f"{inputs.samples}: no right answer to train on ({len(answers)} longer than train.max_length = "
-            f"{config.train.max_length}; questions left out: {dict(dropped)}); sample more, or set dpo.rft.gold: true"
+            f"{config.train.max_length}; questions left out: {dict(dropped)}); sample more, or set dpo.rft.gold: true or "
+            "dpo.rft.questions: all"
         )
 
     def train(model: Any, checkpoints: Path, log: _OnLog) -> tuple[Any, list[dict[str, float]]]:
