@@ -41,7 +41,7 @@ def render(facts: CardFacts) -> str:
         "name": facts.name,
         "sets": results.set_results({"sets": facts.sets}),
         "levels": {results.set_title(name): rows for name, rows in facts.levels.items()},
-        "second_step": text.second_step(facts.recipe.get("dpo", {}).get("method", "dpo")),
+        "second_step": results.second_step(facts.recipe.get("dpo", {}).get("method", "dpo")),
         "recipe": {key: value for key, value in flatten(facts.recipe).items() if value is not None},
         "data": facts.data,
         "code": facts.code,

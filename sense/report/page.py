@@ -34,7 +34,7 @@ def render(run: RunData, seed: int, examples: int) -> str:
         verdicts=_verdicts_section(run),
         pairs=_pairs_section(run, seed),
         curves=charts.training_charts(run.curves),
-        second_step=text.second_step(method),
+        second_step=results.second_step(method),
         learns_from_pairs=method == "dpo",
         trainings=[(name, metrics[name]) for name in TRAININGS if name in metrics],
         comparisons=contents.compare_models(run, seed, examples),

@@ -10,6 +10,11 @@ from sense.report.run_data import MODELS
 from sense.sql.hardness import BANDS
 
 MODEL_NAMES = {"base": "base", "sft": "SFT", "sense": "SENSE"}
+_SECOND_STEPS = {
+    "dpo": "preference learning (DPO) on pairs of executed samples",
+    "rft": "fine-tuning on executed samples that are right (RFT)",
+    "grpo": "reinforcement learning (GRPO), whose reward is what an executed answer is worth",
+}
 SET_NAMES = {"dev": "dev", "heldout": "held out"}
 SET_DESCRIPTIONS = {"dev": "human-written questions", "heldout": "synthetic questions on databases that no training saw"}
 _OWN_DESCRIPTION = "{who} questions on the databases of training, held out by {what}"  # databases of one's own
@@ -199,6 +204,11 @@ def _set_results(name: str, on_set: Mapping[str, Any], highest: float) -> SetRes
         domains=_domain_results(on_set["models"], models),
         original=set_title(on_set["perturbation"]["set"]) if "perturbation" in on_set else None,
     )
+
+
+def second_step(method: str) -> str:
+    """What `dpo.method` does, in words."""
+    return _SECOND_STEPS.get(method, method)
 
 
 def set_title(name: str) -> str:

@@ -7,18 +7,6 @@ from typing import Any
 _MAX_LENGTH = 2000  # characters of model-written text; a runaway completion must not fill the page
 
 
-_SECOND_STEPS = {
-    "dpo": "preference learning (DPO) on pairs of executed samples",
-    "rft": "fine-tuning on executed samples that are right (RFT)",
-    "grpo": "reinforcement learning (GRPO), whose reward is what an executed answer is worth",
-}
-
-
-def second_step(method: str) -> str:
-    """What `dpo.method` does, in words."""
-    return _SECOND_STEPS.get(method, method)
-
-
 def percent(share: float | None, digits: int = 1) -> str:
     """A share of 0..1 as per cent; a dash for None."""
     return "–" if share is None else f"{100 * share:.{digits}f}%"
