@@ -12,7 +12,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
-from itertools import repeat, takewhile
+from itertools import chain, repeat, takewhile
 from queue import SimpleQueue
 
 from sense.config import SynthesizeConfig
@@ -159,7 +159,7 @@ class Collection:
             self.domains[normalize_domain(outcome.draft.domain)] += 1
             self.bands[outcome.analysis.complexity.band] += 1
         self.checked += 1
-        self.failed = self.config.teacher == "llm" and self._fails()
+        self.failed = self.fails()
         kept = not isinstance(outcome, RejectedDraft)
         self.repairs += repaired
         self.repaired += repaired and kept
@@ -189,17 +189,20 @@ class Collection:
                 self.bands[complexity(example.sql).band] -= 1
         self.examples = [example for example in self.examples if example.id not in reasons]
 
-    def failed_requests(self) -> int:
-        """Requests in a row, up to the last one, that brought no answer."""
-        failed = takewhile(lambda draft: draft.failed_requests > 0, reversed(self.rejected))
+    def failed_requests(self, next_drafts: Sequence[RejectedDraft] = ()) -> int:
+        """Requests in a row, up to the last one of `next_drafts`, that brought no answer."""
+        failed = takewhile(lambda draft: draft.failed_requests > 0, chain(reversed(next_drafts), reversed(self.rejected)))
         return sum(draft.failed_requests for draft in failed) // self.per_request
 
-    def _fails(self) -> bool:
-        """Whether the teacher fails, judged by the drafts since the last example."""
+    def fails(self, next_drafts: Sequence[RejectedDraft] = ()) -> bool:
+        """Whether the teacher fails, judged by the drafts since the last example, if `next_drafts` follow them."""
+        if self.config.teacher != "llm":
+            return False
         until_then = self.checked - len(self.rejected)
         scale = max(1.0, until_then / max(1, len(self.examples)))
         max_requests = MAX_LATER_FAILED_REQUESTS * scale if self.examples else MAX_FAILED_REQUESTS
-        return self.failed_requests() >= max_requests or len(self.rejected) >= MAX_REJECTED_DRAFTS * scale * self.per_request
+        max_rejected = MAX_REJECTED_DRAFTS * scale * self.per_request
+        return self.failed_requests(next_drafts) >= max_requests or len(self.rejected) + len(next_drafts) >= max_rejected
 
 
 def collect_drafts(
@@ -220,13 +223,13 @@ def collect_drafts(
     pending: deque[Future[CheckedAnswer]] = deque()  # in order of their index
     finished: SimpleQueue[Future[CheckedAnswer]] = SimpleQueue()
     done: set[Future[CheckedAnswer]] = set()  # of those pending
-    refused = 0  # of those done: not to be kept
+    refused: dict[Future[CheckedAnswer], RejectedDraft] = {}  # of those done: not to be kept
     while True:
         while (
-            min(collection.attempts_left, collection.missing - len(pending) + refused) > 0
+            min(collection.attempts_left, collection.missing - len(pending) + len(refused)) > 0
             and len(pending) - len(done) < 2 * concurrency
             and len(pending) < LOOKAHEAD * concurrency
-            and not MAX_REJECTED_DRAFTS <= refused == len(done)  # else it may be the end
+            and not (len(refused) == len(done) and collection.fails([*refused.values()]))  # else it may be the end
             and collection.requested != drafts
         ):
             index = collection.requested
@@ -240,20 +243,20 @@ def collect_drafts(
         if not pending:
             return collection
         done.add(future := finished.get())
-        refused += _is_refused(future.result())
+        if (draft := _refused(future.result())) is not None:
+            refused[future] = draft
         while pending and pending[0] in done:
             done.remove(future := pending.popleft())
-            answer = future.result()
-            refused -= _is_refused(answer)
-            if collection.add_answer(answer):
+            refused.pop(future, None)
+            if collection.add_answer(future.result()):
                 advance()
             if collection.failed:
                 return collection
 
 
-def _is_refused(answer: CheckedAnswer) -> bool:
-    """Whether it is known already, before the draft's turn, that it is not kept."""
-    return isinstance(answer.draft, RejectedDraft) and answer.draft.reason != NO_ANSWER
+def _refused(answer: CheckedAnswer) -> RejectedDraft | None:
+    """The draft, if it is known already, before its turn, that it is not kept."""
+    return answer.draft if isinstance(answer.draft, RejectedDraft) and answer.draft.reason != NO_ANSWER else None
 
 
 def collect_units(

@@ -8,10 +8,14 @@ command asks the mended endpoint. What was kept before is not asked for again.
 import re
 from collections.abc import Callable
 from pathlib import Path
+from threading import Semaphore
 from typing import Any
 
 import pytest
 
+from sense.records import Hardness
+from sense.teacher import Draft
+from sense.teacher.answers import parse_draft
 from sense.teacher.collection import MAX_FAILED_REQUESTS, MAX_REJECTED_DRAFTS
 from tests.endpoint import Reply, answer_text, chat_reply, error_reply, good_teacher
 from tests.killed import file_changes, run_until_killed
@@ -74,6 +78,22 @@ def test_answers_that_cannot_be_used_stop_the_run_too(tmp_path: Path):
     assert "20 not json, first: " in run.message
     assert len(run.requests) <= MAX_REJECTED_DRAFTS + 2
     assert run_llm(GOOD, tmp_path, **MANY).metrics["funnel"]["dropped"] == {}
+
+
+def test_while_one_draft_is_read_slowly_no_more_than_may_be_needed_are_requested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    others = Semaphore(0)
+
+    def read(text: str, index: int, level: Hardness) -> Draft:
+        if index == 2:
+            for _ in range(MAX_REJECTED_DRAFTS + 4):  # those of two before it too
+                others.acquire(timeout=0.5)
+        others.release()
+        return parse_draft(text, index, level)
+
+    monkeypatch.setattr("sense.teacher.llm.parse_draft", read)
+    run = run_llm(always(chat_reply("I am a large language model.")), tmp_path, **MANY)
+    assert "none of the 20 drafts" in run.message
+    assert len(run.requests) <= MAX_REJECTED_DRAFTS + 2
 
 
 def test_with_few_attempts_nothing_is_remembered_either(tmp_path: Path):
