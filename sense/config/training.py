@@ -109,10 +109,14 @@ class TrainConfig(Section):
     freeze_embeddings: bool | Literal["unused"] = False
     """Embeddings of tokens, in the output layer too, that are not trained: `unused` those of tokens that the rows lack, true all
     of them. AdamW moves those of unused tokens as far as the others, all the same way: a small model then forgets how to copy
-    names that it was not trained on. `unused` works with whole weights in each process (no FSDP).
+    names that it was not trained on. Not `unused` with `fsdp`.
     """
     gradient_checkpointing: bool = False
     """Compute activations again in the backward pass: less memory, about a third slower."""
+    fsdp: bool = False
+    """Divide weights, gradients and the optimizer's state between the processes (PyTorch's FSDP2, through accelerate), so that a
+    model can be trained whole which is too large for one GPU. Not for a LoRA adapter; without effect in a single process.
+    """
     save_steps: Count = 500
     """Optimizer steps between two checkpoints, from which a killed training resumes; a multiple of `log_steps`."""
     log_steps: Count = 10
@@ -123,6 +127,12 @@ class TrainConfig(Section):
         # a resumed run averages its logged loss from the checkpoint on, so both must fall on the same steps
         if self.save_steps % self.log_steps:
             raise ValueError(f"save_steps ({self.save_steps}) must be a multiple of log_steps ({self.log_steps})")
+        return self
+
+    @model_validator(mode="after")
+    def _whole_rows_of_embeddings(self) -> "TrainConfig":
+        if self.fsdp and self.freeze_embeddings == "unused":
+            raise ValueError("fsdp divides the weights, and freeze_embeddings: unused needs them whole; set it to true or false")
         return self
 
 
@@ -192,6 +202,14 @@ class SftConfig(Section):
         if self.rename.invented_of == "tokens" and self.model.nano is not None:
             raise ValueError(
                 "rename.invented_of: tokens needs a base in model.name: a nano model's tokenizer is trained on the copies"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _divided_weights(self) -> "SftConfig":
+        if self.train.fsdp and self.lora is not None:
+            raise ValueError(
+                "train.fsdp divides weights that are trained, and an adapter's are few; set it to false or lora to null"
             )
         return self
 

@@ -21,7 +21,7 @@ from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
 from sense import checkpoint_store, config, console, records
 from sense.cost import usage
-from sense.training import devices, frozen_embeddings, model_folder, shared_schema
+from sense.training import devices, frozen_embeddings, model_folder, sharding, shared_schema
 
 # Called with the step and the values of each logged point of the training curve.
 OnLog = Callable[[int, dict[str, float]], None]
@@ -179,7 +179,6 @@ def training_arguments(train: config.TrainConfig, seed: int, checkpoints: Path) 
         "weight_decay": train.weight_decay,
         "adam_beta2": train.adam_beta2,
         "max_grad_norm": train.max_grad_norm,
-        "gradient_checkpointing": train.gradient_checkpointing,
         "bf16": bf16,
         "use_cpu": not gpu,
         "seed": seed,
@@ -191,6 +190,7 @@ def training_arguments(train: config.TrainConfig, seed: int, checkpoints: Path) 
         "disable_tqdm": True,
         "dataloader_pin_memory": gpu,
         "ddp_find_unused_parameters": False,  # all weights take part in every step; to look for others costs time
+        **sharding.arguments(train),
     }
 
 
@@ -247,12 +247,14 @@ def run_trainer(
 ) -> tuple[Any, list[dict[str, float]]]:
     """Runs a trainer from its last complete checkpoint to its end; returns the model and its training curve.
 
-    `used_tokens` are those that the rows have; only `train.freeze_embeddings` = unused asks for them.
+    With FSDP the first process alone has whole weights in the end. `used_tokens` are those that the rows have; only
+    `train.freeze_embeddings` = unused asks for them.
     """
     trainer.remove_callback(PrinterCallback)
     for parameter in trainer.model.parameters():
         if parameter.requires_grad:  # TRL 1.16 makes an adapter on a quantized base bfloat16, in which small steps are lost
             parameter.data = parameter.data.to(model_folder.TRAINING_DTYPE)
+    sharding.check(trainer, train)
     frozen_embeddings.freeze(trainer, train, used_tokens)
     checkpoint = last_complete_checkpoint(checkpoints)
     if checkpoint is not None:
@@ -264,7 +266,7 @@ def run_trainer(
         warnings.simplefilter("ignore")  # the trainers' advice to their callers, which a user of SENSE cannot act on
         trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
     curve = [_curve_point(row) for row in trainer.state.log_history if "loss" in row]
-    return trainer.accelerator.unwrap_model(trainer.model), curve
+    return sharding.whole_model(trainer), curve
 
 
 def last_complete_checkpoint(checkpoints: Path) -> Path | None:

@@ -12,20 +12,12 @@ import torch
 from transformers import TrainerCallback
 
 from sense import config
-from sense.errors import InputError
 
 
 def freeze(trainer: Any, train: config.TrainConfig, used_tokens: Iterable[int]) -> None:
-    """Freezes what `train.freeze_embeddings` says in the trainer's model; `used_tokens` are those that the rows have.
-
-    InputError if single rows are to stay and the weights are divided between processes.
-    """
+    """Freezes what `train.freeze_embeddings` says in the trainer's model; `used_tokens` are those that the rows have."""
     weights = [layer.weight for layer in (trainer.model.get_input_embeddings(), trainer.model.get_output_embeddings())]
     if train.freeze_embeddings == "unused":
-        if trainer.is_fsdp_enabled:
-            raise InputError(
-                "train.freeze_embeddings: unused needs whole weights in each process, and FSDP divides them; use true"
-            )
         trained = {id(weight): weight for weight in weights if weight.requires_grad}  # none under an adapter; tied ones once
         trainer.add_callback(_UnusedRows(list(trained.values()), set(used_tokens)))
     elif train.freeze_embeddings:

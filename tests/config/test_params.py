@@ -118,6 +118,14 @@ def test_a_repeated_key_is_refused_by_both_readers(own):
         ([("{unseen: 0.25, heldout: 0.15}", "{unseen: 0.5, heldout: 0.5}")], "unseen + heldout must stay below 1"),
         ([("teacher: grammar", "teacher: llm")], "needs an llm section"),
         ([("save_steps: 4\n    log_steps: 2", "save_steps: 3\n    log_steps: 2")], "must be a multiple of log_steps"),
+        (
+            [("save_steps: 4\n", "save_steps: 4\n    fsdp: true\n    freeze_embeddings: unused\n")],
+            "freeze_embeddings: unused needs them whole",
+        ),
+        (
+            [("  train:\n    max_steps: 12\n", "  lora: {}\n  train:\n    fsdp: true\n    max_steps: 12\n")],
+            "set it to false or lora to null",
+        ),
         ([("{easy: 0.7, medium: 0.25, hard: 0.05}", "{easy: 0.0}")], "at least one hardness"),
         ([("gate: heldout", "gate: spider")], "publish.gate is 'spider', on which nothing is evaluated; sets are: dev, heldout"),
     ],

@@ -104,29 +104,30 @@ def test_killed_and_launched_again_it_ends_as_accelerate_by_hand(data, tmp_path,
     assert digests(tmp_path / "out") == digests(tmp_path / "hand")
 
 
-@pytest.fixture
-def second_step(data, tmp_path):
+@pytest.fixture(scope="module")
+def second_step(data, tmp_path_factory):
     """The input ports of the second step on a tiny model, and the section with another method."""
     from sense.training import model_folder, nano
 
+    folder = tmp_path_factory.mktemp("second-step")
     nano_config = config.NanoConfig(vocabulary=300, hidden=16, layers=1, heads=2, context=1024)
     examples = records.read_dataset(data["strong"])[:10]
     tokenizer = nano.train_tokenizer([row.sql for row in examples], nano_config.vocabulary)
     info = model_folder.ModelInfo(config.ModelConfig(nano=nano_config), 0, config.PromptConfig())
-    model_folder.save(nano.create_model(nano_config, tokenizer, 0), tokenizer, info, tmp_path / "sft")
+    model_folder.save(nano.create_model(nano_config, tokenizer, 0), tokenizer, info, folder / "sft")
     pairs = [
         Pair(id=row.id, example_id=row.id, chosen=row.sql, rejected="SELECT 1", strategy="all", error="mismatch")
         for row in examples
     ]
-    records.write_jsonl(tmp_path / "pairs.jsonl", pairs)
+    records.write_jsonl(folder / "pairs.jsonl", pairs)
     right = [Sample(id=f"{row.id}#0", example_id=row.id, sql=row.sql, correct=True, verdict="match") for row in examples]
-    records.write_jsonl(tmp_path / "samples.jsonl", right)
-    data_ports = {name: tmp_path / name for name in ("sft", "pairs.jsonl", "samples.jsonl")}
+    records.write_jsonl(folder / "samples.jsonl", right)
+    data_ports = {name: folder / name for name in ("sft", "pairs.jsonl", "samples.jsonl")}
     data_ports = {name.removesuffix(".jsonl"): path for name, path in data_ports.items()}
     data_ports |= {"unseen": data["strong"], "strong": data["strong"]}
 
-    def section(method):
-        train = PARAMS["dpo"]["train"] | {"max_steps": 2, "max_length": 1024}
+    def section(method, **train):
+        train = PARAMS["dpo"]["train"] | {"max_steps": 2, "max_length": 1024} | train
         # 8 answers a step: a question for each process
         return PARAMS["dpo"] | {"method": method, "train": train, "grpo": {"num_generations": 4, "max_completion_length": 8}}
 
@@ -142,29 +143,82 @@ def test_the_second_step_in_two_processes(second_step, tmp_path, environment):
     assert [path.name for path in (tmp_path / "work").iterdir()] == ["cost"]
 
 
-@pytest.mark.slow
-def test_the_other_methods_in_two_processes(second_step, tmp_path, environment):
-    """Both in the same two, whose start takes far longer than the training."""
-    data_ports, section = second_step
-    counts = {"rft": {"examples": 10, "answers": {"sample": 10, "gold": 0}}, "grpo": {"examples": 10}}
+@pytest.fixture(scope="module")
+def launched(data, second_step, tmp_path_factory):
+    """Outputs of stages that ran one after the other in the same two processes, whose start takes longer than a small training.
+
+    Those whose name begins with `fsdp` had divided weights; `fsdp-resumed` failed after its second step, and ran again.
+    """
+    root = tmp_path_factory.mktemp("launched")
+    second_ports, second_section = second_step
+    train = SFT["train"] | {"max_steps": 3, "freeze_embeddings": True}
+    whole, divided = SFT | {"train": train}, SFT | {"train": train | {"fsdp": True}}
+    averaged = second_section("dpo", fsdp=True, gradient_checkpointing=True) | {"average_with_sft": 0.5}
+    stages = [
+        ("rft", "dpo", second_section("rft"), second_ports),
+        ("grpo", "dpo", second_section("grpo"), second_ports),
+        ("sft", "sft", whole, data),
+        ("fsdp", "sft", divided, data),
+        ("fsdp-resumed", "sft", divided, data),
+        ("fsdp-resumed", "sft", divided, data),
+        ("fsdp-dpo", "dpo", averaged, second_ports),
+        ("fsdp-grpo", "dpo", second_section("grpo", fsdp=True), second_ports),
+    ]
     orders = [
         {
-            "stage": "dpo",
-            "section": section(method),
-            "inputs": {name: str(path) for name, path in data_ports.items()},
-            "outputs": {name: str(path) for name, path in outputs(tmp_path / method).items()},
+            "stage": stage,
+            "section": section,
+            "inputs": {port: str(path) for port, path in inputs.items()},
+            "outputs": {port: str(path) for port, path in outputs(root / name).items()},
         }
-        for method in counts
+        for name, stage, section, inputs in stages
     ]
+    orders[4]["stop_at"] = 2
     command = launching._command(2, json.dumps(orders))
     command[command.index("sense.kubeflow.launch")] = "tests.kubeflow.several_launches"
-    code, messages = launching._run_processes(command)
-    assert (code, len(messages)) == (0, 2)
-    for (method, expected), message in zip(counts.items(), messages, strict=True):
-        assert message["metrics"]["steps"] == 2
-        assert expected.items() <= message["metrics"].items()
-        assert (tmp_path / method / "model" / "model.safetensors").is_file()
-    assert [path.name for path in (tmp_path / "work").iterdir()] == ["cost"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SENSE_WORK", str(root / "work"))
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root}/mlflow.db")
+        patch.setenv("OMP_NUM_THREADS", "1")
+        code, messages = launching._run_processes(command)
+    assert code == 0, messages
+    assert [message["error"] for message in messages if "error" in message] == ["FSDPLlamaForCausalLM stopped"] * 2
+    assert [path.name for path in (root / "work").iterdir()] == ["cost"]
+    return root
+
+
+@pytest.mark.slow
+def test_the_other_methods_in_two_processes(launched):
+    counts = {"rft": {"examples": 10, "answers": {"sample": 10, "gold": 0}}, "grpo": {"examples": 10}}
+    for method, expected in counts.items():
+        metrics = records.read_json(launched / method / "metrics.json")
+        assert metrics["steps"] == 2
+        assert expected.items() <= metrics.items()
+        assert (launched / method / "model" / "model.safetensors").is_file()
+
+
+@pytest.mark.slow
+def test_weights_divided_between_two_processes_learn_the_same_and_resume(launched):
+    from safetensors.torch import load_file
+
+    assert digests(launched / "fsdp-resumed") == digests(launched / "fsdp")
+    whole, divided = (records.read_json(launched / name / "metrics.json") for name in ("sft", "fsdp"))
+    assert divided == whole | {"loss": pytest.approx(whole["loss"], abs=1e-5)}
+    assert divided["trainable"] < divided["parameters"]  # the embeddings are frozen
+    expected, weights = (load_file(launched / name / "model" / "model.safetensors") for name in ("sft", "fsdp"))
+    assert weights.keys() == expected.keys()
+    assert max((weights[name] - expected[name]).abs().max().item() for name in weights) < 1e-4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["dpo", "grpo"])
+def test_the_second_step_on_divided_weights(launched, second_step, method):
+    from sense.training import model_folder
+
+    metrics = records.read_json(launched / f"fsdp-{method}" / "metrics.json")
+    assert (metrics["steps"], metrics["method"]) == (2, method)
+    start = model_folder.load_model(second_step[0]["sft"])
+    assert model_folder.load_model(launched / f"fsdp-{method}" / "model").state_dict().keys() == start.state_dict().keys()
 
 
 @pytest.mark.slow

@@ -1,14 +1,15 @@
 """The recipes on models of a few thousand weights: they learn, they resume to the same bytes, LoRA and full alike."""
 
 from contextlib import suppress
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from sense import config
 from sense.cost import meter
-from sense.errors import InputError
-from sense.training import fit, generate, model_folder, nano, tokenization
+from sense.errors import InputError, UserError
+from sense.training import fit, generate, model_folder, nano, sharding, tokenization
 
 ROWS = [
     {"prompt": f"pet(id, name)\n\nquestion: {word} {number}\nsql:", "completion": f" SELECT {number}"}
@@ -289,3 +290,16 @@ def test_the_tokens_of_a_training_are_counted_without_padding_and_for_each_try(t
 def test_generated_tokens_are_counted_up_to_their_end_mark():
     completions = torch.tensor([[5, 6, 2, 2], [5, 6, 7, 8], [2, 2, 2, 2]])
     assert generate._count_tokens(completions, 2) == 3 + 4 + 1
+
+
+@pytest.mark.parametrize(
+    ("model", "train", "message"),
+    [
+        (SimpleNamespace(peft_config={}), TRAIN, "a LoRA adapter's are few"),
+        (SimpleNamespace(), UNUSED_EMBEDDINGS, "unused needs whole weights"),
+    ],
+)
+def test_weights_that_have_to_be_whole_are_not_divided(model, train, message):
+    with pytest.raises(UserError, match=message):
+        sharding.check(SimpleNamespace(is_fsdp_enabled=True, model=model), train)
+    sharding.check(SimpleNamespace(is_fsdp_enabled=False, model=model), train)
