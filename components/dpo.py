@@ -15,6 +15,7 @@ def dpo(
     samples: dsl.Input[dsl.Dataset],
     unseen: dsl.Input[dsl.Dataset],
     strong: dsl.Input[dsl.Dataset],
+    seed: dsl.Input[dsl.Dataset],
     model: dsl.Output[dsl.Model],
     curve: dsl.Output[dsl.Artifact],
     metrics: dsl.Output[dsl.Metrics],
@@ -23,7 +24,7 @@ def dpo(
     """Runs the stage dpo on `processes` GPUs, or on the nodes of the TrainJob that `job` describes."""
     from sense.kubeflow import stage_task
 
-    inputs = {"sft": sft, "pairs": pairs, "samples": samples, "unseen": unseen, "strong": strong}
+    inputs = {"sft": sft, "pairs": pairs, "samples": samples, "unseen": unseen, "strong": strong, "seed": seed}
     outputs = {"model": model, "curve": curve, "metrics": metrics}
     revisions = {"code_digest": code_rev, "data_rev": data_rev}
     stage_task.run("dpo", section, inputs, outputs, summary, revisions, processes, job)

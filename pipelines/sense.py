@@ -164,7 +164,7 @@ def build(params: Params, text: str, code_rev: str, data_rev: str, project: str 
                 pairs=preferred["pairs"],
                 samples=merged["samples"],
                 unseen=synthesized["unseen"],
-                strong=synthesized["strong"],
+                **training_data,
                 **revisions,
             ),
         ).outputs

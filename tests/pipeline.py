@@ -65,6 +65,7 @@ INPUTS: dict[str, dict[str, str]] = {
         "samples": "data/weak/samples.jsonl",
         "unseen": "data/unseen",
         "strong": "data/strong",
+        "seed": "data/seed",
     },
     "evaluate": {
         "sft": "models/sft",

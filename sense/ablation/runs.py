@@ -56,7 +56,7 @@ class Runs:
             samples = self.stage("sample", params, {"model": sampled, "unseen": unseen})["samples"]
             pairs = self.stage("prefer", params, {"samples": samples, "unseen": unseen})["pairs"]
             answers = {"pairs": pairs, "samples": samples, "unseen": unseen}
-            sense = self.stage("dpo", params, {"sft": sft, "strong": data["strong"], **answers})["model"]
+            sense = self.stage("dpo", params, {"sft": sft, **training, **answers})["model"]
         inputs = {
             "sft": sft,
             "sense": sense,

@@ -231,9 +231,9 @@ class RftConfig(Section):
     """Train on the gold of a question without a right sample; false leaves the question out."""
     questions: Literal["all", "missed"] = "all"
     """Questions that are trained on: all that were sampled, or those with a wrong sample at least (missed)."""
-    data: Literal["samples", "samples+strong"] = "samples"
-    """Train on the right answers alone, or on the strong examples of the SFT again too (samples+strong), so that they are not
-    forgotten.
+    data: Literal["samples", "samples+strong", "samples+strong+seed"] = "samples"
+    """Train on the right answers alone, or again on what the SFT was on too, so that it is not forgotten: the strong examples, or
+    these and the human-written seed set.
     """
     loss_on: Literal["completion", "question"] = "completion"
     """Tokens that bear loss, as in the section `sft`: those of the answer, or of question and answer."""

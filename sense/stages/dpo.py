@@ -39,7 +39,7 @@ _OnLog = Callable[[int, dict[str, float]], None]
 class Inputs:
     """The SFT model, the preference pairs, the samples with their verdicts, and the dataset folder with their questions.
 
-    `strong` is the dataset folder that SFT was on, which RFT can rehearse.
+    `strong` and `seed` are the dataset folders that SFT was on, which RFT can rehearse.
     """
 
     sft: Path
@@ -47,6 +47,7 @@ class Inputs:
     samples: Path
     unseen: Path
     strong: Path
+    seed: Path
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,7 @@ def _preference(config: DpoConfig, inputs: Inputs, info: "ModelInfo", tokenizer:
 def _rejection_sampling(
     config: DpoConfig, inputs: Inputs, info: "ModelInfo", tokenizer: Any, examples: Sequence[Example]
 ) -> _Training:
-    """SFT on the right samples, and on strong if asked for; InputError if there is no right answer to train on."""
+    """SFT on the right samples, and on what the SFT was on if asked for; InputError if there is no right answer to train on."""
     from sense.stages import sft_rows
     from sense.training import fit
 
@@ -157,9 +158,10 @@ def _rejection_sampling(
     )
     answers, dropped, samples = rejection_sampling.select(rft, examples, samples_by_question(inputs.samples, list(examples)))
     rows = list(sft_rows.rows(inputs.unseen, answers, settings))
-    if rft.data == "samples+strong":
-        rehearsed = (example.model_copy(update={"source": "strong"}) for example in records.read_dataset(inputs.strong))
-        rows += sft_rows.rows(inputs.strong, list(rehearsed), settings)
+    rehearsed = {"strong": inputs.strong, "seed": inputs.seed}
+    for name in rft.data.split("+")[1:]:
+        again = (example.model_copy(update={"source": name}) for example in records.read_dataset(rehearsed[name]))
+        rows += sft_rows.rows(rehearsed[name], list(again), settings)
     fitting, tokenized = sft_rows.tokenize(tokenizer, rows, settings)
     sources = Counter(row["source"] for row in fitting)
     if not sources["sample"] + sources["gold"]:
@@ -172,12 +174,12 @@ def _rejection_sampling(
     def train(model: Any, checkpoints: Path, log: _OnLog) -> tuple[Any, list[dict[str, float]]]:
         return fit.sft(model, tokenizer, tokenized, settings, checkpoints=checkpoints, on_log=log, label="rft")
 
-    ids = {row["id"] for row in fitting if row["source"] != "strong"}
+    ids = {row["id"] for row in fitting if row["source"] not in rehearsed}
     counts = {
         "examples": len(ids),
         "rows": len(fitting),
         "answers": {source: sources[source] for source in ("sample", "gold")},
-        "strong": sources["strong"],
+        **{name: sources[name] for name in rehearsed},
         "dropped": {"longer than max_length": len(rows) - len(fitting), **dict(sorted(dropped.items()))},
         "samples_left_out": {reason: n for reason, n in sorted(samples.items()) if n},
     }

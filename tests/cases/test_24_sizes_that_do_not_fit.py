@@ -83,7 +83,7 @@ def test_dpo_refuses_rows_longer_than_the_sft_model_reads(tmp_path):
     tokenizer = nano.train_tokenizer(["SELECT name FROM pet"], 300)
     info = model_folder.ModelInfo(config.ModelConfig(nano=shape), 3, config.PromptConfig())
     model_folder.save(nano.create_model(shape, tokenizer, 3), tokenizer, info, tmp_path / "sft")
-    names = ("sft", "pairs.jsonl", "samples.jsonl", "unseen", "strong")
+    names = ("sft", "pairs.jsonl", "samples.jsonl", "unseen", "strong", "seed")
     inputs = dpo.Inputs(*(tmp_path / name for name in names))
     outputs = dpo.Outputs(tmp_path / "model", tmp_path / "curve.csv", tmp_path / "metrics.json")
     with pytest.raises(InputError, match=r"train\.max_length = 65 is more than the 64 positions of .*sft"):

@@ -124,7 +124,7 @@ def second_step(data, tmp_path_factory):
     records.write_jsonl(folder / "samples.jsonl", right)
     data_ports = {name: folder / name for name in ("sft", "pairs.jsonl", "samples.jsonl")}
     data_ports = {name.removesuffix(".jsonl"): path for name, path in data_ports.items()}
-    data_ports |= {"unseen": data["strong"], "strong": data["strong"]}
+    data_ports |= {"unseen": data["strong"], "strong": data["strong"], "seed": data["seed"]}
 
     def section(method, **train):
         train = PARAMS["dpo"]["train"] | {"max_steps": 2, "max_length": 1024} | train

@@ -30,8 +30,9 @@ def inputs(tmp_path: Path) -> dpo.Inputs:
     strong = write_dataset(
         tmp_path / "strong", "cats", PETS, {"s0": ("Which ages?", "SELECT age FROM pet"), "s1": ("Who?", GOLD)}
     )
+    seed = write_dataset(tmp_path / "seed", "dogs", PETS, {"h0": ("Who is 5?", "SELECT name FROM pet WHERE age = 5")})
     (tmp_path / "sft").mkdir()
-    return dpo.Inputs(tmp_path / "sft", tmp_path / "pairs.jsonl", tmp_path / "samples.jsonl", dataset, strong)
+    return dpo.Inputs(tmp_path / "sft", tmp_path / "pairs.jsonl", tmp_path / "samples.jsonl", dataset, strong, seed)
 
 
 def sample(question: str, number: int, sql: str, verdict: str = "match") -> Sample:
@@ -256,7 +257,7 @@ def test_rft_and_grpo_say_what_they_trained_on(inputs: dpo.Inputs, tmp_path: Pat
     write_sft(inputs)
     rft = run_method("rft", inputs, tmp_path / "rft")
     assert (rft["examples"], rft["rows"], rft["answers"]) == (1, 1, {"sample": 1, "gold": 0})
-    assert rft["strong"] == 0
+    assert (rft["strong"], rft["seed"]) == (0, 0)
     grpo = run_method("grpo", inputs, tmp_path / "grpo")
     assert (grpo["examples"], grpo["dropped"]) == (1, {"longer than max_length": 0})
     assert grpo["reward"] == {"first": 0.0, "last": 0.0}  # random weights write no SQL
@@ -264,17 +265,21 @@ def test_rft_and_grpo_say_what_they_trained_on(inputs: dpo.Inputs, tmp_path: Pat
 
 
 @pytest.mark.slow
-def test_rft_rehearses_the_strong_examples(inputs: dpo.Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("data", "seeds"), [("samples+strong", 0), ("samples+strong+seed", 1)])
+def test_rft_rehearses_what_the_sft_was_on(
+    data: str, seeds: int, inputs: dpo.Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from sense.training import fit
 
     write_sft(inputs)
     trained_on = []
     sft = fit.sft
     monkeypatch.setattr(fit, "sft", lambda *args, **options: trained_on.append(args[2]) or sft(*args, **options))
-    monkeypatch.setitem(METHODS, "rft", {"rft": METHODS["rft"]["rft"] | {"data": "samples+strong"}})
+    monkeypatch.setitem(METHODS, "rft", {"rft": METHODS["rft"]["rft"] | {"data": data}})
     metrics = run_method("rft", inputs, tmp_path / "rft")
-    assert (metrics["examples"], metrics["rows"], metrics["answers"], metrics["strong"]) == (1, 3, {"sample": 1, "gold": 0}, 2)
-    assert [max(sequence["segments"]) for sequence in trained_on[0]] == [1, 2]  # each database has its sequence
+    assert (metrics["examples"], metrics["rows"], metrics["answers"]) == (1, 3 + seeds, {"sample": 1, "gold": 0})
+    assert (metrics["strong"], metrics["seed"]) == (2, seeds)
+    assert [max(sequence["segments"]) for sequence in trained_on[0]] == [1, 2, 1][: 2 + seeds]  # each database has its sequence
     assert json.loads((tmp_path / "rft" / "model" / "sense.json").read_text())["databases"] == databases_of(inputs)
 
 
