@@ -83,11 +83,8 @@ def run(config: DpoConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any]:
     info = model_folder.read_info(inputs.sft)
     sft_model = model_folder.load_model(inputs.sft, trainable=True, dtype=model_folder.TRAINING_DTYPE)
     checks.check_max_length(sft_model, config.train.max_length, str(inputs.sft))
-    if config.average_with_sft and hasattr(sft_model, "peft_config"):
-        raise UserError(
-            f"{inputs.sft} is a LoRA adapter, and dpo.average_with_sft = {config.average_with_sft:g} averages whole weights; "
-            "set it to 0, or train whole weights (sft.lora: null)"
-        )
+    if hasattr(sft_model, "peft_config"):
+        _check_adapter(config, inputs.sft)
     tokenizer = model_folder.load_tokenizer(inputs.sft)
     examples = records.read_dataset(inputs.unseen)
     training = _METHODS[config.method](config, inputs, info, tokenizer, examples)
@@ -290,6 +287,16 @@ def _measured_smoothing(dataset: Path) -> float:
             "teach nothing: build test suites that tell more apart, or give dpo.label_smoothing a number"
         )
     return false_right.rate
+
+
+def _check_adapter(config: DpoConfig, folder: Path) -> None:
+    """UserError for a setting that needs whole weights, where the SFT model in `folder` is a LoRA adapter."""
+    refused = {
+        f"dpo.average_with_sft = {config.average_with_sft:g} averages whole weights; set it to 0": config.average_with_sft > 0,
+        "dpo.train.fsdp divides whole weights; set it to false": config.train.fsdp,
+    }
+    for reason in (reason for reason, holds in refused.items() if holds):
+        raise UserError(f"{folder} is a LoRA adapter, and {reason}, or train whole weights (sft.lora: null)")
 
 
 def _check_questions(inputs: Inputs, pairs: Sequence[Pair], examples: Sequence[Example]) -> None:

@@ -305,11 +305,20 @@ def test_the_average_with_the_sft_model(inputs: dpo.Inputs, tmp_path: Path, monk
 
 
 @pytest.mark.slow
-def test_an_adapter_is_not_averaged(inputs: dpo.Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"average_with_sft": 0.25}, r"dpo\.average_with_sft = 0\.25 averages whole weights; set it to 0, or train"),
+        ({"train": STEPS | {"fsdp": True}}, r"dpo\.train\.fsdp divides whole weights; set it to false, or train"),
+    ],
+)
+def test_an_adapter_is_neither_averaged_nor_divided(
+    changes: dict[str, object], message: str, inputs: dpo.Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_sft(inputs, adapter=True)
-    monkeypatch.setitem(METHODS, "rft", METHODS["rft"] | {"average_with_sft": 0.25})
-    with pytest.raises(UserError, match=r"sft is a LoRA adapter, and dpo.average_with_sft = 0.25 averages whole weights; set"):
-        run_method("rft", inputs, tmp_path / "averaged")
+    monkeypatch.setitem(METHODS, "rft", METHODS["rft"] | changes)
+    with pytest.raises(UserError, match=f"sft is a LoRA adapter, and {message}"):
+        run_method("rft", inputs, tmp_path / "refused")
 
 
 @pytest.mark.slow
