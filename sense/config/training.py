@@ -115,7 +115,8 @@ class TrainConfig(Section):
     """Compute activations again in the backward pass: less memory, about a third slower."""
     fsdp: bool = False
     """Divide weights, gradients and the optimizer's state between the processes (PyTorch's FSDP2, through accelerate), so that a
-    model can be trained whole which is too large for one GPU. Not for a LoRA adapter; without effect in a single process.
+    model whose training needs more memory than a GPU has can be trained on several. Not for a LoRA adapter. Without effect in a
+    single process, and without GPUs.
     """
     save_steps: Count = 500
     """Optimizer steps between two checkpoints, from which a killed training resumes; a multiple of `log_steps`."""
@@ -232,8 +233,8 @@ class RftConfig(Section):
     questions: Literal["all", "missed"] = "all"
     """Questions that are trained on: all that were sampled, or those with a wrong sample at least (missed)."""
     data: Literal["samples", "samples+strong", "samples+strong+seed"] = "samples"
-    """Train on the right answers alone, or again on what the SFT was on too, so that it is not forgotten: the strong examples, or
-    these and the human-written seed set.
+    """Train on the right answers alone, or beside them once more on the strong examples, or on these and the human-written seed
+    set, so that what the SFT has taught is not forgotten. Name what the SFT was on (`sft.data`).
     """
     loss_on: Literal["completion", "question"] = "completion"
     """Tokens that bear loss, as in the section `sft`: those of the answer, or of question and answer."""

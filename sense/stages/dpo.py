@@ -63,14 +63,16 @@ class Outputs:
 class _Training:
     """What a method trains on, and how.
 
-    `example_ids` are those of the questions in it, `counts` belongs to the metrics. `train` takes the model, the folder for
-    checkpoints and what each point of the curve is passed to; `outcome` gives the metrics that the curve shows.
+    `example_ids` are those of the questions in it, `rehearsed` the dataset folders whose examples are in it too, `counts` belongs
+    to the metrics. `train` takes the model, the folder for checkpoints and what each point of the curve is passed to; `outcome`
+    gives the metrics that the curve shows.
     """
 
     example_ids: Collection[str]
     counts: Mapping[str, Any]
     train: Callable[[Any, Path, _OnLog], tuple[Any, list[dict[str, float]]]]
     outcome: Callable[[_Curve], Mapping[str, Any]]
+    rehearsed: Sequence[Path] = ()
 
 
 def run(config: DpoConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any]:
@@ -93,9 +95,11 @@ def run(config: DpoConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any]:
         if is_main_process():
             averaging.move_towards(model, inputs.sft, config.average_with_sft)
             recipe = {**info.recipe, "dpo": config.model_dump(mode="json")}
-            trained_on = [example for example in examples if example.id in training.example_ids]
-            keys = None if info.databases is None else info.databases | set(database_keys(inputs.unseen, trained_on).values())
-            model_folder.save(model, tokenizer, replace(info, recipe=recipe, databases=keys), outputs.model)
+            trained_on = [(folder, records.read_dataset(folder)) for folder in training.rehearsed]
+            trained_on.append((inputs.unseen, [example for example in examples if example.id in training.example_ids]))
+            keys = {key for folder, rows in trained_on for key in database_keys(folder, rows).values()}
+            databases = None if info.databases is None else info.databases | keys
+            model_folder.save(model, tokenizer, replace(info, recipe=recipe, databases=databases), outputs.model)
             records.write_text(outputs.curve, fit.curve_csv(curve))
         metrics = {
             "model": info.base.name or "nano",
@@ -155,10 +159,10 @@ def _rejection_sampling(
     )
     answers, dropped, samples = rejection_sampling.select(rft, examples, samples_by_question(inputs.samples, list(examples)))
     rows = list(sft_rows.rows(inputs.unseen, answers, settings))
-    rehearsed = {"strong": inputs.strong, "seed": inputs.seed}
-    for name in rft.data.split("+")[1:]:
-        again = (example.model_copy(update={"source": name}) for example in records.read_dataset(rehearsed[name]))
-        rows += sft_rows.rows(rehearsed[name], list(again), settings)
+    rehearsed = {name: getattr(inputs, name) for name in rft.data.split("+")[1:]}
+    for name, folder in rehearsed.items():
+        again = [example.model_copy(update={"source": name}) for example in records.read_dataset(folder)]
+        rows += sft_rows.rows(folder, again, settings)
     fitting, tokenized = sft_rows.tokenize(tokenizer, rows, settings)
     sources = Counter(row["source"] for row in fitting)
     if not sources["sample"] + sources["gold"]:
@@ -176,11 +180,11 @@ def _rejection_sampling(
         "examples": len(ids),
         "rows": len(fitting),
         "answers": {source: sources[source] for source in ("sample", "gold")},
-        **{name: sources[name] for name in rehearsed},
+        "rehearsed": {name: sources[name] for name in ("strong", "seed")},
         "dropped": {"longer than max_length": len(rows) - len(fitting), **dict(sorted(dropped.items()))},
         "samples_left_out": {reason: n for reason, n in sorted(samples.items()) if n},
     }
-    return _Training(ids, counts, train, lambda _: {})
+    return _Training(ids, counts, train, lambda _: {}, list(rehearsed.values()))
 
 
 def _reinforcement(

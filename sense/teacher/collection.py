@@ -224,12 +224,17 @@ def collect_drafts(
     finished: SimpleQueue[Future[CheckedAnswer]] = SimpleQueue()
     done: set[Future[CheckedAnswer]] = set()  # of those pending
     refused: dict[Future[CheckedAnswer], RejectedDraft] = {}  # of those done: not to be kept
+
+    def may_be_the_end() -> bool:
+        """Whether the teacher fails unless one that is on its way is kept."""
+        return len(refused) == len(done) and collection.fails([refused[future] for future in pending if future in refused])
+
     while True:
         while (
             min(collection.attempts_left, collection.missing - len(pending) + len(refused)) > 0
             and len(pending) - len(done) < 2 * concurrency
             and len(pending) < LOOKAHEAD * concurrency
-            and not (len(refused) == len(done) and collection.fails([*refused.values()]))  # else it may be the end
+            and not may_be_the_end()
             and collection.requested != drafts
         ):
             index = collection.requested

@@ -87,12 +87,14 @@ def sft(
         collator = functools.partial(_count_and_collate, padding=tokenizer.pad_token_id)
     trainer = SFTTrainer(
         model=model,
-        args=SFTConfig(
-            **arguments,
-            max_length=settings.train.max_length,
-            packing=packing,
-            dataset_kwargs={"skip_prepare_dataset": not packing},
-            train_sampling_strategy=strategy,
+        args=sharding.complete(
+            SFTConfig(
+                **arguments,
+                max_length=settings.train.max_length,
+                packing=packing,
+                dataset_kwargs={"skip_prepare_dataset": not packing},
+                train_sampling_strategy=strategy,
+            )
         ),
         train_dataset=to_dataset(rows),
         data_collator=collator,
@@ -135,16 +137,18 @@ def dpo(
         losses, weights = [*losses, "sft"], [1.0, settings.sft_weight]  # type: ignore[list-item]
     trainer = _TokenizedDPOTrainer(
         model=model,
-        args=DPOConfig(
-            **training_arguments(settings.train, settings.seed, checkpoints),
-            max_length=settings.train.max_length,
-            beta=settings.beta,
-            loss_type=losses,
-            loss_weights=weights,
-            label_smoothing=settings.label_smoothing,
-            # the reference never changes: one pass over it instead of one an epoch, and no second copy in memory
-            precompute_ref_log_probs=True,
-            precompute_ref_batch_size=settings.train.batch_size,
+        args=sharding.complete(
+            DPOConfig(
+                **training_arguments(settings.train, settings.seed, checkpoints),
+                max_length=settings.train.max_length,
+                beta=settings.beta,
+                loss_type=losses,
+                loss_weights=weights,
+                label_smoothing=settings.label_smoothing,
+                # the reference never changes: one pass over it instead of one an epoch, and no second copy while it trains
+                precompute_ref_log_probs=True,
+                precompute_ref_batch_size=settings.train.batch_size,
+            )
         ),
         train_dataset=_shared_dataset(to_dataset(rows), checkpoints.with_name("reference")),
         processing_class=tokenizer,

@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerBase
 from trl import GRPOConfig, GRPOTrainer
 
 from sense import config
-from sense.training import fit
+from sense.training import fit, sharding
 
 # The rewards of answers, given as the ids of their questions and their texts.
 Reward = Callable[[Sequence[str], Sequence[str]], list[float]]
@@ -65,17 +65,19 @@ def train(
     trainer = _VaryingGroupsTrainer(
         model=model,
         reward_funcs=execution,
-        args=GRPOConfig(
-            **{**arguments, "max_steps": len(rows) // _questions_a_step(settings)},
-            num_generations=grpo.num_generations,
-            temperature=grpo.temperature,
-            max_completion_length=grpo.max_completion_length,
-            beta=grpo.beta,
-            loss_type=grpo.loss,
-            scale_rewards=grpo.scale_rewards,
-            mask_truncated_completions=grpo.mask_truncated,
-            disable_dropout=True,
-            shuffle_dataset=False,
+        args=sharding.complete(
+            GRPOConfig(
+                **{**arguments, "max_steps": len(rows) // _questions_a_step(settings)},
+                num_generations=grpo.num_generations,
+                temperature=grpo.temperature,
+                max_completion_length=grpo.max_completion_length,
+                beta=grpo.beta,
+                loss_type=grpo.loss,
+                scale_rewards=grpo.scale_rewards,
+                mask_truncated_completions=grpo.mask_truncated,
+                disable_dropout=True,
+                shuffle_dataset=False,
+            )
         ),
         train_dataset=fit.to_dataset(rows),
         processing_class=tokenizer,

@@ -3,18 +3,23 @@
 `train.fsdp` asks for it, or a configuration of `accelerate launch` does.
 """
 
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from transformers import AutoModelForCausalLM
+from torch.distributed.fsdp import MixedPrecisionPolicy
+from transformers import AutoModelForCausalLM, TrainingArguments
 
 from sense import config
 from sense.errors import UserError
 
+_Arguments = TypeVar("_Arguments", bound=TrainingArguments)
+
+_RECOMPUTED = "_checkpoint_wrapped_module."  # in the names of weights in layers whose activations are computed again
+
 
 def arguments(train: config.TrainConfig) -> dict[str, Any]:
-    """The arguments of a training about the division, in transformers' names. One process divides nothing."""
-    if not train.fsdp or config.processes() == 1:
+    """The arguments of a training about the division, in transformers' names; for `complete` when they are TRL's."""
+    if not train.fsdp or config.processes() == 1 or not can_divide():
         return {"gradient_checkpointing": train.gradient_checkpointing}
     return {
         "gradient_checkpointing": False,
@@ -25,11 +30,29 @@ def arguments(train: config.TrainConfig) -> dict[str, Any]:
             "state_dict_type": "SHARDED_STATE_DICT",
             "activation_checkpointing": train.gradient_checkpointing,  # with transformers' own, weights are gathered once more
         },
+        # else each process keeps the gradients of all weights until the last batch of a step
+        "accelerator_config": {"gradient_accumulation_kwargs": {"sync_each_batch": True}},
     }
 
 
+def can_divide() -> bool:
+    """Whether accelerate divides weights on this machine: it does so between GPUs alone."""
+    return bool(torch.cuda.is_available())
+
+
+def complete(trl_arguments: _Arguments) -> _Arguments:
+    """The same arguments, whose weights in bfloat16 are copies: gradients are summed, and results stay, in float32.
+
+    accelerate would round all of them to bfloat16, log-probabilities too.
+    """
+    if trl_arguments.fsdp_plugin_args is not None and trl_arguments.bf16:
+        policy = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
+        trl_arguments.fsdp_plugin_args["mixed_precision_policy"] = policy
+    return trl_arguments
+
+
 def check(trainer: Any, train: config.TrainConfig) -> None:
-    """UserError if the trainer divides weights that have to be whole."""
+    """UserError if the trainer divides weights that have to be whole, or recomputes what dropout makes another time."""
     if not trainer.is_fsdp_enabled:
         return
     if hasattr(trainer.model, "peft_config"):
@@ -39,6 +62,12 @@ def check(trainer: Any, train: config.TrainConfig) -> None:
         )
     if train.freeze_embeddings == "unused":
         raise UserError("train.freeze_embeddings: unused needs whole weights in each process, and FSDP divides them; use true")
+    dropout = any(isinstance(module, torch.nn.Dropout) and module.p > 0 for module in trainer.model.modules())
+    if dropout and trainer.accelerator.state.fsdp_plugin.activation_checkpointing:
+        raise UserError(
+            "the model has dropout, which with FSDP is drawn anew where activations are computed again; set "
+            "train.gradient_checkpointing to false"
+        )
 
 
 def whole_model(trainer: Any) -> Any:
@@ -56,7 +85,7 @@ def whole_model(trainer: Any) -> Any:
         whole = AutoModelForCausalLM.from_config(model.config)
     whole.load_state_dict(weights, assign=True)
     whole.tie_weights()
-    trained = {name for name, weight in model.named_parameters() if weight.requires_grad}
+    trained = {name.replace(_RECOMPUTED, "") for name, weight in model.named_parameters() if weight.requires_grad}
     for name, weight in whole.named_parameters():
         weight.requires_grad_(name in trained)
     return whole

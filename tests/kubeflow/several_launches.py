@@ -14,7 +14,7 @@ from accelerate.utils import DistributedType
 
 from sense.errors import SenseError
 from sense.kubeflow import launch
-from sense.training import fit
+from sense.training import fit, sharding
 
 
 def processors_taken_for_gpus():
@@ -46,6 +46,7 @@ def main() -> int:
         with ExitStack() as stack:
             if order["section"]["train"].get("fsdp"):
                 stack.enter_context(processors_taken_for_gpus())
+                stack.enter_context(mock.patch.object(sharding, "can_divide", lambda: True))
             if stop is not None:
                 stack.enter_context(fail_at(stop))
             code = launch.main(json.dumps(order))

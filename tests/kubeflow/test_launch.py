@@ -151,9 +151,9 @@ def launched(data, second_step, tmp_path_factory):
     """
     root = tmp_path_factory.mktemp("launched")
     second_ports, second_section = second_step
-    train = SFT["train"] | {"max_steps": 3, "freeze_embeddings": True}
+    train = SFT["train"] | {"max_steps": 3, "batch_size": 4, "accumulation": 2, "freeze_embeddings": True}
     whole, divided = SFT | {"train": train}, SFT | {"train": train | {"fsdp": True}}
-    averaged = second_section("dpo", fsdp=True, gradient_checkpointing=True) | {"average_with_sft": 0.5}
+    averaged = second_section("dpo", fsdp=True, gradient_checkpointing=True, precision="bf16") | {"average_with_sft": 0.5}
     stages = [
         ("rft", "dpo", second_section("rft"), second_ports),
         ("grpo", "dpo", second_section("grpo"), second_ports),
@@ -217,6 +217,8 @@ def test_the_second_step_on_divided_weights(launched, second_step, method):
 
     metrics = records.read_json(launched / f"fsdp-{method}" / "metrics.json")
     assert (metrics["steps"], metrics["method"]) == (2, method)
+    whole = records.read_json(launched / "grpo" / "metrics.json")
+    assert (metrics["parameters"], metrics["trainable"]) == (whole["parameters"], whole["trainable"])
     start = model_folder.load_model(second_step[0]["sft"])
     assert model_folder.load_model(launched / f"fsdp-{method}" / "model").state_dict().keys() == start.state_dict().keys()
 

@@ -257,7 +257,7 @@ def test_rft_and_grpo_say_what_they_trained_on(inputs: dpo.Inputs, tmp_path: Pat
     write_sft(inputs)
     rft = run_method("rft", inputs, tmp_path / "rft")
     assert (rft["examples"], rft["rows"], rft["answers"]) == (1, 1, {"sample": 1, "gold": 0})
-    assert (rft["strong"], rft["seed"]) == (0, 0)
+    assert rft["rehearsed"] == {"strong": 0, "seed": 0}
     grpo = run_method("grpo", inputs, tmp_path / "grpo")
     assert (grpo["examples"], grpo["dropped"]) == (1, {"longer than max_length": 0})
     assert grpo["reward"] == {"first": 0.0, "last": 0.0}  # random weights write no SQL
@@ -278,14 +278,15 @@ def test_rft_rehearses_what_the_sft_was_on(
     monkeypatch.setitem(METHODS, "rft", {"rft": METHODS["rft"]["rft"] | {"data": data}})
     metrics = run_method("rft", inputs, tmp_path / "rft")
     assert (metrics["examples"], metrics["rows"], metrics["answers"]) == (1, 3 + seeds, {"sample": 1, "gold": 0})
-    assert (metrics["strong"], metrics["seed"]) == (2, seeds)
+    assert metrics["rehearsed"] == {"strong": 2, "seed": seeds}
     assert [max(sequence["segments"]) for sequence in trained_on[0]] == [1, 2, 1][: 2 + seeds]  # each database has its sequence
-    assert json.loads((tmp_path / "rft" / "model" / "sense.json").read_text())["databases"] == databases_of(inputs)
+    expected = databases_of(inputs.unseen, inputs.strong, *([inputs.seed] * seeds))
+    assert json.loads((tmp_path / "rft" / "model" / "sense.json").read_text())["databases"] == expected
 
 
-def databases_of(inputs: dpo.Inputs) -> list[str]:
-    """What a model of these inputs was trained on: what SFT was, and the questions of unseen; strong belongs to SFT's."""
-    keys = database_keys(inputs.unseen, records.read_dataset(inputs.unseen)).values()
+def databases_of(*datasets: Path) -> list[str]:
+    """What a model was trained on: what SFT was, and the questions of the datasets."""
+    keys = {key for folder in datasets for key in database_keys(folder, records.read_dataset(folder)).values()}
     return sorted({"other:0", *keys})
 
 

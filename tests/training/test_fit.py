@@ -297,9 +297,13 @@ def test_generated_tokens_are_counted_up_to_their_end_mark():
     [
         (SimpleNamespace(peft_config={}), TRAIN, "a LoRA adapter's are few"),
         (SimpleNamespace(), UNUSED_EMBEDDINGS, "unused needs whole weights"),
+        (torch.nn.Dropout(0.1), TRAIN, "set train.gradient_checkpointing to false"),
     ],
 )
-def test_weights_that_have_to_be_whole_are_not_divided(model, train, message):
+def test_what_cannot_be_divided_is_refused(model, train, message):
+    state = SimpleNamespace(fsdp_plugin=SimpleNamespace(activation_checkpointing=True))
+    trainer = SimpleNamespace(is_fsdp_enabled=True, model=model, accelerator=SimpleNamespace(state=state))
     with pytest.raises(UserError, match=message):
-        sharding.check(SimpleNamespace(is_fsdp_enabled=True, model=model), train)
-    sharding.check(SimpleNamespace(is_fsdp_enabled=False, model=model), train)
+        sharding.check(trainer, train)
+    trainer.is_fsdp_enabled = False
+    sharding.check(trainer, train)
