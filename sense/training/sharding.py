@@ -18,7 +18,7 @@ _RECOMPUTED = "_checkpoint_wrapped_module."  # in the names of weights in layers
 
 
 def arguments(train: config.TrainConfig) -> dict[str, Any]:
-    """The arguments of a training about the division, in transformers' names; for `complete` when they are TRL's."""
+    """The arguments of a training about the division, in transformers' names; `complete` adds what has no name there."""
     if not train.fsdp or config.processes() == 1 or not can_divide():
         return {"gradient_checkpointing": train.gradient_checkpointing}
     return {
@@ -41,9 +41,9 @@ def can_divide() -> bool:
 
 
 def complete(trl_arguments: _Arguments) -> _Arguments:
-    """The same arguments, whose weights in bfloat16 are copies: gradients are summed, and results stay, in float32.
+    """The arguments of a TRL trainer, so that with bf16 the weights alone are bfloat16 while they are gathered.
 
-    accelerate would round all of them to bfloat16, log-probabilities too.
+    accelerate would round the sums of gradients and the results of the model to bfloat16 too, log-probabilities among them.
     """
     if trl_arguments.fsdp_plugin_args is not None and trl_arguments.bf16:
         policy = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
