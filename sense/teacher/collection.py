@@ -12,7 +12,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
-from itertools import chain, repeat, takewhile
+from itertools import repeat, takewhile
 from queue import SimpleQueue
 
 from sense.config import SynthesizeConfig
@@ -189,20 +189,25 @@ class Collection:
                 self.bands[complexity(example.sql).band] -= 1
         self.examples = [example for example in self.examples if example.id not in reasons]
 
-    def failed_requests(self, next_drafts: Sequence[RejectedDraft] = ()) -> int:
-        """Requests in a row, up to the last one of `next_drafts`, that brought no answer."""
-        failed = takewhile(lambda draft: draft.failed_requests > 0, chain(reversed(next_drafts), reversed(self.rejected)))
-        return sum(draft.failed_requests for draft in failed) // self.per_request
+    def failed_requests(self) -> int:
+        """Requests in a row, up to the last one, that brought no answer."""
+        return _failed_requests(self.rejected) // self.per_request
 
-    def fails(self, next_drafts: Sequence[RejectedDraft] = ()) -> bool:
-        """Whether the teacher fails, judged by the drafts since the last example, if `next_drafts` follow them."""
+    def fails(self, next_drafts: Sequence[RejectedDraft | None] = ()) -> bool:
+        """Whether the teacher fails, judged by the drafts since the last example, if `next_drafts` follow them.
+
+        None among these stands for one that becomes an example.
+        """
         if self.config.teacher != "llm":
             return False
-        until_then = self.checked - len(self.rejected)
-        scale = max(1.0, until_then / max(1, len(self.examples)))
-        max_requests = MAX_LATER_FAILED_REQUESTS * scale if self.examples else MAX_FAILED_REQUESTS
+        kept = [number for number, draft in enumerate(next_drafts, 1) if draft is None]
+        later = [draft for draft in next_drafts[kept[-1] if kept else 0 :] if draft is not None]
+        rejected = later if kept else [*self.rejected, *later]
+        examples = len(self.examples) + len(kept)
+        scale = max(1.0, (self.checked + len(next_drafts) - len(rejected)) / max(1, examples))
+        max_requests = MAX_LATER_FAILED_REQUESTS * scale if examples else MAX_FAILED_REQUESTS
         max_rejected = MAX_REJECTED_DRAFTS * scale * self.per_request
-        return self.failed_requests(next_drafts) >= max_requests or len(self.rejected) + len(next_drafts) >= max_rejected
+        return _failed_requests(rejected) // self.per_request >= max_requests or len(rejected) >= max_rejected
 
 
 def collect_drafts(
@@ -227,7 +232,7 @@ def collect_drafts(
 
     def may_be_the_end() -> bool:
         """Whether the teacher fails unless one that is on its way is kept."""
-        return len(refused) == len(done) and collection.fails([refused[future] for future in pending if future in refused])
+        return bool(refused) and collection.fails([refused.get(future) for future in pending if future in done])
 
     while True:
         while (
@@ -295,6 +300,11 @@ def collect_units(
     for future in pending:
         future.cancel()
     return collection
+
+
+def _failed_requests(rejected: Sequence[RejectedDraft]) -> int:
+    """How often the last drafts in a row without an answer were requested."""
+    return sum(draft.failed_requests for draft in takewhile(lambda draft: draft.failed_requests > 0, reversed(rejected)))
 
 
 def _lesson(index: int) -> int:

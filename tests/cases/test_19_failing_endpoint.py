@@ -80,20 +80,26 @@ def test_answers_that_cannot_be_used_stop_the_run_too(tmp_path: Path):
     assert run_llm(GOOD, tmp_path, **MANY).metrics["funnel"]["dropped"] == {}
 
 
-def test_while_one_draft_is_read_slowly_no_more_than_may_be_needed_are_requested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("answered", [0, 8])
+def test_while_one_draft_is_read_slowly_no_more_than_may_be_needed_are_requested(
+    answered: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """It is the third; those of the first `answered` numbers are good."""
     others = Semaphore(0)
 
     def read(text: str, index: int, level: Hardness) -> Draft:
         if index == 2:
-            for _ in range(MAX_REJECTED_DRAFTS + 4):  # those of two before it too
+            for _ in range(answered + MAX_REJECTED_DRAFTS + 4):  # those of two before it too
                 others.acquire(timeout=0.5)
         others.release()
         return parse_draft(text, index, level)
 
     monkeypatch.setattr("sense.teacher.llm.parse_draft", read)
-    run = run_llm(always(chat_reply("I am a large language model.")), tmp_path, **MANY)
-    assert "none of the 20 drafts" in run.message
-    assert len(run.requests) <= MAX_REJECTED_DRAFTS + 2
+    seeds = {chat_seed(index) for index in range(answered)}
+    prose = chat_reply("I am a large language model.")
+    run = run_llm(lambda request: GOOD(request) if request["seed"] in seeds else prose, tmp_path, **MANY)
+    assert "20 drafts of the llm teacher could be kept" in run.message
+    assert len(run.requests) <= answered + MAX_REJECTED_DRAFTS + 2
 
 
 def test_with_few_attempts_nothing_is_remembered_either(tmp_path: Path):
