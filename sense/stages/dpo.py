@@ -295,12 +295,12 @@ def _measured_smoothing(dataset: Path) -> float:
 
 def _check_adapter(config: DpoConfig, folder: Path) -> None:
     """UserError for a setting that needs whole weights, where the SFT model in `folder` is a LoRA adapter."""
-    refused = {
-        f"dpo.average_with_sft = {config.average_with_sft:g} averages whole weights; set it to 0": config.average_with_sft > 0,
-        "dpo.train.fsdp divides whole weights; set it to false": config.train.fsdp,
-    }
-    for reason in (reason for reason, holds in refused.items() if holds):
-        raise UserError(f"{folder} is a LoRA adapter, and {reason}, or train whole weights (sft.lora: null)")
+    instead = "or train whole weights (sft.lora: null)"
+    if config.average_with_sft:
+        share = f"dpo.average_with_sft = {config.average_with_sft:g}"
+        raise UserError(f"{folder} is a LoRA adapter, and {share} averages whole weights; set it to 0, {instead}")
+    if config.train.fsdp:
+        raise UserError(f"{folder} is a LoRA adapter, and dpo.train.fsdp divides whole weights; set it to false, {instead}")
 
 
 def _check_questions(inputs: Inputs, pairs: Sequence[Pair], examples: Sequence[Example]) -> None:
