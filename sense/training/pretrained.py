@@ -26,6 +26,7 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.integrations import sdpa_attention
 from transformers.integrations.gguf import read_gguf_metadata
 from transformers.utils import cached_file, find_adapter_config_file
 
@@ -33,6 +34,11 @@ from sense.errors import InputError, StorageError, says_disk_full
 from sense.training import checks, model_files, quantization, tokenization
 
 gguf_weights.tqdm = lambda tensors, **_: tensors  # a progress bar that transformers' switch for them does not know
+
+# Where several heads share keys and values and there is a mask, transformers 5.17 copies both for each of these heads, for every
+# token that is generated: most of the time of a model of 135M weights on a CPU. PyTorch's attention for CPUs needs no copies.
+_may_share = sdpa_attention.use_gqa_in_sdpa
+sdpa_attention.use_gqa_in_sdpa = lambda mask, key, value: key.device.type == "cpu" or _may_share(mask, key, value)
 
 _LONGEST_REASON = 400  # characters of a library's message
 _NO_MEMORY = "it does not fit into memory: take a smaller model, or a machine with more memory"

@@ -19,6 +19,7 @@ from transformers import (
     ViTConfig,
     ViTModel,
 )
+from transformers.integrations import sdpa_attention
 
 from sense import config
 from sense.errors import InputError, StorageError
@@ -74,6 +75,18 @@ def test_a_base_with_which_nothing_is_wrong(plain, sharded):
     other, _ = pretrained.load_model(str(sharded), torch.float32)
     assert all(torch.equal(*pair) for pair in zip(one.state_dict().values(), other.state_dict().values(), strict=True))
     assert (tokenizer.padding_side, tokenizer.pad_token) == ("left", "</s>")
+
+
+def test_keys_and_values_that_heads_share_are_not_copied(monkeypatch):
+    model = bases.llama(300, num_attention_heads=4, num_key_value_heads=2).eval()
+    tokens, mask = torch.arange(2, 12).reshape(2, 5), torch.tensor([[0, 0, 1, 1, 1], [1] * 5])
+    eager = bases.llama(300, num_attention_heads=4, num_key_value_heads=2, attn_implementation="eager").eval()
+    expected = eager(input_ids=tokens, attention_mask=mask).logits[mask.bool()]
+    monkeypatch.setattr(sdpa_attention, "repeat_kv", None)
+    logits = model(input_ids=tokens, attention_mask=mask).logits[mask.bool()]
+    torch.testing.assert_close(logits, expected)
+    logits.sum().backward()
+    assert all(torch.isfinite(weight.grad).all() for weight in model.parameters())
 
 
 @pytest.mark.parametrize("size", [0, 4, 8, 100, 40_000, -1])
