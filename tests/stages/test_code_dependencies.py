@@ -35,7 +35,7 @@ def test_dvc_yaml_lists_the_code_that_the_imports_give(name):
         ("synthesize", "sense/sql/worker.py"),  # started as a process; what it shares with its parent is imported
         ("sample", "sense/stages/shards.py"),
         ("sample", "sense/training/generate.py"),
-        ("sample", "sense/records.py"),
+        ("sample", "sense/records/storage.py"),
         ("prefer", "sense/stages/pairs.py"),
         ("sft", "sense/training/words.txt"),
         ("sft", "sense/training/sense_nano/model.safetensors"),
