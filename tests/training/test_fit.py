@@ -254,6 +254,20 @@ def test_the_prompt_bears_no_loss_and_the_end_mark_does():
     assert tokenization.sft_rows(tokenizer, [], "completion") == []
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="is about processors")
+def test_on_a_cpu_the_loss_takes_a_large_vocabulary_in_small_parts(tmp_path, monkeypatch):
+    whole, parts = fit.trl_utils._ChunkedLogProbFunction, []
+
+    def apply(*arguments):
+        (part,) = (value for value in arguments if type(value) is int)
+        parts.append(part)
+        return whole.apply(*arguments)
+
+    monkeypatch.setattr(fit.trl_utils, "_ChunkedLogProbFunction", SimpleNamespace(apply=apply))
+    trained_sft(tmp_path / "sft")
+    assert set(parts) == {4096}
+
+
 def test_a_pretrained_base_is_loaded_tuned_by_lora_and_found_again(tmp_path):
     """The path of the 7B profiles, on a base that lies in a folder instead of a hub."""
     base, _ = trained_sft(tmp_path / "base")
