@@ -12,6 +12,8 @@ from rich.table import Table
 
 T = TypeVar("T")
 _MAX_COUNTS = 10  # a group of more counts than this is summarized by its three largest
+# Of a model on a set, EX under these is shown beside its own; the many other numbers are in the metrics file and in the report.
+_OTHER_ACCURACIES = ("modes", "vote", "original")
 _err = Console(stderr=True)
 _quiet = False
 
@@ -85,6 +87,10 @@ def _table_rows(prefix: str, value: Any) -> Iterator[tuple[str, str]]:
         yield prefix, f"{value['kept']} kept, {value['asked']} asked for"
     elif isinstance(value, Mapping) and set(value) == {"n", "ex"}:
         yield prefix, f"{value['ex']:.1%} of {value['n']}"
+    elif isinstance(value, Mapping) and {"n", "ex", "ex_low", "ex_high"} <= set(value):
+        yield prefix, f"{value['ex']:.1%} of {value['n']} ({value['ex_low']:.1%} to {value['ex_high']:.1%})"
+        for key in _OTHER_ACCURACIES:
+            yield from _table_rows(f"{prefix}.{key}", value.get(key, {}))
     elif isinstance(value, Mapping):
         for key, inner in value.items():
             yield from _table_rows(f"{prefix}.{key}" if prefix else str(key), inner)

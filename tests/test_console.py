@@ -22,3 +22,15 @@ def test_of_many_counts_the_largest_are_named():
     assert rows({"domains": {f"d{number:02}": number for number in range(12)}}) == [
         ("domains", "12, most often d11 (11), d10 (10), d09 (9)")
     ]
+
+
+def test_a_models_accuracy_is_one_line_with_its_interval_and_what_else_was_scored_follows():
+    interval = {"ex": 0.5, "ex_low": 0.4, "ex_high": 0.6}
+    domains = {"zoo": {"n": 3, **interval}, "bank": {"n": 7, **interval}}
+    vote = {"k": 5, "temperature": 0.8, "n": 10, **interval, "wins": 4}
+    model = {"n": 10, **interval, "executable": 0.9, "verdicts": {"match": 5}, "domains": domains, "vote": vote}
+    assert rows({"models": {"sft": model | {"modes": {"bird-ex@1": {"n": 10, **interval}}}}}) == [
+        ("models.sft", "50.0% of 10 (40.0% to 60.0%)"),
+        ("models.sft.modes.bird-ex@1", "50.0% of 10 (40.0% to 60.0%)"),
+        ("models.sft.vote", "50.0% of 10 (40.0% to 60.0%)"),
+    ]
