@@ -411,7 +411,9 @@ class SampleConfig(Section):
     max_new_tokens: Count = 256
     """Tokens a sample may have."""
     batch_size: Count = 16
-    """Questions generated for at the same time with `generator.kind: transformers`; it bounds memory."""
+    """Questions generated for at the same time with `generator.kind: transformers`; it bounds memory. On processors each thread
+    generates for so many, where memory allows; 64 questions make a chunk, so that two threads need 32 or less.
+    """
     greedy: bool = True
     """Also ask for the greedy answer to each question, for `greedy_ex` of the metrics; it is no sample. A k-th more work."""
     generator: GeneratorConfig = GeneratorConfig()

@@ -8,6 +8,8 @@ from math import ceil
 from pathlib import Path
 
 _CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")  # "<microseconds> <of how many>", or "max ..."
+_MEMORY = Path("/proc/meminfo")
+_CONTAINER_MEMORY = Path("/sys/fs/cgroup")  # its memory.max has bytes, or "max"
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,20 @@ def cores() -> int:
         quota, period = _CPU_QUOTA.read_text().split()
         count = min(count, ceil(int(quota) / int(period)))
     return max(1, count)
+
+
+def available_memory() -> int | None:
+    """How many bytes this process can still use, of the machine or of what a container may have; None where nobody says."""
+    available = None
+    with suppress(OSError, ValueError, StopIteration):
+        line = next(line for line in _MEMORY.read_text().splitlines() if line.startswith("MemAvailable:"))
+        available = int(line.split()[1]) * 1024
+    with suppress(OSError, ValueError):  # no such file, or no quota
+        quota, in_use = (int((_CONTAINER_MEMORY / f"memory.{name}").read_text()) for name in ("max", "current"))
+        statistics = dict(line.split() for line in (_CONTAINER_MEMORY / "memory.stat").read_text().splitlines())
+        left = quota - in_use + int(statistics["inactive_file"])  # what files have in the cache is given up when it is needed
+        available = left if available is None else min(available, left)
+    return available
 
 
 def container_variables() -> dict[str, str]:

@@ -39,7 +39,7 @@ class EvaluateConfig(Section):
     """Tokens a prediction may have."""
     batch_size: Count = 32
     """Answers generated at the same time with `generator.kind: transformers`; it bounds memory. Those that vote on a question are
-    generated together, so that `vote` may need more.
+    generated together, so that `vote` may need more. On processors each thread generates so many, where memory allows.
     """
     generator: GeneratorConfig = GeneratorConfig()
     """What runs the models: transformers, vLLM, or a server."""

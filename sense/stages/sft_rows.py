@@ -61,7 +61,7 @@ def _grouped_rows(
     for example in examples:
         of_database.setdefault(example.db_id, []).append(example)
     for db_id, own in of_database.items():
-        renamable = [renaming.can_rename(example, schema_of[db_id]) for example in own]
+        renamable = [config.rename.copies > 0 and renaming.can_rename(example, schema_of[db_id]) for example in own]
         for copy in range(0 if config.rename.keep_original else 1, config.rename.copies + 1):
             parts = {"original": own}
             if copy:

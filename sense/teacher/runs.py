@@ -16,6 +16,7 @@ from sense import records
 from sense.config import LlmConfig, answers_folder, api_key, api_key_variable
 from sense.decontamination.screen import Screen
 from sense.errors import EndpointError, InputError, UserError
+from sense.processes import Processes
 from sense.records import Example, Hardness
 from sense.schema import introspect, schema_text
 from sense.teacher import Draft, RejectedDraft, Teacher, UnitTeacher, agreement, sql_first, unit_answers
@@ -32,7 +33,6 @@ from sense.teacher.ledger import Ledger, Tokens
 from sense.teacher.llm import LlmTeacher
 from sense.teacher.mixture import Part, PrefixedTeacher, with_prefix
 from sense.teacher.openai import ChatClient
-from sense.teacher.processes import Processes
 from sense.teacher.quotas import Quotas, Wish
 from sense.teacher.sql_first import QuestionWriter
 from sense.teacher.unit_collection import collect_wished_units

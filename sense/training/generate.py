@@ -1,19 +1,24 @@
 """What writes completions (a Generator), and the one on transformers: seeded, in batches, in the order of the prompts."""
 
 import inspect
+import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from transformers import BatchEncoding, DynamicCache, PreTrainedTokenizerBase, set_seed
 
+from sense.config import available_memory
 from sense.cost import usage
+from sense.processes import Processes
 from sense.training import checks, kv_cache, model_folder, tokenization
 from sense.training.devices import device, use_gpus
 from sense.training.prefixes import PrefixGroup, batches, group_by_prefix
 
 _TOKENS_AT_A_TIME = 16  # between two looks at which sequences have ended
+_COPIES_OF_CACHE = 2  # while sequences that have ended are left out, the cache is there twice
 
 
 class Generator(Protocol):
@@ -55,7 +60,7 @@ class TransformersGenerator:
 
     A batch has `batch_size` prompts, and at most `completions` completions (None: any number), but one prompt at least. What
     prompts of a batch have in common at their beginning, such as a schema, the model reads once, and so it does for all
-    completions of a prompt.
+    completions of a prompt. On processors several batches are completed at once, in processes that share the weights.
     """
 
     def __init__(self, model: Any, tokenizer: PreTrainedTokenizerBase, batch_size: int, completions: int | None = None) -> None:
@@ -81,14 +86,41 @@ class TransformersGenerator:
         completions: list[list[str]] = [[] for _ in prompts]
         size = self._batch_size if self._completions is None else max(1, min(self._batch_size, self._completions // n))
         tokens = tokenization.prompt_tokens(self._tokenizer, prompts)
+        indices, arguments = [], []
         for number, batch in enumerate(batches(self._groups(tokens), size)):
-            set_seed(seed + number)
-            indices = [index for group in batch for index in group.indices]
+            indices.append([index for group in batch for index in group.indices])
             prefixes = [(len(group.indices), group.length) for group in batch]
-            texts = self._generate_batch([tokens[index] for index in indices], n, temperature, top_p, max_tokens, prefixes)
-            for position, index in enumerate(indices):
-                completions[index] = texts[position * n : (position + 1) * n]
+            members = [tokens[index] for index in indices[-1]]
+            arguments.append((members, n, temperature, top_p, max_tokens, prefixes, seed + number))
+        longest = max(map(len, tokens), default=0) + max_tokens
+        with self._processes(len(arguments), n * min(size, len(prompts)) * longest) as processes:
+            for own, written in zip(indices, processes.map(TransformersGenerator._generate_batch, arguments), strict=True):
+                usage.count("generated", _count_tokens(written, self._tokenizer.eos_token_id))
+                texts = self._tokenizer.batch_decode(written, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+                for position, index in enumerate(own):
+                    completions[index] = texts[position * n : (position + 1) * n]
         return completions
+
+    def _processes(self, count: int, tokens: int) -> Processes["TransformersGenerator"]:
+        """What completes `count` batches of at most `tokens` tokens each, with prompts.
+
+        These are forked processes of one thread each, as many as PyTorch has threads, if there is a batch for each and half of
+        the free memory holds their caches: a batch of a small model is hardly faster on two threads than on one. Else it is this
+        process. What is generated does not depend on it.
+        """
+        threads = torch.get_num_threads()
+        free = available_memory()
+        is_able = sys.platform == "linux" and device().type == "cpu" and self._reads_prefixes
+        if is_able and threads > 1 and count >= threads and free is not None:
+            per_token = _COPIES_OF_CACHE * kv_cache.bytes_per_token(_base_model(self._model).config, self._model.dtype)
+            if threads * tokens * per_token <= free / 2:
+                return Processes(self._on_one_thread, threads, start="fork", remedy="batch_size")
+        return Processes(lambda: nullcontext(self), 1)
+
+    @contextmanager
+    def _on_one_thread(self) -> Iterator["TransformersGenerator"]:
+        torch.set_num_threads(1)  # a forked process does not have the other threads
+        yield self
 
     def _groups(self, tokens: Sequence[list[int]]) -> list[PrefixGroup]:
         """The prompts in groups with a prefix; one by one without any, by length, if the model cannot go on after a prefix."""
@@ -104,11 +136,13 @@ class TransformersGenerator:
         top_p: float,
         max_tokens: int,
         prefixes: Sequence[tuple[int, int]],
-    ) -> list[str]:
-        """The completions of the first prompt, then those of the second, and so on: n x len(prompts) texts.
+        seed: int,
+    ) -> list[list[int]]:
+        """The completions of the first prompt, then those of the second, and so on: the token ids of n x len(prompts).
 
         `prompts` are token ids; `prefixes` says of how many prompts in turn how many tokens are the same.
         """
+        set_seed(seed)
         groups = [group for group, (count, _) in enumerate(prefixes) for _ in range(count)]
         suffixes = self._pad([ids[prefixes[group][1] :] for ids, group in zip(prompts, groups, strict=True)])
         rows = torch.arange(len(prompts), device=device()).repeat_interleave(n)
@@ -129,9 +163,8 @@ class TransformersGenerator:
             else:
                 outputs = self._model.generate(input_ids=input_ids, attention_mask=mask, **sampling, max_new_tokens=max_tokens)
                 completions = outputs[:, input_ids.shape[1] :]
-        usage.count("generated", _count_tokens(completions, self._tokenizer.eos_token_id))
-        texts: list[str] = self._tokenizer.batch_decode(completions, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        return texts
+        ids: list[list[int]] = completions.tolist()  # a tensor would go from process to process as a file descriptor
+        return ids
 
     def _go_on(
         self, input_ids: torch.Tensor, mask: torch.Tensor, cache: DynamicCache, sampling: dict[str, Any], max_tokens: int
@@ -171,15 +204,18 @@ class TransformersGenerator:
         return cache
 
 
+def _base_model(model: Any) -> Any:
+    """The model itself, without the adapter that it may have."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
 def _reads_prefixes(model: Any) -> bool:
     """Whether the model can go on after a prefix that others share: attention to all tokens before, at given positions."""
-    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    base = _base_model(model)
     parameters = inspect.signature(base.forward).parameters.keys()
     return {"position_ids", "past_key_values", "logits_to_keep"} <= parameters and kv_cache.is_plain(base.config)
 
 
-def _count_tokens(completions: torch.Tensor, eos: int) -> int:
-    """How many tokens completions of shape (batch, tokens) have, each up to its EOS; what follows that is padding."""
-    after_eos = (completions == eos).cumsum(dim=1).roll(1, dims=1)
-    after_eos[:, :1] = 0
-    return int((after_eos == 0).sum())
+def _count_tokens(completions: Sequence[Sequence[int]], eos: int) -> int:
+    """How many tokens completions have, each up to its EOS; what follows that is padding."""
+    return sum(ids.index(eos) + 1 if eos in ids else len(ids) for ids in completions)

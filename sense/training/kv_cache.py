@@ -62,3 +62,10 @@ def with_room(config: PreTrainedConfig, tokens: int) -> DynamicCache:
     cache = DynamicCache(config=config)
     cache.layers = [_Layer(tokens) for _ in cache.layers]
     return cache
+
+
+def bytes_per_token(config: PreTrainedConfig, dtype: torch.dtype) -> int:
+    """The memory that one token of one sequence takes in the cache of a model that `is_plain`."""
+    size_of_head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    return int(2 * config.num_hidden_layers * heads * size_of_head * dtype.itemsize)

@@ -20,6 +20,30 @@ def test_cores_are_those_of_the_container(tmp_path, monkeypatch, quota, expected
 
 
 @pytest.mark.parametrize(
+    ("meminfo", "quota", "expected"),
+    [
+        ("MemTotal: 9 kB\nMemAvailable:   8 kB\n", None, 8192),
+        ("MemAvailable: 8 kB\n", "max\n", 8192),
+        ("MemAvailable: 8 kB\n", "6000\n", 6000 - 5000 + 1500),
+        ("MemAvailable: 1 kB\n", "6000\n", 1024),
+        (None, "6000\n", 2500),
+        (None, None, None),
+    ],
+)
+def test_available_memory_is_that_of_the_container(tmp_path, monkeypatch, meminfo, quota, expected):
+    environment = sys.modules["sense.config.environment"]
+    monkeypatch.setattr(environment, "_MEMORY", tmp_path / "meminfo")
+    monkeypatch.setattr(environment, "_CONTAINER_MEMORY", tmp_path)
+    (tmp_path / "memory.current").write_text("5000\n")
+    (tmp_path / "memory.stat").write_text("anon 3000\ninactive_file 1500\nactive_file 500\n")
+    if meminfo is not None:
+        (tmp_path / "meminfo").write_text(meminfo)
+    if quota is not None:
+        (tmp_path / "memory.max").write_text(quota)
+    assert config.available_memory() == expected
+
+
+@pytest.mark.parametrize(
     ("variables", "proxy"),
     [
         ({}, None),

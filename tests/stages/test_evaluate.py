@@ -6,6 +6,7 @@ import sqlite3
 from contextlib import closing
 
 import pytest
+import torch
 
 from sense import config, records
 from sense.errors import ConfigError, InputError, UserError
@@ -347,6 +348,7 @@ def test_a_killed_stage_goes_on_with_the_next_chunk_of_samples(tmp_path, dataset
         return generate_batch(self, prompts, n, *rest)
 
     with monkeypatch.context() as patch:
+        patch.setattr(torch, "get_num_threads", lambda: 1)  # other processes would count for themselves
         patch.setattr(generate.TransformersGenerator, "_generate_batch", counted)
         whole = predict(tmp_path / "whole" / "predictions")
     assert batches == [(3, 1), (1, 1)] + [(1, 3)] * 4  # batch_size counts answers

@@ -218,13 +218,14 @@ def test_a_batch_has_no_more_completions_than_allowed_but_one_prompt(tmp_path, m
     folder, _ = trained_sft(tmp_path)
     generator = generate.load_generator(folder, 4, completions=4)
     sizes = []
-    generate_batch = generator._generate_batch
+    generate_batch = generate.TransformersGenerator._generate_batch
 
-    def counted(prompts, *rest):
+    def counted(self, prompts, *rest):
         sizes.append(len(prompts))
-        return generate_batch(prompts, *rest)
+        return generate_batch(self, prompts, *rest)
 
-    monkeypatch.setattr(generator, "_generate_batch", counted)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)  # other processes would count for themselves
+    monkeypatch.setattr(generate.TransformersGenerator, "_generate_batch", counted)
 
     def batches(n):
         sizes.clear()
@@ -302,7 +303,7 @@ def test_the_tokens_of_a_training_are_counted_without_padding_and_for_each_try(t
 
 
 def test_generated_tokens_are_counted_up_to_their_end_mark():
-    completions = torch.tensor([[5, 6, 2, 2], [5, 6, 7, 8], [2, 2, 2, 2]])
+    completions = [[5, 6, 2, 2], [5, 6, 7, 8], [2, 2, 2, 2]]
     assert generate._count_tokens(completions, 2) == 3 + 4 + 1
 
 

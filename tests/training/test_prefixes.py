@@ -1,6 +1,7 @@
 """Prompts that begin alike: how they are grouped, and that a model which reads a beginning once writes what it would write."""
 
 import copy
+import sys
 
 import pytest
 import torch
@@ -15,6 +16,8 @@ from transformers import (
     Qwen2Config,
 )
 
+from sense.cost import usage
+from sense.processes import Processes
 from sense.training import generate, kv_cache, nano
 from sense.training.prefixes import PrefixGroup, batches, group_by_prefix
 
@@ -111,6 +114,33 @@ def test_answers_of_different_lengths_are_those_of_generate(monkeypatch, n):
     assert sizes == sorted(sizes, reverse=True)
     assert len(set(sizes)) > 1
     assert sizes[0] == n * len(PROMPTS)
+
+
+@pytest.mark.skipif(sys.platform != "linux" or torch.cuda.is_available(), reason="elsewhere there is one process")
+def test_batches_in_several_processes_are_the_same(monkeypatch):
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(LlamaConfig(**SIZE, vocab_size=len(TOKENIZER), bos_token_id=None))
+    generator = generate.TransformersGenerator(model, TOKENIZER, 2)
+    started: list[int] = []
+
+    def start(make_worker, count, *rest, **options):
+        started.append(count)
+        return Processes(make_worker, count, *rest, **options)
+
+    def write(threads: int, free: int | None) -> tuple[list[list[str]], int]:
+        monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+        monkeypatch.setattr(generate, "available_memory", lambda: free)
+        before = usage.so_far().tokens.get("generated", 0)
+        answers = generator.generate(PROMPTS, n=2, temperature=1, top_p=0.9, max_tokens=6, seed=3)
+        return answers, usage.so_far().tokens["generated"] - before
+
+    monkeypatch.setattr(generate, "Processes", start)
+    expected = write(1, 2**40)
+    assert write(2, 2**40) == expected
+    assert write(2, 1000) == expected  # no memory for two caches
+    assert write(2, None) == expected
+    assert write(6, 2**40) == expected  # five batches keep no six threads busy
+    assert started == [1, 2, 1, 1, 1]
 
 
 def test_a_cache_grows_beyond_its_room():

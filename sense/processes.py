@@ -1,19 +1,20 @@
 """Work shared out among processes, each of which has a worker of its own.
 
-Processes are spawned, so that threads and CUDA do no harm, and end with their parent, however that ends.
+Processes are spawned, so that threads and CUDA do no harm, or forked, so that they have what is in memory. They end with their
+parent, however that ends.
 """
 
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, ExitStack
 from multiprocessing import connection
 from threading import Lock, Thread
 from types import TracebackType
-from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
+from typing import Any, Concatenate, Generic, Literal, ParamSpec, TypeVar
 
 from sense.errors import UserError
 
@@ -26,19 +27,28 @@ class Processes(Generic[W]):
     """Calls functions with a worker: in one of `count` processes, or, where that is one, in this process at once.
 
     Use it in a `with` block, from any thread. `make_worker` is a function that can be pickled; what it returns is entered
-    before the first call, and left when its process ends.
+    before the first call, and left when its process ends. With `start` = fork it need not be picklable, and what is in memory,
+    such as the weights of a model, is there without a copy; the calls must then not need what another thread may hold at that
+    moment. `remedy` says to a user what to lower where memory runs out.
     """
 
-    def __init__(self, make_worker: Callable[[], AbstractContextManager[W]], count: int) -> None:
+    def __init__(
+        self,
+        make_worker: Callable[[], AbstractContextManager[W]],
+        count: int,
+        start: Literal["spawn", "fork"] = "spawn",
+        remedy: str = "execution.workers",
+    ) -> None:
         self.count = count
+        self._remedy = remedy
         self._make_worker = make_worker
         self._stack = ExitStack()
         self._lock = Lock()
         self._worker: W | None = None
         self._pool: ProcessPoolExecutor | None = None
         if count > 1:
-            spawn = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(count, spawn, initializer=_start_worker, initargs=(make_worker,))
+            context = multiprocessing.get_context(start)
+            self._pool = ProcessPoolExecutor(count, context, initializer=_start_worker, initargs=(make_worker,))
 
     def submit(self, function: Callable[Concatenate[W, P], T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """What `function(worker, ...)` will return or raise."""
@@ -54,6 +64,16 @@ class Processes(Generic[W]):
                 future.set_exception(error)
         return future
 
+    def map(self, function: Callable[..., T], arguments: Iterable[Sequence[Any]]) -> Iterator[T]:
+        """What `function(worker, ...)` returns for each of `arguments`, in their order.
+
+        This process, where the work is its own, does it when a result is asked for.
+        """
+        if self._pool is None:
+            return (self.submit(function, *each).result() for each in arguments)
+        futures = [self.submit(function, *each) for each in arguments]
+        return (future.result() for future in futures)
+
     def __enter__(self) -> "Processes[W]":
         return self
 
@@ -65,7 +85,7 @@ class Processes(Generic[W]):
         if isinstance(error, BrokenProcessPool):
             raise UserError(
                 f"one of {self.count} processes was killed, perhaps for want of memory; run again, with less memory in use or a "
-                "lower execution.workers"
+                f"lower {self._remedy}"
             ) from error
 
 
