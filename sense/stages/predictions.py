@@ -3,7 +3,7 @@
 A killed stage goes on: greedy predictions of a set are written whole, and samples are logged by chunks of questions.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path
@@ -40,8 +40,17 @@ class _Prompts:
         """Those of some of the questions."""
         return _Prompts(self.texts[start:stop], self.rejections[start:stop])
 
-    def complete(self, generator: "Generator", config: EvaluateConfig, n: int, temperature: float, seed: int) -> list[list[str]]:
+    def complete(
+        self,
+        generator: "Generator",
+        config: EvaluateConfig,
+        n: int,
+        temperature: float,
+        seed: int,
+        on_progress: Callable[[int], None],
+    ) -> list[list[str]]:
         """The SQL of `n` completions for each question, none for one that is not put to the model."""
+        on_progress(len(self.texts) - self.rejections.count(""))
         completions = generator.generate(
             list(compress(self.texts, (not reason for reason in self.rejections))),
             n=n,
@@ -49,6 +58,7 @@ class _Prompts:
             top_p=1.0,
             max_tokens=config.max_new_tokens,
             seed=seed,
+            on_progress=on_progress,
         )
         answers = iter(completions)
         return [[] if reason else [answer_sql(text) for text in next(answers)] for reason in self.rejections]
@@ -84,24 +94,24 @@ def predict(model: str, folder: Path, sets: Sequence[EvaluationSet], config: Eva
                 raise long_prompts.nothing_to_ask(each.folder, len(each.examples), rejections[0], "evaluate")
             prompts = _Prompts(texts, rejections)
             if each in greedy:
-                answers = prompts.complete(generator, config, n=1, temperature=0.0, seed=config.seed)
+                answers = prompts.complete(generator, config, 1, 0.0, config.seed, bar.advance)
                 rows = [
                     Prediction(id=example.id, sql=sqls[0] if sqls else "", rejected=reason)
                     for example, sqls, reason in zip(each.examples, answers, rejections, strict=True)
                 ]
                 records.write_jsonl(predictions_file(target, model, each.name), rows)
                 checkpoint_store.save(soon=False)
-                bar.advance(len(rows))
             if each in sampled:
                 with records.Log(_log_file(target, model, each.name), SampledChunk) as log:
                     done = sum(len(chunk.sql) for chunk in log.rows)
                     bar.advance(done)
                     for start in range(done, len(texts), _CHUNK):
                         part = prompts.part(start, start + _CHUNK)
-                        answers = part.complete(generator, config, config.vote, config.temperature, config.seed + start)
+                        answers = part.complete(
+                            generator, config, config.vote, config.temperature, config.seed + start, bar.advance
+                        )
                         log.append([SampledChunk(sql=answers)])
                         checkpoint_store.save(soon=False)
-                        bar.advance(len(answers))
 
 
 def read_samples(model: str, evaluation_set: EvaluationSet, target: Path) -> list[list[str]]:

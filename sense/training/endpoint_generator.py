@@ -20,7 +20,7 @@ from sense.cost import usage
 from sense.endpoint import MAX_RETRY_AFTER_S, CallFailure, HttpEndpoint, Settings, error_fields, parse_error, repeat, retry_after
 from sense.errors import EndpointError
 from sense.training import tokenization
-from sense.training.generate import completion_seeds
+from sense.training.generate import OnProgress, completion_seeds, ignore_progress
 
 # What a request does not say, a server takes from the model's generation_config.json or, as llama.cpp, from defaults of its own.
 _NEUTRAL = {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0}
@@ -83,7 +83,15 @@ class EndpointGenerator:
         return [len(ids) for ids in tokenization.prompt_tokens(self._tokenizer, prompts)]
 
     def generate(
-        self, prompts: Sequence[str], *, n: int, temperature: float, top_p: float, max_tokens: int, seed: int
+        self,
+        prompts: Sequence[str],
+        *,
+        n: int,
+        temperature: float,
+        top_p: float,
+        max_tokens: int,
+        seed: int,
+        on_progress: OnProgress = ignore_progress,
     ) -> list[list[str]]:
         """`n` completions for each prompt, each from a request with a random seed of its own; temperature 0 is greedy.
 
@@ -99,7 +107,10 @@ class EndpointGenerator:
         with ThreadPoolExecutor(self._config.concurrency) as threads:
             futures = [threads.submit(self._complete, body) for body in bodies]
             try:
-                texts = [future.result() for future in futures]
+                texts: list[str] = []
+                for start in range(0, len(futures), n):
+                    texts += [future.result() for future in futures[start : start + n]]
+                    on_progress(1)
             except BaseException:
                 self._failed.set()
                 threads.shutdown(wait=False, cancel_futures=True)

@@ -2,7 +2,7 @@
 
 import inspect
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,6 +20,13 @@ from sense.training.prefixes import PrefixGroup, batches, group_by_prefix
 _TOKENS_AT_A_TIME = 16  # between two looks at which sequences have ended
 _COPIES_OF_CACHE = 2  # while sequences that have ended are left out, the cache is there twice
 
+OnProgress = Callable[[int], None]
+"""Called with the number of further prompts that have their completions."""
+
+
+def ignore_progress(prompts: int) -> None:
+    """The OnProgress of a caller that does not ask."""
+
 
 class Generator(Protocol):
     """Whatever writes completions for prompts. `context` is how many tokens prompt and completion may have, None if unknown."""
@@ -31,7 +38,15 @@ class Generator(Protocol):
         ...
 
     def generate(
-        self, prompts: Sequence[str], *, n: int, temperature: float, top_p: float, max_tokens: int, seed: int
+        self,
+        prompts: Sequence[str],
+        *,
+        n: int,
+        temperature: float,
+        top_p: float,
+        max_tokens: int,
+        seed: int,
+        on_progress: OnProgress = ignore_progress,
     ) -> list[list[str]]:
         """`n` completions of at most `max_tokens` tokens for each prompt, in the order of the prompts.
 
@@ -80,7 +95,15 @@ class TransformersGenerator:
         return [len(ids) for ids in tokenization.prompt_tokens(self._tokenizer, prompts)]
 
     def generate(
-        self, prompts: Sequence[str], *, n: int, temperature: float, top_p: float, max_tokens: int, seed: int
+        self,
+        prompts: Sequence[str],
+        *,
+        n: int,
+        temperature: float,
+        top_p: float,
+        max_tokens: int,
+        seed: int,
+        on_progress: OnProgress = ignore_progress,
     ) -> list[list[str]]:
         """`n` completions for each prompt, without the prompt and without EOS; temperature 0 is greedy (then n must be 1)."""
         completions: list[list[str]] = [[] for _ in prompts]
@@ -99,6 +122,7 @@ class TransformersGenerator:
                 texts = self._tokenizer.batch_decode(written, skip_special_tokens=True, clean_up_tokenization_spaces=False)
                 for position, index in enumerate(own):
                     completions[index] = texts[position * n : (position + 1) * n]
+                on_progress(len(own))
         return completions
 
     def _processes(self, count: int, tokens: int) -> Processes["TransformersGenerator"]:

@@ -11,7 +11,7 @@ from sense.config import GeneratorConfig, set_defaults
 from sense.cost import usage
 from sense.errors import InputError, UserError
 from sense.training import devices, tokenization
-from sense.training.generate import completion_seeds
+from sense.training.generate import OnProgress, completion_seeds, ignore_progress
 
 _GB = 10**9
 _CPU_CACHE_GB = 1.0  # by itself vLLM takes nine tenths of the machine's memory
@@ -89,7 +89,15 @@ class VllmGenerator:
         return [len(ids) for ids in tokenization.prompt_tokens(self._tokenizer, prompts)]
 
     def generate(
-        self, prompts: Sequence[str], *, n: int, temperature: float, top_p: float, max_tokens: int, seed: int
+        self,
+        prompts: Sequence[str],
+        *,
+        n: int,
+        temperature: float,
+        top_p: float,
+        max_tokens: int,
+        seed: int,
+        on_progress: OnProgress = ignore_progress,
     ) -> list[list[str]]:
         """`n` completions for each prompt, each with a random seed of its own; temperature 0 is greedy."""
         requests = [ids for ids in tokenization.prompt_tokens(self._tokenizer, prompts) for _ in range(n)]
@@ -110,6 +118,7 @@ class VllmGenerator:
         outputs = self._llm.generate([{"prompt_token_ids": ids} for ids in requests], parameters, use_tqdm=False)
         completions = [list(output.outputs[0].token_ids) for output in outputs]
         usage.count("generated", sum(map(len, completions)))
+        on_progress(len(prompts))
         texts: list[str] = self._tokenizer.batch_decode(
             completions,
             skip_special_tokens=True,

@@ -51,6 +51,15 @@ def failure(tokenizer, *replies, **options):
     return str(caught.value), len(endpoint.requests) - 1
 
 
+def test_progress_is_told_prompt_by_prompt(tokenizer):
+    progress = []
+    with Endpoint(model) as endpoint:
+        generator(endpoint, tokenizer).generate(
+            PROMPTS, n=3, temperature=1.0, top_p=1.0, max_tokens=7, seed=0, on_progress=progress.append
+        )
+    assert progress == [1] * len(PROMPTS)
+
+
 def test_a_request_has_the_tokens_of_training_and_leaves_nothing_to_the_servers_defaults(tokenizer):
     with Endpoint(model) as endpoint:
         completions = generate(generator(endpoint, tokenizer, concurrency=1), seed=5)

@@ -130,8 +130,9 @@ def test_batches_in_several_processes_are_the_same(monkeypatch):
     def write(threads: int, free: int | None) -> tuple[list[list[str]], int]:
         monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
         monkeypatch.setattr(generate, "available_memory", lambda: free)
-        before = usage.so_far().tokens.get("generated", 0)
-        answers = generator.generate(PROMPTS, n=2, temperature=1, top_p=0.9, max_tokens=6, seed=3)
+        before, progress = usage.so_far().tokens.get("generated", 0), []
+        answers = generator.generate(PROMPTS, n=2, temperature=1, top_p=0.9, max_tokens=6, seed=3, on_progress=progress.append)
+        assert progress == [2] * 5
         return answers, usage.so_far().tokens["generated"] - before
 
     monkeypatch.setattr(generate, "Processes", start)
