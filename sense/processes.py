@@ -29,7 +29,8 @@ class Processes(Generic[W]):
     Use it in a `with` block, from any thread. `make_worker` is a function that can be pickled; what it returns is entered
     before the first call, and left when its process ends. With `start` = fork it need not be picklable, and what is in memory,
     such as the weights of a model, is there without a copy; the calls must then not need what another thread may hold at that
-    moment. `remedy` says to a user what to lower where memory runs out.
+    moment, and they are ended at once where the block ends with an error. `remedy` says to a user what to lower where memory
+    runs out.
     """
 
     def __init__(
@@ -40,7 +41,7 @@ class Processes(Generic[W]):
         remedy: str = "execution.workers",
     ) -> None:
         self.count = count
-        self._remedy = remedy
+        self._remedy, self._is_forked = remedy, start == "fork"
         self._make_worker = make_worker
         self._stack = ExitStack()
         self._lock = Lock()
@@ -79,6 +80,9 @@ class Processes(Generic[W]):
 
     def __exit__(self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None) -> None:
         if self._pool is not None:
+            if self._is_forked and error is not None:  # a person who has pressed Ctrl-C does not want to wait for whole batches
+                for process in multiprocessing.active_children():
+                    process.terminate()
             self._pool.shutdown(cancel_futures=True)
             self._pool = None  # lets its semaphores go now: at the end of Python it would be too late
         self._stack.close()

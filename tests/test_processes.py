@@ -28,6 +28,9 @@ class Adder:
     def die(self) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
+    def wait(self) -> None:
+        signal.pause()
+
     def pid(self) -> int:
         return os.getpid()
 
@@ -77,6 +80,28 @@ def test_a_killed_process_is_a_matter_of_memory():
         Processes(make_adder, 2, remedy="batch_size") as processes,
     ):
         processes.submit(Adder.die).result()
+
+
+INTERRUPTED = """
+from sense.processes import Processes
+from tests.test_processes import Adder, make_adder
+
+try:
+    with Processes(make_adder, 2, "fork") as processes:
+        waiting = processes.submit(Adder.wait)
+        processes.submit(Adder.pid).result()
+        raise KeyboardInterrupt
+except KeyboardInterrupt:
+    print("ended", waiting.done())
+"""
+
+
+@needs_fork
+def test_forked_processes_are_ended_at_an_error():
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", INTERRUPTED]
+    ended = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60, env=environment)
+    assert (ended.stdout, ended.stderr) == ("ended True\n", "")
 
 
 PROGRAM = """
