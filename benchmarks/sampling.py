@@ -1,11 +1,12 @@
 """Times the generators of `sample` and `evaluate` on one model, and counts on how many greedy answers they differ.
 
-    .vllm/bin/python benchmarks/sampling.py [--questions N] [--samples K] [--tokens T] [--url URL] [--json]
+    .vllm/bin/python benchmarks/sampling.py [--questions N] [--samples K] [--tokens T] [--base FOLDER] [--url URL] [--json]
 
-The model has the shape of configs/nano-base-1.yaml and random weights, so that every answer has all T tokens; questions and
-schemas are the built-in seeds'. Compared are transformers one by one and in batches, vLLM in this process, and a vLLM server that
-the script starts (`--url`: one that is there, with the model as `sft`). Without vLLM (see `.ci/vllm-up`) only transformers.
-Loading and starting are not counted. Each row is one run: times on a machine with other work vary.
+The model has the shape of configs/nano-base-1.yaml and random weights, so that every answer has all T tokens, or is the
+pretrained one in the folder of `--base`; questions and schemas are the built-in seeds'. Compared are transformers one by one
+and in batches, vLLM in this process, and a vLLM server that the script starts (`--url`: one that is there, with the model as
+`sft`). Without vLLM (see `.ci/vllm-up`) only transformers. Loading and starting are not counted. Each row is one run: times on
+a machine with other work vary.
 """
 
 import argparse
@@ -29,7 +30,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.tables import print_rows  # noqa: E402
 from sense import config, ingest, records  # noqa: E402  (the working copy is not on the path of a script in it)
-from sense.config import GeneratorConfig, PromptConfig  # noqa: E402
+from sense.config import GeneratorConfig, ModelConfig, PromptConfig  # noqa: E402
 from sense.prompts.dataset import question_prompts  # noqa: E402
 from sense.training import generators, model_folder, nano  # noqa: E402
 
@@ -45,8 +46,13 @@ class Timing(NamedTuple):
     samples_s: float
 
 
-def write_model(folder: Path, texts: list[str]) -> Path:
-    """A model folder of the nano profile's shape."""
+def write_model(folder: Path, texts: list[str], base: str | None) -> Path:
+    """A model folder of the nano profile's shape, or of a pretrained base."""
+    if base is not None:
+        config_of_base = ModelConfig(name=base)
+        model, tokenizer = model_folder.load_pretrained(config_of_base)
+        model_folder.save(model, tokenizer, model_folder.ModelInfo(config_of_base, 0, PromptConfig()), folder)
+        return folder
     profile = config.load(ROOT / "configs" / "nano-base-1.yaml").sft
     assert profile.model.nano is not None
     tokenizer = nano.train_tokenizer(texts, profile.model.nano.vocabulary)
@@ -107,12 +113,18 @@ def await_health(url: str, process: subprocess.Popen[bytes]) -> None:
 def measure(name: str, section: dict[str, Any], batch: int, model: Path, prompts: list[str], options: Any) -> tuple[Timing, Any]:
     """The seconds, and the greedy answers."""
     generator = generators.create(GeneratorConfig(**section), model, "sft", batch, model.parent / "whole")
-    settings = {"max_tokens": options.tokens, "top_p": 1.0, "seed": 0}
-    generator.generate(prompts[:2], n=1, temperature=0.0, **settings)  # the first call allocates
+    at_once = 1 if batch == 1 else len(prompts)  # transformers would complete several batches at once, whatever their size
+
+    def ask(asked: list[str], n: int, temperature: float) -> list[list[str]]:
+        parts = [asked[start : start + at_once] for start in range(0, len(asked), at_once)]
+        settings = {"n": n, "temperature": temperature, "max_tokens": options.tokens, "top_p": 1.0, "seed": 0}
+        return [answers for part in parts for answers in generator.generate(part, **settings)]
+
+    ask(prompts[:2], 1, 0.0)  # the first call allocates
     started = time.perf_counter()
-    greedy = generator.generate(prompts, n=1, temperature=0.0, **settings)
+    greedy = ask(prompts, 1, 0.0)
     between = time.perf_counter()
-    generator.generate(prompts, n=options.samples, temperature=1.0, **settings)
+    ask(prompts, options.samples, 1.0)
     return Timing(name, between - started, time.perf_counter() - between), greedy
 
 
@@ -122,12 +134,13 @@ def main() -> None:
     parser.add_argument("--questions", type=int, default=64)
     parser.add_argument("--samples", type=int, default=8)
     parser.add_argument("--tokens", type=int, default=48)
+    parser.add_argument("--base", help="the folder of a pretrained model")
     parser.add_argument("--url", help="a server that is there")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         prompts = seed_prompts(Path(folder) / "seeds", options.questions)
-        model = write_model(Path(folder) / "model", prompts)
+        model = write_model(Path(folder) / "model", prompts, options.base)
         runs: list[tuple[str, dict[str, Any], int]] = [("transformers in batches", {}, BATCH), ("transformers one by one", {}, 1)]
         installed = importlib.util.find_spec("vllm") is not None
         measured = [measure(*run, model, prompts, options) for run in runs]
