@@ -1,8 +1,14 @@
-"""The devices that this process sees, and the precision they compute in. Imports PyTorch alone, and so is quick to import."""
+"""The devices that this process sees, their memory, and the precision they compute in. Imports PyTorch alone: a quick import."""
+
+import ctypes
+import sys
 
 import torch
 
 from sense.cost import usage
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+_MIB = 1024**2
 
 
 def device() -> torch.device:
@@ -24,6 +30,19 @@ def multiplies_bfloat16() -> bool:
         return bool(torch.cuda.is_bf16_supported())
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+def keep_freed_memory() -> None:
+    """Without a GPU, has glibc keep up to 512 MiB of freed memory, instead of handing it back and asking for it again.
+
+    The system clears the pages each time: a tenth of the time in which a small model is trained, a sixth of that in which it
+    generates. Blocks of more than 32 MiB are handed back as before. Elsewhere nothing happens.
+    """
+    if sys.platform == "linux" and not torch.cuda.is_available():
+        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
+        if mallopt is not None:
+            mallopt(_M_MMAP_THRESHOLD, 32 * _MIB)
+            mallopt(_M_TRIM_THRESHOLD, 512 * _MIB)
 
 
 def use_gpus(number: int) -> None:

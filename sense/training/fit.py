@@ -259,6 +259,7 @@ def run_trainer(
     `train.freeze_embeddings` = unused asks for them.
     """
     trainer.remove_callback(PrinterCallback)
+    devices.keep_freed_memory()
     for parameter in trainer.model.parameters():
         if parameter.requires_grad:  # TRL 1.16 makes an adapter on a quantized base bfloat16, in which small steps are lost
             parameter.data = parameter.data.to(model_folder.TRAINING_DTYPE)

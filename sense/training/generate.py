@@ -14,7 +14,7 @@ from sense.config import available_memory
 from sense.cost import usage
 from sense.processes import Processes
 from sense.training import checks, kv_cache, model_folder, tokenization
-from sense.training.devices import device, use_gpus
+from sense.training.devices import device, keep_freed_memory, use_gpus
 from sense.training.prefixes import PrefixGroup, batches, group_by_prefix
 
 _TOKENS_AT_A_TIME = 16  # between two looks at which sequences have ended
@@ -81,6 +81,7 @@ class TransformersGenerator:
     def __init__(self, model: Any, tokenizer: PreTrainedTokenizerBase, batch_size: int, completions: int | None = None) -> None:
         self._model = model.to(device()).eval()
         use_gpus(1 if device().type == "cuda" else 0)
+        keep_freed_memory()
         self._model.generation_config = tokenization.generation_config(
             tokenizer
         )  # what `generate` is not told, it takes from here
