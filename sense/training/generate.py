@@ -134,11 +134,11 @@ class TransformersGenerator:
         process. What is generated does not depend on it.
         """
         threads = torch.get_num_threads()
-        free = available_memory()
         is_able = sys.platform == "linux" and device().type == "cpu" and self._reads_prefixes
-        if is_able and threads > 1 and count >= threads and free is not None:
+        if is_able and 1 < threads <= count:
             per_token = _COPIES_OF_CACHE * kv_cache.bytes_per_token(_base_model(self._model).config, self._model.dtype)
-            if threads * tokens * per_token <= free / 2:
+            free = available_memory()
+            if free is not None and threads * tokens * per_token <= free / 2:
                 return Processes(self._on_one_thread, threads, start="fork", remedy="batch_size")
         return Processes(lambda: nullcontext(self), 1)
 
