@@ -8,7 +8,7 @@ def dpo(
     section: dict,
     code_rev: str,
     data_rev: str,
-    processes: int,
+    gpus: int,
     job: str,
     sft: dsl.Input[dsl.Model],
     pairs: dsl.Input[dsl.Dataset],
@@ -21,10 +21,10 @@ def dpo(
     metrics: dsl.Output[dsl.Metrics],
     summary: dsl.Output[dsl.Markdown],
 ):
-    """Runs the stage dpo on `processes` GPUs, or on the nodes of the TrainJob that `job` describes."""
+    """Runs the stage dpo on the task's `gpus`, or on the nodes of the TrainJob that `job` describes."""
     from sense.kubeflow import stage_task
 
     inputs = {"sft": sft, "pairs": pairs, "samples": samples, "unseen": unseen, "strong": strong, "seed": seed}
     outputs = {"model": model, "curve": curve, "metrics": metrics}
     revisions = {"code_digest": code_rev, "data_rev": data_rev}
-    stage_task.run("dpo", section, inputs, outputs, summary, revisions, processes, job)
+    stage_task.run("dpo", section, inputs, outputs, summary, revisions, gpus, job)

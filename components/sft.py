@@ -8,7 +8,7 @@ def sft(
     section: dict,
     code_rev: str,
     data_rev: str,
-    processes: int,
+    gpus: int,
     job: str,
     strong: dsl.Input[dsl.Dataset],
     seed: dsl.Input[dsl.Dataset],
@@ -17,7 +17,7 @@ def sft(
     metrics: dsl.Output[dsl.Metrics],
     summary: dsl.Output[dsl.Markdown],
 ):
-    """Runs the stage sft on `processes` GPUs, or on the nodes of the TrainJob that `job` describes.
+    """Runs the stage sft on the task's `gpus`, or on the nodes of the TrainJob that `job` describes.
 
     The base model comes from the claim of weights or the hub.
     """
@@ -26,4 +26,4 @@ def sft(
     inputs = {"strong": strong, "seed": seed}
     outputs = {"model": model, "curve": curve, "metrics": metrics}
     revisions = {"code_digest": code_rev, "data_rev": data_rev}
-    stage_task.run("sft", section, inputs, outputs, summary, revisions, processes, job)
+    stage_task.run("sft", section, inputs, outputs, summary, revisions, gpus, job)

@@ -52,10 +52,10 @@ def build(params: Params, text: str, code_rev: str, data_rev: str, project: str 
     inputs = run_inputs.defaults(params)
 
     def spread(name: str) -> dict[str, Any]:
-        """Over how many processes a training is spread, and, where they are on several nodes, as which TrainJob."""
+        """The GPUs over which a training is spread, and, where they are on several nodes, as which TrainJob."""
         resources = params.resources.of(name)
         job = json.dumps(train_job.manifests(name, params), sort_keys=True) if resources.nodes > 1 else ""
-        return {"processes": max(1, resources.gpus), "job": job}
+        return {"gpus": resources.gpus, "job": job}
 
     def check_parameters(values: dict[str, Any]) -> dsl.PipelineTask:
         """The first task; its outputs are the sections, changed by `values`: a stage's cache key has its own section alone."""

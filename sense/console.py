@@ -1,6 +1,7 @@
 """Progress bars, the summary table at the end of a stage, and single lines for a person. All of it goes to stderr."""
 
 import sys
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ T = TypeVar("T")
 _MAX_COUNTS = 10  # a group of more counts than this is summarized by its three largest
 # Of a model on a set, EX under these is shown beside its own; the many other numbers are in the metrics file and in the report.
 _OTHER_ACCURACIES = ("modes", "vote", "original")
+_LINE_EVERY_S = 30.0  # seconds between two lines of a bar where there is no terminal to draw it on
 _err = Console(stderr=True)
 _quiet = False
 
@@ -24,6 +26,11 @@ def quiet(on: bool) -> None:
     _quiet = on
 
 
+def is_quiet() -> bool:
+    """Whether bars and tables are off."""
+    return _quiet
+
+
 def say(text: str) -> None:
     """One line for a person."""
     if not _quiet:
@@ -32,7 +39,7 @@ def say(text: str) -> None:
 
 @contextmanager
 def bar(label: str, total: int | None) -> Iterator["ProgressBar"]:
-    """A progress bar up to `total` (None: unknown); nothing is drawn when stderr is no terminal."""
+    """A progress bar up to `total` (None: unknown); when stderr is no terminal, a line every 30 seconds takes its place."""
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     disabled = _quiet or not sys.stderr.isatty()
     with Progress(*columns, console=_err, disable=disabled, transient=True) as progress:
@@ -44,6 +51,7 @@ class ProgressBar:
 
     def __init__(self, progress: Progress, task: Any) -> None:
         self._progress, self._task = progress, task
+        self._next_line = time.monotonic() + _LINE_EVERY_S
 
     def advance(self, by: int = 1, note: str | None = None) -> None:
         """Moves the bar on; `note` replaces its label."""
@@ -51,6 +59,11 @@ class ProgressBar:
             self._progress.update(self._task, advance=by)
         else:
             self._progress.update(self._task, advance=by, description=note)
+        if self._progress.disable and time.monotonic() >= self._next_line:
+            self._next_line = time.monotonic() + _LINE_EVERY_S
+            task = self._progress.tasks[0]
+            of_total = "" if task.total is None else f" of {task.total:.0f}"
+            say(f"{task.description}: {task.completed:.0f}{of_total}")
 
 
 def track(rows: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:

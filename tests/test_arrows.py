@@ -17,11 +17,12 @@ ARROWS: dict[str, set[str]] = {
     "verdicts": set(),
     "console": set(),
     "garbage": set(),
+    "suggestion": set(),
     "templates": set(),
     "mlflow_settings": set(),
     "processes": {"errors"},
     "records": {"errors", "verdicts"},
-    "config": {"errors", "records"},
+    "config": {"errors", "records", "suggestion"},
     "endpoint": {"config", "errors"},
     "object_store": {"config", "errors"},
     "checkpoint_store": {"config", "console", "errors", "object_store", "records"},
@@ -58,6 +59,7 @@ ARROWS: dict[str, set[str]] = {
             "decontamination",
             "errors",
             "evaluation",
+            "garbage",
             "ingest",
             "manifest",
             "prompts",
@@ -76,7 +78,7 @@ ARROWS: dict[str, set[str]] = {
         *("checkpoint_store", "config", "console", "cost", "data_versions", "endpoint", "errors", "garbage", "records", "report"),
         *("stages", "tracking", "training"),
     },
-    "cli": {"errors", "garbage"},  # and the module of a subcommand, by its name, when it is used
+    "cli": {"errors", "garbage", "suggestion"},  # and the module of a subcommand, by its name, when it is used
 }
 TRAINING = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "tokenizers", "safetensors")
 # The only parts that import a heavy library.
@@ -132,7 +134,7 @@ def test_arrows_point_one_way(name):
 
 
 def test_stages_never_import_one_another():
-    shared = {"__init__", "code_dependencies", "command", "execution_reward", "holdout", "long_prompts"}
+    shared = {"__init__", "code_dependencies", "command", "execution_reward", "holdout", "launch", "long_prompts"}
     shared |= {"near_misses", "pairs", "perturbed_sets", "predictions", "rejection_sampling", "sft_rows", "shards"}
     stages = {path.stem for path in (ROOT / "sense/stages").glob("*.py")} - shared
     for path in (ROOT / "sense/stages").glob("*.py"):

@@ -1,5 +1,8 @@
-"""The table at the end of a stage: many counts are one line."""
+"""The table at the end of a stage: many counts are one line. The lines of a bar where there is no terminal."""
 
+import pytest
+
+from sense import console
 from sense.console import _table_rows
 
 
@@ -34,3 +37,35 @@ def test_a_models_accuracy_is_one_line_with_its_interval_and_what_else_was_score
         ("models.sft.modes.bird-ex@1", "50.0% of 10 (40.0% to 60.0%)"),
         ("models.sft.vote", "50.0% of 10 (40.0% to 60.0%)"),
     ]
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """The seconds that the console reads, as a list of one number."""
+    seconds = [0.0]
+    monkeypatch.setattr(console.time, "monotonic", lambda: seconds[0])
+    return seconds
+
+
+def test_without_a_terminal_a_bar_is_a_line_every_30_seconds(clock, capsys):
+    with console.bar("sft", 556) as bar:
+        for _ in range(120):
+            clock[0] += 0.5
+            bar.advance(note="sft  loss 0.446")
+    assert capsys.readouterr() == ("", "sft  loss 0.446: 60 of 556\nsft  loss 0.446: 120 of 556\n")
+    with console.bar("databases", None) as bar:
+        bar.advance()
+        clock[0] += 31
+        bar.advance()
+    assert capsys.readouterr().err == "databases: 2\n"
+
+
+def test_no_line_for_what_is_quiet_or_quick(clock, capsys, monkeypatch):
+    with console.bar("sft", 2) as bar:
+        clock[0] += 29
+        bar.advance()
+    monkeypatch.setattr(console, "_quiet", True)
+    with console.bar("sft", 2) as bar:
+        clock[0] += 31
+        bar.advance()
+    assert capsys.readouterr() == ("", "")

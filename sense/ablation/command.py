@@ -2,6 +2,7 @@
 
 import argparse
 import hashlib
+import itertools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -72,8 +73,8 @@ def ablate(params: config.Params, chosen: Sequence[Arm], seeds: Sequence[int], o
     """
     from sense import tracking
 
-    for arm in chosen:
-        arms.settings(params, arm, seeds[0])  # wrong keys end the command before hours of training
+    for arm, seed in itertools.product(chosen, seeds):
+        arms.settings(params, arm, seed)  # what is wrong ends the command before hours of training
     key = hashlib.sha256(json.dumps([params.model_dump(mode="json"), [repr(arm) for arm in chosen], seeds]).encode()).hexdigest()
     with tracking.parent_run("ablation", key, {"arms": ", ".join(arm.name for arm in chosen), "seeds": str(seeds)}) as parent:
         runs = Runs(out)

@@ -14,13 +14,16 @@ from sense import config, records, stages
 from sense.ablation import arms
 from sense.ablation.arms import Arm
 from sense.records import Verdict
+from sense.stages.launch import launch
 
 _COMPLETE = "complete"
 
 
 @dataclass(frozen=True)
 class SetResult:
-    """How a model answered one set: metrics of the stage `evaluate`, and for each question whether it is right."""
+    """How a model answered one set: its metrics from the stage `evaluate` with the `digest` of the set, and for each question
+    whether it is right.
+    """
 
     metrics: Mapping[str, Any]
     right: Mapping[str, bool]
@@ -78,7 +81,7 @@ class Runs:
         outputs = {field.name: folder / _file(field.name) for field in fields(stages.module(stage).Outputs)}
         if not (folder / _COMPLETE).exists():
             folder.mkdir(parents=True, exist_ok=True)
-            stages.execute(stage, section.model_dump(), inputs, outputs)
+            launch(stage, section.model_dump(), inputs, outputs)
             (folder / _COMPLETE).touch()
         return outputs
 
@@ -109,5 +112,7 @@ def _results(evaluation: Mapping[str, Path], model: str) -> dict[str, SetResult]
     results = {}
     for name, of_set in metrics["sets"].items():
         verdicts = records.read_rows(evaluation["predictions"] / f"{name}.{model}.verdicts.jsonl", Verdict)
-        results[name] = SetResult(of_set["models"][model], {verdict.id: verdict.ex for verdict in verdicts})
+        results[name] = SetResult(
+            {**of_set["models"][model], "digest": of_set["digest"]}, {verdict.id: verdict.ex for verdict in verdicts}
+        )
     return results

@@ -15,7 +15,8 @@ def rows(results: Sequence[ArmResult]) -> list[dict[str, Any]]:
     """A row for the base, and one for each arm in the order of `results`, which has all seeds of every arm.
 
     `sets` maps each set to `ex` (mean of the seeds, in 0..1), `low` and `high` (95% bootstrap over questions), `by_seed`, `n`,
-    `ts` (None without a test suite), and, but for the base, `gain` over the row before and `p`, McNemar's for each seed.
+    `ts` (None without a test suite), and, but for the base, `gain` over the row before and `p`, McNemar's for each seed. An arm
+    that changes the data may have other questions in a set: then there is no `gain`, and no `p`.
     """
     by_arm: dict[str, list[ArmResult]] = {}
     for result in results:
@@ -47,8 +48,8 @@ def _row(
             "by_seed": [result.metrics["ex"] for result in results],
             "ts": fmean(suites) if suites else None,
         }
-        if before is not None:
-            earlier = [seed[on_set] for seed in before]
+        earlier = [seed[on_set] for seed in before or [] if on_set in seed]
+        if earlier and {result.metrics["digest"] for result in (*earlier, *results)} == {results[0].metrics["digest"]}:
             values["gain"] = values["ex"] - fmean(result.metrics["ex"] for result in earlier)
             values["p"] = [
                 mcnemar([one.right[question] for question in ids], [other.right[question] for question in ids])[2]
@@ -74,8 +75,10 @@ def markdown(table: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -> str:
 
 
 def cells(row: Mapping[str, Any], on_set: str) -> list[str]:
-    """The texts of a row for one set."""
-    values = row["sets"][on_set]
+    """The texts of a row for one set; empty where the arm has no such set."""
+    values = row["sets"].get(on_set)
+    if values is None:
+        return [row["arm"], row["effect"], "", "", "", "", "", ""]
     return [
         row["arm"],
         row["effect"],

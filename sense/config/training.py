@@ -78,19 +78,24 @@ class LoraConfig(Section):
 
 
 class TrainConfig(Section):
-    """The optimization, in TRL's terms. The global batch is batch_size x accumulation x devices."""
+    """The optimization, in TRL's terms. The global batch is batch_size x accumulation x processes."""
 
     epochs: Positive = 1.0
     """Passes over the data; unused where `max_steps` is given."""
     max_steps: Count | None = None
     """Optimizer steps; null trains for `epochs`."""
     batch_size: Count = 16
-    """Rows a device processes at the same time."""
+    """Rows a process, which has a GPU of its own or some processors, takes at the same time."""
     accumulation: Count = 1
     """Batches whose gradients are added up before an optimizer step."""
+    processes: Count = 1
+    """Processes on this machine that train together, started by accelerate: one for each GPU or, without one, each with its part
+    of the processors. If there are fewer GPUs, each adds up the gradients of more batches. In the pipeline the task's GPUs
+    decide, and accelerate or torchrun by hand as well.
+    """
     learning_rate: Positive = 2e-5
     """Peak learning rate of AdamW."""
-    warmup_ratio: Share = 0.03
+    warmup_ratio: Annotated[float, Field(ge=0, lt=1)] = 0.03
     """Share of the steps in which the learning rate rises from 0 to its peak."""
     schedule: Literal["linear", "cosine", "constant", "constant_with_warmup"] = "cosine"
     """How the learning rate changes after the warm-up (transformers' lr_scheduler_type)."""
@@ -282,8 +287,9 @@ class DpoConfig(Section):
     loss: Literal["sigmoid", "ipo", "apo_zero", "robust", "hinge"] = "sigmoid"
     """TRL's loss_type."""
     label_smoothing: Literal["auto"] | Annotated[float, Field(ge=0, lt=0.5)] = 0.1
-    """Probability that a label is wrong; above 0 the sigmoid loss is cDPO. auto: the share of wrong SQL that passes for right on
-    the databases of the unseen questions, as synthesize measured it with mutants (`false_right` in their manifest.json).
+    """Probability that a label is wrong, for the losses sigmoid, which above 0 is cDPO, and robust. auto: the share of wrong SQL
+    that passes for right on the databases of the unseen questions, as synthesize measured it with mutants (`false_right` in their
+    manifest.json).
     """
     sft_weight: Annotated[float, Field(ge=0)] = 0.0
     """Weight of an SFT loss on the chosen answers, added to the preference loss; 0 leaves it out."""

@@ -9,11 +9,12 @@ from typing import Any
 from sense import config, console, garbage
 from sense.cost import record as costs
 from sense.errors import EndpointError
-from sense.kubeflow.launch import TRAINING, launch
+from sense.kubeflow import nodes
 from sense.kubeflow.preflight import Surroundings, require_all, run_checks
 from sense.records import finite_numbers
 from sense.report import markdown
 from sense.stages import module
+from sense.stages.launch import TRAINING, launch
 
 
 def run(
@@ -23,10 +24,10 @@ def run(
     outputs: Mapping[str, Any],
     summary: Any,
     revisions: Mapping[str, str],
-    processes: int = 1,
+    gpus: int = 0,
     job: str = "",
 ) -> dict[str, Any]:
-    """Runs `stage` in `processes` processes, or as the TrainJob `job`, as `launch` does; returns its metrics.
+    """Runs `stage` in a process for each of the task's GPUs, or, with `job`, as a TrainJob on several nodes; returns its metrics.
 
     `inputs` and `outputs` map its ports to KFP's artifacts. The metrics and the cost become metadata of the artifact `metrics`,
     and a table in `summary`, if there are these. `revisions` are the digests that the task is cached by, for the run in MLflow.
@@ -37,7 +38,10 @@ def run(
     params = {} if stage in TRAINING else settings.model_dump(mode="json")  # what trains logs its own
     input_paths, output_paths = ({name: artifact.path for name, artifact in ports.items()} for ports in (inputs, outputs))
     with tracked(summary or outputs["report"], params, revisions, part) as tracked_run:
-        metrics = launch(stage, section, input_paths, output_paths, processes, job)
+        if job:
+            metrics = nodes.run(job, stage, section, input_paths, output_paths)
+        else:
+            metrics = launch(stage, section, input_paths, output_paths, gpus or None)
         describe(stage, metrics, outputs.get("metrics"), summary)
         finish(tracked_run, metrics)
     return metrics

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from sense import config, console
 from sense.errors import UserError
-from sense.stages import execute, module
+from sense.stages import module
+from sense.stages.launch import launch
 
 
 def add_arguments(parser: argparse.ArgumentParser, stage: str) -> None:
@@ -29,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser, stage: str) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Runs the stage with its section of params.yaml; returns the exit code."""
-    console.quiet(options.json)
+    console.quiet(options.json or not config.is_main_process())
     params = config.load(options.params)
     section = getattr(params, options.section, None)
     if not isinstance(section, config.Section):
@@ -44,7 +45,7 @@ def main(options: argparse.Namespace) -> int:
             settings = config.validate(code.Config, values, f"the section of {options.command}")
             print(code.dry_run(settings, code.Inputs(**ports[code.Inputs]), options.dry_run))
             return 0
-    metrics = execute(options.command, values, ports[code.Inputs], ports[code.Outputs])
+    metrics = launch(options.command, values, ports[code.Inputs], ports[code.Outputs])
     if options.json:
         print(json.dumps(metrics))
     return 0

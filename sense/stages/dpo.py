@@ -118,22 +118,20 @@ def _preference(config: DpoConfig, inputs: Inputs, info: "ModelInfo", tokenizer:
     """DPO on the pairs; InputError if a pair belongs to no question of the dataset, or none is short enough."""
     from sense.training import fit, tokenization
 
-    pairs = records.read_rows(inputs.pairs, Pair)
+    pairs = _read_pairs(inputs.pairs)
     tokenized = tokenization.dpo_rows(tokenizer, _pair_rows(inputs, pairs, examples, info.prompt))
     lengths = [len(row["prompt_ids"]) + max(len(row["chosen_ids"]), len(row["rejected_ids"])) for row in tokenized]
     fits = [length <= config.train.max_length for length in lengths]
     fitting, fitting_pairs = list(compress(tokenized, fits)), list(compress(pairs, fits))
     if not fitting:
-        raise InputError(
-            f"{inputs.pairs}: no pair fits into train.max_length = {config.train.max_length} tokens; raise it or make more pairs"
-        )
+        raise InputError(f"{inputs.pairs}: no pair fits into dpo.train.max_length = {config.train.max_length} tokens; raise it")
 
     def train(model: Any, checkpoints: Path, log: _OnLog) -> tuple[Any, list[dict[str, float]]]:
         return fit.dpo(model, tokenizer, fitting, config, checkpoints=checkpoints, on_log=_watch(config, log))
 
     counts = {
         "pairs": len(fitting),
-        "label_smoothing": config.label_smoothing,
+        "label_smoothing": config.label_smoothing if config.loss in ("sigmoid", "robust") else 0.0,
         "dropped": {"longer than max_length": len(pairs) - len(fitting)},
         "tokens": {side: sum(len(row[f"{side}_ids"]) for row in fitting) / len(fitting) for side in ("chosen", "rejected")},
         "rejected_runs": sum(pair.error not in UNEXECUTED for pair in fitting_pairs) / len(fitting_pairs),
@@ -166,10 +164,14 @@ def _rejection_sampling(
     fitting, tokenized = sft_rows.tokenize(tokenizer, rows, settings)
     sources = Counter(row["source"] for row in fitting)
     if not sources["sample"] + sources["gold"]:
+        if answers:
+            raise InputError(
+                f"{inputs.samples}: all {len(answers)} answers to train on are longer than dpo.train.max_length = "
+                f"{config.train.max_length} tokens with their prompts; raise it"
+            )
         raise InputError(
-            f"{inputs.samples}: no right answer to train on ({len(answers)} longer than train.max_length = "
-            f"{config.train.max_length}; questions left out: {dict(dropped)}); sample more, or set dpo.rft.gold: true or "
-            "dpo.rft.questions: all"
+            f"{inputs.samples}: no right answer to train on (questions left out: {dict(dropped)}); sample more, or set "
+            "dpo.rft.gold: true or dpo.rft.questions: all"
         )
 
     def train(model: Any, checkpoints: Path, log: _OnLog) -> tuple[Any, list[dict[str, float]]]:
@@ -200,7 +202,7 @@ def _reinforcement(
             f"dpo.train: batch_size x accumulation x processes = {answers} answers in a step, which is no multiple of "
             f"dpo.grpo.num_generations = {settings.num_generations}; change one of them"
         )
-    pairs = records.read_rows(inputs.pairs, Pair)
+    pairs = _read_pairs(inputs.pairs)
     _check_questions(inputs, pairs, examples)
     ids = {pair.example_id for pair in pairs}
     asked = [example for example in examples if example.id in ids]
@@ -224,6 +226,17 @@ def _reinforcement(
     return _Training(set(fitting), counts, train, _rewards)
 
 
+def _read_pairs(file: Path) -> list[Pair]:
+    """The pairs; InputError if there is none."""
+    pairs = records.read_rows(file, Pair)
+    if not pairs:
+        raise InputError(
+            f"{file}: holds no pair: no question has a right and a wrong answer; sample more questions, or at a "
+            "higher temperature"
+        )
+    return pairs
+
+
 _METHODS = {"dpo": _preference, "rft": _rejection_sampling, "grpo": _reinforcement}
 
 
@@ -232,7 +245,8 @@ def _rewards(curve: _Curve) -> dict[str, Any]:
 
     That is the share of the answers in groups that did not all earn the same.
     """
-    kl = {"kl": curve[-1]["kl"]} if "kl" in curve[-1] else {}
+    divergences = [point["kl"] for point in curve if "kl" in point]
+    kl = {"kl": divergences[-1]} if divergences else {}
     shares = [point["completions/learnt_from"] for point in curve]
     return {
         "reward": {"first": curve[0]["reward"], "last": curve[-1]["reward"]},

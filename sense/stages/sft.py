@@ -52,7 +52,8 @@ def run(config: SftConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any]:
         checks.check_settings(model, config, "the nano model")
     fitting, tokenized = sft_rows.tokenize(tokenizer, rows, config)
     if not fitting:
-        raise InputError(f"{inputs.strong}: no example fits into train.max_length = {config.train.max_length} tokens; raise it")
+        folders = " and ".join(map(str, datasets))
+        raise InputError(f"{folders}: no example fits into train.max_length = {config.train.max_length} tokens; raise it")
     with tracking.training_run("sft", config.model_dump(mode="json"), outputs.metrics.with_name("mlflow.json")) as tracked_run:
         model, curve = fit.sft(
             model,

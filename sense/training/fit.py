@@ -21,7 +21,8 @@ from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
 from sense import checkpoint_store, config, console, records
 from sense.cost import usage
-from sense.training import devices, frozen_embeddings, model_folder, sharding, shared_schema
+from sense.errors import UserError
+from sense.training import devices, frozen_embeddings, isolation, model_folder, sharding, shared_schema
 
 # Called with the step and the values of each logged point of the training curve.
 OnLog = Callable[[int, dict[str, float]], None]
@@ -81,6 +82,7 @@ def sft(
     With `questions_per_sequence` above 1 the rows are those of `shared_schema.sequences`. A model that is an adapter already is
     trained on. `label` names the progress bar.
     """
+    isolation.check(model, settings)
     packing, passes = settings.packing, _passes(settings.train, len(rows))
     arguments = training_arguments(settings.train, settings.seed, checkpoints)
     strategy = "random" if packing or passes > 1 else "group_by_length"
@@ -136,9 +138,9 @@ def dpo(
 
     Returns the model and its training curve, one dict for each logged step.
     """
-    losses, weights = [settings.loss], [1.0]
+    losses, weights, smoothing = _preference_losses(settings)
     if settings.sft_weight > 0:
-        losses, weights = [*losses, "sft"], [1.0, settings.sft_weight]  # type: ignore[list-item]
+        losses, weights = [*losses, "sft"], [*weights, settings.sft_weight]
     trainer = _TokenizedDPOTrainer(
         model=model,
         args=sharding.complete(
@@ -148,7 +150,7 @@ def dpo(
                 beta=settings.beta,
                 loss_type=losses,
                 loss_weights=weights,
-                label_smoothing=settings.label_smoothing,
+                label_smoothing=smoothing,
                 # the reference never changes: one pass over it instead of one an epoch, and no second copy while it trains
                 precompute_ref_log_probs=True,
                 precompute_ref_batch_size=settings.train.batch_size,
@@ -159,6 +161,20 @@ def dpo(
         callbacks=[TrainingProgress("dpo", on_log)],
     )
     return run_trainer(trainer, checkpoints, settings.train, _tokens(rows, "prompt_ids", "chosen_ids", "rejected_ids"))
+
+
+def _preference_losses(settings: config.DpoConfig) -> tuple[list[str], list[float], float]:
+    """TRL's names of the losses whose weighted sum is the preference loss, their weights, and TRL's label_smoothing.
+
+    TRL 1.16 leaves label_smoothing out of its sigmoid loss, where cDPO is (1 - e) l(z) + e l(-z) with l(z) = -log sigmoid(z). Its
+    robust loss with a smoothing of 1/4 is (3 l(z) - l(-z)) / 2, so that cDPO is (1 + 2 e) l(z) - 2 e times that.
+    """
+    smoothing = settings.label_smoothing
+    if smoothing == "auto":
+        raise ValueError("auto stands for a rate that the caller has measured")
+    if settings.loss == "sigmoid" and smoothing > 0:
+        return ["sigmoid", "robust"], [1 + 2 * smoothing, -2 * smoothing], 0.25
+    return [settings.loss], [1.0], smoothing
 
 
 def curve_csv(curve: Sequence[dict[str, float]]) -> str:
@@ -194,6 +210,7 @@ def training_arguments(train: config.TrainConfig, seed: int, checkpoints: Path) 
         "save_steps": train.save_steps,
         "logging_steps": train.log_steps,
         "logging_first_step": True,
+        "logging_nan_inf_filter": False,  # a training that diverges must not look like one that does not
         "report_to": "none",
         "disable_tqdm": True,
         "dataloader_pin_memory": gpu,
@@ -316,11 +333,21 @@ class TrainingProgress(TrainerCallback):  # type: ignore[misc]
         self._bar.advance(state.global_step)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
-        """Advances the bar."""
+        """Advances the bar; the last step is a point of the curve, wherever it falls between two others."""
         self._bar.advance()
+        control.should_log = control.should_log or state.global_step >= state.max_steps
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:  # noqa: ARG002
-        """Passes the values of a curve point on, and counts tokens, which the last log of a training has too."""
+        """Passes the values of a curve point on, and counts tokens, which the last log of a training has too.
+
+        UserError if loss or gradient are not finite: the weights are lost.
+        """
+        for name in ("loss", "grad_norm"):
+            if logs and logs.get(name) is not None and not math.isfinite(logs[name]):
+                raise UserError(
+                    f"{self._label}: {name} is {logs[name]} at step {state.global_step}: the training diverges; lower "
+                    f"train.learning_rate (now {args.learning_rate:g}) or train.max_grad_norm (now {args.max_grad_norm:g})"
+                )
         if self._counts_tokens and logs and "num_tokens" in logs and state.is_world_process_zero:
             usage.count("trained", int(logs["num_tokens"]) - self._tokens)
             self._tokens = int(logs["num_tokens"])

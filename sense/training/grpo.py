@@ -4,6 +4,7 @@ The order of the questions is drawn once for the whole training, as the rows of 
 seen, and draws the same answers, as its checkpoint has the state of the random generators.
 """
 
+import math
 import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -26,18 +27,28 @@ class _VaryingGroupsTrainer(GRPOTrainer):  # type: ignore[misc]
 
     TRL 1.16 gives them a policy gradient of 0, but counts their tokens in the mean and pulls them towards the reference. Its mask
     of tokens that a tool wrote, which bear no loss, leaves them out, and unlike the mask of the completion does not hide them
-    from the model. The curve has the share of answers that are learnt from.
+    from the model. The curve has the share of answers that are learnt from; KL divergence and entropy are those of these answers,
+    and missing where there are none.
     """
 
     def _generate_and_score_completions(self, inputs: Any) -> Any:
         batch = super()._generate_and_score_completions(inputs)
-        learnt_from = (batch["advantages"].abs() > _NO_ADVANTAGE).long().unsqueeze(1)
+        counts = (batch["advantages"].abs() > _NO_ADVANTAGE) & batch["completion_mask"].any(dim=1)
+        learnt_from = counts.long().unsqueeze(1)
         batch["tool_mask"] = learnt_from.expand_as(batch["completion_mask"]).contiguous()
         tokens = (batch["completion_mask"] * batch["tool_mask"]).sum()
         batch["num_items_in_batch"] = self.accelerator.gather(tokens).sum()
         share = self.accelerator.gather(learnt_from).float().mean().item()
         self._metrics["train" if self.model.training else "eval"]["completions/learnt_from"].append(share)
         return batch
+
+    def _compute_loss(self, model: Any, inputs: Any) -> Any:
+        loss = super()._compute_loss(model, inputs)
+        if not self.accelerator.gather((inputs["completion_mask"] * inputs["tool_mask"]).sum()).sum():
+            values = self._metrics["train" if self.model.training else "eval"]
+            for name in ("kl", "entropy"):
+                values[name][-1:] = [math.nan] if values[name] else []  # TRL's 0 of no tokens; its log leaves NaN out
+        return loss
 
 
 def train(

@@ -171,8 +171,13 @@ def context_length(folder: Path) -> int | None:
 
 
 def count_parameters(model: Any) -> dict[str, int]:
-    """The number of parameters of a model, and of those that are trained. bitsandbytes has two of 4 bits in each element."""
+    """The number of parameters of a model, and of those that are trained. bitsandbytes has two of 4 bits in each element.
+
+    The copy of an adapter that DPO and GRPO keep as their reference, TRL's adapter `ref`, does not count.
+    """
+    reference = ".ref." if "ref" in getattr(model, "peft_config", {}) else None
+    own = [p for name, p in model.named_parameters() if reference is None or reference not in name]
     return {
-        "parameters": sum(p.numel() * (2 if hasattr(p, "quant_state") else 1) for p in model.parameters()),
-        "trainable": sum(p.numel() for p in model.parameters() if p.requires_grad),
+        "parameters": sum(p.numel() * (2 if hasattr(p, "quant_state") else 1) for p in own),
+        "trainable": sum(p.numel() for p in own if p.requires_grad),
     }

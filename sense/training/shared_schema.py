@@ -35,14 +35,14 @@ def sequences(
         part: list[dict[str, list[int]]] = []
         for _, row in members:
             if part and shared + sum(len(one["input_ids"]) - shared for one in [*part, row]) > max_length:
-                packed.append(_sequence(part, shared))
+                packed.append(sequence(part, shared))
                 part = []
             part.append(row)
-        packed.append(_sequence(part, shared))
+        packed.append(sequence(part, shared))
     return packed
 
 
-def _sequence(rows: Sequence[dict[str, list[int]]], shared: int) -> dict[str, list[int]]:
+def sequence(rows: Sequence[dict[str, list[int]]], shared: int) -> dict[str, list[int]]:
     """One sequence of rows whose first `shared` tokens are the same."""
     sequence = {
         "input_ids": rows[0]["input_ids"][:shared],

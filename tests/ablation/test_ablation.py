@@ -55,8 +55,9 @@ def test_an_unknown_arm_is_refused():
         arms.named(["humans"])
 
 
-def of_set(*right, ts=None):
-    return {"dev": SetResult({"ex": sum(right) / len(right), "ts": ts}, {str(number): bool(r) for number, r in enumerate(right)})}
+def of_set(*right, ts=None, digest="0"):
+    metrics = {"ex": sum(right) / len(right), "ts": ts, "digest": digest}
+    return {"dev": SetResult(metrics, {str(number): bool(r) for number, r in enumerate(right)})}
 
 
 def test_the_table_has_means_of_seeds_gains_and_a_p_for_each_seed():
@@ -81,6 +82,22 @@ def test_the_table_has_means_of_seeds_gains_and_a_p_for_each_seed():
     assert line.endswith(" | 100.0%, 83.3% | 75.0% | +66.7 | 0.062, 0.38 |")
 
 
+def test_arms_with_other_questions_are_not_compared():
+    results = [
+        ArmResult(HUMAN, 0, of_set(1, 0), of_set(0, 0)),
+        ArmResult(STRONG, 0, of_set(1, 0, 0, 1, digest="1"), of_set(0, 0, 0, 0, digest="1")),
+        ArmResult(arms.custom(["none", "evaluate.limit=1"]), 0, {}, {}),
+    ]
+    rows = table.rows(results)
+    assert [("gain" in row["sets"].get("dev", {}), "p" in row["sets"].get("dev", {})) for row in rows[1:]] == [
+        (True, True),
+        (False, False),
+        (False, False),
+    ]
+    assert table.markdown(rows, [0]).splitlines()[-2].endswith(" | 50.0% |  |  |  |")
+    assert table.markdown(rows, [0]).splitlines()[-1] == "| none | evaluate.limit=1 |  |  |  |  |  |  |"
+
+
 @pytest.mark.slow
 def test_arms_share_their_stages_and_a_repeated_ablation_runs_none(params, tmp_path, monkeypatch):
     monkeypatch.setenv("SENSE_WORK", str(tmp_path / "work"))
@@ -99,7 +116,7 @@ def test_arms_share_their_stages_and_a_repeated_ablation_runs_none(params, tmp_p
     children = [run for run in runs.values() if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
     assert sorted(run.info.run_name for run in children) == ["dpo", "sft", "sft"]
     assert parent.data.metrics["final.weak.heldout.ex"] == rows[2]["sets"]["heldout"]["ex"]
-    monkeypatch.setattr("sense.ablation.runs.stages.execute", lambda *_: pytest.fail("a stage ran again"))
+    monkeypatch.setattr("sense.ablation.runs.launch", lambda *_: pytest.fail("a stage ran again"))
     assert command.ablate(params, chosen, [0], tmp_path / "out") == rows
 
 

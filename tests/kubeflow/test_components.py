@@ -12,7 +12,7 @@ from sense.stages import STAGES, module
 
 ROOT = Path(__file__).parents[2]
 TASKS = sorted(path.stem for path in (ROOT / "components").glob("[a-z]*.py"))
-PARAMETERS = {"section", "code_rev", "data_rev", "processes", "job", "shard", "shards", "promote"}
+PARAMETERS = {"section", "code_rev", "data_rev", "gpus", "job", "shard", "shards", "promote"}
 TYPES = {
     "metrics": "system.Metrics",
     "report": "system.HTML",

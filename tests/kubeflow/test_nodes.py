@@ -12,7 +12,6 @@ from sense import config, records
 from sense.cost import record
 from sense.errors import EndpointError, SenseError, UserError
 from sense.kubeflow import nodes, preflight, train_job
-from sense.kubeflow.launch import launch
 from tests import mlflow_store, pipeline
 from tests.dataset_folder import write_dataset
 from tests.kubeflow.trainer import Trainer
@@ -80,7 +79,7 @@ def train(tmp_path):
         (tmp_path / name).write_text(name)
     inputs = {name: tmp_path / name for name in ("strong", "seed")}
     outputs = {name: tmp_path / "out" / name for name in ("model", "curve", "metrics")}
-    return launch("sft", {"a": 1}, inputs, outputs, 1, job(tmp_path))
+    return nodes.run(job(tmp_path), "sft", {"a": 1}, inputs, outputs)
 
 
 def train_until_killed(tmp_path, monkeypatch, where="wait"):
@@ -269,7 +268,7 @@ def test_sft_on_two_nodes_resumes_after_a_kill_and_ends(cluster, tmp_path, monke
     thread = threading.Thread(target=kill)
     thread.start()
     try:
-        metrics = launch("sft", section, inputs, outputs, 1, job(tmp_path, CLUSTER.replace("resources:", environment)))
+        metrics = nodes.run(job(tmp_path, CLUSTER.replace("resources:", environment)), "sft", section, inputs, outputs)
     finally:
         ended.set()
         thread.join()

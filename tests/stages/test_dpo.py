@@ -87,6 +87,16 @@ def test_a_rate_that_says_nothing_is_refused(
         run(inputs, tmp_path)
 
 
+@pytest.mark.parametrize("method", ["dpo", "grpo"])
+def test_no_pairs_are_an_error_of_their_own(inputs: dpo.Inputs, tmp_path: Path, method: str) -> None:
+    write_sft(inputs)
+    inputs.pairs.write_text("")
+    values = {"method": method, "train": TRAIN | {"batch_size": 2}, "grpo": {"num_generations": 2}}
+    settings = config.DpoConfig.model_validate(values)
+    with pytest.raises(InputError, match=r"pairs.jsonl: holds no pair: no question has a right and a wrong answer"):
+        dpo.run(settings, inputs, dpo.Outputs(tmp_path / "model", tmp_path / "curve", tmp_path / "metrics"))
+
+
 def test_chosen_answers_that_become_less_likely_are_warned_of_once(capsys: pytest.CaptureFixture[str]) -> None:
     points = [(step, {"logps/chosen_change": change}) for step, change in ((1, 0.0), (2, -0.5), (3, -0.75), (4, -2.0))]
     logged = []
@@ -332,7 +342,7 @@ def test_an_adapter_is_neither_averaged_nor_divided(
             InputError,
             "no question fits into train.max_length = 256 tokens with an answer of dpo.grpo.max_completion_length = 256",
         ),
-        ({"method": "rft", "train": STEPS | {"max_length": 4}}, InputError, "no right answer to train on .1 longer than train"),
+        ({"method": "rft", "train": STEPS | {"max_length": 4}}, InputError, "all 1 answers to train on are longer than"),
     ],
 )
 def test_settings_that_leave_nothing_to_train_on_are_refused(

@@ -101,6 +101,20 @@ def test_a_killed_sft_resumes_to_the_same_weights_and_curve(tmp_path, how):
     assert curve[-1]["loss"] < curve[0]["loss"]
 
 
+@pytest.mark.parametrize("steps", [1, 4, 5])
+def test_the_last_step_is_a_point_of_the_curve(tmp_path, steps):
+    train = TRAIN.model_copy(update={"max_steps": steps, "log_steps": 3, "save_steps": 3})
+    _, curve = trained_sft(tmp_path, train=train)
+    assert [row["step"] for row in curve] == sorted({1, *range(3, steps + 1, 3), steps})
+
+
+def test_a_training_that_diverges_is_an_error_when_it_is_resumed_too(tmp_path):
+    diverges = TRAIN.model_copy(update={"learning_rate": 1e30})
+    for _ in range(2):
+        with pytest.raises(UserError, match=r"sft: (loss|grad_norm) is nan at step [23]: the training diverges; lower train"):
+            trained_sft(tmp_path, train=diverges)
+
+
 def test_frozen_embeddings_stay_in_both_steps_and_all_other_weights_move(tmp_path):
     tokenizer = train_tokenizer()
     before = nano.create_model(NANO, tokenizer, 0).state_dict()
@@ -160,10 +174,24 @@ def test_a_killed_dpo_resumes_to_the_same_weights_and_prefers_the_chosen(tmp_pat
     assert weights(whole) != weights(start)
     assert fit.curve_csv(resumed) == fit.curve_csv(curve)
     assert curve[-1]["rewards/margins"] > 0
+    if lora:  # nor does it count the reference's copy of the adapter
+        loaded = [model_folder.load_model(folder, trainable=True) for folder in (start, again)]
+        assert model_folder.count_parameters(loaded[0]) == model_folder.count_parameters(loaded[1])
     assert curve[0]["logps/chosen_change"] == pytest.approx(0, abs=1e-4)  # before the first step it is the model it starts from
     assert curve[-1]["logps/chosen_change"] == pytest.approx(curve[-1]["rewards/chosen"] / 0.1)
     rejected = len(train_tokenizer()(" SELECT name FROM pet")["input_ids"]) + 1  # and EOS
     assert [row["lengths/rejected"] for row in curve] == [rejected] * 6
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.4])
+def test_the_sigmoid_loss_with_label_smoothing_is_that_of_cdpo(tmp_path, smoothing):
+    start, _ = trained_sft(tmp_path / "sft")
+    one_pair_a_step = TRAIN.model_copy(update={"batch_size": 1, "learning_rate": 3e-2})
+    _, curve = trained_dpo(start, tmp_path / "dpo", train=one_pair_a_step, label_smoothing=smoothing)
+    margins = torch.tensor([row["rewards/margins"] for row in curve])
+    expected = -(1 - smoothing) * torch.nn.functional.logsigmoid(margins) - smoothing * torch.nn.functional.logsigmoid(-margins)
+    assert [row["loss"] for row in curve] == pytest.approx(expected.tolist(), rel=1e-4)
+    assert margins.abs().max() > 0.5  # else all of them would be alike
 
 
 @pytest.mark.parametrize("loss", ["ipo", "apo_zero", "robust", "hinge"])

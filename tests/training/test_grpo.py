@@ -71,6 +71,18 @@ def test_groups_that_all_earn_the_same_change_nothing(tmp_path):
     after, curve = trained_grpo(start, tmp_path / "grpo", reward=lambda ids, answers: [0.1] * len(answers), beta=0.5)
     assert weights(after) == weights(start)
     assert {row["completions/learnt_from"] for row in curve} == {0.0}
+    assert not any("kl" in row or "entropy" in row for row in curve)  # of no answers
+
+
+def test_answers_that_were_cut_off_are_not_counted_as_learnt_from(tmp_path):
+    start, _ = trained_sft(tmp_path / "sft")
+
+    def reward(ids, answers):
+        return [float(number % 2) for number, _ in enumerate(answers)]
+
+    _, curve = trained_grpo(start, tmp_path / "grpo", reward=reward, max_completion_length=1, mask_truncated=True)
+    assert all(row["completions/learnt_from"] <= 1 - row["completions/clipped_ratio"] for row in curve)
+    assert any(row["completions/learnt_from"] == 0 for row in curve)
 
 
 def test_the_reward_is_asked_for_groups_of_one_question(tmp_path):

@@ -1,4 +1,4 @@
-"""Several stages one after the other in the same processes: what accelerate starts in place of sense.kubeflow.launch.
+"""Several stages one after the other in the same processes: what accelerate starts in place of sense.stages.launch.
 
 An order may have `stop_at`, a step at which the training fails with the class of its model. accelerate divides weights between
 GPUs alone, PyTorch between processors too: here accelerate takes these for GPUs.
@@ -13,7 +13,7 @@ from accelerate import state
 from accelerate.utils import DistributedType
 
 from sense.errors import SenseError
-from sense.kubeflow import launch
+from sense.stages import launch
 from sense.training import fit, sharding
 
 

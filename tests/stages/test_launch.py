@@ -14,9 +14,9 @@ import yaml
 from sense import config, records, stages
 from sense.cost import record
 from sense.errors import ConfigError, InputError, UserError
-from sense.kubeflow import launch as launching
-from sense.kubeflow.launch import launch
 from sense.records import Pair, Sample
+from sense.stages import launch as launching
+from sense.stages.launch import launch
 from tests import pipeline
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="watches processes through /proc")
@@ -70,9 +70,10 @@ def ended(descriptor: int) -> bool:
 
 @pytest.mark.slow
 def test_killed_and_launched_again_it_ends_as_accelerate_by_hand(data, tmp_path, environment):
-    program = "import json, sys; from sense.kubeflow.launch import launch; launch('sft', *json.loads(sys.argv[1]), 2)"
+    program = "import json, sys; from sense.stages.launch import launch; launch('sft', *json.loads(sys.argv[1]))"
+    two = SFT | {"train": SFT["train"] | {"processes": 2}}
     ports = [{name: str(path) for name, path in data_ports.items()} for data_ports in (data, outputs(tmp_path / "out"))]
-    launcher = subprocess.Popen([sys.executable, "-c", program, json.dumps([SFT, *ports])], cwd=pipeline.ROOT)
+    launcher = subprocess.Popen([sys.executable, "-c", program, json.dumps([two, *ports])], cwd=pipeline.ROOT)
     running = os.pidfd_open(launcher.pid)
     while not list((tmp_path / "work").glob("sft-*/checkpoints/checkpoint-*/whole")):
         assert not select.select([running], [], [], 0.02)[0], "it ended before its first checkpoint"
@@ -85,7 +86,7 @@ def test_killed_and_launched_again_it_ends_as_accelerate_by_hand(data, tmp_path,
     assert len(pids) >= 4  # the launcher, accelerate, two processes
     assert not (tmp_path / "out").exists()
 
-    metrics = launch("sft", SFT, data, outputs(tmp_path / "out"), 2)
+    metrics = launch("sft", two, data, outputs(tmp_path / "out"))
     assert metrics == records.read_json(tmp_path / "out" / "metrics.json")
     examples = len(records.read_dataset(data["strong"]))
     assert (metrics["steps"], metrics["rows"]) == (12, 2 * examples)  # each with a copy under other names
@@ -95,7 +96,7 @@ def test_killed_and_launched_again_it_ends_as_accelerate_by_hand(data, tmp_path,
     assert cost.tokens["trained"] > 0
 
     environment.setenv("SENSE_WORK", str(tmp_path / "work-by-hand"))
-    params = yaml.safe_load(pipeline.TINY.read_text()) | {"sft": SFT}
+    params = yaml.safe_load(pipeline.TINY.read_text()) | {"sft": two}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
     flags = [word for name, path in (data | outputs(tmp_path / "hand")).items() for word in (f"--{name}", str(path))]
     command = [str(Path(sys.executable).with_name("accelerate")), "launch", "--multi_gpu", "--num_processes", "2"]
@@ -170,12 +171,13 @@ def launched(data, second_step, tmp_path_factory):
             "section": section,
             "inputs": {port: str(path) for port, path in inputs.items()},
             "outputs": {port: str(path) for port, path in outputs(root / name).items()},
+            "quiet": False,
         }
         for name, stage, section, inputs in stages
     ]
     orders[4]["stop_at"] = 2
     command = launching._command(2, json.dumps(orders))
-    command[command.index("sense.kubeflow.launch")] = "tests.kubeflow.several_launches"
+    command[command.index("sense.stages.launch")] = "tests.stages.several_launches"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SENSE_WORK", str(root / "work"))
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root}/mlflow.db")
@@ -240,6 +242,66 @@ def test_a_wrong_section_starts_nothing(data, tmp_path):
         launch("sft", {}, data, outputs(tmp_path), 2)
 
 
+@pytest.fixture
+def started(monkeypatch):
+    """What would have been started: the stage's section, the processes and the threads of each, or None for this process."""
+    starts = []
+
+    def run_processes(command):
+        order = json.loads(command[-1])
+        processes = int(command[command.index("--num_processes") + 1])
+        starts.append((order["section"]["train"], processes, os.environ["OMP_NUM_THREADS"]))
+        return 0, [{"metrics": {}}]
+
+    def execute(stage, section, inputs, outputs):
+        starts.append((section["train"], None, None))
+        return {}
+
+    monkeypatch.setenv("OMP_NUM_THREADS", "6")
+    monkeypatch.setattr(launching, "_run_processes", run_processes)
+    monkeypatch.setattr(launching, "execute", execute)
+    return starts
+
+
+@pytest.mark.parametrize(
+    ("gpus", "task", "processes", "started_processes", "threads", "accumulation"),
+    [
+        (0, None, 1, None, None, 3),
+        (0, None, 2, 2, "3", 3),
+        (0, None, 8, 8, "1", 3),
+        (8, None, 1, None, None, 3),  # the others are for other work
+        (8, None, 2, 2, "3", 3),
+        (2, None, 4, 2, "3", 6),
+        (1, None, 4, None, None, 12),
+        (8, 8, 1, 8, "1", 3),  # a task of the pipeline uses the GPUs that it has asked for
+        (8, 1, 2, None, None, 6),
+    ],
+)
+def test_gpus_decide_how_many_processes_share_the_rows_of_a_step(
+    monkeypatch, started, gpus, task, processes, started_processes, threads, accumulation
+):
+    monkeypatch.setattr(launching, "_gpus", lambda: gpus)
+    train = SFT["train"] | {"processes": processes, "accumulation": 3}
+    launch("sft", SFT | {"train": train}, {}, {}, task)
+    ((train, number, of_each),) = started
+    assert (number, of_each, train["accumulation"]) == (started_processes, threads, accumulation)
+    assert train["processes"] == (processes if accumulation == 3 else started_processes or 1)
+
+
+def test_processes_started_by_hand_start_no_others(monkeypatch, started):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    launch("sft", SFT | {"train": SFT["train"] | {"processes": 4}}, {}, {})
+    assert started[0][1] is None
+
+
+def test_gpus_that_cannot_share_the_rows_evenly_are_an_error(monkeypatch, started):
+    monkeypatch.setattr(launching, "_gpus", lambda: 2)
+    message = "train.processes is 3, and there are 2 GPUs, which cannot share the batches of a step evenly; set it to 2"
+    with pytest.raises(UserError, match=message):
+        launch("sft", SFT | {"train": SFT["train"] | {"processes": 3}}, {}, {})
+    assert started == []
+
+
 @pytest.mark.parametrize("stage", sorted({*stages.STAGES} - {"sft", "dpo"}))
 def test_only_training_is_shared_among_processes(stage):
     with pytest.raises(UserError, match=f"{stage} cannot share its work among 2 processes, only sft and dpo can; ask for one"):
@@ -247,13 +309,13 @@ def test_only_training_is_shared_among_processes(stage):
 
 
 # What accelerate and its processes do, without PyTorch: one more generation, each in a session of its own.
-PROCESS = "from sense.kubeflow import launch; launch._send({'rank': 1}); print(flush=True); launch._end_with_launcher()"
+PROCESS = "from sense.stages import launch; launch._send({'rank': 1}); print(flush=True); launch._end_with_launcher()"
 STARTER = f"""
 import os, signal, subprocess, sys
 process = subprocess.Popen([sys.executable, "-c", {PROCESS!r}], start_new_session=True, stdout=subprocess.PIPE)
 process.stdout.readline()
 
-from sense.kubeflow import launch
+from sense.stages import launch
 launch._send({{"pid": process.pid, "text": "x" * 100_000}})
 """
 
