@@ -14,10 +14,31 @@ from typing import Any, NamedTuple
 
 from sense import __version__, garbage
 from sense.errors import SenseError, UserError
+from sense.suggestion import did_you_mean
 
 STAGES_MODULE = "sense.stages.command"
 # What an OSError says that the user can mend: the disk or the quota is full, or permission is missing.
 _USERS_TO_MEND = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS)
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that names a misspelt flag, before argparse asks for the required flag that it was meant to be."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse does it, and ends with exit code 2 if flags are not those of this parser."""
+        arguments = sys.argv[1:] if args is None else list(args)
+        # flags after a subcommand, or of a program that is started, are for another parser
+        if not any(action.nargs in (argparse.PARSER, argparse.REMAINDER) for action in self._actions):
+            self._refuse_unknown_flags(arguments[: arguments.index("--")] if "--" in arguments else arguments)
+        return super().parse_known_args(arguments, namespace)
+
+    def _refuse_unknown_flags(self, arguments: list[str]) -> None:
+        known_flags = list(self._option_string_actions)
+        flags = [argument.partition("=")[0] for argument in arguments if argument.startswith("--") and " " not in argument]
+        unknown = [flag for flag in flags if not any(one.startswith(flag) for one in known_flags)]  # argparse allows beginnings
+        if unknown:
+            lines = [f"{flag}: no such flag{did_you_mean(flag, known_flags)}" for flag in unknown]
+            self.error("\n".join([*lines, f"all flags: {self.prog} --help"]))
 
 
 class Command(NamedTuple):
@@ -76,6 +97,8 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     name = arguments[0] if arguments else ""
     parser = _parser(name)
+    if name and not name.startswith("-") and name not in COMMANDS:
+        parser.error(f"{name}: no such command{did_you_mean(name, COMMANDS)}\nall commands: sense --help")
     options = parser.parse_args(arguments)
     if not name:
         parser.print_help()
@@ -110,7 +133,7 @@ def _reader_of_stdout_left() -> bool:
 
 def _parser(name: str) -> argparse.ArgumentParser:
     """The parser; only the subcommand in use gets its flags, the others their one line of help."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="sense",
         description="SENSE: train an open text-to-SQL model on data it makes itself.",
         epilog="The whole pipeline: dvc repro. One command's flags and an example: sense COMMAND --help",

@@ -17,6 +17,7 @@ from sense.config.params import Params
 from sense.config.section import Section
 from sense.config.serving import ServeConfig
 from sense.errors import UserError
+from sense.suggestion import did_you_mean
 
 # The name under which the keys of `sense serve --config FILE` are listed; in the file they stand at the top.
 SERVE = "serve"
@@ -70,9 +71,21 @@ def select(names: Sequence[str]) -> list[Key]:
         return keys
     for name in names:
         if not any(_is_at_or_below(key.name, name) for key in keys):
-            sections = ", ".join(dict.fromkeys(key.name.partition(".")[0] for key in keys))
-            raise UserError(f"{name}: no such key; the sections are {sections}")
+            raise UserError(f"{name}: no such key; {_what_there_is(name, keys)}")
     return [key for key in keys if any(_is_at_or_below(key.name, name) for name in names)]
+
+
+def _what_there_is(name: str, keys: Sequence[Key]) -> str:
+    """The keys of the innermost section in `name` that exists, or the sections, and which of them `name` may have meant."""
+    parent = name
+    while parent and not any(_is_at_or_below(key.name, parent) for key in keys):
+        parent = parent.rpartition(".")[0]
+    above = f"{parent}." if parent else ""
+    names = list(dict.fromkeys(key.name.removeprefix(above).partition(".")[0] for key in keys if key.name.startswith(above)))
+    if not names:
+        return f"{parent}: {next(key.type for key in keys if key.name == parent)}"
+    suggestion = did_you_mean(name, [above + one for one in names])
+    return f"{f'the keys of {parent}' if parent else 'the sections'} are {', '.join(names)}{suggestion}"
 
 
 def _is_at_or_below(key: str, name: str) -> bool:

@@ -1,7 +1,9 @@
 """The whole of params.yaml: how it is read, and how all its errors are reported at once."""
 
+import io
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,25 @@ from sense.config.evaluation import SETS, EvaluateConfig, PublishConfig, ReportC
 from sense.config.section import Section
 from sense.config.training import DpoConfig, SftConfig
 from sense.errors import ConfigError
+from sense.suggestion import did_you_mean
+
+_WHOLE, _NUMBER, _BOOLEAN = "must be a whole number", "must be a number", "must be true or false"
+_LIST, _MAPPING = "must be a list", "must be a mapping of keys to values"
+# pydantic's texts are for programmers; those that are not named here differ by their first words alone
+_PLAIN_TEXTS = {
+    "int_parsing": _WHOLE,
+    "int_type": _WHOLE,
+    "int_from_float": _WHOLE,
+    "float_parsing": _NUMBER,
+    "float_type": _NUMBER,
+    "bool_parsing": _BOOLEAN,
+    "bool_type": _BOOLEAN,
+    "string_type": "must be text; a number, true or false becomes text in quotes",
+    "list_type": _LIST,
+    "tuple_type": _LIST,
+    "dict_type": _MAPPING,
+    "model_type": _MAPPING,
+}
 
 
 class Params(Section):
@@ -106,8 +127,10 @@ def parse(text: str, where: str, own: bool = False) -> Any:
 
     `own` is for the files of SENSE itself, which are many and long, but not hostile: libyaml reads them.
     """
+    stream = io.StringIO(text)
+    stream.name = where  # what YAML's errors call it
     try:
-        value = yaml.load(text, Loader=_UniqueFastLoader if own else _UniqueLoader)  # noqa: S506  (both are SafeLoaders)
+        value = yaml.load(stream, Loader=_UniqueFastLoader if own else _UniqueLoader)  # noqa: S506  (both are SafeLoaders)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from None
     try:
@@ -121,14 +144,32 @@ def parse(text: str, where: str, own: bool = False) -> Any:
     return value
 
 
-def validate(kind: type[Section], value: Any, where: str) -> Any:
-    """`value` as a `kind`; ConfigError lists every wrong key with its value and what is allowed."""
+def validate(kind: type[Section], value: Any, where: str, text: str = "") -> Any:
+    """`value` as a `kind`; ConfigError lists every wrong key with its value and what is allowed.
+
+    With `text`, the YAML that `value` was parsed from, it names the lines of the keys.
+    """
     try:
         return kind.model_validate(value)
     except ValidationError as error:
-        lines = [_error_line(kind, problem) for problem in error.errors()]
+        root = yaml.compose(text, Loader=_UniqueLoader)
+        lines = [_line_number(root, problem["loc"]) + _error_line(kind, problem) for problem in error.errors()]
         noun = "error" if len(lines) == 1 else "errors"
         raise ConfigError("\n".join([f"{where}: {len(lines)} {noun}", *(f"  {line}" for line in lines)])) from None
+
+
+def _line_number(root: yaml.Node | None, path: Sequence[str | int]) -> str:
+    """'line N: ' of the key at `path`, or of the innermost one above it that the text has; empty where there is none."""
+    number, node = 0, root
+    for part in path:
+        if isinstance(node, yaml.MappingNode):
+            pair = next(((key, value) for key, value in node.value if key.value == str(part)), None)
+            if pair is not None:  # else a key that is missing, or what pydantic calls a kind of value
+                number, node = pair[0].start_mark.line + 1, pair[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            node = node.value[part]
+            number = node.start_mark.line + 1
+    return f"line {number}: " if number else ""
 
 
 def _error_line(kind: type[Section], problem: Any) -> str:
@@ -138,12 +179,14 @@ def _error_line(kind: type[Section], problem: Any) -> str:
     if problem["type"] == "missing":
         return f"{key}: missing; this key must be given"
     if problem["type"] == "hidden":
-        return f"{key}: {problem['msg']}"
+        return f"{key}: {problem['msg']}" if path else str(problem["msg"])  # of several sections: it names the keys itself
     value = json.dumps(problem["input"], default=str)
     value = value if len(value) <= 60 else value[:57] + "..."
     if problem["type"] == "extra_forbidden":
-        return f"{key} = {value}: unknown key; allowed here: {', '.join(_siblings(kind, path[:-1]))}"
-    return f"{key} = {value}: {problem['msg'].removeprefix('Value error, ')}"
+        siblings = _siblings(kind, path[:-1])
+        return f"{key} = {value}: unknown key; allowed here: {', '.join(siblings)}{did_you_mean(path[-1], siblings)}"
+    message = _PLAIN_TEXTS.get(problem["type"], problem["msg"].removeprefix("Value error, "))
+    return f"{key} = {value}: {re.sub('^Input should ', 'must ', message)}"
 
 
 def _siblings(kind: type[Section], path: list[str]) -> list[str]:
@@ -163,5 +206,5 @@ def load(path: Path) -> Params:
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error}); profiles to start from lie in configs/") from None
     value = parse(text, str(path))
-    params: Params = validate(Params, value if value is not None else {}, str(path))
+    params: Params = validate(Params, value if value is not None else {}, str(path), text)
     return params

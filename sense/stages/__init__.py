@@ -52,7 +52,13 @@ def execute(stage: str, section: Mapping[str, Any], inputs: Mapping[str, Path], 
         if not path.exists()
     ]
     if missing:
-        raise InputError("\n".join([*missing, "run the stages before it first: dvc repro"]))
+        remedy = (
+            "name a folder of questions in Spider's or BIRD's layout, data/own, which `sense own` writes, or sense/seeds: "
+            "data.seeds in params.yaml, or --seeds"
+            if stage == STAGES[0]
+            else "run the stages before it first: dvc repro"
+        )
+        raise InputError("\n".join([*missing, remedy]))
     work = config.work_root() / f"{stage}-{fingerprint(stage, settings, vars(input_paths))[:16]}"
     staged = code.Outputs(**{field.name: work / field.name for field in fields(final)})
     started = time.monotonic()

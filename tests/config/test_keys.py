@@ -1,6 +1,7 @@
 """`sense params`: every key of every section is described, and what is printed is what the sections say."""
 
 import json
+import re
 
 import pytest
 
@@ -65,8 +66,17 @@ def test_the_command_prints_a_table_markdown_and_json(capsys):
     ]
 
 
-def test_a_key_that_does_not_exist_is_refused_with_the_sections(capsys):
-    assert cli.main(["params", "dpo.betta"]) == 2
-    stderr = capsys.readouterr().err
-    assert "dpo.betta: no such key" in stderr
-    assert "ingest, synthesize, sft" in stderr
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("dpo.betta", r"the keys of dpo are .*seed, beta, .*; did you mean dpo\.beta\?$"),
+        ("sft.trian", r"the keys of sft are .*train.*; did you mean sft\.train\?$"),
+        ("sft.trian.epochs", r"the keys of sft are .*train"),
+        ("sft.train.epoch", r"the keys of sft\.train are .*epochs.*; did you mean sft\.train\.epochs\?$"),
+        ("weak.train", r"weak: section, keys as in sft$"),
+        ("smaple", r"the sections are .*ingest, synthesize, sft.*; did you mean sample\?$"),
+    ],
+)
+def test_a_key_that_does_not_exist_is_refused_with_those_beside_it(capsys, name, message):
+    assert cli.main(["params", name]) == 2
+    assert re.search(rf"{name}: no such key; {message}", capsys.readouterr().err.strip())

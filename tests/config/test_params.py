@@ -74,11 +74,44 @@ def test_all_errors_of_a_file_are_told_at_once(tmp_path):
     lines = str(caught.value).splitlines()
     assert lines[0] == f"{path}: 5 errors"
     text = "\n".join(lines)
-    assert "prefer.strategy = \"near\": Input should be 'grouped-any-limit1', 'hardest-negative', 'near-miss' or 'all'" in text
-    assert "dpo.beta = -1: Input should be greater than 0" in text
-    assert 'sample.k = "many": Input should be a valid integer' in text
-    assert 'publish.gates = "heldout": unknown key; allowed here: gate, model' in text
-    assert "ingest.holdout = 0: Input should be greater than or equal to 1" in text
+    assert "prefer.strategy = \"near\": must be 'grouped-any-limit1', 'hardest-negative', 'near-miss' or 'all'" in text
+    assert "dpo.beta = -1: must be greater than 0" in text
+    assert 'sample.k = "many": must be a whole number' in text
+    assert 'publish.gates = "heldout": unknown key; allowed here: gate, model, promote; did you mean gate?' in text
+    assert "ingest.holdout = 0: must be greater than or equal to 1" in text
+
+
+def test_each_error_names_the_line_of_its_key(tmp_path):
+    path = edited(
+        tmp_path,
+        ("beta: 0.1", "beta: -1"),
+        ("  k: 2\n", "  kk: 2\n"),
+        ("  gate: heldout", "  gate: heldout\n  promote: perhaps"),
+    )
+    numbers = {line.partition("#")[0].strip(): number for number, line in enumerate(path.read_text().splitlines(), 1)}
+    with pytest.raises(ConfigError) as caught:
+        config.load(path)
+    lines = str(caught.value).splitlines()
+    assert f"  line {numbers['beta: -1']}: dpo.beta = -1: must be greater than 0" in lines
+    assert f'  line {numbers["promote: perhaps"]}: publish.promote = "perhaps": must be true or false' in lines
+    (line,) = (line for line in lines if "sample.kk" in line)
+    assert line.startswith(f"  line {numbers['kk: 2']}: sample.kk = 2: unknown key; allowed here: ")
+    assert line.endswith("; did you mean k?")
+
+
+def test_the_line_of_an_item_of_a_list_and_of_the_section_that_misses_a_key():
+    text = "- key: a\n- key: b\n  effect: None\n"
+    with pytest.raises(ConfigError, match=r"\n  line 4: tolerations\.1\.effect = "):
+        config.validate(config.TaskConfig, config.parse(f"tolerations:\n{text}", "x"), "x", f"tolerations:\n{text}")
+    text = "image: a\nweights:\n  path: /x\n"
+    with pytest.raises(ConfigError, match=r"\n  line 2: weights\.claim: missing"):
+        config.validate(config.ClusterConfig, config.parse(text, "x"), "x", text)
+
+
+def test_an_error_of_several_sections_stands_without_a_key(tmp_path):
+    with pytest.raises(ConfigError) as caught:
+        config.load(edited(tmp_path, ("gate: heldout", "gate: spider")))
+    assert str(caught.value).splitlines()[1].startswith("  publish.gate is 'spider', on which nothing is evaluated")
 
 
 def test_a_missing_section_is_named(tmp_path):
@@ -92,8 +125,9 @@ def test_a_missing_section_is_named(tmp_path):
     ("text", "message"),
     [
         ("a: [1, 2", "not valid YAML"),
+        ("a: 1\nb: [1\n", 'params.yaml", line 3, column 1'),
         ("sft: {}\nsft: {}\n", "the key 'sft' occurs twice"),
-        ("- 1\n", "Input should be a valid dictionary"),
+        ("- 1\n", "must be a mapping of keys to values"),
         ("", "missing"),
     ],
 )
@@ -137,7 +171,9 @@ def test_values_that_contradict_one_another_are_refused(tmp_path, changes, messa
 
 
 def test_set_edits_one_key_and_keeps_the_comments(tmp_path, capsys):
-    path = tmp_path / "params.yaml"
+    (tmp_path / "spider").mkdir()
+    (tmp_path / "sense").mkdir()
+    path = tmp_path / "sense" / "params.yaml"
     shutil.copy(ROOT / "configs/nano.yaml", path)
     assert cli.main(["profile", "--params", str(path), "--set", "data.seeds=../spider", "--set", "dpo.beta=0.3"]) == 0
     assert config.load(path).data.seeds == "../spider"
@@ -147,6 +183,47 @@ def test_set_edits_one_key_and_keeps_the_comments(tmp_path, capsys):
     assert cli.main(["profile", "--params", str(path), "--set", "dpo.bet=0.3"]) == 2
     assert "dpo.bet = 0.3: unknown key" in capsys.readouterr().err
     assert path.read_text() == before
+
+
+def test_set_says_what_it_has_changed_and_what_to_run_next(tmp_path, capsys):
+    path = tmp_path / "params.yaml"
+    shutil.copy(ROOT / "configs/nano.yaml", path)
+    changes = ["--set", "sft.train.epochs=3", "--set", "sample.top_p=0.9", "--set", "sample.k=4", "--set", "cluster.cache=false"]
+    assert cli.main(["profile", "--params", str(path), *changes]) == 0
+    assert capsys.readouterr() == (
+        "",
+        f"{path}: sft.train.epochs: 2 -> 3\n{path}: sample.top_p: not set -> 0.9\n{path}: sample.k: 4, as before\n"
+        f"{path}: cluster.cache: not set -> false\nrun: dvc repro\n",
+    )
+    assert cli.main(["profile", "--params", str(path), "--set", "cluster.cache=true"]) == 0
+    assert capsys.readouterr().err == f"{path}: cluster.cache: false -> true\n"  # DVC does not see it
+
+
+@pytest.mark.parametrize("assignment", ["data.seeds=../nospider", "data={seeds: ../nospider}", "data.seeds=params.yaml"])
+def test_set_refuses_a_folder_of_seeds_that_is_not_there(tmp_path, capsys, assignment):
+    """DVC would delete the seed and dev sets of the last run, and then fail."""
+    path = tmp_path / "params.yaml"
+    shutil.copy(ROOT / "configs/nano.yaml", path)
+    before = path.read_text()
+    assert cli.main(["profile", "--params", str(path), "--set", assignment]) == 2
+    assert ": no such folder; data.seeds names a folder of questions in Spider's or BIRD's layout, data/own, or sense/seeds" in (
+        capsys.readouterr().err
+    )
+    assert path.read_text() == before
+
+
+def test_set_takes_the_folder_of_own_questions_before_it_is_written(tmp_path):
+    path = tmp_path / "params.yaml"
+    shutil.copy(ROOT / "configs/nano.yaml", path)
+    assert cli.main(["profile", "--params", str(path), "--set", "data.seeds=data/own"]) == 0
+    assert config.load(path).data.seeds == "data/own"
+
+
+def test_set_in_a_file_that_is_no_yaml_names_its_line(tmp_path, capsys):
+    path = tmp_path / "params.yaml"
+    path.write_text("a: 1\nb: [1\n")
+    assert cli.main(["profile", "--params", str(path), "--set", "a=2"]) == 2
+    assert f'in "{path}", line 3, column 1' in capsys.readouterr().err
 
 
 def test_set_adds_a_section_that_is_missing_and_no_unknown_one(tmp_path, capsys):
