@@ -41,6 +41,8 @@ def write_run(folder: Path) -> report.Inputs:
         for index, model in enumerate(run_data.MODELS):
             is_right = [outcome[index] == "1" for outcome in outcomes]
             write_predictions(folder / "predictions", f"{set_name}.{model}", set_name, is_right)
+        examples = records.read_dataset(datasets[set_name])
+        records.write_jsonl(folder / "predictions" / f"{set_name}.examples.jsonl", examples)
     return report.Inputs(
         metrics=folder / "metrics",
         strong=datasets["strong"],
@@ -150,6 +152,7 @@ def write_metrics(folder: Path) -> None:
             "chosen_dropped": True,
         },
         "sample": {
+            "model": "weak",
             "questions": 2,
             "samples": 4,
             "verdicts": {},

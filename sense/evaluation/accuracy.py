@@ -94,7 +94,7 @@ class Accuracy:
         if not pairs:
             return {}
         before, after = [old for old, _ in pairs], [new for _, new in pairs]
-        low, high = mean_interval([new - old for old, new in pairs], self._resamples, self._seed)
+        low, high = mean_interval([new - old for old, new in pairs], self._resamples, self._seed, lowest=-1.0)
         wins, losses, p = mcnemar(before, after)
         return {
             "n": len(pairs),

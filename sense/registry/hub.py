@@ -49,7 +49,7 @@ class HubTarget:
 def target(repo: str, revision: str | None, private: bool) -> HubTarget:
     """The repository that is named, on the hub that the environment names (HF_ENDPOINT, HF_TOKEN).
 
-    InputError if the name is none that a hub could have, or if there is no token.
+    InputError if the name is none that a hub could have, if there is no token, or if the hub's address holds a password.
     """
     try:
         validate_repo_id(repo)
@@ -58,6 +58,8 @@ def target(repo: str, revision: str | None, private: bool) -> HubTarget:
     if "/" not in repo:
         raise InputError(f"{repo}: no owner; write OWNER/NAME, with your name or your organization's on the hub")
     endpoint = (config.environment("HF_ENDPOINT") or constants.ENDPOINT).rstrip("/")
+    if "@" in endpoint:
+        raise InputError("HF_ENDPOINT: holds a name or password; leave them out, the token is HF_TOKEN")
     token = config.environment("HF_TOKEN").strip()
     if not token:
         raise InputError(

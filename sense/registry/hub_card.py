@@ -15,7 +15,7 @@ from sense.registry.gate import VersionScore
 from sense.registry.versions import RegisteredVersion
 
 _TAGS = ("text-to-sql", "sql", "sense")
-_SET_NAMES = {"dev": "Human-written questions (dev)", "heldout": "Synthetic questions on held-out domains (heldout)"}
+_SET_NAMES = {"dev": "Human-written questions (dev)", "heldout": "Synthetic questions (heldout)"}
 _LICENSE_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789.-+")
 
 
@@ -38,9 +38,11 @@ def render(name: str, version: RegisteredVersion, license_id: str | None) -> str
 def metadata(name: str, info: Mapping[str, Any], scores: Mapping[str, VersionScore], license_id: str | None) -> dict[str, Any]:
     """The metadata of the model `name` in the hub's keys; `info` is sense.json, `scores` are those by set.
 
-    The base is named if it has a name on the hub: not one in a folder, and not random weights.
+    The tags name the steps of training, the second by its method (dpo, rft or grpo). The base is named if it has a name on the
+    hub: not one in a folder, and not random weights.
     """
     base, recipe = (info.get("base") or {}).get("name"), info.get("recipe") or {}
+    steps = [*(("sft",) if "sft" in recipe else ()), *((recipe["dpo"].get("method", "dpo"),) if "dpo" in recipe else ())]
     results = [_result(dataset, score) for dataset, score in scores.items() if score.ex is not None]
     return {
         **({"license": license_id} if license_id else {}),
@@ -48,7 +50,7 @@ def metadata(name: str, info: Mapping[str, Any], scores: Mapping[str, VersionSco
         "language": ["en"],
         "library_name": "transformers",
         "pipeline_tag": "text-generation",
-        "tags": [*_TAGS, *(stage for stage in ("sft", "dpo") if stage in recipe)],
+        "tags": [*_TAGS, *steps],
         **({"model-index": [{"name": name, "results": results}]} if results else {}),
     }
 

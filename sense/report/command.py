@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sense import records
-from sense.report import costs, results, text
+from sense.report import costs, results, run_data, text
 
 CAPTION = "p: McNemar's test against the model above"
 
@@ -28,9 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser, _name: str) -> None:
 
 
 def main(options: argparse.Namespace) -> int:
-    """Prints the results and returns the exit code; InputError if there is no evaluate.json in the folder of metrics."""
+    """Prints the results and returns the exit code; InputError if evaluate.json is missing or holds no results."""
     out = Console()
-    for set_name, on_set in records.read_json(options.metrics / "evaluate.json")["sets"].items():
+    for set_name, on_set in run_data.read_evaluation(options.metrics / "evaluate.json")["sets"].items():
         title = f"Execution accuracy on {set_name} ({on_set['n']} questions)"
         table = _table(title, CAPTION)  # without a column for a level that no question has
         suite = ("TS",) if "suite" in on_set else ()

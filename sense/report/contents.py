@@ -139,11 +139,11 @@ def complexity_bands(counts: Mapping[str, int]) -> list[CountBar]:
 
 
 def count_error_classes(answers: Iterable[tuple[str, str, JudgedRow]]) -> Counter[str]:
-    """How many wrong answers, given as (gold, SQL, verdict), are of each class; those that nothing was asked for are left out."""
+    """How many answers that EX counts as wrong, given as (gold, SQL, verdict), are of each class; without those not asked for."""
     return Counter(
         error_class(gold, sql, row.verdict, row.detail)
         for gold, sql, row in answers
-        if not row.correct and row.verdict != "gold_error" and row.limit != "context"
+        if not row.ex and row.verdict != "gold_error" and row.limit != "context"
     )
 
 
@@ -197,7 +197,7 @@ class ModelComparison:
 
 
 def compare_models(run: RunData, seed: int, n: int) -> list[ModelComparison]:
-    """At most `n` questions that every model answered, grouped by outcome.
+    """At most `n` questions that every model answered, grouped by outcome: which models EX counts as right.
 
     They are taken in turns, one of each outcome, as long as there are any; within an outcome `seed` shuffles them.
     """
@@ -206,7 +206,7 @@ def compare_models(run: RunData, seed: int, n: int) -> list[ModelComparison]:
         for key, example in questions.items():
             if all(key in run.predictions[name][model] for model in MODELS):
                 predictions = [(model, MODEL_NAMES[model], run.predictions[name][model][key]) for model in MODELS]
-                outcome = _outcome(*(prediction.verdict.correct for *_, prediction in predictions))
+                outcome = _outcome(*(prediction.verdict.ex for *_, prediction in predictions))
                 by_outcome[outcome].append(ModelComparison(outcome, OUTCOMES[outcome], set_title(name), example, predictions))
     for outcome, comparisons in by_outcome.items():
         random.Random(f"{seed}-cases-{outcome}").shuffle(comparisons)

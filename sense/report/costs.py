@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
-from sense import records, templates
+from sense import templates
 from sense.cost import record, usage
 from sense.cost.record import Cost
-from sense.report.run_data import METRICS
+from sense.report.run_data import METRICS, read_evaluation
 
 PAGE = "cost.html"
 """The page's file, in the report's folder."""
@@ -75,14 +75,14 @@ def read(metrics: Path, report: Path | None = None) -> RunCost:
     if report is not None:
         stages.append(StageCost("report", record.read("report", report)))
     evaluation = metrics / "evaluate.json"
-    return of_stages(stages, records.read_json(evaluation) if evaluation.is_file() else {})
+    return of_stages(stages, read_evaluation(evaluation) if evaluation.is_file() else {})
 
 
 def read_until_ex(evaluation: Path) -> RunCost:
     """The costs of all that led to evaluate's metrics in the file `evaluation`; the other sections' lie beside it."""
     files = {name: evaluation if name == "evaluate" else evaluation.with_name(f"{name}.json") for name in UNTIL_EX}
     stages = [StageCost(name, _recorded(name, file)) for name, file in files.items()]
-    return of_stages(stages, records.read_json(evaluation))
+    return of_stages(stages, read_evaluation(evaluation))
 
 
 def _recorded(section: str, file: Path) -> Cost | None:
@@ -166,10 +166,12 @@ def conclusion(cost: RunCost) -> str:
     if cost.gain_per_hour is None or cost.hours is None:
         return f"EX for an hour: not known. {gain}, but not every stage up to evaluate is recorded."
     until_ex = record.total(stage.cost for stage in cost.stages if stage.section in UNTIL_EX)
-    bound = "" if until_ex is None or until_ex.complete else "at least "
+    is_complete = until_ex is None or until_ex.complete
+    hours = f"{'' if is_complete else 'at least '}{cost.hours:.2f} hours"
+    bound = "" if is_complete else "at most " if cost.gain >= 0 else "at least "  # more hours bring the rate nearer to 0
     return (
-        f"EX for an hour: {cost.gain_per_hour:+.2f} points. {gain} in {bound}{cost.hours:.2f} hours: the stages up to evaluate, "
-        "one after the other."
+        f"EX for an hour: {bound}{cost.gain_per_hour:+.2f} points. {gain} in {hours}: the stages up to evaluate, one after the "
+        "other."
     )
 
 

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from sense import templates
 from sense.records import JudgedRow
 from sense.report import charts, contents, results, text
-from sense.report.run_data import METRICS, MODELS, TRAININGS, RunData
+from sense.report.run_data import METRICS, MODELS, SETS, TRAININGS, RunData
 from sense.verdicts import ErrorClass
 
 
@@ -70,22 +70,28 @@ def _data_section(run: RunData, seed: int) -> dict[str, Any]:
 
 
 def _verdicts_section(run: RunData) -> dict[str, Any]:
-    """Verdicts and classes of errors of the weak samples and of every model, side by side."""
+    """Verdicts and classes of errors of the samples and of every model, side by side.
+
+    Further sets are left out: perturbed copies would count the questions of their originals again.
+    """
     answers: dict[str, list[tuple[str, str, JudgedRow]]] = {  # (gold, SQL, verdict) of each answer
-        "weak samples": [(run.unseen[sample.example_id].sql, sample.sql, sample) for sample in run.samples]
+        "samples": [(run.unseen[sample.example_id].sql, sample.sql, sample) for sample in run.samples]
     }
     for model in MODELS:
         answers[results.MODEL_NAMES[model]] = [
             (run.questions[name][key].sql, prediction.sql, prediction.verdict)
-            for name, by_model in run.predictions.items()
-            for key, prediction in by_model[model].items()
+            for name in SETS
+            if name in run.predictions
+            for key, prediction in run.predictions[name][model].items()
         ]
-    verdict_counts: list[Counter[str]] = [Counter(row.verdict for *_, row in rows) for rows in answers.values()]
+    verdict_counts: list[Counter[str]] = [Counter(results.verdict_name(row) for *_, row in rows) for rows in answers.values()]
     class_counts = [contents.count_error_classes(rows) for rows in answers.values()]
     verdict_names = [name for name in results.VERDICTS if any(counts[name] for counts in verdict_counts)]
     class_names = [name for name in get_args(ErrorClass) if any(counts[name] for counts in class_counts)]
     return {
         "metrics": run.metrics.get("sample"),
+        "sampled": results.sampled_model(run.metrics.get("sample", {})),
+        "legend": [{"color": name, "name": text.humanize(name)} for name in verdict_names],
         "columns": list(answers),
         "shares": {name: results.verdict_shares(counts) for name, counts in zip(answers, verdict_counts, strict=True)},
         "tables": {
@@ -116,6 +122,6 @@ def _environment() -> Environment:
     """Jinja with everything escaped, because SQL, questions and domains are text that somebody else wrote."""
     environment = templates.environment(Path(__file__).parent, autoescape=True)
     formats = (text.percent, text.percentage_points, text.number, text.p_value, text.humanize, text.printable, text.drop_counts)
-    environment.filters |= {function.__name__: function for function in formats}
+    environment.filters |= {function.__name__: function for function in (*formats, results.verdict_name)}
     environment.globals |= {"MODEL_NAMES": results.MODEL_NAMES}
     return environment

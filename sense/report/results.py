@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from sense.records import HARDNESS
+from sense.records import HARDNESS, JudgedRow
 from sense.report import charts, run_data, text
 from sense.report.run_data import MODELS
 from sense.sql.hardness import BANDS
@@ -20,9 +20,12 @@ SET_DESCRIPTIONS = {"dev": "human-written questions", "heldout": "synthetic ques
 _OWN_DESCRIPTION = "{who} questions on the databases of training, held out by {what}"  # databases of one's own
 _WRITERS = {"dev": "human-written", "heldout": "synthetic"}
 _FURTHER_DESCRIPTION = "questions of a further set"
+_COPY_DESCRIPTION = "questions, a perturbed copy of {original}: {kind}"
 _MEASURES = {"ex": "EX", "ts": "TS", "soft_f1": "soft F1"}  # of a scoring mode, in the order of the tables
 _SOLE_MEASURE = {"strict-ts@1": "ts", "bird-f1@1": "soft_f1"}  # EX is that of strict@2, or nothing that anybody reports
-VERDICTS = ("match", "mismatch", "error", "rejected", "timeout", "too_large", "gold_error")  # in the order of the page
+# in the order of the page
+VERDICTS = ("match", "match_on_main_database", "mismatch", "error", "rejected", "timeout", "too_large", "gold_error")
+_SAMPLED_MODELS = {"weak": "The weak model", "sft": "The student (SFT)"}
 
 
 class Share(NamedTuple):
@@ -152,8 +155,13 @@ def set_results(evaluate: Mapping[str, Any]) -> list[SetResults]:
     return [_set_results(name, sets[name], highest) for name in run_data.in_order(sets)]
 
 
-def _description(name: str, held_out_by: str) -> str:
-    """What the questions of a set are; `held_out_by` is what they are held out by, where that is not the database."""
+def _description(name: str, held_out_by: str, perturbation: Mapping[str, str]) -> str:
+    """What the questions of a set are; `held_out_by` is what they are held out by, where that is not the database.
+
+    `perturbation` has the kind and the original of a perturbed copy, and is empty for other sets.
+    """
+    if perturbation:
+        return _COPY_DESCRIPTION.format(original=set_title(perturbation["set"]), kind=perturbation["kind"])
     if held_out_by and name in _WRITERS:
         return _OWN_DESCRIPTION.format(who=_WRITERS[name], what=held_out_by)
     return SET_DESCRIPTIONS.get(name, _FURTHER_DESCRIPTION)
@@ -189,7 +197,7 @@ def _set_results(name: str, on_set: Mapping[str, Any], highest: float) -> SetRes
     set_name = set_title(name)
     return SetResults(
         name=set_name,
-        description=_description(name, on_set.get("held_out_by", "")),
+        description=_description(name, on_set.get("held_out_by", ""), on_set.get("perturbation", {})),
         held_out_by=on_set.get("held_out_by", ""),
         n=on_set["n"],
         digest=str(on_set.get("digest", "")),
@@ -209,6 +217,11 @@ def _set_results(name: str, on_set: Mapping[str, Any], highest: float) -> SetRes
 def second_step(method: str) -> str:
     """What `dpo.method` does, in words."""
     return _SECOND_STEPS.get(method, method)
+
+
+def sampled_model(metrics: Mapping[str, Any]) -> str:
+    """Which model the samples are from, at the start of a sentence; `metrics` are those of sample."""
+    return _SAMPLED_MODELS.get(metrics.get("model", ""), "A model")
 
 
 def set_title(name: str) -> str:
@@ -321,6 +334,11 @@ class VerdictShare:
     name: str
     n: int
     share: float
+
+
+def verdict_name(row: JudgedRow) -> str:
+    """The name in `VERDICTS` of a verdict: EX counts a match on the main database although a further one is wrong."""
+    return "match_on_main_database" if row.ex and not row.correct else row.verdict
 
 
 def verdict_shares(counts: Mapping[str, int]) -> list[VerdictShare]:

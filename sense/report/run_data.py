@@ -54,18 +54,24 @@ def read(
 ) -> RunData:
     """Reads all files of a run; `sets` maps a name of `SETS` to its dataset folder.
 
-    The questions of further sets, which evaluate's metrics name, are read from `predictions`. Files of metrics and curves may be
-    missing. InputError names any other file that is missing, not valid, or that has an id which belongs to no example.
+    The questions of each set, those of further sets in evaluate's metrics too, are the ones that were evaluated: with a limit not
+    all of the folder. Files of metrics and curves may be missing. InputError names any other file that is missing, not valid, or
+    whose ids are not those of the questions.
     """
     metrics_files = {name: metrics / f"{name}.json" for name in METRICS}
-    metrics_of = {name: records.read_json(path) for name, path in metrics_files.items() if path.is_file()}
+    metrics_of = {
+        name: read_evaluation(path) if name == "evaluate" else records.read_json(path)
+        for name, path in metrics_files.items()
+        if path.is_file()
+    }
     further = [name for name in metrics_of.get("evaluate", {}).get("sets", {}) if name not in SETS]
-    origins = {**sets, **{name: predictions / f"{name}.examples.jsonl" for name in further}}
-    rows = {name: records.read_dataset(folder) for name, folder in sets.items()}
-    rows |= {name: records.read_rows(origins[name], Example) for name in further}
-    questions = {name: {row.id: row for row in of_set} for name, of_set in rows.items()}
+    evaluated = {name: predictions / f"{name}.examples.jsonl" for name in (*sets, *further)}
+    questions = {name: {row.id: row for row in records.read_rows(file, Example)} for name, file in evaluated.items()}
+    for name, folder in sets.items():
+        _check_ids(evaluated[name], questions[name], folder, {row.id for row in records.read_dataset(folder)})
     unseen_by_id = {row.id: row for row in records.read_dataset(unseen)}
-    pair_rows = records.read_rows(pairs, Pair)
+    sample_rows, pair_rows = records.read_rows(samples, Sample), records.read_rows(pairs, Pair)
+    _check_ids(samples, [sample.example_id for sample in sample_rows], unseen, unseen_by_id)
     _check_ids(pairs, [pair.example_id for pair in pair_rows], unseen, unseen_by_id)
     curve_files = {name: metrics / "curves" / f"{name}.csv" for name in TRAININGS}
     return RunData(
@@ -73,14 +79,25 @@ def read(
         curves={name: _read_curve(path) for name, path in curve_files.items() if path.is_file()},
         strong=records.read_dataset(strong),
         unseen=unseen_by_id,
-        samples=records.read_rows(samples, Sample),
+        samples=sample_rows,
         pairs=pair_rows,
         questions=questions,
         predictions={
-            name: {model: _read_predictions(predictions, f"{name}.{model}", origin, questions[name]) for model in MODELS}
-            for name, origin in origins.items()
+            name: {model: _read_predictions(predictions, f"{name}.{model}", file, questions[name]) for model in MODELS}
+            for name, file in evaluated.items()
         },
     )
+
+
+def read_evaluation(path: Path) -> dict[str, Any]:
+    """evaluate's metrics, with results of models under `sets`; InputError if the file is missing, no JSON, or holds none."""
+    if not path.exists():
+        raise InputError(f"{path}: no such file; there are no results yet, run: dvc repro")
+    metrics = records.read_json(path)
+    sets = metrics.get("sets") if isinstance(metrics, dict) else None
+    if not isinstance(sets, dict) or not all(isinstance(on_set, dict) and "models" in on_set for on_set in sets.values()):
+        raise InputError(f"{path}: no metrics of evaluate; run: dvc repro evaluate")
+    return dict(metrics)
 
 
 def _read_curve(path: Path) -> list[dict[str, float]]:
@@ -96,17 +113,18 @@ def _read_curve(path: Path) -> list[dict[str, float]]:
     return rows
 
 
-def _read_predictions(folder: Path, stem: str, dataset: Path, questions: dict[str, Example]) -> dict[str, ScoredPrediction]:
-    """The predictions of one model on one set, by the id of the example."""
+def _read_predictions(folder: Path, stem: str, evaluated: Path, questions: dict[str, Example]) -> dict[str, ScoredPrediction]:
+    """The predictions of one model on the questions of one set, by the id of the example; InputError if one has none."""
     predictions_file, verdicts_file = folder / f"{stem}.predictions.jsonl", folder / f"{stem}.verdicts.jsonl"
     verdicts = {row.id: row for row in records.read_rows(verdicts_file, Verdict)}
     predictions = {row.id: row for row in records.read_rows(predictions_file, Prediction)}
-    _check_ids(predictions_file, list(predictions), dataset, questions)
-    _check_ids(predictions_file, list(predictions), verdicts_file, verdicts)
+    _check_ids(predictions_file, predictions, evaluated, questions)
+    _check_ids(evaluated, questions, predictions_file, predictions)
+    _check_ids(predictions_file, predictions, verdicts_file, verdicts)
     return {key: ScoredPrediction(row.sql, verdicts[key]) for key, row in predictions.items()}
 
 
-def _check_ids(path: Path, ids: list[str], other: Path, other_ids: Collection[str]) -> None:
+def _check_ids(path: Path, ids: Iterable[str], other: Path, other_ids: Collection[str]) -> None:
     """InputError if one of the `ids` in `path` is not among those in `other`."""
     missing = [key for key in ids if key not in other_ids]
     if missing:

@@ -78,8 +78,18 @@ def rewrite(example: Example, schema: Schema, plan: DatabasePlan) -> Example | D
 
 
 def _evidence(text: str, schema: Schema, plan: DatabasePlan) -> str:
+    """The text with the new names; what stands in single quotes is a value, and stays.
+
+    A name in another case than the schema's is one only where nothing else can stand: in backticks or double quotes, before a
+    comparison, or after "refers to".
+    """
     names = {column.name for table in schema.tables for column in table.columns if column.name.lower() in plan.renamed}
     if not text or not names:
         return text
     pattern = "|".join(re.escape(name) for name in sorted(names, key=lambda name: (-len(name), name)))
-    return re.sub(rf"(?<!\w)(?:{pattern})(?!\w)", lambda match: plan.renamed[match[0].lower()], text)
+    other_case = rf"(?i:{pattern})"
+    spans = re.compile(
+        rf"(?P<value>(?<!\w)'(?:[^']|'')*'(?!\w))|(?<!\w)(?:{pattern})(?!\w)|(?<=`){other_case}(?=`)|(?<=\"){other_case}(?=\")"
+        rf"|(?<!\w){other_case}(?!\w)(?=\s*(?:[=<>]|!=|(?:NOT )?(?:LIKE|IN|BETWEEN)\b|IS\b))|(?<=refers to ){other_case}(?!\w)"
+    )
+    return spans.sub(lambda match: match["value"] or plan.renamed[match[0].lower()], text)

@@ -14,7 +14,7 @@ _WHAT_IS = re.compile(r"What(?:'s| is| are| was| were) (?P<what>(?:the|all|their
 _INDIRECT = re.compile(r"(?:Who|Which|Whose|How many|What) .*", re.I | re.DOTALL)
 _REQUEST = re.compile(
     r"(?:please )?(?:show|list|give|find|return|display|tell|name|report|print|select|provide|identify|get|state|retrieve|"
-    r"compute|calculate|count|determine|sort) .*",
+    r"compute|calculate|count|determine|sort)(?!\s*,| (?:of|and|or|per)\b) .*",  # "Name of the dog" is a noun phrase
     re.I | re.DOTALL,
 )
 # a question that ends so, or goes on with a second one, is none about a noun alone: "What is the dog called?"

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 Config = SampleConfig
 
-WITHOUT_EFFECT = {"model": True, "generator": configs.GENERATOR_WITHOUT_EFFECT, "execution": {"workers": True}}
+WITHOUT_EFFECT = {"generator": configs.GENERATOR_WITHOUT_EFFECT, "execution": {"workers": True}}
 
 _CHUNK = 64  # questions generated, scored and logged together; a killed stage loses the work on one chunk at most
 
@@ -63,7 +63,7 @@ class _Chunk(Record):
 
 
 def run(config: SampleConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any]:
-    """Samples and labels; returns what was counted, with greedy EX, pass@k, headroom and the share of samples that is right.
+    """Samples and labels; returns which model was sampled, counts, greedy EX, pass@k, headroom and the share of samples right.
 
     A question that is longer than the model reads gets k samples without SQL, which are rejected.
     """
@@ -222,6 +222,7 @@ def _metrics(config: SampleConfig, samples: Sequence[Sample], greedy: Sequence[b
     for sample in samples:
         by_question[sample.example_id].append(sample.correct)
     return {
+        "model": config.model,
         "questions": questions,
         "too_long": len({sample.example_id for sample in samples if sample.limit == "context"}),
         "samples": len(samples),

@@ -186,6 +186,21 @@ def test_evaluate_counts_them_as_wrong_with_their_reason(model, tmp_path, capsys
     )  # resumed from predictions
 
 
+def test_a_further_set_that_cannot_be_asked_at_all_counts_as_wrong(tmp_path, monkeypatch):
+    small, wide = dataset(tmp_path / "dev", ["small"]), dataset(tmp_path / "wide", ["wide"])
+    folder = saved(tmp_path / "model")
+    monkeypatch.setattr(model_folder, "load_base", lambda folder, dtype=None: model_folder.load_model(folder, dtype=dtype))
+    settings = {"resamples": 100, "max_new_tokens": 8, "vote": 2, "execution": {"workers": 1}}
+    metrics = evaluate.run(
+        config.EvaluateConfig(sets={"wide": str(wide)}, **settings),
+        evaluate_inputs(tmp_path / "inputs", folder, folder, small, small, [wide]),
+        evaluate.Outputs(tmp_path / "work" / "predictions", tmp_path / "work" / "metrics"),
+    )
+    for name in evaluate.MODELS:
+        of_model = metrics["sets"]["wide"]["models"][name]
+        assert (of_model["n"], of_model["too_long"], of_model["ex"], of_model["verdicts"]) == (1, 1, 0.0, {"rejected": 1})
+
+
 def test_a_set_that_cannot_be_asked_at_all_is_an_error(tmp_path):
     wide = dataset(tmp_path / "dev", ["wide"])
     outputs = evaluate.Outputs(tmp_path / "predictions", tmp_path / "metrics")

@@ -40,6 +40,11 @@ def test_the_card_tells_the_results_on_every_set_and_the_origin(tmp_path):
         "then trained by preference learning (DPO) on pairs of executed samples.",
     ):
         assert fact in markdown
+    sets["dev"] |= {"suite": {"databases": 9}, "perturbation": {"kind": "no-keys", "set": "heldout"}}
+    for model in sets["dev"]["models"].values():
+        model |= {"ts": 0.5, "ts_low": 0.25, "ts_high": 0.75}
     recipe = {"dpo": {"method": "rft"}}
     markdown = card.render(card.CardFacts("sense", sets, {}, recipe, {}, "abc", 1024))
     assert "then trained by fine-tuning on executed samples that are right (RFT)." in markdown
+    assert "right on all databases of its test suite (9 further ones in all), on `dev`: base 50.0%," in markdown
+    assert "(questions, a perturbed copy of held out: no-keys)" in markdown

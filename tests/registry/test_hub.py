@@ -6,6 +6,8 @@ import pytest
 import yaml
 from huggingface_hub import ModelCard, constants
 
+from sense.errors import InputError
+from sense.registry import hub as hub_client
 from sense.registry import hub_card
 from sense.registry.gate import VersionScore
 from tests.hub_server import TOKEN, Hub, Repository
@@ -43,6 +45,7 @@ def test_the_card_has_base_licence_and_the_measured_ex_with_its_interval(two_ver
     assert (dev.dataset_type, dev.dataset_revision, dev.metric_value) == ("sense-dev", "aaa", 0.6)
     assert dev.metric_args == {"mode": "strict@1", "ci95_low": 0.1, "ci95_high": 0.9}
     assert (heldout.dataset_revision, heldout.metric_value) == ("hhh", 0.25)
+    assert heldout.dataset_name == "Synthetic questions (heldout)"  # on other databases, or on those of training
 
 
 @pytest.mark.parametrize(
@@ -58,6 +61,8 @@ def test_the_base_is_named_if_it_is_on_the_hub(base, expected):
     metadata = hub_card.metadata("sense", {"base": base, "recipe": {"sft": {}, "dpo": {}}}, {}, None)
     assert {key: value for key, value in metadata.items() if key.startswith("base")} == expected
     assert metadata["tags"][-2:] == ["sft", "dpo"]
+    recipe = {"sft": {}, "dpo": {"method": "grpo"}}
+    assert hub_card.metadata("sense", {"base": base, "recipe": recipe}, {}, None)["tags"][-2:] == ["sft", "grpo"]
     assert not {"license", "model-index"} & metadata.keys()
 
 
@@ -184,6 +189,14 @@ def test_a_hub_that_cannot_be_reached(two_versions, hub, capsys, monkeypatch):
     message = run_refused(capsys, "push", "1", REPO)
     assert "http://127.0.0.1:1: cannot be reached, or sent what is no answer of a hub" in message
     assert "check the network and HF_ENDPOINT" in message
+
+
+@pytest.mark.parametrize("address", ["https://ann:pw5@hub.acme.test", "https://ann@hub.acme.test/"])
+def test_an_address_with_a_password_is_refused_and_not_printed(monkeypatch, address):
+    monkeypatch.setenv("HF_ENDPOINT", address)
+    with pytest.raises(InputError) as refused:
+        hub_client.target(REPO, None, False)
+    assert str(refused.value) == "HF_ENDPOINT: holds a name or password; leave them out, the token is HF_TOKEN"
 
 
 def test_a_machine_that_may_not_ask_the_hub(two_versions, hub, capsys, monkeypatch):

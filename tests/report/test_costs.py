@@ -49,6 +49,18 @@ def test_ex_for_an_hour_is_the_gain_on_heldout_by_the_hours_of_the_stages_that_l
     assert costs.read_until_ex(metrics / "evaluate.json").gain_per_hour == 75.0
 
 
+@pytest.mark.parametrize(("base", "bound"), [(0.0, "at most +75.00"), (1.0, "at least -25.00")])
+def test_where_the_hours_are_a_lower_bound_the_rate_is_a_bound_too(metrics, base, bound):
+    evaluation = records.read_json(metrics / "evaluate.json")
+    evaluation["sets"]["heldout"]["models"]["base"]["ex"] = base
+    records.write_json(metrics / "evaluate.json", evaluation)
+    for section in SECTIONS:
+        note(metrics, section, complete=section != "sft")
+    conclusion = costs.conclusion(costs.read(metrics))
+    assert conclusion.startswith(f"EX for an hour: {bound} points. ")
+    assert "in at least 1.00 hours: the stages up to evaluate, one after the other." in conclusion
+
+
 def test_a_stage_without_a_record_has_no_numbers_and_the_hours_are_not_known(metrics):
     note(metrics, "sft", tokens={"trained": 1234567}, tries=2, complete=False, gpu_s=900.0, peak_gpu_bytes=2**31)
     note(metrics, "synthesize", tokens={"teacher_prompt": 10, "teacher_completion": 3}, money=1.5)

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from sense.cli import main
 
 
@@ -15,6 +17,14 @@ def printed(tmp_path, monkeypatch, capsys, on_set):
     monkeypatch.setenv("COLUMNS", "80")
     assert main(["results", "--metrics", str(tmp_path), "--report", str(tmp_path / "none.html")]) == 0
     return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", '{"sets": []}', '{"sets": {"dev": 1}}'])
+def test_a_file_without_results_is_refused(tmp_path, capsys, content):
+    (tmp_path / "evaluate.json").write_text(content, encoding="utf-8")
+    assert main(["results", "--metrics", str(tmp_path)]) == 2
+    message = f"{tmp_path / 'evaluate.json'}: no metrics of evaluate; run: dvc repro evaluate"
+    assert message in capsys.readouterr().err
 
 
 def test_the_widest_table_fits_into_80_columns(tmp_path, monkeypatch, capsys):

@@ -52,6 +52,20 @@ def test_evidence_speaks_of_the_new_names():
     assert row.evidence == "nation is Home Nation, countryside = city.designation"
 
 
+@pytest.mark.parametrize(
+    ("evidence", "expected"),
+    [
+        ("old refers to city = 'country'; name = 'it''s name'", "old refers to city = 'country'; designation = 'it''s name'"),
+        ("the town's name and its mayors' country", "the town's designation and its mayors' nation"),
+        ("COUNTRY = 'Italy' and Name LIKE 'A%', home Country>=1", "nation = 'Italy' and designation LIKE 'A%', Home Nation>=1"),
+        ('land refers to Country; `NAME`, "Home country"', 'land refers to nation; `designation`, "Home Nation"'),
+        ("Country is a word, NAMES = 1, Countryside = 2", "Country is a word, NAMES = 1, Countryside = 2"),
+    ],
+)
+def test_values_in_the_evidence_stay_and_names_in_another_case_are_new_too(evidence, expected):
+    assert names.rewrite(example("SELECT name FROM city", evidence), SCHEMA, PLAN).evidence == expected
+
+
 def test_abbreviations_by_hand():
     plan = names.plan_abbreviations([], SCHEMA, random.Random(0))
     # `nm` is taken, so that `name` stays; `id`, and `city`, which is a table too, stay

@@ -86,6 +86,9 @@ def test_other_phrasings(question, expected):
         "What is the dog called?",
         "How many dogs and how many cats are there?",
         "In which city is Rex?",
+        "Name of the owner of Rex?",
+        "Count and age of dogs?",
+        "Name, age of dogs",
     ],
 )
 def test_a_question_whose_verb_comes_first_gets_a_sentence_before_it(question):

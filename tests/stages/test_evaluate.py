@@ -78,7 +78,7 @@ def test_ex_hardness_verdicts_and_mcnemar_are_what_a_hand_counts(tmp_path, datas
     assert sft["complexity"] == {"1": {"n": 2, "ex": 0.5}, "2": {"n": 1, "ex": 1.0}, "6": {"n": 1, "ex": 0.0}}
     assert (base["wins"], base["losses"], base["mcnemar_p"]) == (None, None, None)
     assert (sft["wins"], sft["losses"], sft["mcnemar_p"]) == (2, 0, 0.5)  # 2 * (1/2)^2
-    assert (sense["ex_low"], sense["ex_high"]) == (1.0, 1.0)
+    assert (sense["ex_low"], sense["ex_high"]) == (pytest.approx(0.025 ** (1 / 4)), 1.0)
     verdicts = [json.loads(line) for line in (outputs.predictions / "dev.sft.verdicts.jsonl").read_text().splitlines()]
     assert [(v["id"], v["correct"]) for v in verdicts] == [("a", True), ("b", False), ("c", True), ("d", False)]
 

@@ -146,6 +146,7 @@ def test_modes_and_votes_have_tables_where_they_were_measured(inputs):
     assert "set model strict@2 EX spider-exec@1 EX spider-exec@1 TS bird-f1@1 soft F1 dev base 28.6% 0.0% to 90.0%" in text
     assert "SFT 57.1% 0.0% to 90.0% 30.0% 10.0% to 50.0% 20.0% 0.0% to 40.0% 61.0% 50.0% to 70.0%" in text
     assert "5 samples for each question at temperature 0.8" in text
+    assert "Greedy answers that stand in where no sample ran are not counted in it." in text
     assert "SFT 57.1% 75.0% 60.0% to 90.0% +17.9 4 : 1 0.38 90.0% 80.0% to 100.0% 45.0% 2" in text
     html = run_report(inputs)[0]
     assert parse_tags(html).mismatched is None
@@ -173,6 +174,7 @@ def test_a_perturbed_set_stands_beside_its_original(inputs):
     text = visible_text(html).replace("\u2009", " ")
     row = "4 75.0% 50.0% to 100.0% 50.0% 25.0% to 75.0% −25.0 −50.0 to 0.0 0 : 1 1.00"
     assert f"held out of dev base {row} SFT {row} SENSE {row}" in text
+    assert "On held out (4 questions, a perturbed copy of dev: no-keys): base 0.0%" in text
     assert parse_tags(html).mismatched is None
 
 
@@ -205,6 +207,8 @@ def test_further_sets_stand_behind_the_two_of_every_run(inputs):
     assert "SENSE answers 57.1% of the dev questions" in text
     assert "On spider (7 questions of a further set): base 28.6%" in text
     assert "spider question" in text  # among the examples
+    assert "error 3 9 7 7" in text  # 5 of 7 on dev and 4 of 4 on held out: not once more on spider
+    assert "Answers to further sets are not counted here." in text
 
 
 def test_results_by_hardness_and_complexity(inputs):
@@ -271,9 +275,17 @@ def test_examples_of_the_configuration_limits_the_questions(inputs):
             '"example_id": "gone"',
             r"pairs\.jsonl: the id 'gone' \(1 in all\) is not in .*unseen",
         ),
+        (
+            "samples.jsonl",
+            '"example_id": "unseen0", "sql"',
+            '"example_id": "gone", "sql"',
+            r"samples\.jsonl: the id 'gone' \(1 in all\) is not in .*unseen",
+        ),
+        ("predictions/dev.examples.jsonl", '"id": "dev0"', '"id": "devX"', r"dev\.examples\.jsonl: the id 'devX' .*dev"),
         ("predictions/dev.sft.predictions.jsonl", '"id": "dev0"', '"id": "devX"', r"dev\.sft\.predictions\.jsonl: the id 'devX'"),
         ("metrics/curves/sft.csv", "20,0.1", "20,much", r"sft\.csv, line 3: not a row of numbers"),
         ("metrics/evaluate.json", "{", "", r"evaluate\.json: not valid JSON"),
+        ("metrics/evaluate.json", '"sets"', '"other"', r"evaluate\.json: no metrics of evaluate; run: dvc repro evaluate"),
     ],
 )
 def test_a_file_that_does_not_fit_is_named(inputs, file, old, new, message):
@@ -281,6 +293,47 @@ def test_a_file_that_does_not_fit_is_named(inputs, file, old, new, message):
     path.write_text(path.read_text().replace(old, new, 1))
     with pytest.raises(InputError, match=message):
         run_report(inputs)
+
+
+def test_predictions_are_those_of_the_questions_that_were_evaluated(inputs):
+    rows = records.read_dataset(inputs.dev)[1:]  # as with evaluate.limit
+    records.write_jsonl(inputs.predictions / "dev.examples.jsonl", rows)
+    with pytest.raises(InputError, match=r"dev\.base\.predictions\.jsonl: the id 'dev0' \(1 in all\) is not in .*dev\.examples"):
+        run_report(inputs)
+    files = [inputs.predictions / f"dev.{model}.predictions.jsonl" for model in ("base", "sft", "sense")]
+    for file in files:
+        records.write_text(file, "".join(file.read_text().splitlines(keepends=True)[1:]))
+    assert "dev question 0" not in visible_text(run_report(inputs)[0])
+    records.write_text(files[0], "".join(files[0].read_text().splitlines(keepends=True)[1:]))
+    with pytest.raises(InputError, match=r"dev\.examples\.jsonl: the id 'dev1' \(1 in all\) is not in .*dev\.base\.predictions"):
+        run_report(inputs)
+
+
+def test_the_model_that_was_sampled_is_named(inputs):
+    assert "The weak model wrote 4 samples for 2 questions" in visible_text(run_report(inputs)[0])
+    metrics = records.read_json(inputs.metrics / "sample.json")
+    records.write_json(inputs.metrics / "sample.json", metrics | {"model": "sft"})
+    text = visible_text(run_report(inputs)[0])
+    assert "The student (SFT) wrote 4 samples for 2 questions" in text
+    assert "weak samples" not in text.lower()
+
+
+def test_what_is_right_on_the_main_database_alone_has_a_row_of_its_own(inputs):
+    assert 'class="swatch c-match_on_main_database"' not in run_report(inputs)[0]
+    file = inputs.predictions / "dev.sft.verdicts.jsonl"
+    rows = records.read_rows(file, records.Verdict)
+    assert not rows[0].correct
+    rows[0] = rows[0].model_copy(update={"verdict": "mismatch", "detail": "rows", "instance": "suite_01.sqlite"})
+    records.write_jsonl(file, rows)
+    html, _ = run_report(inputs)
+    assert 'class="swatch c-match_on_main_database"' in html
+    text = visible_text(html)
+    assert "match 1 2 4 4 match on main database 0 0 1 0 error 3 9 6 7" in text
+    assert "schema linking 2 9 6 7" in text  # of what EX counts as wrong
+    # SENSE and SFT are right for EX on question 0, which base gets wrong
+    [case] = [part for part in html.split('<article class="case">') if "dev question 0 " in part]
+    assert "SFT and SENSE right, base wrong" in case
+    assert '<span class="badge c-match_on_main_database">match on main database</span>' in case
 
 
 def test_missing_predictions_are_named(inputs):

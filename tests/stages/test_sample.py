@@ -149,6 +149,7 @@ def test_greedy_ex_pass_at_k_and_headroom(right, expected, inputs, tmp_path, mon
     monkeypatch.setattr(generators, "create", lambda *_: ScriptedGenerator(golds, right))
     metrics, file = sampled(inputs, tmp_path / "with", limit=3)
     assert {key: metrics[key] for key in expected} == expected
+    assert metrics["model"] == "weak"
     assert metrics["samples"] == len(records.read_rows(file, Sample)) == 6
     without, _ = sampled(inputs, tmp_path / "without", limit=3, greedy=False)
     assert without == {key: value for key, value in metrics.items() if key != "greedy_ex"}
