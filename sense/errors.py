@@ -37,6 +37,11 @@ class StorageError(UserError):
     """A write failed (disk full, no permission); nothing half written was left under its final name."""
 
 
+def install(extra: str) -> str:
+    """How to install an extra of pyproject.toml, for a message that says what lacks."""
+    return f"in SENSE's checkout, pip install -e '.[{extra}]'"
+
+
 _DISK_FULL_MESSAGES = ("No space left", "Disk quota", "File too large")
 
 

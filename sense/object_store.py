@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from sense import config
-from sense.errors import EndpointError, UserError
+from sense.errors import EndpointError, UserError, install
 
 PROBE_TIMEOUTS: Mapping[str, Any] = {
     "connect_timeout": 5,
@@ -54,7 +54,7 @@ def client(store: str, action: str, timeouts: Mapping[str, Any] | None = None) -
         from botocore.config import Config
         from s3transfer.exceptions import RetriesExceededError
     except ImportError:
-        raise UserError(f"{store}: S3 needs the extra `data`; pip install 'sense[data]'") from None
+        raise UserError(f"{store}: S3 needs the extra `data`; {install('data')}") from None
     try:
         s3 = boto3.session.Session().client("s3", config=Config(**(timeouts or PROBE_TIMEOUTS)))
         try:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sense import object_store, records
 from sense.data_versions.remote import Remote
-from sense.errors import EndpointError, StorageError, UserError
+from sense.errors import EndpointError, StorageError, UserError, install
 
 _CONFIG = """\
 [core]
@@ -49,7 +49,7 @@ def storage_errors(target: Path) -> Iterator[None]:
 def check_installed() -> None:
     """UserError if DVC is not installed."""
     if importlib.util.find_spec("dvc") is None:
-        raise UserError("data versions need the extra `data`; pip install 'sense[data]'")
+        raise UserError(f"data versions need the extra `data`; {install('data')}")
 
 
 def create_project(folder: Path, remote: Remote) -> None:

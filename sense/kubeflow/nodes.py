@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from sense import config, console, records
-from sense.errors import EndpointError, SenseError, UserError
+from sense.errors import EndpointError, SenseError, UserError, install
 from sense.kubeflow.node import ERROR, ORDER, RESULT
 from sense.kubeflow.train_job import GROUP, JOBS, RUNTIMES, VERSION
 
@@ -260,7 +260,7 @@ class _Api:
             from kubernetes import client
             from kubernetes import config as settings
         except ImportError:
-            raise UserError("training on several nodes needs the extra `nodes`: pip install 'sense[nodes]'") from None
+            raise UserError(f"training on several nodes needs the extra `nodes`: {install('nodes')}") from None
         try:
             if _NAMESPACE_FILE.exists():
                 settings.load_incluster_config()

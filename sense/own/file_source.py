@@ -12,7 +12,7 @@ from random import Random
 from typing import Any
 
 from sense.database_servers.values import sqlite_value
-from sense.errors import InputError, UserError
+from sense.errors import InputError, UserError, install
 from sense.own.csv_file import read_cells
 from sense.own.tables import (
     MAX_TEXT,
@@ -129,7 +129,7 @@ def _read_parquet(file: Path, scan: int) -> tuple[list[OwnColumn], list[OwnRow]]
         import pyarrow.parquet as pq  # type: ignore[import-untyped]
     except ImportError:
         raise UserError(
-            f"{file}: reading Parquet needs pyarrow, which comes with the extra `databases`; pip install 'sense[databases]'"
+            f"{file}: reading Parquet needs pyarrow, which comes with the extra `databases`; {install('databases')}"
         ) from None
     try:
         with pq.ParquetFile(file) as parquet:

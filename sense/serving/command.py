@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from sense import config, console, records
 from sense.config import LocalConfig, ServeConfig
-from sense.errors import ConfigError, UserError
+from sense.errors import ConfigError, UserError, install
 
 if TYPE_CHECKING:
     import uvicorn
@@ -43,7 +43,7 @@ def main(options: argparse.Namespace) -> int:
     try:
         from sense.serving import app, databases, feedback_storage, http_server, middleware, observability, tracing
     except ModuleNotFoundError as error:
-        raise UserError(f"the package {error.name} is not installed; install the gateway's: pip install 'sense[serve]'") from None
+        raise UserError(f"the package {error.name} is not installed; install the gateway's: {install('serve')}") from None
     if not middleware.parse_keys(config.environment(settings.keys)) and not middleware.is_loopback(settings.host):
         raise UserError(
             f"host {settings.host} is open to other machines, and there are no API keys: put them, comma-separated, into the "

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from sense import config, records
 from sense.config import GenerationConfig, LocalConfig, PromptConfig
-from sense.errors import InputError, UserError
+from sense.errors import InputError, UserError, install
 from sense.serving import observability
 from sense.serving.backend import BackendError, ServedVersion
 from sense.training import model_files
@@ -125,9 +125,7 @@ def resolve(uri: str) -> _ResolvedModel:
     registered = uri.startswith("models:/")
     for package in ("torch", "transformers", *(["mlflow"] if registered else [])):
         if find_spec(package) is None:
-            raise UserError(
-                f"a model in this process needs the package {package}: pip install 'sense[train]', or configure backend.vllm"
-            )
+            raise UserError(f"a model in this process needs the package {package}: {install('train')}, or configure backend.vllm")
     if registered:
         from sense.registry import versions
 

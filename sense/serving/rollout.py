@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from typing import TypeVar
 
-from sense.errors import UserError
+from sense.errors import UserError, install
 from sense.registry.rollout import Canary, Rollout
 from sense.serving import observability
 
@@ -25,7 +25,7 @@ class RolloutFollower:
         """UserError if the package mlflow is missing."""
         if find_spec("mlflow") is None:
             raise UserError(
-                "canary follows MLflow's registry, and the package mlflow is not installed: pip install 'sense[canary]', "
+                f"canary follows MLflow's registry, and the package mlflow is not installed: {install('canary')}, "
                 "or leave canary out"
             )
         self.rollout = Rollout()

@@ -17,7 +17,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from opentelemetry.util.types import AttributeValue
 
 from sense import __version__, config
-from sense.errors import UserError
+from sense.errors import UserError, install
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
@@ -46,7 +46,7 @@ def create_provider() -> "TracerProvider | None":
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ModuleNotFoundError as error:
-        raise UserError(f"tracing is on (OTEL_*), and {error.name} is not installed: pip install 'sense[telemetry]'") from None
+        raise UserError(f"tracing is on (OTEL_*), and {error.name} is not installed: {install('telemetry')}") from None
     own = {} if config.environment("OTEL_SERVICE_NAME") else {"service.name": _SERVICE}
     provider = TracerProvider(resource=Resource.create(own | {"service.version": __version__}))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from sense import config, console
 from sense.config import GrammarConfig
-from sense.errors import UserError
+from sense.errors import UserError, install
 from sense.stand_in.batch_api import MAX_REQUESTS, BatchDesk
 from sense.stand_in.stand_in import FAULTS, MODEL, PATH, Behaviour, StandIn, StandInReply, error_reply
 
@@ -73,7 +73,7 @@ def main(options: argparse.Namespace) -> int:
     try:
         import aiohttp  # noqa: F401
     except ModuleNotFoundError:
-        raise UserError("the package aiohttp is not installed; install the gateway's: pip install 'sense[serve]'") from None
+        raise UserError(f"the package aiohttp is not installed; install the gateway's: {install('serve')}") from None
     seconds = {"--latency": options.latency, "--slow": options.slow, "--retry-after": options.retry_after}
     seconds["--batch-seconds"] = options.batch_seconds
     for name, value in seconds.items():

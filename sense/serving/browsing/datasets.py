@@ -53,7 +53,7 @@ class StrongRow(Message):
 
 
 class SampleRow(Message):
-    """A SQL of the weak model. `question`, `database` and `gold` are '' if the unseen examples lack its question."""
+    """A sampled SQL. `question`, `database` and `gold` are '' if the unseen examples lack its question."""
 
     id: str
     example_id: str
@@ -127,7 +127,7 @@ class Datasets:
         return self._listing(_STRONG, "synthesize", request, _strong_row)
 
     def samples(self, request: PageRequest) -> Listing[SampleRow]:
-        """The weak model's samples by verdict."""
+        """The samples by verdict."""
         return self._listing(_SAMPLES, "sample", request, _sample_row)
 
     def pairs(self, request: PageRequest) -> Listing[PairRow]:

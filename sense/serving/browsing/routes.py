@@ -89,7 +89,7 @@ def router(data: Folder, limits: LimitsConfig) -> APIRouter:
 
     @routes.get("/samples")
     async def samples(query: Annotated[VerdictQuery, Query()]) -> Listing[SampleRow]:
-        """Weak data: SQL that the weak model wrote, executed against the gold."""
+        """Weak data: SQL that the weak model, or the student itself, wrote, executed against the gold."""
         return await in_thread(datasets.samples, query.request(query.verdict))
 
     @routes.get("/pairs")

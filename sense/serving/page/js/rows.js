@@ -41,7 +41,7 @@ const KINDS_OF_DATA = {
   },
   samples: {
     tag: "verdict",
-    note: "What the weak model wrote for questions that it had not seen, each SQL executed against the right one, the gold.",
+    note: "What the sampled model (the weak one, or the student itself) wrote for questions that it had not seen, each SQL executed against the right one, the gold.",
     item: (row, before) => {
       const first = row.example_id !== before?.example_id; // samples of a question follow one another: show the question once
       const parts = [
