@@ -1,6 +1,7 @@
 """Calls to an OpenAI-compatible server: the key in its header, JSON there and back, tries with growing pauses, what errors say.
 
-What a good response holds is the caller's to read. The API key travels in a header only: no message, log or repr contains it.
+What a good response holds is the caller's to read. The API key travels in a header only: no message, log or repr contains it,
+nor the password and the query's values of the URL.
 """
 
 import json
@@ -15,6 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import IO, Any, TypeVar
+from urllib.parse import quote_plus
 
 import httpx
 
@@ -27,6 +29,7 @@ MAX_BODY_BYTES = 16_000_000
 MAX_RETRY_AFTER_S = 600  # when a server asks for a longer wait by Retry-After, the client gives up instead
 EXCERPT_CHARS = 300  # of a response body, in an error message
 _MAX_DEPTH = 5  # of an error within an error
+_SHORTEST_SECRET = 4  # characters
 _HEADERS = {"Accept": "*/*", "Accept-Encoding": "gzip, deflate", "User-Agent": "sense"}
 _ONE_CONNECTION = httpx.Limits(max_connections=1, max_keepalive_connections=1)
 
@@ -118,6 +121,7 @@ class HttpEndpoint:
             raise EndpointError(f"{key_name} leads to {self.name}: no http(s) address; write it like https://host/v1")
         self._url = url
         self._headers = httpx.Headers({**_HEADERS, **_key_header(self._key, url)})
+        self._secrets = _secrets_of(self._key, url)
         self._extensions = {"timeout": httpx.Timeout(settings.timeout_s).as_dict()}
         self._connections = _Connections(url)
         weakref.finalize(self, self._connections.close)  # those who hold one have no close method
@@ -190,8 +194,9 @@ class HttpEndpoint:
         return CallFailure(message, f"check {key_name} and that the server runs", retry=True)
 
     def _excerpt(self, text: str) -> str:
-        """The start of `text` on one line, without the API key, which some servers repeat in their errors."""
-        text = text.replace(self._key, "***") if self._key else text
+        """The start of `text` on one line, without the key and the URL's secrets, which some servers repeat in their errors."""
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
         line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
         return line if len(line) <= EXCERPT_CHARS else line[:EXCERPT_CHARS] + "..."
 
@@ -244,6 +249,14 @@ def error_fields(value: Any, depth: int = 0) -> ErrorBody:
     return ErrorBody(text, " ".join([*codes, inner.codes]).strip(), str(parameter))
 
 
+def redirection(status: int, headers: Mapping[str, str], url_key: str, path: str = "") -> CallFailure:
+    """The failure of an HTTP 3xx: where it leads, without `path`, and without name, password and query, which may be secret."""
+    location = re.sub(r"//[^/]*@", "//", headers.get("location", "").partition("?")[0]).removesuffix(path)
+    if not location:
+        return CallFailure(f"HTTP {status}: redirected, without a Location", f"check {url_key}")
+    return CallFailure(f"HTTP {status}: redirected to {location}", f"set {url_key} to that address")
+
+
 def retry_after(value: str) -> float:
     """Seconds that a Retry-After header asks for, as a number or as a date; 0 if it cannot be read."""
     if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", value.strip()):
@@ -261,6 +274,24 @@ def _url_of(base_url: str, path: str) -> httpx.URL:
     return httpx.URL(address.rstrip("/").removesuffix(path) + path + mark + query)
 
 
+def _secrets_of(key: str, url: httpx.URL) -> list[str]:
+    """What no message may contain, longest first: the key, and what the URL has of secrets, decoded and as it is sent.
+
+    A value of the query that is shorter than any secret stays: numbers such as 1 stand in many a message.
+    """
+    name, _, password = url.userinfo.decode("ascii").partition(":")
+    user = {password or name, url.password or url.username, _basic(url)} if url.userinfo else set()
+    raw = [pair.partition("=") for pair in url.query.decode("ascii").split("&")]
+    pairs = [*url.params.multi_items(), *((parameter, value) for parameter, _, value in raw)]
+    values = {value for parameter, value in pairs if parameter != "api-version" and len(value) >= _SHORTEST_SECRET}
+    return sorted({key, *user, *values, *map(quote_plus, values)} - {""}, key=len, reverse=True)
+
+
+def _basic(url: httpx.URL) -> str:
+    """The name and password of the URL as the Authorization header has them."""
+    return b64encode(f"{url.username}:{url.password}".encode()).decode()
+
+
 def _key_header(key: str, url: httpx.URL) -> dict[str, str]:
     """The header that carries the key: Azure, whose URLs have an api-version, wants it in one of its own.
 
@@ -268,7 +299,7 @@ def _key_header(key: str, url: httpx.URL) -> dict[str, str]:
     the URL are what the server wants instead.
     """
     if url.userinfo:
-        return {"Authorization": f"Basic {b64encode(f'{url.username}:{url.password}'.encode()).decode()}"}
+        return {"Authorization": f"Basic {_basic(url)}"}
     if not key:
         return {}
     if "api-version" in url.params and not key.startswith("eyJ"):

@@ -27,10 +27,10 @@ class Processes(Generic[W]):
     """Calls functions with a worker: in one of `count` processes, or, where that is one, in this process at once.
 
     Use it in a `with` block, from any thread. `make_worker` is a function that can be pickled; what it returns is entered
-    before the first call, and left when its process ends. With `start` = fork it need not be picklable, and what is in memory,
-    such as the weights of a model, is there without a copy; the calls must then not need what another thread may hold at that
-    moment, and they are ended at once where the block ends with an error. `remedy` says to a user what to lower where memory
-    runs out.
+    before the first call, and left when its process ends; an error that it raises is raised by the calls. With `start` = fork it
+    need not be picklable, and what is in memory, such as the weights of a model, is there without a copy; the calls must then not
+    need what another thread may hold at that moment, and they are ended at once where the block ends with an error. `remedy` says
+    to a user what to lower where memory runs out.
     """
 
     def __init__(
@@ -95,13 +95,19 @@ class Processes(Generic[W]):
 
 _stack = ExitStack()  # of a process's worker
 _workers: list[Any] = []  # the one worker of this process
+_start_errors: list[Exception] = []  # why it has none
 
 
 def _start_worker(make_worker: Callable[[], AbstractContextManager[Any]]) -> None:
     """Readies a process for calls."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     Thread(target=_end_with_parent, daemon=True).start()
-    _workers.append(_stack.enter_context(make_worker()))
+    try:
+        _workers.append(_stack.enter_context(make_worker()))
+    except MemoryError:
+        raise  # the pool breaks, of which Processes says what to lower
+    except Exception as error:
+        _start_errors.append(error)  # raised here, it would only break the pool, without a word of why
     multiprocessing.util.Finalize(None, _stack.close, exitpriority=0)
 
 
@@ -113,4 +119,6 @@ def _end_with_parent() -> None:
 
 
 def _call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    if _start_errors:
+        raise _start_errors[0]
     return function(_workers[0], *args, **kwargs)

@@ -82,6 +82,21 @@ def test_a_killed_process_is_a_matter_of_memory():
         processes.submit(Adder.die).result()
 
 
+@contextmanager
+def make_nothing():
+    raise StorageError("model.safetensors: no room; free some")
+    yield
+
+
+@pytest.mark.parametrize(("count", "start"), [(1, "spawn"), (2, "spawn"), pytest.param(2, "fork", marks=needs_fork)])
+def test_an_error_of_make_worker_is_that_of_the_first_call(count, start):
+    with (
+        pytest.raises(StorageError, match="no room; free some"),
+        Processes(make_nothing, count, start) as processes,
+    ):
+        processes.submit(Adder.pid).result()
+
+
 INTERRUPTED = """
 from sense.processes import Processes
 from tests.test_processes import Adder, make_adder

@@ -5,8 +5,8 @@ from collections import Counter
 from sense.sql.result import Outcome, Result
 
 _REASONS = {"rejected": "gold rejected", "error": "gold fails", "timeout": "gold times out", "too_large": "gold too large"}
-TELLS_TIME = "gold tells the time"
-"""The reason against a gold of which `reads_clock` is true."""
+VARIES = "gold reads the clock or draws random numbers"
+"""The reason against a gold of which `varies_between_runs` is true."""
 
 
 def fault(outcome: Outcome) -> tuple[str, str] | None:

@@ -15,7 +15,7 @@ from sense.own.questions import OwnQuestion
 from sense.records import Example
 from sense.sql.execute import Executor
 from sense.sql.hardness import hardness
-from sense.sql.parse import check_select, reads_clock, tidy
+from sense.sql.parse import check_select, tidy, varies_between_runs
 from sense.sql.tree import parse_query, parse_statements
 
 SQLITE = "sqlite"
@@ -100,7 +100,7 @@ def check(assigned: Sequence[OwnGold], databases: Mapping[str, Path], dropped: D
             outcomes = executor.map((databases[assigned[index].db_id], sql) for index, sql in turn.items())
             again = []
             for (index, sql), outcome in zip(turn.items(), outcomes, strict=True):
-                fault = (golds.TELLS_TIME, "") if reads_clock(sql) else golds.fault(outcome)
+                fault = (golds.VARIES, "") if varies_between_runs(sql) else golds.fault(outcome)
                 if fault is None:
                     usable[index] = sql
                 elif index not in faults:

@@ -28,7 +28,7 @@ from sense.sql import modes
 from sense.sql.database_file import DatabaseFile
 from sense.sql.execute import Executor
 from sense.sql.hardness import hardness
-from sense.sql.parse import check_select, reads_clock, tidy
+from sense.sql.parse import check_select, tidy, varies_between_runs
 from sense.verdicts import VerdictFields
 
 
@@ -106,8 +106,8 @@ class FeedbackStore:
         reason = check_select(gold)
         if reason is not None:
             _check_gold(feedback, VerdictFields(False, "gold_error", f"rejected: {reason}"))
-        if reads_clock(gold):
-            _check_gold(feedback, VerdictFields(False, "mismatch", "it asks what time it is"))
+        if varies_between_runs(gold):
+            _check_gold(feedback, VerdictFields(False, "mismatch", "it reads the clock or draws random numbers"))
         name, stamp, executors = feedback.database, DatabaseFile.from_path(source).stamp(), self._catalog.executors
         db_id = self._copies.find(name, stamp)
         further = [DatabaseFile.from_path(path) for path in modes.databases(modes.STRICT_TS, source)[1:]]
@@ -153,7 +153,7 @@ def _judge_on_copy(
     batch = modes.make_batch(modes.STRICT_TS, (file, *further), gold, tuple(dict.fromkeys([feedback.sql, gold])))
     with borrowed as executor:
         ((_, judged),) = executor.judge([batch], [1.0])
-    verdicts = [one._replace(detail=one.detail.removeprefix("gold: ").replace(file.path, feedback.database)) for one in judged]
+    verdicts = [one._replace(detail=one.detail.removeprefix("gold: ").replace(copy.name, feedback.database)) for one in judged]
     _check_gold(feedback, verdicts[-1])
     return verdicts
 

@@ -61,6 +61,11 @@ class DatabaseFile(NamedTuple):
     uri: str
     opened: str
 
+    @property
+    def name(self) -> str:
+        """Its name without the folder, which may be another on the next machine: for verdicts, which are to be the same there."""
+        return self.path.rpartition("/")[2]
+
     @classmethod
     def from_path(cls, path: "Path") -> "DatabaseFile":
         """The file at `path`, which need not exist."""

@@ -80,7 +80,7 @@ class GoldCache:
             announce()
             return self._sandbox.run(file, statement, consume, decode_errors)
 
-        outcome = fetch_tied(run, sql, ordering) if ordering else _result(run(sql, fetch_all))
+        outcome = fetch_tied(run, sql, ordering) if ordering else as_result(run(sql, fetch_all))
         if key is not None:
             self._outcomes[key] = outcome
             self._cells += _count_cells(outcome)
@@ -89,8 +89,11 @@ class GoldCache:
         return outcome
 
 
-def _result(fetched: tuple[tuple[str, ...], list[ResultRow]] | Failure) -> Result | Failure:
-    return fetched if isinstance(fetched, Failure) else Result(*fetched)
+def as_result(fetched: tuple[tuple[str, ...], list[ResultRow]] | Failure) -> Result | Failure:
+    """The outcome of a statement that fetch_all has read; what gives no columns, such as an empty text, is no SELECT."""
+    if isinstance(fetched, Failure):
+        return fetched
+    return Result(*fetched) if fetched[0] else Failure("rejected", "not a SELECT: it has no result")
 
 
 def _count_cells(outcome: Result | TiedResult | Failure) -> int:
@@ -128,7 +131,7 @@ def judge(sandbox: Sandbox, golds: GoldCache, batch: Batch, announce: Callable[[
         if isinstance(outcome, Failure):
             if mode.leaves_out and place != batch.main:
                 continue
-            verdict = gold_error(outcome, file.path if len(batch.files) > 1 else "")
+            verdict = gold_error(outcome, file.name if len(batch.files) > 1 else "")
             yield from (verdict for _ in batch.predictions)
             return
         gold_results.append(GoldResult(file, outcome, batch))
@@ -141,9 +144,9 @@ def judge(sandbox: Sandbox, golds: GoldCache, batch: Batch, announce: Callable[[
         yield verdict._replace(vacuous=verdict.correct and empty, left_out=left_out)
 
 
-def gold_error(failure: Failure, path: str = "") -> VerdictFields:
-    """The verdict on any prediction whose gold has failed; `path` names the database if there are several."""
-    where = f"{path}: " if path else ""
+def gold_error(failure: Failure, database: str = "") -> VerdictFields:
+    """The verdict on any prediction whose gold has failed; `database` is the name of its file if there are several."""
+    where = f"{database}: " if database else ""
     return VerdictFields(False, "gold_error", f"gold: {where}{failure.verdict}: {failure.detail}", limit=failure.limit)
 
 
@@ -178,7 +181,7 @@ def _judge_on_all(
     if verdict.correct or gold is main:
         return verdict
     right_on_main = main in golds[: golds.index(gold)] or _judge_one(sandbox, mode, main, sql, announce).correct
-    return verdict._replace(instance=gold.file.path.rpartition("/")[2] if right_on_main else "")
+    return verdict._replace(instance=gold.file.name if right_on_main else "")
 
 
 def _judge_one(sandbox: Sandbox, mode: _Mode, gold: GoldResult, sql: str, announce: Callable[[bool], None]) -> VerdictFields:

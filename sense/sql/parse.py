@@ -1,10 +1,11 @@
-"""What can be told from the words of a SQL text alone, without a grammar: tokens, single SELECT or not, clock or not.
+"""What can be told from the words of a SQL text alone, without a grammar: tokens, single SELECT or not, repeatable or not.
 
 Everything here reads hostile text: it never raises on any string, and its time grows about linearly with the length.
 Syntax errors are left to SQLite, whose messages say more than a second parser's could. `tree.py` is the grammar.
 """
 
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -30,6 +31,8 @@ _TOKEN = re.compile(
 _ONE_SELECT = re.compile(r"\s*+SELECT\b[^;\0]*+;?\s*+\Z", re.IGNORECASE)
 _CLOCKS = frozenset(["CURRENT_DATE", "CURRENT_TIME", "CURRENT_TIMESTAMP"])
 _TIME_FUNCTIONS = frozenset(["DATE", "TIME", "DATETIME", "JULIANDAY", "UNIXEPOCH", "STRFTIME", "TIMEDIFF"])
+# With fewer arguments a call gives another result at another time or in another run.
+_FEWEST_ARGUMENTS = {**dict.fromkeys(_TIME_FUNCTIONS, 1), "STRFTIME": 2, "RANDOM": 1, "RANDOMBLOB": sys.maxsize}
 _VERBS = frozenset(["SELECT", "INSERT", "REPLACE", "UPDATE", "DELETE", "VALUES"])
 
 
@@ -128,11 +131,13 @@ def _other_than_select(sql: str) -> str | None:
     return None if verb in ("SELECT", "") else f"not a SELECT: WITH ... {verb}"
 
 
-def reads_clock(sql: str) -> bool:
-    """Whether the result of `sql` depends on when it runs: CURRENT_..., date('now'), date(), strftime('%Y').
+def varies_between_runs(sql: str) -> bool:
+    """Whether `sql` reads the clock (CURRENT_..., date('now'), date(), strftime('%Y')) or draws random numbers.
 
-    >>> reads_clock("SELECT date('now')"), reads_clock("SELECT date(born) FROM pet")
+    >>> varies_between_runs("SELECT date('now')"), varies_between_runs("SELECT date(born) FROM pet")
     (True, False)
+    >>> varies_between_runs("SELECT name FROM pet ORDER BY random()")
+    True
     """
     calls: list[_Call] = []  # one for each open parenthesis
     time_calls = 0  # how many of them are calls of time functions
@@ -144,7 +149,7 @@ def reads_clock(sql: str) -> bool:
         if token.text == ")" and calls:
             call = calls.pop()
             time_calls -= call.of_time
-            if call.of_time and call.arguments < 1 + (call.name == "STRFTIME"):
+            if call.arguments < _FEWEST_ARGUMENTS.get(call.name, 0):
                 return True
         elif calls:
             calls[-1].arguments = max(1, calls[-1].arguments + (token.text == ","))

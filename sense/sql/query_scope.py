@@ -172,7 +172,8 @@ class Scope:
 
     def _reads_groups(self, columns: Sequence[exp.Expr]) -> bool:
         """Whether the only source is a CTE or subquery with one row for each value of a column that is among `columns`."""
-        relation = self.select.args["from_"].this if len(self.sources) == 1 else None
+        table = self.select.args.get("from_") if len(self.sources) == 1 else None  # sqlglot reads a JOIN without FROM
+        relation = None if table is None else table.this
         if isinstance(relation, exp.Table):
             ctes = {cte.alias.lower(): cte.this for cte in self.select.root().find_all(exp.CTE)}
             relation = ctes.get(relation.name.lower())

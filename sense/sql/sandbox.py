@@ -9,6 +9,7 @@ What it protects from:
     time       the same handler looks at the clock; one long C call never calls it: then the parent kills the process
     memory     SQLite's hard heap limit, its limit on one value, RLIMIT_AS; temporary tables count as memory
     result     rows and bytes are counted while they are fetched
+    chance     random() and randomblob() draw the same numbers for each statement, so that it has the same result in every run
 
 What it does NOT protect from:
 
@@ -23,12 +24,14 @@ The limits on the process (RLIMIT_...) are set in `worker.py`, the killing is do
 
 import errno
 import os
+import re
 import signal
 import sqlite3
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
+from random import Random
 from typing import Any, NamedTuple, TypeVar
 
 from sense.sql.database_file import IMMUTABLE, READ_ONLY_INDEX, DatabaseFile, DatabaseStamp
@@ -78,7 +81,46 @@ class Limits(NamedTuple):
         return 256 * MIB + 4 * self.max_value
 
 
-def connect(state: FileState, limits: Limits) -> tuple[sqlite3.Connection, str]:
+class RandomFunctions:
+    """SQLite's random() and randomblob() with numbers that are the same for each statement, after a `restart` before it."""
+
+    def __init__(self, max_value: int) -> None:
+        """`max_value` is how many bytes a blob has at most."""
+        self._max_value = max_value
+        self._numbers: Random | None = None
+
+    def restart(self) -> None:
+        """Begins a statement."""
+        self._numbers = None
+
+    def register(self, connection: sqlite3.Connection) -> None:
+        """Replaces SQLite's own functions on a connection."""
+        connection.create_function("random", 0, self._random)
+        connection.create_function("randomblob", 1, self._randomblob)
+
+    def _started(self) -> Random:
+        self._numbers = self._numbers or Random(0)  # seeding takes as long as a short statement, and few draw numbers
+        return self._numbers
+
+    def _random(self) -> int:
+        return self._started().getrandbits(64) - (1 << 63)
+
+    def _randomblob(self, value: Any) -> bytes:
+        size = _as_integer(value)
+        if size > self._max_value:
+            raise OverflowError  # sqlite3 makes it SQLITE_TOOBIG
+        return self._started().randbytes(max(size, 1))
+
+
+def _as_integer(value: Any) -> int:
+    """A value as the integer that SQLite takes it for: a text counts by the digits that it begins with."""
+    if isinstance(value, (str, bytes)):
+        digits = re.match(rb"[ \t-\r]*([+-]?[0-9]{1,18})", value if isinstance(value, bytes) else value.encode())
+        return int(digits[1]) if digits else 0
+    return int(value or 0)
+
+
+def connect(state: FileState, limits: Limits, random_functions: RandomFunctions) -> tuple[sqlite3.Connection, str]:
     """Opens a database in this state for reading alone, and says by which URI; raises sqlite3.Error or OSError if it is none."""
     file, stamp = state
     uri = file.read_only_uri(stamp)
@@ -94,6 +136,7 @@ def connect(state: FileState, limits: Limits) -> tuple[sqlite3.Connection, str]:
         connection.close()
         raise
     connection.text_factory = _decode
+    random_functions.register(connection)
     for category, limit in (
         (sqlite3.SQLITE_LIMIT_LENGTH, limits.max_value),
         (sqlite3.SQLITE_LIMIT_SQL_LENGTH, 4 * limits.max_sql),
@@ -146,6 +189,7 @@ class Sandbox:
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
+        self._random_functions = RandomFunctions(limits.max_value)
         self._connections: OrderedDict[FileState, tuple[sqlite3.Connection, str]] = OrderedDict()
 
     def file_state(self, file: DatabaseFile) -> FileState:
@@ -193,7 +237,7 @@ class Sandbox:
         if state not in self._connections:
             for old in [other for other in self._connections if other[0].path == state[0].path]:
                 self._close(old)  # a file that was replaced takes its room until nobody has it open
-            self._connections[state] = connect(state, self.limits)
+            self._connections[state] = connect(state, self.limits, self._random_functions)
             if len(self._connections) > _MAX_CONNECTIONS:
                 self._close(next(iter(self._connections)))
         self._connections.move_to_end(state)
@@ -232,6 +276,7 @@ class Sandbox:
         return self._consume(connection, sql, consume)
 
     def _consume(self, connection: sqlite3.Connection, sql: str, consume: Consume[T]) -> T:
+        self._random_functions.restart()
         with closing(connection.execute(sql)) as cursor:
             columns = tuple(column[0] for column in cursor.description or ())
             if sum(map(len, columns)) > self.limits.max_bytes:
@@ -263,7 +308,7 @@ class Sandbox:
 
 
 def _unreadable(file: DatabaseFile, reason: str) -> Failure:
-    return Failure("error", f"{file.path}: not a readable SQLite database ({reason[:300]})")
+    return Failure("error", f"{file.name}: not a readable SQLite database ({reason[:300]})")
 
 
 def is_unreadable(outcome: Failure, file: DatabaseFile) -> bool:

@@ -28,7 +28,7 @@ from operator import itemgetter
 from typing import Any, BinaryIO
 
 from sense.sql.database_file import DatabaseFile
-from sense.sql.judge import Batch, GoldCache, judge
+from sense.sql.judge import Batch, GoldCache, as_result, judge
 from sense.sql.result import Failure
 from sense.sql.sandbox import MIB, Limits, Sandbox, fetch_all
 from sense.sql.ties import Ordering
@@ -78,13 +78,8 @@ def _answers(sandbox: Sandbox, golds: GoldCache, request: tuple[Any, ...], chann
     file, statements = rest
     for number, sql in enumerate(statements):
         channel.announce(number, False)
-        outcome = sandbox.run(DatabaseFile(*file), sql, fetch_all, "replace")
-        if isinstance(outcome, Failure):
-            yield ("failure", *outcome)
-        elif outcome[0]:
-            yield ("rows", *outcome)
-        else:
-            yield ("failure", "rejected", "not a SELECT: it has no result", "")
+        outcome = as_result(sandbox.run(DatabaseFile(*file), sql, fetch_all, "replace"))
+        yield ("failure" if isinstance(outcome, Failure) else "rows", *outcome)
 
 
 def _verdicts(sandbox: Sandbox, golds: GoldCache, fields: Sequence[Any], channel: Channel) -> Iterator[VerdictFields]:

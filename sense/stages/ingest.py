@@ -20,7 +20,7 @@ from sense.records import HARDNESS, Example
 from sense.sql.database_file import sqlite_files
 from sense.sql.execute import Executor
 from sense.sql.hardness import BANDS, complexity, hardness
-from sense.sql.parse import reads_clock
+from sense.sql.parse import varies_between_runs
 from sense.stages import code_dependencies
 from sense.stages.holdout import hold_out_databases, hold_out_skeletons
 from sense.suite import SuiteCounts, write_suite
@@ -170,8 +170,8 @@ def _drop_unusable(
             dropped.add(unusable[question.db_id].reason, _description(question))
         elif key in seen:
             dropped.add("duplicate", _description(question))
-        elif reads_clock(question.sql):
-            dropped.add(golds.TELLS_TIME, _description(question))
+        elif varies_between_runs(question.sql):
+            dropped.add(golds.VARIES, _description(question))
         else:
             remaining.append(question)
         seen.add(key)

@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-from sense.endpoint import MAX_RETRY_AFTER_S, CallFailure, ErrorBody, error_fields, parse_error, retry_after
+from sense.endpoint import MAX_RETRY_AFTER_S, CallFailure, ErrorBody, error_fields, parse_error, redirection, retry_after
 from sense.teacher.ledger import Tokens, tokens_of
 
 TRUNCATED = ("length", "max_tokens")  # finish reasons
@@ -199,8 +199,7 @@ def _read_error(
     if status == 429 or _QUOTA.search(error.codes):
         return _read_rate_limit(failure, words, headers)
     if 300 <= status < 400:
-        location = headers.get("location", "nowhere").partition("?")[0]
-        return replace(failure, message=f"HTTP {status}: redirected to {location}", fix="set llm.base_url to that address")
+        return redirection(status, headers, "llm.base_url")
     outcome: UnsupportedParameter | CallFailure | None = None
     if status not in (401, 402, 404, 405):
         outcome = _read_context_error(failure, words, request) or _read_exchange_error(failure, words)

@@ -17,7 +17,17 @@ from transformers import PreTrainedTokenizerBase
 
 from sense.config import GeneratorConfig
 from sense.cost import usage
-from sense.endpoint import MAX_RETRY_AFTER_S, CallFailure, HttpEndpoint, Settings, error_fields, parse_error, repeat, retry_after
+from sense.endpoint import (
+    MAX_RETRY_AFTER_S,
+    CallFailure,
+    HttpEndpoint,
+    Settings,
+    error_fields,
+    parse_error,
+    redirection,
+    repeat,
+    retry_after,
+)
 from sense.errors import EndpointError
 from sense.training import tokenization
 from sense.training.generate import OnProgress, completion_seeds, ignore_progress
@@ -33,6 +43,7 @@ _FIXES = {
     405: "check generator.url (it usually ends in /v1)",
 }
 _TOKENS_FIX = "serve the model with a server that takes token ids as the prompt and adds none: vLLM, SGLang or llama.cpp"
+_FINISH_FIX = "serve the model with a server that says why a completion ended: vLLM, SGLang or llama.cpp"
 _AGAIN = "run again when the server is well: what is finished is kept"
 
 
@@ -66,6 +77,7 @@ class EndpointGenerator:
         names = {str(role): name for role, name in config.models.items()}
         self._role, self._model = model, names.get(model, model)
         self._failed = threading.Event()
+        self._errors: list[EndpointError] = []  # of this call's requests, in the order in which they failed
         self._pause = pause or self._failed.wait
         settings = Settings(
             str(config.url),
@@ -95,7 +107,7 @@ class EndpointGenerator:
     ) -> list[list[str]]:
         """`n` completions for each prompt, each from a request with a random seed of its own; temperature 0 is greedy.
 
-        EndpointError if one of them stays without an answer.
+        EndpointError if one of them stays without an answer: that of the first that fails, which ends the others.
         """
         requests = [ids for ids in tokenization.prompt_tokens(self._tokenizer, prompts) for _ in range(n)]
         settings = {"model": self._model, "max_tokens": max_tokens, "temperature": temperature, "top_p": top_p, **_NEUTRAL}
@@ -104,6 +116,7 @@ class EndpointGenerator:
             for ids, one_seed in zip(requests, completion_seeds(seed, len(prompts), n), strict=True)
         ]
         self._failed.clear()
+        self._errors.clear()
         with ThreadPoolExecutor(self._config.concurrency) as threads:
             futures = [threads.submit(self._complete, body) for body in bodies]
             try:
@@ -111,9 +124,11 @@ class EndpointGenerator:
                 for start in range(0, len(futures), n):
                     texts += [future.result() for future in futures[start : start + n]]
                     on_progress(1)
-            except BaseException:
+            except BaseException as error:
                 self._failed.set()
                 threads.shutdown(wait=False, cancel_futures=True)
+                if isinstance(error, EndpointError) and self._errors:
+                    raise self._errors[0] from None
                 raise
         return [texts[start : start + n] for start in range(0, len(texts), n)]
 
@@ -128,7 +143,10 @@ class EndpointGenerator:
 
         outcome, tries = repeat(call, self._config.retries, self._pause, random.Random(f"{body['seed']}-backoff"))
         if isinstance(outcome, CallFailure):
-            raise EndpointError(self._completions.describe(outcome, tries))
+            error = EndpointError(self._completions.describe(outcome, tries))
+            self._errors.append(error)
+            self._failed.set()  # now: the caller may wait for an earlier request, which is tried for minutes
+            raise error
         if outcome.tokens is None:
             usage.count_gap()
         else:
@@ -154,15 +172,18 @@ def _read_models(answer: tuple[httpx.Response, bytes] | CallFailure) -> dict[str
     if isinstance(answer, CallFailure):
         return answer
     response, body = answer
-    if response.status_code in (401, 403) or _is_transient(response.status_code):
+    status = response.status_code
+    if _is_redirection(status):
+        return redirection(status, response.headers, "generator.url", "/models")
+    if status in (401, 403) or _is_transient(status):
         return _read_error(response, body)
-    value = _json(body) if response.status_code == HTTPStatus.OK else None
+    value = _json(body) if status == HTTPStatus.OK else None
     entries = value.get("data") if isinstance(value, dict) else None
     models: dict[str, int | None] = {}
     for entry in entries if isinstance(entries, list) else []:
         if isinstance(entry, dict) and isinstance(entry.get("id"), str):
             length = entry.get("max_model_len")  # vLLM's and SGLang's
-            models[entry["id"]] = length if isinstance(length, int) and length > 0 else None
+            models[entry["id"]] = length if type(length) is int and length > 0 else None  # a bool is an int to isinstance
     return models
 
 
@@ -178,19 +199,26 @@ def _read_completion(response: httpx.Response, body: bytes, prompt_tokens: int) 
         excerpt = error_fields(value).message or body[:4096].decode("utf-8", "replace")
         fix = "check that generator.url is that of an OpenAI-compatible API (it usually ends in /v1)"
         return CallFailure(f"HTTP 200 with something that is no completion: {excerpt}", fix, retry=True)
-    if choice.get("finish_reason") not in ("stop", "length"):  # vLLM: abort, when it shuts down
-        return CallFailure(f"the completion was broken off (finish_reason {choice.get('finish_reason')})", _AGAIN, retry=True)
+    finish = choice.get("finish_reason")
+    if finish is None:
+        message = "the server sends no finish_reason, so that a completion that was cut off looks like a whole one"
+        return CallFailure(message, _FINISH_FIX, retry=True)
+    if finish not in ("stop", "length"):  # vLLM: abort, when it shuts down
+        return CallFailure(f"the completion was broken off (finish_reason {finish})", _AGAIN, retry=True)
     counts = value["usage"] if isinstance(value.get("usage"), dict) else {}
     counted = counts.get("prompt_tokens")
-    if isinstance(counted, int) and counted != prompt_tokens:
+    if type(counted) is int and counted != prompt_tokens:
         return CallFailure(f"it read {counted} tokens where {prompt_tokens} were sent", _TOKENS_FIX)
     written = counts.get("completion_tokens")
-    return _Completion(text, written if isinstance(written, int) else None)
+    whole_characters = text.encode("utf-8", "replace").decode()  # JSON can hold half a surrogate pair, which no file can
+    return _Completion(whole_characters, written if type(written) is int else None)
 
 
 def _read_error(response: httpx.Response, body: bytes) -> CallFailure:
     """What an error response means; one that may go away is to be tried again, unless the server asks to wait for hours."""
     status, error = response.status_code, parse_error(body)
+    if _is_redirection(status):
+        return redirection(status, response.headers, "generator.url")
     message = f"HTTP {status}: {error.message}" + (f" ({error.codes})" if error.codes else "")
     if _is_transient(status):
         wait = retry_after(response.headers.get("retry-after", ""))
@@ -200,6 +228,10 @@ def _read_error(response: httpx.Response, body: bytes) -> CallFailure:
 
 def _is_transient(status: int) -> bool:
     return status in _TRANSIENT or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+def _is_redirection(status: int) -> bool:
+    return HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST
 
 
 def _json(body: bytes) -> Any:

@@ -46,7 +46,7 @@ def test_what_cannot_be_used_is_counted_by_reason_with_file_and_line(shop, capsy
         "Fails?,SELECT nope FROM customers,": "gold fails, first: q.csv, line 2 (no such column: nope)",
         "Writes?,DELETE FROM customers,": "gold rejected, first: q.csv, line 3",
         "Nobody?,SELECT name FROM employees WHERE id = -1,": "gold returns nothing, first: q.csv, line 4",
-        "Now?,SELECT date('now') FROM customers,": "gold tells the time, first: q.csv, line 5",
+        "Now?,SELECT date('now') FROM customers,": "gold reads the clock or draws random numbers, first: q.csv, line 5",
         ",SELECT 1,": "no question or no SQL, first: q.csv, line 6",
         "Elsewhere?,SELECT 1,crm": "its database is not copied, first: q.csv, line 7 ('crm'; the copies are called shop",
         f"How many?,{COUNT},": "",

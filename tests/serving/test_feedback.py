@@ -421,6 +421,6 @@ def test_a_pipe_in_place_of_the_database_is_not_waited_for(store, catalog):
 
 
 def test_a_gold_that_reads_the_clock_is_refused(store, folder):
-    with pytest.raises(UserError, match=r"sql gives another result each time \(it asks what time it is\)"):
+    with pytest.raises(UserError, match=r"sql gives another result each time \(it reads the clock or draws random numbers\)"):
         store.keep(feedback("1", sql="SELECT name FROM customer WHERE date('now') > '2020-01-01'"))
     assert not (folder / "examples.jsonl").exists()

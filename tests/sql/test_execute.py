@@ -95,7 +95,7 @@ def test_a_database_that_is_missing_or_none_is_named(executor, pets, tmp_path):
     for path in (missing, text, folder):
         outcome = executor.run(path, "SELECT 1")
         assert outcome.verdict == "error"
-        assert str(path) in outcome.detail
+        assert outcome.detail.startswith(f"{path.name}: not a readable SQLite database")  # of the path, which differs, no more
     assert not missing.exists()
     assert executor.run(pets, "SELECT 1").rows == [(1,)]
 
@@ -225,3 +225,42 @@ def test_a_replaced_file_is_not_kept_open(tmp_path):
         (tmp_path / "new").replace(path)
         assert sandbox.run(DatabaseFile.from_path(path), "SELECT a FROM t", fetch_all, "strict") == (("a",), [(number,)])
         assert len(sandbox._connections) == 1
+
+
+RANDOM_LIMITS = Limits(timeout_s=30, max_rows=10, max_bytes=1000, max_steps=10**6, max_sql=1000)
+
+
+def test_random_numbers_are_the_same_each_time_a_statement_runs(tmp_path):
+    path = tmp_path / "t.sqlite"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript("CREATE VIEW draw AS SELECT random() AS number")
+    file, sql = DatabaseFile.from_path(path), "SELECT random(), random(), hex(randomblob(8)), (SELECT number FROM draw)"
+    sandbox = Sandbox(RANDOM_LIMITS)
+    outcomes = [sandbox.run(file, each, fetch_all, "strict") for each in (sql, "SELECT random()", sql)]
+    outcomes.append(Sandbox(RANDOM_LIMITS).run(file, sql, fetch_all, "strict"))
+    [(first, second, blob, third)] = outcomes[0][1]
+    assert outcomes[0] == outcomes[2] == outcomes[3]
+    assert outcomes[1][1] == [(first,)]
+    assert len({first, second, third}) == 3
+    assert len(blob) == 16
+    signs = sandbox.run(
+        file, "SELECT DISTINCT random() > 0, typeof(random()) FROM json_each('[1,1,1,1,1,1,1]')", fetch_all, "strict"
+    )
+    assert sorted(signs[1]) == [(0, "integer"), (1, "integer")]
+
+
+def test_a_random_blob_has_the_length_that_sqlite_gives_it_and_no_more_than_a_value_may(pets):
+    file, sandbox = DatabaseFile.from_path(pets), Sandbox(RANDOM_LIMITS)
+    sizes = ["0", "-5", "NULL", "3", "2.9", "'3x'", "'x'", "x'33'"]
+    sql = "SELECT " + ", ".join(f"length(randomblob({size}))" for size in sizes)
+    with closing(sqlite3.connect(":memory:")) as plain:
+        assert sandbox.run(file, sql, fetch_all, "strict")[1] == plain.execute(sql).fetchall()
+    for size in ("4001", "1000000000000", "9e999", "'99999999999999999999'"):
+        outcome = sandbox.run(file, f"SELECT length(randomblob({size}))", fetch_all, "strict")
+        assert outcome == Failure("too_large", "a value of more than 4,000 bytes", "value")
+
+
+def test_calls_of_random_count_as_steps_as_before(pets):
+    numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT sum(random() & 1) FROM n"
+    outcome = Sandbox(RANDOM_LIMITS).run(DatabaseFile.from_path(pets), numbers, fetch_all, "strict")
+    assert outcome == Failure("timeout", "more than 1,000,000 steps", "steps")

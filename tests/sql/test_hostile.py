@@ -177,7 +177,7 @@ def test_a_damaged_database_is_named_even_if_the_damage_is_no_utf8(hasty_executo
         connection.commit()
     outcome = hasty_executor.run(path, "SELECT 1")
     assert outcome.verdict == "error"
-    assert outcome.detail.startswith(f"{path}: not a readable SQLite database")
+    assert outcome.detail.startswith(f"{path.name}: not a readable SQLite database")
 
 
 def test_batches_handed_over_together_are_judged_as_one_by_one(attacked):

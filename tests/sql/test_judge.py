@@ -7,7 +7,7 @@ import pytest
 
 from sense.sql.database_file import DatabaseFile
 from sense.sql.judge import GoldCache, judge
-from sense.sql.modes import databases, make_batch
+from sense.sql.modes import MODES, databases, make_batch
 from sense.sql.sandbox import Limits, Sandbox
 
 LIMITS = Limits(timeout_s=5, max_rows=1000, max_bytes=100_000, max_steps=10_000_000, max_sql=100_000)
@@ -113,7 +113,7 @@ def test_every_database_of_a_suite_decides(database, tmp_path):
     ]
     batch = make_batch("spider-exec@1", files, "SELECT s FROM latin", ["SELECT 1", ""])
     details = [(r.verdict, r.detail) for r in judge(sandbox, GoldCache(sandbox), batch, lambda *_: None)]
-    assert details == [("gold_error", f"gold: {other}: error: no such table: latin")] * 2
+    assert details == [("gold_error", "gold: other.sqlite: error: no such table: latin")] * 2
 
 
 @pytest.fixture
@@ -257,3 +257,25 @@ def test_a_gold_that_reaches_a_limit_is_not_tried_again(database):
             lambda *_: None,
         )
         assert (verdict.verdict, verdict.limit, len(executions)) == ("gold_error", "steps", tries)
+
+
+@pytest.mark.parametrize("gold", ["", " ;", "-- SELECT 1"])
+@pytest.mark.parametrize("mode", MODES)
+def test_a_gold_without_a_statement_has_failed(database, mode, gold):
+    for predicted in ("SELECT 1 WHERE 0", gold):
+        verdict = verdict_on(database, mode, predicted, gold)
+        assert (verdict.correct, verdict.verdict, verdict.detail) == (
+            False,
+            "gold_error",
+            "gold: rejected: not a SELECT: it has no result",
+        )
+
+
+def test_a_verdict_does_not_depend_on_the_folder(tmp_path):
+    verdicts = []
+    for folder in (tmp_path / "one", tmp_path / "another"):
+        folder.mkdir()
+        (folder / "t.sqlite").write_text("this is no database, whatever its name says; " * 20)
+        verdicts.append(verdict_on(folder / "t.sqlite", "strict@2", "SELECT 1", "SELECT 1"))
+    assert verdicts[0] == verdicts[1]
+    assert verdicts[0].detail.startswith("gold: error: t.sqlite: not a readable SQLite database")

@@ -1,6 +1,6 @@
 import pytest
 
-from sense.sql.parse import CLOSING_QUOTES, MAX_LENGTH, check_select, reads_clock, tidy, tokens
+from sense.sql.parse import CLOSING_QUOTES, MAX_LENGTH, check_select, tidy, tokens, varies_between_runs
 
 
 @pytest.mark.parametrize(
@@ -73,10 +73,15 @@ def test_long_texts_of_little_are_read_at_once(text, reason):
         ("SELECT [date]('now'), 1", True),
         ("SELECT date(day), strftime('%Y', day) FROM t WHERE status = 'now'", False),
         ("SELECT 'current_date', \"time\" FROM t -- date('now')", False),
+        ("SELECT name FROM t ORDER BY random()", True),
+        ("SELECT abs(RANDOM ( /* draw */ ) % 6) FROM t", True),
+        ('SELECT hex("randomblob"(4))', True),
+        ("SELECT random, 'random()' FROM t -- random()", False),
+        ("WITH random(n) AS (SELECT 1) SELECT n FROM random", False),
     ],
 )
-def test_whether_a_result_depends_on_the_time(sql, expected):
-    assert reads_clock(sql) is expected
+def test_whether_a_result_depends_on_the_time_or_on_chance(sql, expected):
+    assert varies_between_runs(sql) is expected
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from sense import records
 from sense.config import IngestConfig
 from sense.errors import InputError
 from sense.records import Example
-from sense.stages import ingest
+from sense.stages import execute, ingest
 from tests.ingest.seed_folders import COUNT, SCHEMA, bird_folder, builtin_folder, row, spider_folder, write_database, write_json
 
 SPIDER = Path(__file__).parents[2].parent / "shared" / "spider"
@@ -24,6 +24,17 @@ def run_stage(seeds: Path, work: Path, **options: Any) -> tuple[list[Example], l
     options = {"holdout": 1, "execution": {"workers": 1}} | options
     metrics = ingest.run(IngestConfig.model_validate(options), ingest.Inputs(seeds=seeds), outputs)
     return records.read_dataset(outputs.seed), records.read_dataset(outputs.dev), metrics
+
+
+def test_seeds_that_are_not_there_are_for_data_seeds_to_mend(tmp_path: Path):
+    """It is the first stage: there are none to run before it."""
+    ports = {name: tmp_path / name for name in ("seed", "dev", "metrics")}
+    with pytest.raises(InputError) as caught:
+        execute("ingest", {}, {"seeds": tmp_path / "gone"}, ports)
+    first, second = str(caught.value).splitlines()
+    assert first == f"{tmp_path / 'gone'}: no such file or folder (input 'seeds' of ingest)"
+    assert second.startswith("name a folder of questions in Spider's or BIRD's layout, data/own")
+    assert second.endswith("data.seeds in params.yaml, or --seeds")
 
 
 def test_builtin_seeds_are_built_from_text(tmp_path: Path):

@@ -210,6 +210,14 @@ def test_does_not_retry_what_a_retry_cannot_mend(status, fix):
     assert fix in message
 
 
+@pytest.mark.parametrize("secret", ["hunter2/x", "hunter2%2Fx", "dXNlcjpodW50ZXIyL3g=", "s/g n", "s%2Fg+n", "s%2Fg%20n"])
+def test_secrets_of_the_url_are_not_shown_when_the_server_repeats_them(secret):
+    with Endpoint([(404, {}, f"no <{secret}>, page 1")]) as endpoint, pytest.raises(EndpointError) as caught:
+        url = endpoint.base_url.replace("//", "//user:hunter2%2Fx@") + "?sig=s%2Fg%20n&page=1&api-version=2024-06-01"
+        client(endpoint, base_url=url).chat("s", "u", seed=1)
+    assert "no <***>, page 1" in str(caught.value)
+
+
 def test_names_where_it_is_redirected_to():
     message, tries = failure([(308, {"Location": "https://host/v2/chat/completions?key=secret"}, ""), OK])
     assert tries == 1

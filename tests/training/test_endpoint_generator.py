@@ -196,7 +196,11 @@ def test_the_servers_own_pause_is_kept_but_not_for_hours(tokenizer):
         (error_reply(404, "no model"), "check generator.url (it usually ends in /v1) and generator.models"),
         (error_reply(400, "prompt must be a string"), "a server that takes token ids as the prompt and adds none"),
         (text_reply("SELECT", prompt_tokens=3), "it read 3 tokens where"),
-        ((307, {}, ""), "check the section generator"),
+        ((307, {}, ""), "HTTP 307: redirected, without a Location; check generator.url"),
+        (
+            (308, {"Location": "https://me:pw@host/v1/completions?sig=s"}, "<html>"),
+            "HTTP 308: redirected to https://host/v1/completions; set generator.url to that address",
+        ),
     ],
 )
 def test_what_stays_wrong_ends_at_once_with_its_fix(tokenizer, reply, expected):
@@ -205,6 +209,45 @@ def test_what_stays_wrong_ends_at_once_with_its_fix(tokenizer, reply, expected):
     assert "/v1/completions: " in message
     assert expected in message
     assert KEY not in message
+
+
+def test_a_server_without_finish_reasons_is_called_so(tokenizer):
+    message, _ = failure(tokenizer, *[text_reply("SELECT", finish=None)] * 3)
+    assert "the server sends no finish_reason" in message
+    assert message.endswith("serve the model with a server that says why a completion ended: vLLM, SGLang or llama.cpp")
+
+
+def test_half_a_surrogate_pair_is_replaced(tokenizer):
+    with Endpoint([models_reply("sft"), text_reply("SELECT '\ud83d \U0001f600'")]) as endpoint:
+        assert generate(generator(endpoint, tokenizer), PROMPTS[:1]) == [["SELECT '? \U0001f600'"]]
+
+
+def test_true_is_no_count_of_tokens(tokenizer):
+    replies = [models_reply("sft", max_model_len=True), text_reply("SELECT 1", prompt_tokens=True)]
+    with Endpoint(replies) as endpoint:
+        one = generator(endpoint, tokenizer)
+        assert one.context is None
+        assert generate(one, PROMPTS[:1]) == [["SELECT 1"]]
+
+
+def test_a_request_that_fails_for_good_ends_one_that_is_tried_again(tokenizer):
+    """The first is to wait, and the caller for it."""
+
+    def reply(body):
+        if not body:
+            return models_reply("sft")
+        return (503, {"Retry-After": "5"}, "busy") if body["seed"] == 0 else error_reply(401, "no")
+
+    with Endpoint(reply) as endpoint, pytest.raises(EndpointError, match="HTTP 401: no"):
+        config = GeneratorConfig(kind="endpoint", url=endpoint.base_url, retries=1, timeout_s=20, concurrency=2)
+        generate(EndpointGenerator(config, "sft", tokenizer, None, KEY))
+
+
+def test_models_that_are_redirected_are_called_so(tokenizer):
+    reply = (307, {"Location": "https://host/v1/models?sig=s"}, "")
+    with Endpoint([reply]) as endpoint, pytest.raises(EndpointError) as caught:
+        generator(endpoint, tokenizer)
+    assert str(caught.value).endswith("/models: HTTP 307: redirected to https://host/v1; set generator.url to that address")
 
 
 def test_a_failed_request_stops_those_that_wait(tokenizer):

@@ -1,5 +1,8 @@
 """What the grammar makes of a database that it did not invent: nouns, words, kinds and foreign keys, and the glossary's say."""
 
+import sqlite3
+from contextlib import closing
+
 import pytest
 import yaml
 
@@ -162,6 +165,24 @@ tables:
     assert database.tables["orders"].column("shipping_cost").spec.unit == "euros"
     [placed] = [link for link in database.links if link.column == "cust_id"]
     assert (placed.verb, placed.by) == ("place", "placed by")
+
+
+@pytest.mark.parametrize(
+    ("table", "fault"),
+    [
+        ("CREATE TABLE size(low INT, high INT, width INT AS (high - low) STORED)", "table size has generated columns"),
+        ("CREATE TABLE size(low INT, high INT, width INT AS (high - low))", "table size has generated columns"),
+        ("CREATE VIRTUAL TABLE page USING fts5(body)", "table page is a virtual table"),
+    ],
+)
+def test_what_cannot_be_inserted_again_is_refused_with_the_fix(tmp_path, table, fault):
+    path = tmp_path / "databases" / "shop" / "shop.sqlite"
+    path.parent.mkdir(parents=True)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(f"CREATE TABLE customer(id INTEGER PRIMARY KEY, name TEXT); {table}")
+    with pytest.raises(InputError) as caught:
+        read_own_database(tmp_path, "shop")
+    assert str(caught.value) == f"{path}: {fault}; copy it: sense own {path}"
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,11 @@ from sense.teacher.grammar.own.names import (
 
 _SHORTEST_ROLE = 3  # letters: a shorter name of a foreign key says nothing
 _MOST_JUNCTION_COLUMNS = 2  # beside its two foreign keys
+# The first table whose rows cannot be inserted as they are read.
+_COMPUTED = """
+SELECT m.name, iif(m.rootpage = 0, 'is a virtual table', 'has generated columns') FROM sqlite_master AS m
+WHERE m.type = 'table' AND (m.rootpage = 0 OR EXISTS (SELECT 1 FROM pragma_table_xinfo(m.name) WHERE hidden IN (2, 3)))
+ORDER BY m.rowid LIMIT 1"""
 
 
 def read_own_database(dataset: Path, db_id: str) -> GrammarDatabase:
@@ -84,10 +89,13 @@ class _Reader:
         return GrammarDatabase(db_id, split_words(db_id), tables, tuple(links), ddl, rows, database_bytes(db_id, ddl, rows))
 
     def _content(self) -> tuple[tuple[str, ...], tuple[tuple[str, tuple[tuple[CellValue, ...], ...]], ...]]:
-        """The CREATE TABLE statements and the rows; InputError if there is a blob."""
+        """The CREATE TABLE statements and the rows; InputError if there is a blob, a generated column or a virtual table."""
         try:
             with open_database(self._path) as connection:
                 connection.text_factory = lambda data: data.decode("utf-8", "replace")
+                computed = connection.execute(_COMPUTED).fetchone()
+                if computed is not None:
+                    raise InputError(f"{self._path}: table {computed[0]} {computed[1]}; copy it: sense own {self._path}")
                 statements = connection.execute("SELECT sql FROM sqlite_master WHERE type = 'table' ORDER BY rowid")
                 ddl = tuple(statement for (statement,) in statements)
                 rows = tuple(
