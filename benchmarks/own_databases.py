@@ -5,7 +5,7 @@
 Each database of Spider's training set is used as if it were one's own: `sense own` copies a sample of its rows, the grammar
 writes questions and SQL on the copy, and a student is trained with the demo's SFT, but longer rows, on these and on the seeds,
 people's questions on other databases. Two sets evaluate: the questions that people wrote on the database, which no training and
-no selection sees, and synthesised ones, whose forms of SQL no training has.
+no selection sees, and synthesised ones, whose SQL skeletons no training has.
 """
 
 import argparse
