@@ -41,10 +41,12 @@ def can_divide() -> bool:
 
 
 def complete(trl_arguments: _Arguments) -> _Arguments:
-    """The arguments of a TRL trainer, so that with bf16 the weights alone are bfloat16 while they are gathered.
+    """The arguments of a TRL trainer, for one GPU in each process, and so that with bf16 the weights alone are gathered in it.
 
-    accelerate would round the sums of gradients and the results of the model to bfloat16 too, log-probabilities among them.
+    accelerate would round the sums of gradients and the results of the model to bfloat16 too, log-probabilities among them. A
+    process that sees several GPUs would use them all by DataParallel, which is slow and with which TRL is not tested.
     """
+    trl_arguments._n_gpu = min(1, trl_arguments.n_gpu)
     if trl_arguments.fsdp_plugin_args is not None and trl_arguments.bf16:
         policy = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
         trl_arguments.fsdp_plugin_args["mixed_precision_policy"] = policy

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from trl import SFTConfig
 
 from sense import config
 from sense.cost import meter
@@ -328,6 +329,12 @@ def test_the_tokens_of_a_training_are_counted_without_padding_and_for_each_try(t
     with meter.measure(tmp_path / "dpo-cost"):
         trained_dpo(tmp_path / "sft" / "model", tmp_path / "dpo")
     assert meter.total(tmp_path / "dpo-cost").tokens["trained"] > 0
+
+
+def test_one_process_trains_on_one_gpu_of_several(tmp_path):
+    arguments = SFTConfig(**fit.training_arguments(TRAIN, 0, tmp_path))
+    arguments._n_gpu = 4
+    assert sharding.complete(arguments).train_batch_size == TRAIN.batch_size
 
 
 def test_generated_tokens_are_counted_up_to_their_end_mark():
