@@ -250,7 +250,7 @@ class RftConfig(Section):
 class GrpoConfig(Section):
     """GRPO: the model answers the questions of the pairs, and an answer's reward is what its execution is worth: 1 if it is
     right, 0.1 if it runs and reads a table of the schema, else 0. `dpo.train` counts answers: a step has batch_size x
-    accumulation x devices of them, which is a multiple of `num_generations`.
+    accumulation x processes of them, which is a multiple of `num_generations`.
     """
 
     num_generations: Annotated[int, Field(ge=2)] = 8
